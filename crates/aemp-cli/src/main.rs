@@ -1,0 +1,2 @@
+//! The aemp command.
+fn main() {}

@@ -1,0 +1,9 @@
+//! The rules of aemp, without input or output.
+
+pub mod name;
+pub mod value;
+pub mod wire;
+
+pub use name::{Home, NameError, NodeId, PortId, PortName};
+pub use value::{Message, Reason, Value};
+pub use wire::{Body, Framing};
