@@ -1,0 +1,93 @@
+//! Documents name files that exist: links in every document, and paths in `ARCHITECTURE.md`.
+//!
+//! The code map is complete: what lies directly in the `src` folder of a crate has a line.
+
+use std::path::Path;
+
+use super::Problem;
+use super::sources::{SourceFile, Sources};
+
+const MAP: &str = "ARCHITECTURE.md";
+
+/// Files that are not in the map by themselves: a crate's heading stands for them.
+const ROOTS: [&str; 2] = ["lib.rs", "main.rs"];
+
+/// Checks all documents.
+pub(super) fn check(root: &Path, sources: &Sources) -> Vec<Problem> {
+    let documents =
+        sources.files().filter(|file| file.path.ends_with(".md") && !file.path.contains("/fixtures/"));
+    let mut problems: Vec<Problem> = documents.flat_map(|file| dead_links(root, file)).collect();
+    if let Some(map) = sources.get(MAP) {
+        let named = map.text.split('`').skip(1).step_by(2).filter(|text| is_path(text));
+        let dead = named.filter(|path| !root.join(path).exists());
+        problems.extend(dead.map(|path| Problem::new(MAP, format!("there is no {path}"))));
+        problems.extend(unmapped(sources, &map.text));
+    }
+    problems
+}
+
+fn is_path(text: &str) -> bool {
+    ["crates/", "xtask/", ".ci/"].iter().any(|folder| text.starts_with(folder))
+        && !text.contains([' ', '*', '{'])
+}
+
+fn dead_links(root: &Path, file: &SourceFile) -> Vec<Problem> {
+    let folder = root.join(&file.path);
+    let folder = folder.parent().unwrap_or(root);
+    let targets = file.text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    targets
+        .filter_map(|target| target.split('#').next())
+        .filter(|target| !target.is_empty() && !target.contains(':') && !folder.join(target).exists())
+        .map(|target| Problem::new(&file.path, format!("a link leads to {target}, which is not there")))
+        .collect()
+}
+
+/// What lies in a `src` folder and is not named in the section of its crate, as `name` or `name/`.
+fn unmapped(sources: &Sources, map: &str) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (file, _) in sources.rust() {
+        let Some((name, inside)) =
+            file.path.strip_prefix("crates/").and_then(|path| path.split_once("/src/"))
+        else {
+            continue;
+        };
+        let entry = match inside.split_once('/') {
+            Some((folder, _)) => format!("`{folder}/`"),
+            None => format!("`{}`", inside.trim_end_matches(".rs")),
+        };
+        if !ROOTS.contains(&inside) && !section(map, name).contains(&entry) {
+            let problem = Problem::new(MAP, format!("the map of {name} has no line for {entry}"));
+            if problems.last() != Some(&problem) {
+                problems.push(problem);
+            }
+        }
+    }
+    problems
+}
+
+/// The text from the heading of a crate to the next heading.
+fn section<'a>(map: &'a str, name: &str) -> &'a str {
+    let heading = format!("### `crates/{name}`");
+    let from = map.split_once(heading.as_str()).map(|(_, rest)| rest).unwrap_or_default();
+    from.split("\n#").next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_section_ends_at_the_next_heading() {
+        let map = "### `crates/a`: x\n`one`\n### `crates/b`\n`two`\n";
+        assert!(section(map, "a").contains("`one`") && !section(map, "a").contains("`two`"));
+        assert_eq!(section(map, "c"), "");
+    }
+
+    #[test]
+    fn links_to_other_sites_and_within_the_page_are_left_alone() {
+        let file = |text: &str| SourceFile::new("a.md".into(), text.into()).unwrap();
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        assert!(dead_links(here, &file("[a](#b) [c](https://example.org/d) [e](Cargo.toml#f)")).is_empty());
+        assert_eq!(dead_links(here, &file("[a](missing.md)")).len(), 1);
+    }
+}
