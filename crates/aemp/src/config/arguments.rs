@@ -1,0 +1,113 @@
+//! `KEY VALUE…` as Perl's `configure` takes it.
+
+use serde_json::{Map, Value as Json};
+
+use super::{ConfigError, Key, Shape, parse_argument};
+
+/// Settings given by a program or on a command line, beside those of the file.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Arguments {
+    /// The profile to use; `None` is the one with the host's node name.
+    pub profile: Option<String>,
+    /// Do not read the file at all.
+    pub norc: bool,
+    /// These arguments win over the file. As in Perl the file wins without it.
+    pub force: bool,
+    settings: Map<String, Json>,
+}
+
+impl Arguments {
+    /// Reads a list of keys and values. An odd number of texts means that the first one is the name of a profile. Values
+    /// are JSON where they start with `[`, `{` or `"`; a list may be written with commas. A key that comes twice counts
+    /// as the last one says.
+    ///
+    /// # Errors
+    ///
+    /// A key is not known, or its value does not fit.
+    pub fn parse<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Result<Arguments, ConfigError> {
+        let mut texts: Vec<String> = texts.into_iter().map(|text| text.as_ref().to_owned()).collect();
+        if texts.len() % 2 == 1 {
+            // A known key without a value is more likely than a profile of that name.
+            if texts.len() > 1 && is_known(&texts[0]) && texts.iter().step_by(2).all(|text| is_known(text)) {
+                let last = texts.pop().unwrap_or_default();
+                return Err(ConfigError::Arguments(format!("{last}: the value is missing")));
+            }
+            texts.insert(0, "profile".into());
+        }
+        let mut arguments = Arguments::default();
+        for pair in texts.chunks_exact(2) {
+            arguments.insert(&pair[0], &pair[1])?;
+        }
+        Ok(arguments)
+    }
+
+    fn insert(&mut self, key: &str, text: &str) -> Result<(), ConfigError> {
+        if key == "profile" {
+            self.profile = Some(text.into());
+            return Ok(());
+        }
+        let flag = |name| Key { name, shape: Shape::Flag }.flag(&Json::from(text));
+        match key {
+            "norc" => self.norc = flag("norc")?,
+            "force" => self.force = flag("force")?,
+            _ => self.set(key, &parse_argument(text)?)?,
+        }
+        Ok(())
+    }
+
+    /// Sets one setting.
+    ///
+    /// # Errors
+    ///
+    /// The key is not known, or the value does not fit it.
+    pub fn set(&mut self, key: &str, value: &Json) -> Result<(), ConfigError> {
+        let key = Key::find(key)?;
+        if value.is_null() {
+            self.settings.remove(key.name);
+        } else {
+            self.settings.insert(key.name.into(), key.normal(value)?);
+        }
+        Ok(())
+    }
+
+    /// The settings, in their stored form.
+    pub fn settings(&self) -> &Map<String, Json> {
+        &self.settings
+    }
+}
+
+fn is_known(key: &str) -> bool {
+    matches!(key, "profile" | "norc" | "force") || Key::find(key).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_odd_first_text_is_the_profile() {
+        let arguments = Arguments::parse(["server", "nodeid", "a/", "binds", r#"["*:4040"]"#]).unwrap();
+        assert_eq!(arguments.profile.as_deref(), Some("server"));
+        assert_eq!(Json::Object(arguments.settings().clone()), json!({"nodeid": "a/", "binds": ["*:4040"]}));
+        assert_eq!(Arguments::parse(["server"]).unwrap().profile.as_deref(), Some("server"));
+        assert_eq!(Arguments::parse([""; 0]).unwrap(), Arguments::default());
+    }
+
+    #[test]
+    fn lists_may_have_commas_and_flags_are_read() {
+        let arguments =
+            Arguments::parse(["norc", "1", "force", "0", "seeds", "a,b:1", "seeds", "c"]).unwrap();
+        assert!(arguments.norc && !arguments.force);
+        assert_eq!(arguments.settings()["seeds"], json!(["c"]));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let error = |texts: &[&str]| Arguments::parse(texts).unwrap_err().to_string();
+        assert_eq!(error(&["nodeid", "a", "binds"]), "binds: the value is missing");
+        assert!(error(&["nodid", "a"]).starts_with("nodid: no such setting (meant nodeid?)"));
+        assert!(error(&["binds", "[1"]).starts_with("[1: an argument that starts with"));
+        assert!(error(&["norc", "maybe"]).starts_with("norc: expected 1 or 0"));
+    }
+}

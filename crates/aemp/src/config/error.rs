@@ -1,0 +1,81 @@
+//! What can be wrong with a configuration, said so that it can be put right.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use aemp_proto::NameError;
+
+/// A configuration that cannot be used, or a file that cannot be read or written.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// There is no place for a file.
+    #[error("no place for a configuration file: set $AEMP_RC to a path, or $HOME")]
+    NoPlace,
+    /// The file is there and cannot be read.
+    #[error("{}: cannot be read: {source}. Mend its permissions, or let $AEMP_RC name another file", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is not what it should be; it is never written over.
+    #[error("{}: is not a configuration file: {what}. It is left as it is: mend it, or move it away", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with line and column where they are known.
+        what: String,
+    },
+    /// The file cannot be written; the old content is still there.
+    #[error("{}: cannot be written: {source}. The file is as it was before", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Profiles that inherit from each other in a circle.
+    #[error("the profiles inherit in a circle: {}. Give one of them another parent (aemp profile NAME delparent)", chain.join(" -> "))]
+    ParentLoop {
+        /// The names, the first one again at the end.
+        chain: Vec<String>,
+    },
+    /// An argument list whose shape is wrong.
+    #[error("{0}")]
+    Arguments(String),
+    /// A key that is not known.
+    #[error("{key}: no such setting{}. Known are: {known}", .close.map(|c| format!(" (meant {c}?)")).unwrap_or_default())]
+    UnknownKey {
+        /// The key.
+        key: String,
+        /// A known key that looks alike.
+        close: Option<&'static str>,
+        /// All known keys.
+        known: String,
+    },
+    /// A value that does not fit its key.
+    #[error("{key}: expected {expected}, found {found}")]
+    BadValue {
+        /// The key.
+        key: String,
+        /// What would fit.
+        expected: String,
+        /// What was there; for keys with secrets only its kind.
+        found: String,
+    },
+    /// The node ID cannot be one.
+    #[error("nodeid: {text:?} is no node ID: {source}")]
+    NodeId {
+        /// The text after expansion.
+        text: String,
+        /// What is wrong with it.
+        source: NameError,
+    },
+    /// The operating system has no random octets.
+    #[error("the operating system gave no random numbers: {0}")]
+    Random(getrandom::Error),
+}

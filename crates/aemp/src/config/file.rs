@@ -1,0 +1,314 @@
+//! The file of profiles: found, read, changed in memory and written back whole.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value as Json, json};
+
+use super::relaxed::to_plain;
+use super::{ConfigError, Places, random_text};
+
+/// Where the profiles are in the object of the file.
+const PROFILES: &str = "profile";
+
+/// The configuration file in memory. What is not understood is kept as it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConfigFile {
+    path: PathBuf,
+    root: Map<String, Json>,
+}
+
+impl ConfigFile {
+    /// Reads the first file that is there. When none is, the settings are empty, and saving makes a new file.
+    ///
+    /// # Errors
+    ///
+    /// A file is there and cannot be read or understood, or no place is known at all.
+    pub fn open(places: &Places) -> Result<ConfigFile, ConfigError> {
+        for path in places.all() {
+            if let Some(root) = read(path)? {
+                return Ok(ConfigFile { path: places.target(Some(path.clone()))?, root });
+            }
+        }
+        Ok(ConfigFile { path: places.target(None)?, root: Map::from_iter([("version".into(), json!(1))]) })
+    }
+
+    /// Where the file is written to.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The settings of a profile, or the global ones (which hold the profiles too).
+    pub fn section(&self, profile: Option<&str>) -> Option<&Map<String, Json>> {
+        match profile {
+            None => Some(&self.root),
+            Some(name) => self.root.get(PROFILES)?.get(name)?.as_object(),
+        }
+    }
+
+    /// The settings of a profile, made if it is not there, or the global ones.
+    pub fn section_mut(&mut self, profile: Option<&str>) -> &mut Map<String, Json> {
+        match profile {
+            None => &mut self.root,
+            Some(name) => object(object(&mut self.root, PROFILES), name),
+        }
+    }
+
+    /// Removes a profile. False if it was not there.
+    pub fn remove_profile(&mut self, name: &str) -> bool {
+        self.root
+            .get_mut(PROFILES)
+            .and_then(Json::as_object_mut)
+            .is_some_and(|all| all.remove(name).is_some())
+    }
+
+    /// Writes the file: a new one beside it, then renamed over it, readable for the owner only. Either the old or the
+    /// new content is there at any time, a crash included.
+    ///
+    /// # Errors
+    ///
+    /// The folder or the file cannot be written. The old file is untouched then.
+    pub fn save(&self) -> Result<(), ConfigError> {
+        let fault = |source| ConfigError::Write { path: self.path.clone(), source };
+        // A symbolic link stays one: what it points to is replaced.
+        let path = match fs::canonicalize(&self.path) {
+            Ok(path) if path.is_file() => path,
+            Ok(_) => return Err(fault(io::Error::other("not a regular file"))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.path.clone(),
+            Err(error) => return Err(fault(error)),
+        };
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        create_folder(folder).map_err(fault)?;
+        let mut text = serde_json::to_vec_pretty(&self.root).map_err(|error| fault(error.into()))?;
+        text.push(b'\n');
+        let unique = random_text(8)?;
+        let fresh = folder.join(format!(".aemp-{unique}.new"));
+        let outcome =
+            write_new(&fresh, &text).and_then(|()| fs::rename(&fresh, &path)).and_then(|()| sync(folder));
+        outcome.map_err(|error| {
+            // After the rename there is nothing left to remove, and that is no second error.
+            let _ = fs::remove_file(&fresh);
+            fault(error)
+        })
+    }
+}
+
+/// The object under `key`; what else stands there cannot be kept, and `read` has refused it.
+fn object<'a>(map: &'a mut Map<String, Json>, key: &str) -> &'a mut Map<String, Json> {
+    let entry = map.entry(key).or_insert_with(|| json!({}));
+    if !entry.is_object() {
+        *entry = json!({});
+    }
+    entry.as_object_mut().expect("the entry was made an object above")
+}
+
+/// The content of a file; `None` if it is not there. An empty file is one without settings.
+fn read(path: &Path) -> Result<Option<Map<String, Json>>, ConfigError> {
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(ConfigError::Read { path: path.into(), source }),
+    };
+    if text.trim_ascii().is_empty() {
+        return Ok(Some(Map::new()));
+    }
+    let corrupt = |what: String| ConfigError::Corrupt { path: path.into(), what };
+    let root: Json = serde_json::from_slice(&to_plain(&text)).map_err(|error| corrupt(error.to_string()))?;
+    let Json::Object(root) = root else {
+        return Err(corrupt("the outermost value must be an object".into()));
+    };
+    match root.get(PROFILES) {
+        None | Some(Json::Null) => {}
+        Some(Json::Object(profiles)) => {
+            if let Some((name, _)) =
+                profiles.iter().find(|(_, profile)| !profile.is_object() && !profile.is_null())
+            {
+                return Err(corrupt(format!("the profile {name:?} must be an object")));
+            }
+        }
+        Some(_) => return Err(corrupt(format!("{PROFILES:?} must be an object of profiles"))),
+    }
+    Ok(Some(root))
+}
+
+fn create_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+fn write_new(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    file.write_all(text)?;
+    file.sync_all()
+}
+
+/// The rename itself must reach the disk too.
+#[cfg(unix)]
+fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync(_folder: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tempfile::TempDir;
+
+    fn folder() -> (TempDir, Places) {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| Some(folder.path().join(name));
+        let places = Places { chosen: None, own: place("aemp/config.json"), perl: place("perl-rc") };
+        (folder, places)
+    }
+
+    fn set(file: &mut ConfigFile, profile: Option<&str>, key: &str, value: Json) {
+        file.section_mut(profile).insert(key.into(), value);
+    }
+
+    #[test]
+    fn a_new_file_is_made_at_our_own_place_for_the_owner_only() {
+        let (_folder, places) = folder();
+        let mut file = ConfigFile::open(&places).unwrap();
+        set(&mut file, Some("server"), "nodeid", json!("server/"));
+        file.save().unwrap();
+        let path = places.own.clone().unwrap();
+        assert_eq!(file.path(), path);
+        let text = fs::read_to_string(&path).unwrap();
+        let written: Json = serde_json::from_str(&text).unwrap();
+        assert_eq!(written, json!({"version": 1, "profile": {"server": {"nodeid": "server/"}}}));
+        assert_eq!(ConfigFile::open(&places).unwrap(), file);
+        #[cfg(unix)]
+        assert_eq!(
+            std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions()) & 0o777,
+            0o600
+        );
+        let names: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().collect();
+        assert_eq!(names.len(), 1, "no temporary file stays behind");
+    }
+
+    #[test]
+    fn what_nobody_here_knows_survives_in_the_file_that_was_read() {
+        let (_folder, places) = folder();
+        let path = places.perl.clone().unwrap();
+        fs::write(&path, r#"{"eval": "1", "new": {"x": [1.5]}, "profile": {"p": {"colour": null},},}"#)
+            .unwrap();
+        let mut file = ConfigFile::open(&places).unwrap();
+        set(&mut file, None, "secret", json!("s"));
+        file.save().unwrap();
+        let written: Json = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        let kept =
+            json!({"eval": "1", "new": {"x": [1.5]}, "profile": {"p": {"colour": null}}, "secret": "s"});
+        assert_eq!(written, kept);
+        assert!(!places.own.unwrap().exists());
+    }
+
+    #[test]
+    fn our_own_file_wins_over_the_perl_one_and_the_chosen_one_over_both() {
+        let (folder, mut places) = folder();
+        fs::write(places.perl.as_ref().unwrap(), r#"{"nodeid": "perl"}"#).unwrap();
+        let nodeid =
+            |places: &Places| ConfigFile::open(places).unwrap().section(None).unwrap()["nodeid"].clone();
+        assert_eq!(nodeid(&places), json!("perl"));
+        fs::create_dir(folder.path().join("aemp")).unwrap();
+        fs::write(places.own.as_ref().unwrap(), r#"{"nodeid": "own"}"#).unwrap();
+        assert_eq!(nodeid(&places), json!("own"));
+        places.chosen = Some(folder.path().join("chosen"));
+        assert_eq!(nodeid(&places), json!("own"), "nothing is there yet");
+        ConfigFile::open(&places).unwrap().save().unwrap();
+        assert!(places.chosen.as_ref().unwrap().exists(), "what $AEMP_RC names is what is written");
+        fs::write(places.chosen.as_ref().unwrap(), r#"{"nodeid": "chosen"}"#).unwrap();
+        assert_eq!(nodeid(&places), json!("chosen"));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_understood_is_an_error_and_stays() {
+        let (_folder, places) = folder();
+        let path = places.perl.clone().unwrap();
+        for (text, says) in [
+            ("{\"nodeid\":\n\"a\"", "line 2"),
+            ("[]", "outermost"),
+            ("{\"profile\": []}", "object of profiles"),
+            ("{\"profile\": {\"x\": 1}}", "\"x\""),
+            ("{} {}", "trailing"),
+            ("\u{0}", "expected value"),
+        ] {
+            fs::write(&path, text).unwrap();
+            let error = ConfigFile::open(&places).unwrap_err();
+            assert!(matches!(error, ConfigError::Corrupt { .. }), "{error}");
+            let shown = error.to_string();
+            assert!(shown.contains(says) && shown.contains(path.to_str().unwrap()), "{shown}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_an_error_even_if_a_later_one_could_be() {
+        let (_folder, places) = folder();
+        fs::create_dir_all(places.own.as_ref().unwrap()).unwrap();
+        fs::write(places.perl.as_ref().unwrap(), "{}").unwrap();
+        let error = ConfigFile::open(&places).unwrap_err();
+        assert!(matches!(error, ConfigError::Read { .. }), "{error}");
+    }
+
+    #[test]
+    fn an_empty_file_has_no_settings() {
+        let (_folder, places) = folder();
+        fs::write(places.perl.as_ref().unwrap(), "\n").unwrap();
+        assert_eq!(ConfigFile::open(&places).unwrap().section(None).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn a_device_or_a_folder_is_not_replaced() {
+        let (folder, mut places) = folder();
+        let file = ConfigFile::open(&places).unwrap();
+        places.chosen = Some("/dev/null".into());
+        let device = ConfigFile::open(&places).unwrap();
+        assert!(matches!(device.save(), Err(ConfigError::Write { .. })));
+        fs::write(folder.path().join("aemp"), "in the way of the folder").unwrap();
+        assert!(matches!(file.save(), Err(ConfigError::Write { .. })));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_symbolic_link_stays_one() {
+        let (folder, places) = folder();
+        let (real, link) = (folder.path().join("dotfiles"), places.perl.clone().unwrap());
+        fs::write(&real, "{}").unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let mut file = ConfigFile::open(&places).unwrap();
+        set(&mut file, None, "nodeid", json!("n"));
+        file.save().unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert!(fs::read_to_string(&real).unwrap().contains("\"nodeid\""));
+    }
+
+    #[test]
+    fn profiles_can_be_removed() {
+        let (_folder, places) = folder();
+        let mut file = ConfigFile::open(&places).unwrap();
+        assert!(!file.remove_profile("p"));
+        set(&mut file, Some("p"), "nodeid", json!("n"));
+        assert!(file.remove_profile("p"));
+        assert!(file.section(Some("p")).is_none());
+    }
+
+    #[test]
+    fn without_any_place_there_is_an_error() {
+        assert!(matches!(ConfigFile::open(&Places::default()), Err(ConfigError::NoPlace)));
+    }
+}

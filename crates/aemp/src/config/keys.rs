@@ -1,0 +1,227 @@
+//! The settings that are known, and how their values are read.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value as Json};
+
+use super::ConfigError;
+
+/// What a setting's value looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// A text.
+    Text,
+    /// A text that is never shown.
+    Secret,
+    /// True or false: `1`, `0`, or JSON's own.
+    Flag,
+    /// A number of seconds above 0.
+    Seconds,
+    /// A JSON list, or texts separated by commas.
+    List,
+}
+
+/// A setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key {
+    /// Its name in the file and on the command line.
+    pub name: &'static str,
+    /// What its value looks like.
+    pub shape: Shape,
+}
+
+/// All settings. `autocork` and `eval` are known because the Perl tool has them; they have no effect here.
+pub const KEYS: &[Key] = &[
+    Key { name: "nodeid", shape: Shape::Text },
+    Key { name: "secret", shape: Shape::Secret },
+    Key { name: "cert", shape: Shape::Secret },
+    Key { name: "binds", shape: Shape::List },
+    Key { name: "seeds", shape: Shape::List },
+    Key { name: "services", shape: Shape::List },
+    Key { name: "secure", shape: Shape::Flag },
+    Key { name: "monitor_timeout", shape: Shape::Seconds },
+    Key { name: "connect_interval", shape: Shape::Seconds },
+    Key { name: "framing_format", shape: Shape::List },
+    Key { name: "auth_offer", shape: Shape::List },
+    Key { name: "auth_accept", shape: Shape::List },
+    Key { name: "verify_peeraddr", shape: Shape::Text },
+    Key { name: "nodelay", shape: Shape::Flag },
+    Key { name: "autocork", shape: Shape::Flag },
+    Key { name: "eval", shape: Shape::Text },
+];
+
+impl Key {
+    /// The key with this name.
+    ///
+    /// # Errors
+    ///
+    /// There is none; the error names those that are.
+    pub fn find(name: &str) -> Result<Key, ConfigError> {
+        KEYS.iter().copied().find(|key| key.name == name).ok_or_else(|| {
+            let similar = |key: &&Key| key.name.starts_with(name) || name.starts_with(key.name);
+            let same_letters = |key: &&Key| sorted(key.name) == sorted(name) || one_apart(key.name, name);
+            let close = KEYS.iter().find(|key| !name.is_empty() && (similar(key) || same_letters(key)));
+            ConfigError::UnknownKey {
+                key: name.into(),
+                close: close.map(|key| key.name),
+                known: KEYS.iter().map(|key| key.name).collect::<Vec<_>>().join(", "),
+            }
+        })
+    }
+
+    /// Checks a value and gives it the form in which it is stored.
+    ///
+    /// # Errors
+    ///
+    /// The value does not have the shape of this key.
+    pub fn normal(self, value: &Json) -> Result<Json, ConfigError> {
+        Ok(match self.shape {
+            Shape::Text | Shape::Secret => Json::String(self.text(value)?),
+            Shape::Flag => Json::from(u8::from(self.flag(value)?)),
+            Shape::Seconds => seconds_json(self.seconds(value)?),
+            Shape::List => Json::Array(self.list(value)?),
+        })
+    }
+
+    pub(super) fn text(self, value: &Json) -> Result<String, ConfigError> {
+        match value {
+            Json::String(text) => Ok(text.clone()),
+            Json::Number(number) => Ok(number.to_string()),
+            _ => Err(self.bad("a text", value)),
+        }
+    }
+
+    pub(super) fn flag(self, value: &Json) -> Result<bool, ConfigError> {
+        match value {
+            Json::Bool(truth) => Ok(*truth),
+            Json::Number(number) => Ok(number.as_f64() != Some(0.0)),
+            Json::String(text) => match text.as_str() {
+                "1" | "true" | "yes" | "on" => Ok(true),
+                "" | "0" | "false" | "no" | "off" => Ok(false),
+                _ => Err(self.bad("1 or 0", value)),
+            },
+            _ => Err(self.bad("1 or 0", value)),
+        }
+    }
+
+    pub(super) fn seconds(self, value: &Json) -> Result<Duration, ConfigError> {
+        let number = match value {
+            Json::Number(number) => number.as_f64(),
+            Json::String(text) => text.parse().ok(),
+            _ => None,
+        };
+        number
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+            .filter(|duration| !duration.is_zero())
+            .ok_or_else(|| self.bad("a number of seconds above 0", value))
+    }
+
+    pub(super) fn list(self, value: &Json) -> Result<Vec<Json>, ConfigError> {
+        match value {
+            Json::Array(items) => Ok(items.clone()),
+            Json::String(text) if text.is_empty() => Ok(Vec::new()),
+            Json::String(text) => Ok(text.split(',').map(Json::from).collect()),
+            Json::Number(number) => Ok(vec![Json::String(number.to_string())]),
+            _ => Err(self.bad("a list (JSON, or texts separated by commas)", value)),
+        }
+    }
+
+    pub(super) fn texts(self, value: &Json) -> Result<Vec<String>, ConfigError> {
+        self.list(value)?.iter().map(|item| self.text(item)).collect()
+    }
+
+    pub(super) fn bad(self, expected: &str, value: &Json) -> ConfigError {
+        let kind = match value {
+            Json::Null => "null",
+            Json::Bool(_) => "a truth value",
+            Json::Number(_) => "a number",
+            Json::String(_) => "a text",
+            Json::Array(_) => "a list",
+            Json::Object(_) => "an object",
+        };
+        let found = if self.shape == Shape::Secret { kind.to_owned() } else { value.to_string() };
+        ConfigError::BadValue { key: self.name.into(), expected: expected.into(), found }
+    }
+}
+
+/// Whole seconds as an integer, as people write them.
+fn seconds_json(duration: Duration) -> Json {
+    if duration.subsec_nanos() == 0 { duration.as_secs().into() } else { duration.as_secs_f64().into() }
+}
+
+fn sorted(text: &str) -> Vec<u8> {
+    let mut letters = text.as_bytes().to_vec();
+    letters.sort_unstable();
+    letters
+}
+
+/// Whether one text is the other with one letter left out.
+fn one_apart(one: &str, other: &str) -> bool {
+    let (long, short) = if one.len() > other.len() { (one, other) } else { (other, one) };
+    long.len() == short.len() + 1
+        && (0..long.len()).any(|at| long.is_char_boundary(at) && without(long, at) == short)
+}
+
+fn without(text: &str, at: usize) -> String {
+    text.char_indices().filter(|&(i, _)| i != at).map(|(_, c)| c).collect()
+}
+
+/// The value under `key`; null counts as not set.
+pub(super) fn find<'a>(map: &'a Map<String, Json>, key: &str) -> Option<&'a Json> {
+    map.get(key).filter(|value| !value.is_null())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn normal(name: &str, value: Json) -> Result<Json, String> {
+        Key::find(name).unwrap().normal(&value).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn values_get_their_stored_form() {
+        assert_eq!(normal("nodeid", json!("a/")), Ok(json!("a/")));
+        assert_eq!(normal("binds", json!("a:1,b:2")), Ok(json!(["a:1", "b:2"])));
+        assert_eq!(normal("binds", json!("")), Ok(json!([])));
+        assert_eq!(normal("services", json!([["f", 1], "g"])), Ok(json!([["f", 1], "g"])));
+        assert_eq!(normal("secure", json!("1")), Ok(json!(1)));
+        assert_eq!(normal("secure", json!("false")), Ok(json!(0)));
+        assert_eq!(normal("monitor_timeout", json!("2.5")), Ok(json!(2.5)));
+        assert_eq!(normal("monitor_timeout", json!("30")), Ok(json!(30)));
+    }
+
+    #[test]
+    fn misfits_are_named_with_what_would_fit() {
+        for (name, value) in [
+            ("nodeid", json!(["a"])),
+            ("secure", json!("perhaps")),
+            ("monitor_timeout", json!("0")),
+            ("monitor_timeout", json!("-1")),
+            ("monitor_timeout", json!("soon")),
+            ("monitor_timeout", json!("inf")),
+            ("binds", json!({})),
+        ] {
+            let error = normal(name, value).unwrap_err();
+            assert!(error.starts_with(&format!("{name}: expected ")), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_value_of_a_secret_is_never_in_an_error() {
+        let error = normal("secret", json!(["geheim"])).unwrap_err();
+        assert!(error.contains("a list") && !error.contains("geheim"), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_key_suggests_the_one_that_was_meant() {
+        for (typed, meant) in
+            [("nodid", "nodeid"), ("bind", "binds"), ("sercet", "secret"), ("seedss", "seeds")]
+        {
+            let error = Key::find(typed).unwrap_err().to_string();
+            assert!(error.contains(&format!("(meant {meant}?)")), "{error}");
+        }
+        assert!(!Key::find("colour").unwrap_err().to_string().contains("meant"));
+    }
+}

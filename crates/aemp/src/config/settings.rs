@@ -1,0 +1,355 @@
+//! A configuration with types: what a node is started with.
+
+use std::time::Duration;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use serde_json::{Map, Value as Json};
+
+use super::keys::find;
+use super::{
+    Arguments, ConfigError, ConfigFile, Effective, Host, Key, Places, Secret, effective, expand_bind,
+    expand_node_id, expand_seed, value_from_json,
+};
+use aemp_proto::{Framing, NodeId, Value};
+
+/// The settings of one node, complete and checked. `Builder::settings` takes them.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Settings {
+    /// The profile that they come from.
+    pub profile: String,
+    /// The node ID, expanded.
+    pub node: NodeId,
+    /// Where to listen: `host:port`, port 0 where the system chooses.
+    pub binds: Vec<String>,
+    /// The nodes to contact first: `host:port`.
+    pub seeds: Vec<String>,
+    /// The shared secret.
+    pub secret: Option<Secret>,
+    /// Key, certificate and certificates to trust, as PEM; at least one key and one certificate are in it.
+    pub certificate: Option<Secret>,
+    /// Functions to be run at the start, each in a port of its own.
+    pub services: Vec<Service>,
+    /// Refuse calls and spawns of registered functions from other nodes too.
+    pub secure: bool,
+    /// How long a node may be silent, or take to be reached.
+    pub monitor_timeout: Duration,
+    /// How long a connection attempt may take, where that is configured.
+    pub connect_interval: Option<Duration>,
+    /// The framings to offer and accept, best first.
+    pub framings: Vec<Framing>,
+    /// The authentication methods that we are willing to send.
+    pub auth_offer: Vec<AuthMethod>,
+    /// The authentication methods that we accept.
+    pub auth_accept: Vec<AuthMethod>,
+    /// Whether the peer address in a greeting must be ours.
+    pub verify_peeraddr: VerifyPeeraddr,
+    /// `TCP_NODELAY` on connections.
+    pub nodelay: bool,
+}
+
+/// A registered function that runs when the node starts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Service {
+    /// The name of the function.
+    pub function: String,
+    /// Its arguments.
+    pub arguments: Vec<Value>,
+}
+
+/// How a node proves that it belongs to the network (`PROTOCOL.md` §2.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AuthMethod {
+    /// `tls_sha3_512`: by its certificate.
+    Tls,
+    /// `hmac_sha3_512`: by the shared secret.
+    Hmac,
+    /// `tls_anon`: not at all, over TLS.
+    TlsAnon,
+    /// `cleartext`: by showing the secret.
+    Cleartext,
+}
+
+impl AuthMethod {
+    const ALL: [AuthMethod; 4] =
+        [AuthMethod::Tls, AuthMethod::Hmac, AuthMethod::TlsAnon, AuthMethod::Cleartext];
+
+    /// The name on the wire and in the file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AuthMethod::Tls => "tls_sha3_512",
+            AuthMethod::Hmac => "hmac_sha3_512",
+            AuthMethod::TlsAnon => "tls_anon",
+            AuthMethod::Cleartext => "cleartext",
+        }
+    }
+
+    fn from_name(name: &str) -> Option<AuthMethod> {
+        AuthMethod::ALL.into_iter().find(|method| method.as_str() == name)
+    }
+}
+
+/// What to do when a peer saw us under another address than our socket has: somebody may be relaying.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum VerifyPeeraddr {
+    /// Refuse peers that say no role, believe those that do.
+    #[default]
+    Auto,
+    /// Refuse every peer.
+    Strict,
+    /// Log it.
+    Warn,
+    /// Ignore it.
+    Off,
+}
+
+impl Settings {
+    /// Reads the configuration of this process: the arguments, and the file that the environment names.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or some setting does not fit.
+    pub fn load(arguments: &Arguments) -> Result<Settings, ConfigError> {
+        let host = Host::current();
+        let file = if arguments.norc { None } else { Some(ConfigFile::open(&Places::from_env())?) };
+        let effective = effective(file.as_ref(), arguments, &host)?;
+        if let (Some(file), false) = (&file, effective.overruled.is_empty()) {
+            tracing::warn!(
+                file = %file.path().display(), profile = effective.profile, keys = effective.overruled.join(", "),
+                "the file overrules these arguments; add `force 1` to let them win"
+            );
+        }
+        Settings::resolve(&effective, &host)
+    }
+
+    /// Gives an effective configuration its types.
+    ///
+    /// # Errors
+    ///
+    /// Some setting does not fit.
+    pub fn resolve(effective: &Effective, host: &Host) -> Result<Settings, ConfigError> {
+        let Effective { profile, settings, .. } = effective;
+        let lookup = Lookup { settings };
+        if find(settings, "eval").is_some() {
+            tracing::warn!(profile, "the setting `eval` is Perl code and has no effect here");
+        }
+        let node = lookup.text("nodeid")?.unwrap_or_else(|| format!("{profile}/"));
+        let binds = lookup.texts("binds")?.unwrap_or_else(|| vec!["*".into()]);
+        let seeds = lookup.texts("seeds")?.unwrap_or_default();
+        Ok(Settings {
+            profile: profile.clone(),
+            node: expand_node_id(&node, &host.name)?,
+            binds: expand_all(&binds, host, expand_bind)?,
+            seeds: expand_all(&seeds, host, expand_seed)?,
+            secret: lookup.secret()?,
+            certificate: lookup.certificate()?,
+            services: lookup.services()?,
+            secure: lookup.flag("secure")?.unwrap_or(false),
+            monitor_timeout: lookup.seconds("monitor_timeout")?.unwrap_or(Duration::from_secs(30)),
+            connect_interval: lookup.seconds("connect_interval")?,
+            framings: lookup.choices("framing_format", Framing::from_name)?,
+            auth_offer: lookup.choices("auth_offer", AuthMethod::from_name)?,
+            auth_accept: lookup.choices("auth_accept", AuthMethod::from_name)?,
+            verify_peeraddr: lookup.verify_peeraddr()?,
+            nodelay: lookup.flag("nodelay")?.unwrap_or(true),
+        })
+    }
+}
+
+type Expand = fn(&str, &Host) -> Result<Vec<String>, ConfigError>;
+
+fn expand_all(texts: &[String], host: &Host, expand: Expand) -> Result<Vec<String>, ConfigError> {
+    let mut addresses: Vec<String> = Vec::new();
+    for text in texts {
+        for address in expand(text, host)? {
+            // Two ephemeral ports on one address are two listeners; the same fixed port cannot be bound twice.
+            if address.ends_with(":0") || !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+    }
+    Ok(addresses)
+}
+
+/// Settings by key, each read in the shape that the key has.
+struct Lookup<'a> {
+    settings: &'a Map<String, Json>,
+}
+
+impl Lookup<'_> {
+    fn read<T>(
+        &self,
+        key: &str,
+        read: impl FnOnce(Key, &Json) -> Result<T, ConfigError>,
+    ) -> Result<Option<T>, ConfigError> {
+        let key = Key::find(key)?;
+        find(self.settings, key.name).map(|value| read(key, value)).transpose()
+    }
+
+    fn text(&self, key: &str) -> Result<Option<String>, ConfigError> {
+        self.read(key, Key::text)
+    }
+
+    fn texts(&self, key: &str) -> Result<Option<Vec<String>>, ConfigError> {
+        self.read(key, Key::texts)
+    }
+
+    fn flag(&self, key: &str) -> Result<Option<bool>, ConfigError> {
+        self.read(key, Key::flag)
+    }
+
+    fn seconds(&self, key: &str) -> Result<Option<Duration>, ConfigError> {
+        self.read(key, Key::seconds)
+    }
+
+    /// An empty secret would let everybody in, so it counts as none.
+    fn secret(&self) -> Result<Option<Secret>, ConfigError> {
+        Ok(self.text("secret")?.filter(|text| !text.is_empty()).map(|text| Secret::from_text(&text)))
+    }
+
+    fn certificate(&self) -> Result<Option<Secret>, ConfigError> {
+        self.read("cert", |key, value| {
+            let pem = key.text(value)?.into_bytes();
+            if PrivateKeyDer::from_pem_slice(&pem).is_err() || CertificateDer::from_pem_slice(&pem).is_err() {
+                return Err(key.bad("a private key and a certificate in PEM form", value));
+            }
+            Ok(Secret::from(pem))
+        })
+    }
+
+    fn services(&self) -> Result<Vec<Service>, ConfigError> {
+        let services = self.read("services", |key, value| {
+            key.list(value)?.iter().map(|item| service(item).ok_or_else(|| bad_service(key, item))).collect()
+        })?;
+        Ok(services.unwrap_or_default())
+    }
+
+    /// The known ones of a list of names; others may be Perl's and are left out.
+    fn choices<T>(&self, key: &str, from_name: fn(&str) -> Option<T>) -> Result<Vec<T>, ConfigError> {
+        let chosen = self.read(key, |key, value| {
+            let chosen: Vec<T> = key.texts(value)?.iter().filter_map(|name| from_name(name)).collect();
+            if chosen.is_empty() {
+                Err(key.bad("at least one name that is known here", value))
+            } else {
+                Ok(chosen)
+            }
+        })?;
+        Ok(chosen.unwrap_or_default())
+    }
+
+    fn verify_peeraddr(&self) -> Result<VerifyPeeraddr, ConfigError> {
+        let found = self.read("verify_peeraddr", |key, value| match key.text(value)?.as_str() {
+            "auto" => Ok(VerifyPeeraddr::Auto),
+            "strict" => Ok(VerifyPeeraddr::Strict),
+            "warn" => Ok(VerifyPeeraddr::Warn),
+            "off" => Ok(VerifyPeeraddr::Off),
+            _ => Err(key.bad("auto, strict, warn or off", value)),
+        })?;
+        Ok(found.unwrap_or_default())
+    }
+}
+
+/// `"function"` or `["function", argument…]`.
+fn service(item: &Json) -> Option<Service> {
+    let (function, arguments) = match item {
+        Json::String(function) => (function, &[][..]),
+        Json::Array(items) => match items.split_first()? {
+            (Json::String(function), arguments) => (function, arguments),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let arguments = arguments.iter().map(value_from_json).collect();
+    (!function.is_empty()).then(|| Service { function: function.clone(), arguments })
+}
+
+fn bad_service(key: Key, item: &Json) -> ConfigError {
+    key.bad("function names, or lists of a function name and its arguments", item)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const PEM: &str = include_str!("../../tests/data/network.pem");
+
+    fn resolve(settings: Json) -> Result<Settings, String> {
+        let host = Host { name: "doomed".into(), addresses: vec!["192.0.2.2".parse().unwrap()] };
+        let mut arguments = Arguments::default();
+        for (key, value) in settings.as_object().unwrap() {
+            arguments.set(key, value).map_err(|error| error.to_string())?;
+        }
+        let effective = effective(None, &arguments, &host).unwrap();
+        Settings::resolve(&effective, &host).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn without_any_setting_there_are_defaults() {
+        let settings = resolve(json!({})).unwrap();
+        assert!(settings.node.as_str().starts_with("doomed/") && settings.node.as_str().len() > 20);
+        assert_eq!(settings.binds, ["192.0.2.2:0"]);
+        assert_eq!(settings.monitor_timeout, Duration::from_secs(30));
+        assert_eq!(settings.framings, Framing::ALL);
+        assert_eq!(settings.auth_offer, [AuthMethod::Tls, AuthMethod::Hmac]);
+        assert_eq!(settings.auth_accept, [AuthMethod::Tls, AuthMethod::Hmac]);
+        assert!(settings.secret.is_none() && settings.connect_interval.is_none() && settings.nodelay);
+        assert!(settings.seeds.is_empty() && settings.services.is_empty() && !settings.secure);
+    }
+
+    #[test]
+    fn everything_that_can_be_set_arrives() {
+        let settings = resolve(json!({
+            "nodeid": "%n/x", "binds": "*:4040,127.0.0.1", "seeds": ["seed", "*:7"], "secret": "caf\u{e9}", "cert": PEM,
+            "services": ["a::b", ["c", 1, [null]]], "secure": "1", "monitor_timeout": "2.5", "connect_interval": 1,
+            "framing_format": ["storable", "json"], "auth_accept": ["cleartext", "hmac_md6_64_256"],
+            "verify_peeraddr": "strict", "nodelay": 0,
+        }))
+        .unwrap();
+        assert_eq!(settings.node.as_str(), "doomed/x");
+        assert_eq!(settings.binds, ["192.0.2.2:4040", "127.0.0.1:0"]);
+        assert_eq!(settings.seeds, ["seed:4040", "192.0.2.2:7"]);
+        assert_eq!(settings.secret.unwrap().octets(), b"caf\xe9");
+        assert_eq!(settings.certificate.unwrap().octets(), PEM.as_bytes());
+        let arguments = vec![Value::Int(1), Value::List(vec![Value::Null])];
+        assert_eq!(settings.services[0], Service { function: "a::b".into(), arguments: vec![] });
+        assert_eq!(settings.services[1], Service { function: "c".into(), arguments });
+        assert!(settings.secure && !settings.nodelay);
+        assert_eq!(settings.monitor_timeout, Duration::from_millis(2500));
+        assert_eq!(settings.connect_interval, Some(Duration::from_secs(1)));
+        assert_eq!(settings.framings, [Framing::Json]);
+        assert_eq!(settings.auth_accept, [AuthMethod::Cleartext]);
+        assert_eq!(settings.verify_peeraddr, VerifyPeeraddr::Strict);
+    }
+
+    #[test]
+    fn an_empty_secret_is_none_and_an_empty_list_of_binds_means_none() {
+        let settings = resolve(json!({"secret": "", "binds": []})).unwrap();
+        assert!(settings.secret.is_none() && settings.binds.is_empty());
+    }
+
+    #[test]
+    fn two_chosen_ports_are_two_listeners_but_the_same_port_is_one() {
+        let settings = resolve(json!({"binds": "a:0,a:0,a:1,a:1"})).unwrap();
+        assert_eq!(settings.binds, ["a:0", "a:0", "a:1"]);
+    }
+
+    #[test]
+    fn misfits_name_their_key() {
+        for (settings, says) in [
+            (json!({"nodeid": "a#b"}), "nodeid: \"a#b\" is no node ID"),
+            (json!({"binds": ["a:b"]}), "binds: expected HOST:PORT"),
+            (
+                json!({"cert": "geheim"}),
+                "cert: expected a private key and a certificate in PEM form, found a text",
+            ),
+            (json!({"services": [1]}), "services: expected function names"),
+            (json!({"framing_format": ["storable"]}), "framing_format: expected at least one"),
+            (json!({"verify_peeraddr": "x"}), "verify_peeraddr: expected auto"),
+        ] {
+            let error = resolve(settings).unwrap_err();
+            assert!(error.starts_with(says), "{error}");
+        }
+    }
+}
