@@ -79,25 +79,47 @@ impl PartialEq for Value {
             (Value::Text(a), Value::Text(b)) => a == b,
             (Value::Bytes(a), Value::Bytes(b)) => a == b,
             (Value::List(a), Value::List(b)) => a == b,
-            (Value::Map(a), Value::Map(b)) => same_entries(a, b),
+            (Value::Map(a), Value::Map(b)) => a.len() == b.len() && sorted(a) == sorted(b),
             (Value::Tag(s, a), Value::Tag(t, b)) => s == t && a == b,
             _ => false,
         }
     }
 }
 
-fn same_entries(a: &[(Value, Value)], b: &[(Value, Value)]) -> bool {
-    if a.len() != b.len() {
-        return false;
-    }
-    let mut left: Vec<&(Value, Value)> = b.iter().collect();
-    a.iter().all(|entry| match left.iter().position(|other| *other == entry) {
-        Some(at) => {
-            left.swap_remove(at);
-            true
+/// A value as it is compared inside of a map: every map sorted, so that comparing takes n log n steps at any depth.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Sorted<'a> {
+    Null,
+    Bool(bool),
+    Int(i128),
+    Float(u64),
+    Text(&'a str),
+    Bytes(&'a [u8]),
+    List(Vec<Sorted<'a>>),
+    Map(Vec<(Sorted<'a>, Sorted<'a>)>),
+    Tag(u64, Box<Sorted<'a>>),
+}
+
+impl<'a> From<&'a Value> for Sorted<'a> {
+    fn from(value: &'a Value) -> Sorted<'a> {
+        match value {
+            Value::Null => Sorted::Null,
+            Value::Bool(truth) => Sorted::Bool(*truth),
+            Value::Int(number) => Sorted::Int(*number),
+            Value::Float(number) => Sorted::Float(number.to_bits()),
+            Value::Text(text) => Sorted::Text(text),
+            Value::Bytes(octets) => Sorted::Bytes(octets),
+            Value::List(values) => Sorted::List(values.iter().map(Sorted::from).collect()),
+            Value::Map(entries) => Sorted::Map(sorted(entries)),
+            Value::Tag(tag, content) => Sorted::Tag(*tag, Box::new(Sorted::from(&**content))),
         }
-        None => false,
-    })
+    }
+}
+
+fn sorted(entries: &[(Value, Value)]) -> Vec<(Sorted<'_>, Sorted<'_>)> {
+    let mut entries: Vec<_> = entries.iter().map(|(k, v)| (Sorted::from(k), Sorted::from(v))).collect();
+    entries.sort_unstable();
+    entries
 }
 
 macro_rules! from_integers {
@@ -203,7 +225,11 @@ impl Reason {
 
     /// `transport_error, NODE, TEXT`: the connection to the port's node was lost or could not be made.
     pub fn transport(node: &crate::NodeId, text: impl fmt::Display) -> Reason {
-        Reason::new([Value::name("transport_error"), Value::name(node.as_str()), Value::Text(text.to_string())])
+        Reason::new([
+            Value::name("transport_error"),
+            Value::name(node.as_str()),
+            Value::Text(text.to_string()),
+        ])
     }
 
     /// `no_such_port, TEXT, PORT`: the port does not exist (any more).

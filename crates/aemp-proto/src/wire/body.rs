@@ -1,6 +1,15 @@
 //! The encoded form of a message, the one that every framing carries and that ports decode from.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
+use minicbor::Decoder;
+
+use super::error::{EncodeError, FrameError, Malformed};
+use super::limits::Limits;
+use super::scan::{self, OCTETS, TEXT};
+use super::{cbor, json};
+use crate::{Value, value};
 
 /// A message in encoded form: how many values it has, and the values as CBOR items one after the other.
 ///
@@ -18,13 +27,130 @@ impl Body {
         Body { count, items }
     }
 
+    /// Encodes values.
+    ///
+    /// # Errors
+    ///
+    /// An integer is out of range, or a value nests too deep.
+    pub fn encode(values: &[Value]) -> Result<Body, EncodeError> {
+        let mut builder = BodyBuilder::default();
+        values.iter().try_for_each(|value| builder.value(value))?;
+        Ok(builder.finish())
+    }
+
+    /// Checks octets from elsewhere: CBOR items one after the other.
+    ///
+    /// # Errors
+    ///
+    /// They are not well formed, or pass a limit.
+    pub fn parse(items: Bytes, limits: Limits) -> Result<Body, FrameError> {
+        let inner = Limits { depth: limits.depth.saturating_sub(1), ..limits };
+        let count = scan::count_items(&items, inner)?;
+        let count = u32::try_from(count).map_err(|_| Malformed { at: 0, what: "more than 2^32 values" })?;
+        Ok(Body { count, items })
+    }
+
+    /// Decodes all values.
+    ///
+    /// # Errors
+    ///
+    /// The body was made of items that are not well formed.
+    pub fn decode(&self) -> Result<Vec<Value>, Malformed> {
+        cbor::read_values(&self.items, self.count)
+    }
+
     /// How many values the message has.
     pub fn count(&self) -> u32 {
         self.count
     }
 
+    /// Whether the message has no values.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
     /// The values, as CBOR items one after the other.
     pub fn items(&self) -> &Bytes {
         &self.items
+    }
+
+    /// The first value if it is a string, by custom the tag; nothing else is decoded.
+    pub fn first_name(&self) -> Option<Cow<'_, str>> {
+        let head = scan::head(&self.items).ok()??;
+        if head.is_indefinite() {
+            return self.first().and_then(|value| value.to_name()).map(Cow::Owned);
+        }
+        let end = head.len.checked_add(usize::try_from(head.argument).ok()?)?;
+        let string = || self.items.get(head.len..end);
+        match head.major {
+            TEXT => std::str::from_utf8(string()?).ok().map(Cow::Borrowed),
+            OCTETS => match string()? {
+                octets if octets.is_ascii() => std::str::from_utf8(octets).ok().map(Cow::Borrowed),
+                octets => Some(Cow::Owned(value::latin1(octets))),
+            },
+            _ => None,
+        }
+    }
+
+    /// The first value, decoded.
+    pub fn first(&self) -> Option<Value> {
+        cbor::read_value(&mut Decoder::new(&self.items), &self.items).ok()
+    }
+
+    /// The message without its first value; nothing is copied. Empty if there is none.
+    pub fn rest(&self) -> Body {
+        match scan::item_end(&self.items) {
+            Some(end) => Body { count: self.count.saturating_sub(1), items: self.items.slice(end..) },
+            None => Body::default(),
+        }
+    }
+
+    /// Whether the message can be written in JSON, which knows neither tags nor numbers that are not finite.
+    ///
+    /// # Errors
+    ///
+    /// What it has that JSON has not.
+    pub fn check_json(&self) -> Result<(), EncodeError> {
+        json::check(&self.items)
+    }
+}
+
+/// Puts a message together out of values and of what is encoded already.
+#[derive(Debug, Clone, Default)]
+pub struct BodyBuilder {
+    count: u32,
+    items: Vec<u8>,
+}
+
+impl BodyBuilder {
+    /// Appends a value.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be encoded; the builder is as before.
+    pub fn value(&mut self, value: &Value) -> Result<(), EncodeError> {
+        let before = self.items.len();
+        cbor::write_value(&mut self.items, value).inspect_err(|_| self.items.truncate(before))?;
+        self.count += 1;
+        Ok(())
+    }
+
+    /// Appends a string in the way that names and tags are written.
+    pub fn name(&mut self, name: &str) -> &mut BodyBuilder {
+        cbor::write_name(&mut self.items, name);
+        self.count += 1;
+        self
+    }
+
+    /// Appends the values of a message.
+    pub fn body(&mut self, body: &Body) -> &mut BodyBuilder {
+        self.items.extend_from_slice(&body.items);
+        self.count = self.count.saturating_add(body.count);
+        self
+    }
+
+    /// The message.
+    pub fn finish(self) -> Body {
+        Body { count: self.count, items: self.items.into() }
     }
 }

@@ -1,9 +1,23 @@
 //! The wire: what is written to a connection and read from it (`PROTOCOL.md`).
 
 pub mod body;
+pub mod error;
+pub mod frame;
 pub mod framing;
+pub mod limits;
+pub mod native;
 pub mod request;
+pub mod text;
 
-pub use body::Body;
+mod cbor;
+mod json;
+mod scan;
+
+pub use body::{Body, BodyBuilder};
+pub use error::{EncodeError, FrameError, Malformed};
+pub use frame::{Frame, FrameReader, reframe};
 pub use framing::Framing;
+pub use limits::Limits;
+pub use native::{Control, message_len, write_control, write_message};
 pub use request::{MeshRequest, Request, Tables};
+pub use text::Str;

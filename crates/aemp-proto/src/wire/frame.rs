@@ -1,0 +1,261 @@
+//! Frames out of a stream of octets, whatever the pieces it arrives in, and native frames in the framings of Perl.
+
+use std::collections::VecDeque;
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use super::body::Body;
+use super::error::{FrameError, Malformed};
+use super::framing::Framing;
+use super::json::Boundary;
+use super::limits::Limits;
+use super::native::{self, Control, Parsed};
+use super::scan::{ARRAY, Scanner};
+use super::text::Str;
+use super::{cbor, json};
+
+/// What arrives on a connection after the handshake.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Frame {
+    /// A message.
+    Message {
+        /// Its number; only native frames have one.
+        seq: Option<u64>,
+        /// The name of the port that it is for; empty for the node port.
+        port: Str,
+        /// The message.
+        body: Body,
+    },
+    /// The empty array of `cbor` and `json`: a sign of life.
+    KeepAlive,
+    /// See [`Control::Ack`].
+    Ack(u64),
+    /// See [`Control::Credit`].
+    Credit(u64),
+    /// See [`Control::Ping`].
+    Ping(u64),
+    /// See [`Control::Pong`].
+    Pong(u64),
+    /// See [`Control::Bye`].
+    Bye,
+}
+
+impl From<Control> for Frame {
+    fn from(control: Control) -> Frame {
+        match control {
+            Control::Ack(number) => Frame::Ack(number),
+            Control::Credit(octets) => Frame::Credit(octets),
+            Control::Ping(number) => Frame::Ping(number),
+            Control::Pong(number) => Frame::Pong(number),
+            Control::Bye => Frame::Bye,
+        }
+    }
+}
+
+/// Reads the frames of one direction of a connection.
+///
+/// Fill [`FrameReader::buffer`], then call [`FrameReader::next`] until it gives `None`. All frames that are complete by
+/// then are split off as one batch, of which names and bodies are slices. The first bad frame is the last: the error is
+/// given again for ever.
+#[derive(Debug)]
+pub struct FrameReader {
+    framing: Framing,
+    limits: Limits,
+    /// What has arrived and is not complete, or not looked at.
+    input: BytesMut,
+    /// Complete frames, and how much of them has been handed out.
+    batch: Bytes,
+    taken: usize,
+    /// `cbor`: where the frames of the batch end.
+    ends: VecDeque<usize>,
+    /// `cbor`: how far `input` has been looked at. In the other framings only whole frames are.
+    scanned: usize,
+    scanner: Scanner,
+    boundary: Boundary,
+    /// `aemp1`: the number of the next message.
+    due: u64,
+    failed: Option<FrameError>,
+}
+
+impl FrameReader {
+    /// A reader for a stream that begins with the first frame.
+    pub fn new(framing: Framing, limits: Limits) -> FrameReader {
+        FrameReader {
+            framing,
+            limits,
+            input: BytesMut::new(),
+            batch: Bytes::new(),
+            taken: 0,
+            ends: VecDeque::new(),
+            scanned: 0,
+            // The array of a native body is inside of the frame, and counted as the first level here.
+            scanner: Scanner::new(match framing {
+                Framing::Native => Limits { depth: limits.depth.saturating_sub(1), ..limits },
+                _ => limits,
+            }),
+            boundary: Boundary::new(limits),
+            due: 1,
+            failed: None,
+        }
+    }
+
+    /// Lets the next native message have this number, instead of 1; for a stream that resumes another one.
+    pub fn expect(&mut self, seq: u64) {
+        self.due = seq;
+    }
+
+    /// Where octets that have arrived are to be appended.
+    pub fn buffer(&mut self) -> &mut BytesMut {
+        &mut self.input
+    }
+
+    /// The next frame; `None` until more octets arrive.
+    ///
+    /// # Errors
+    ///
+    /// The stream is not a sequence of frames, or passes a limit. Frames before the bad one are given first.
+    #[allow(clippy::should_implement_trait)] // an iterator would end at `None`, this goes on
+    pub fn next(&mut self) -> Result<Option<Frame>, FrameError> {
+        if self.taken == self.batch.len() {
+            if let Some(error) = &self.failed {
+                return Err(error.clone());
+            }
+            self.refill();
+        }
+        if self.taken == self.batch.len() {
+            return self.failed.clone().map_or(Ok(None), Err);
+        }
+        match self.take() {
+            Ok(frame) => Ok(Some(frame)),
+            Err(error) => {
+                self.batch.clear();
+                self.taken = 0;
+                self.failed = Some(error.clone());
+                Err(error)
+            }
+        }
+    }
+
+    /// Splits off what is complete as the next batch. An error is kept for when the batch is used up.
+    fn refill(&mut self) {
+        // Without a batch the buffer can be used again from its beginning.
+        self.batch = Bytes::new();
+        self.taken = 0;
+        let mut complete = 0;
+        let outcome = match self.framing {
+            Framing::Native => self.complete_native(&mut complete),
+            Framing::Cbor => self.complete_cbor(&mut complete),
+            Framing::Json => self.next_json(),
+        };
+        self.failed = outcome.err();
+        if complete > 0 {
+            self.batch = self.input.split_to(complete).freeze();
+        }
+    }
+
+    fn complete_native(&mut self, complete: &mut usize) -> Result<(), FrameError> {
+        while let Some(len) = native::frame_len(&self.input[*complete..], self.limits)? {
+            if self.input.len() - *complete < len {
+                break;
+            }
+            *complete += len;
+        }
+        Ok(())
+    }
+
+    fn complete_cbor(&mut self, complete: &mut usize) -> Result<(), FrameError> {
+        while self.scanned < self.input.len() {
+            if *complete == self.scanned && self.input[*complete] >> 5 != ARRAY {
+                return Err(Malformed { at: 0, what: "a message is not an array" }.into());
+            }
+            if !self.scanner.advance(&self.input, *complete, &mut self.scanned)? {
+                break;
+            }
+            *complete = self.scanned;
+            self.ends.push_back(*complete);
+        }
+        self.scanned -= *complete;
+        Ok(())
+    }
+
+    /// JSON is turned into CBOR, and so copied, frame by frame.
+    fn next_json(&mut self) -> Result<(), FrameError> {
+        let Some(end) = self.boundary.find(&mut self.input)? else { return Ok(()) };
+        self.batch = json::read_frame(&self.input[..end], self.boundary.counts())?.into();
+        self.ends.push_back(self.batch.len());
+        self.input.advance(end);
+        self.boundary.restart();
+        Ok(())
+    }
+
+    /// Takes the next frame out of the batch, which is not used up.
+    fn take(&mut self) -> Result<Frame, FrameError> {
+        if self.framing == Framing::Native {
+            return self.take_native();
+        }
+        let end = self.ends.pop_front().unwrap_or(self.batch.len());
+        let frame = self.batch.slice(self.taken..end);
+        self.taken = end;
+        Ok(match cbor::read_message(&frame)? {
+            Some((port, body)) => Frame::Message { seq: None, port, body },
+            None => Frame::KeepAlive,
+        })
+    }
+
+    fn take_native(&mut self) -> Result<Frame, FrameError> {
+        let rest = &self.batch[self.taken..];
+        let len = native::frame_len(rest, self.limits)?.unwrap_or(rest.len());
+        let frame = &rest[..len];
+        let (seq, name, count, items) = match native::parse(frame)? {
+            Parsed::Control(control) => {
+                self.taken += len;
+                return Ok(control.into());
+            }
+            Parsed::Message { seq, name, count, items } => (seq, name, count, items),
+        };
+        if seq != self.due {
+            return Err(FrameError::Sequence { expected: self.due, got: seq });
+        }
+        native::check_items(&mut self.scanner, frame, items.start, count)?;
+        let slice = |range: std::ops::Range<usize>| {
+            self.batch.slice(self.taken + range.start..self.taken + range.end)
+        };
+        let port = Str::from_utf8(slice(name)).unwrap_or_default();
+        let body = Body::new(count, slice(items));
+        self.due = self.due.wrapping_add(1);
+        self.taken += len;
+        Ok(Frame::Message { seq: Some(seq), port, body })
+    }
+}
+
+/// Appends the messages of native frames in the framing of a peer, in the same order.
+///
+/// # Errors
+///
+/// `records` is not a sequence of whole native frames with messages, or one of them has no form in JSON; then `out` ends
+/// with the message before it.
+pub fn reframe(mut records: &[u8], framing: Framing, out: &mut Vec<u8>) -> Result<(), FrameError> {
+    if framing == Framing::Native {
+        out.extend_from_slice(records);
+        return Ok(());
+    }
+    let whole = || Malformed { at: 0, what: "not a sequence of whole native frames with messages" };
+    while !records.is_empty() {
+        let len = native::frame_len(records, Limits { frame: 0, ..Limits::DEFAULT })?;
+        let (frame, rest) = len.and_then(|len| records.split_at_checked(len)).ok_or_else(whole)?;
+        let Parsed::Message { name, count, items, .. } = native::parse(frame)? else {
+            return Err(whole().into());
+        };
+        let name = std::str::from_utf8(&frame[name]).unwrap_or_default();
+        match framing {
+            Framing::Json => json::write_frame(out, name, &frame[items])?,
+            _ => {
+                cbor::write_head(out, ARRAY, u64::from(count) + 1);
+                cbor::write_name(out, name);
+                out.extend_from_slice(&frame[items]);
+            }
+        }
+        records = rest;
+    }
+    Ok(())
+}

@@ -1,0 +1,112 @@
+//! Where a JSON text ends.
+
+use bytes::{Buf, BytesMut};
+
+use crate::wire::error::{FrameError, Malformed};
+use crate::wire::limits::Limits;
+
+/// Finds the end of an array, octet by octet, and counts the elements of all that is in it on the way: CBOR says them in
+/// front. Whether the text is well formed shows when it is read.
+#[derive(Debug)]
+pub(crate) struct Boundary {
+    /// How far the input has been looked at.
+    at: usize,
+    in_string: bool,
+    escaped: bool,
+    /// Elements of each array or object, in the order in which they open.
+    counts: Vec<u32>,
+    /// Places in `counts` of those that are open.
+    open: Vec<usize>,
+    limits: Limits,
+}
+
+impl Boundary {
+    pub(crate) fn new(limits: Limits) -> Boundary {
+        let depth = limits.depth.min(Limits::DEPTH_MAX);
+        let frame = if limits.frame == 0 { usize::MAX } else { limits.frame };
+        Boundary {
+            at: 0,
+            in_string: false,
+            escaped: false,
+            counts: Vec::new(),
+            open: Vec::new(),
+            limits: Limits { frame, depth },
+        }
+    }
+
+    /// How many elements the arrays and objects of the frame have, in the order in which they open.
+    pub(crate) fn counts(&self) -> &[u32] {
+        &self.counts
+    }
+
+    /// Begins with the next frame.
+    pub(crate) fn restart(&mut self) {
+        self.at = 0;
+        self.counts.clear();
+    }
+
+    /// Goes on where it stopped; drops white space in front of the frame. Octets of the frame, if it is complete.
+    pub(crate) fn find(&mut self, input: &mut BytesMut) -> Result<Option<usize>, FrameError> {
+        if self.at == 0 {
+            let space = input.iter().take_while(|&&b| is_space(b)).count();
+            input.advance(space);
+            match input.first() {
+                None => return Ok(None),
+                Some(b'[') => {}
+                Some(_) => return Err(Malformed { at: 0, what: "a message is not an array" }.into()),
+            }
+        }
+        while let Some(&octet) = input.get(self.at) {
+            if self.at >= self.limits.frame {
+                return Err(FrameError::TooLong { limit: self.limits.frame });
+            }
+            self.at += 1;
+            if self.in_string {
+                match octet {
+                    _ if self.escaped => self.escaped = false,
+                    b'\\' => self.escaped = true,
+                    b'"' => self.in_string = false,
+                    _ => {}
+                }
+            } else if self.outside(octet)? {
+                return Ok(Some(self.at));
+            }
+        }
+        Ok(None)
+    }
+
+    /// An octet that is not inside of a string; true if it ends the frame.
+    fn outside(&mut self, octet: u8) -> Result<bool, FrameError> {
+        if is_space(octet) {
+            return Ok(false);
+        }
+        if matches!(octet, b']' | b'}') {
+            self.open.pop();
+            return Ok(self.open.is_empty());
+        }
+        if let Some(&at) = self.open.last() {
+            let count = &mut self.counts[at];
+            *count = match octet {
+                b',' => count.saturating_add(1),
+                _ => (*count).max(1),
+            };
+        }
+        match octet {
+            b'"' => self.in_string = true,
+            b'[' | b'{' if self.open.len() >= self.limits.depth => {
+                return Err(FrameError::TooDeep { limit: self.limits.depth });
+            }
+            b'[' | b'{' => {
+                self.open.push(self.counts.len());
+                self.counts.push(0);
+            }
+            _ => {}
+        }
+        Ok(false)
+    }
+}
+
+/// The white space of JSON.
+pub(crate) fn is_space(octet: u8) -> bool {
+    matches!(octet, b' ' | b'\t' | b'\n' | b'\r')
+}

@@ -1,0 +1,169 @@
+//! `aemp1`, the framing between our own nodes: numbered frames.
+//!
+//! ```text
+//!  0      4      5      6             14           16
+//!  +------+------+------+-------------+------------+------ … -----+------ … ------+
+//!  | len  | kind | flags| seq         | tlv length | TLVs         | payload       |
+//!  +------+------+------+-------------+------------+------ … -----+------ … ------+
+//!  message: name length u16 · name in UTF-8 · CBOR array of the values
+//! ```
+//!
+//! All numbers are little-endian; `len` counts what follows it. TLVs and flags that we do not know are skipped. The
+//! other kinds have no payload: what they say is in `seq`, which counts only the messages.
+
+use std::ops::Range;
+
+use super::body::Body;
+use super::error::{EncodeError, FrameError, Malformed};
+use super::limits::Limits;
+use super::scan::{self, ARRAY, Scanner};
+
+/// Octets of the header before the TLVs.
+pub(crate) const HEADER: usize = 16;
+/// Octets of the length field, which does not count itself.
+pub(crate) const LEN: usize = 4;
+
+const MESSAGE: u8 = 1;
+const ACK: u8 = 3;
+const CREDIT: u8 = 4;
+const PING: u8 = 5;
+const PONG: u8 = 6;
+const BYE: u8 = 7;
+
+/// Frames that carry no message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Control {
+    /// All messages up to this number have arrived.
+    Ack(u64),
+    /// The peer may send this many more octets.
+    Credit(u64),
+    /// Are you there? The number comes back in the [`Control::Pong`].
+    Ping(u64),
+    /// Yes.
+    Pong(u64),
+    /// The connection ends on purpose.
+    Bye,
+}
+
+/// Octets that [`write_message`] appends for this message.
+pub fn message_len(port: &str, body: &Body) -> usize {
+    let (_, head) = scan::shortest_head(ARRAY, body.count().into());
+    HEADER + 2 + port.len() + head + body.items().len()
+}
+
+/// Appends a message as a native frame.
+///
+/// # Errors
+///
+/// The name or the message is longer than the frame has room for; nothing was appended.
+pub fn write_message(out: &mut Vec<u8>, seq: u64, port: &str, body: &Body) -> Result<(), EncodeError> {
+    let total = message_len(port, body);
+    let len = u32::try_from(total - LEN).map_err(|_| EncodeError::TooLong(total))?;
+    let name_len = u16::try_from(port.len()).map_err(|_| EncodeError::NameTooLong(port.len()))?;
+    let (head, head_len) = scan::shortest_head(ARRAY, body.count().into());
+    out.reserve(total);
+    out.extend_from_slice(&header(len, MESSAGE, seq));
+    out.extend_from_slice(&name_len.to_le_bytes());
+    out.extend_from_slice(port.as_bytes());
+    out.extend_from_slice(&head[..head_len]);
+    out.extend_from_slice(body.items());
+    Ok(())
+}
+
+/// Appends a frame without a message.
+pub fn write_control(out: &mut Vec<u8>, control: Control) {
+    let (kind, number) = match control {
+        Control::Ack(number) => (ACK, number),
+        Control::Credit(octets) => (CREDIT, octets),
+        Control::Ping(number) => (PING, number),
+        Control::Pong(number) => (PONG, number),
+        Control::Bye => (BYE, 0),
+    };
+    out.extend_from_slice(&header((HEADER - LEN) as u32, kind, number));
+}
+
+fn header(len: u32, kind: u8, seq: u64) -> [u8; HEADER] {
+    let mut header = [0; HEADER];
+    header[..LEN].copy_from_slice(&len.to_le_bytes());
+    header[LEN] = kind;
+    header[6..14].copy_from_slice(&seq.to_le_bytes());
+    header
+}
+
+/// Octets of the frame that `octets` begin with, its length field included; `None` if that field is not complete.
+pub(crate) fn frame_len(octets: &[u8], limits: Limits) -> Result<Option<usize>, FrameError> {
+    let Some(len) = octets.first_chunk::<LEN>() else { return Ok(None) };
+    let len = u32::from_le_bytes(*len) as usize + LEN;
+    if len < HEADER {
+        return Err(Malformed { at: 0, what: "a frame is shorter than its header" }.into());
+    }
+    if limits.frame != 0 && len > limits.frame {
+        return Err(FrameError::TooLong { limit: limits.frame });
+    }
+    Ok(Some(len))
+}
+
+/// A frame, as places in its octets.
+#[derive(Debug)]
+pub(crate) enum Parsed {
+    Message { seq: u64, name: Range<usize>, count: u32, items: Range<usize> },
+    Control(Control),
+}
+
+/// Takes one whole frame apart. The name is UTF-8; the items are checked by [`check_items`].
+pub(crate) fn parse(frame: &[u8]) -> Result<Parsed, FrameError> {
+    let short = || Malformed { at: frame.len(), what: "a frame is shorter than its fields" };
+    let header = frame.first_chunk::<HEADER>().ok_or_else(short)?;
+    let seq = header[6..14].iter().rev().fold(0u64, |number, &b| number << 8 | u64::from(b));
+    let at = HEADER + usize::from(u16::from_le_bytes([header[14], header[15]]));
+    let payload = frame.get(at..).ok_or_else(short)?;
+    let control = match header[LEN] {
+        MESSAGE => {
+            let name_len = payload.first_chunk::<2>().ok_or_else(short)?;
+            let name = at + 2..at + 2 + usize::from(u16::from_le_bytes(*name_len));
+            std::str::from_utf8(frame.get(name.clone()).ok_or_else(short)?)
+                .map_err(|_| Malformed { at: name.start, what: "the port name is not UTF-8" })?;
+            let (count, head_len) = array_head(frame, name.end)?;
+            let items = name.end + head_len..frame.len();
+            return Ok(Parsed::Message { seq, name, count, items });
+        }
+        ACK => Control::Ack(seq),
+        CREDIT => Control::Credit(seq),
+        PING => Control::Ping(seq),
+        PONG => Control::Pong(seq),
+        BYE => Control::Bye,
+        kind => return Err(FrameError::Kind(kind)),
+    };
+    if !payload.is_empty() {
+        return Err(Malformed { at, what: "a frame without message has a payload" }.into());
+    }
+    Ok(Parsed::Control(control))
+}
+
+fn array_head(frame: &[u8], at: usize) -> Result<(u32, usize), FrameError> {
+    let wrong = || Malformed { at, what: "the body is not an array of known length" };
+    let head = scan::head(&frame[at..]).ok().flatten().ok_or_else(wrong)?;
+    if head.major != ARRAY || head.is_indefinite() {
+        return Err(wrong().into());
+    }
+    Ok((u32::try_from(head.argument).map_err(|_| wrong())?, head.len))
+}
+
+/// Checks that the items of a message are as many as it says, and well formed.
+pub(crate) fn check_items(
+    scanner: &mut Scanner,
+    frame: &[u8],
+    start: usize,
+    count: u32,
+) -> Result<(), FrameError> {
+    let mut at = start;
+    for _ in 0..count {
+        if !scanner.advance(frame, 0, &mut at)? {
+            return Err(Malformed { at, what: "a value is not complete" }.into());
+        }
+    }
+    if at != frame.len() {
+        return Err(Malformed { at, what: "octets behind the last value" }.into());
+    }
+    Ok(())
+}

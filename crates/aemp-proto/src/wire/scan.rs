@@ -1,0 +1,244 @@
+//! Where a CBOR item ends, and whether it is well formed.
+//!
+//! The scanner looks at each octet once, whatever the pieces in which they arrive: it stops at the head of an item that
+//! is not complete and goes on there. Its stack has one entry for each open list, map or tag.
+
+use super::error::{FrameError, Malformed};
+use super::limits::Limits;
+
+pub(crate) const UNSIGNED: u8 = 0;
+pub(crate) const NEGATIVE: u8 = 1;
+pub(crate) const OCTETS: u8 = 2;
+pub(crate) const TEXT: u8 = 3;
+pub(crate) const ARRAY: u8 = 4;
+pub(crate) const MAP: u8 = 5;
+pub(crate) const TAG: u8 = 6;
+pub(crate) const SIMPLE: u8 = 7;
+
+const INDEFINITE: u8 = 31;
+
+/// What an item begins with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Head {
+    /// The major type, 0–7.
+    pub(crate) major: u8,
+    /// The low five bits of the first octet.
+    pub(crate) info: u8,
+    /// The number that they or the following octets hold.
+    pub(crate) argument: u64,
+    /// The octets of the head.
+    pub(crate) len: usize,
+}
+
+impl Head {
+    pub(crate) fn is_indefinite(&self) -> bool {
+        self.info == INDEFINITE
+    }
+
+    fn is_break(&self) -> bool {
+        self.major == SIMPLE && self.info == INDEFINITE
+    }
+}
+
+/// Reads the head of an item; `None` if it is not complete.
+pub(crate) fn head(octets: &[u8]) -> Result<Option<Head>, &'static str> {
+    let Some(&first) = octets.first() else { return Ok(None) };
+    let (major, info) = (first >> 5, first & 0x1f);
+    let width = match info {
+        0..24 => return Ok(Some(Head { major, info, argument: u64::from(info), len: 1 })),
+        24..=27 => 1 << (info - 24),
+        INDEFINITE if matches!(major, OCTETS | TEXT | ARRAY | MAP | SIMPLE) => {
+            return Ok(Some(Head { major, info, argument: 0, len: 1 }));
+        }
+        _ => return Err("reserved length of a CBOR item"),
+    };
+    let Some(bytes) = octets.get(1..1 + width) else { return Ok(None) };
+    let argument = bytes.iter().fold(0u64, |number, &b| number << 8 | u64::from(b));
+    if major == SIMPLE && info == 24 && argument < 32 {
+        return Err("simple CBOR value in the wrong form");
+    }
+    Ok(Some(Head { major, info, argument, len: 1 + width }))
+}
+
+/// Writes a head in its shortest form, and says how many of the nine octets it has.
+pub(crate) fn shortest_head(major: u8, argument: u64) -> ([u8; 9], usize) {
+    let mut octets = [0u8; 9];
+    let (info, width) = match argument {
+        0..24 => (argument as u8, 0),
+        24..=0xff => (24, 1),
+        0x100..=0xffff => (25, 2),
+        0x1_0000..=0xffff_ffff => (26, 4),
+        _ => (27, 8),
+    };
+    octets[0] = major << 5 | info;
+    octets[1..=width].copy_from_slice(&argument.to_be_bytes()[8 - width..]);
+    (octets, 1 + width)
+}
+
+/// One open item.
+#[derive(Debug, Clone, Copy)]
+enum Open {
+    /// A list, map or tag that needs this many more items.
+    Definite(u64),
+    /// A list up to the break.
+    List,
+    /// A map up to the break; whether a key came whose value is due.
+    Map { value_due: bool },
+    /// Pieces of a string of this major type up to the break.
+    Pieces(u8),
+}
+
+/// Finds the end of one item after the other.
+#[derive(Debug)]
+pub(crate) struct Scanner {
+    open: Vec<Open>,
+    frame_limit: usize,
+    depth_limit: usize,
+}
+
+impl Scanner {
+    pub(crate) fn new(limits: Limits) -> Scanner {
+        let frame_limit = if limits.frame == 0 { usize::MAX } else { limits.frame };
+        Scanner { open: Vec::new(), frame_limit, depth_limit: limits.depth.min(Limits::DEPTH_MAX) }
+    }
+
+    /// Goes on at `*at` with an item that began at `start`. Moves `*at` behind what was understood; true if that is the
+    /// end of the item.
+    pub(crate) fn advance(&mut self, input: &[u8], start: usize, at: &mut usize) -> Result<bool, FrameError> {
+        loop {
+            let malformed = |what| Malformed { at: *at - start, what };
+            let Some(head) = head(&input[*at..]).map_err(malformed)? else { return Ok(false) };
+            let used = *at - start + head.len;
+            if let Some(&Open::Pieces(major)) = self.open.last()
+                && !head.is_break()
+                && (head.major != major || head.is_indefinite())
+            {
+                return Err(malformed("a string has a piece of another type").into());
+            }
+            let complete = match head.major {
+                UNSIGNED | NEGATIVE => true,
+                OCTETS | TEXT if head.is_indefinite() => {
+                    self.open(Open::Pieces(head.major))?;
+                    false
+                }
+                OCTETS | TEXT => {
+                    self.check_length(used, head.argument)?;
+                    let from = *at + head.len;
+                    // The argument is within the limit, and so within usize, only now.
+                    let Some(string) = input.get(from..from.saturating_add(head.argument as usize)) else {
+                        return Ok(false);
+                    };
+                    if head.major == TEXT && std::str::from_utf8(string).is_err() {
+                        return Err(malformed("text that is not UTF-8").into());
+                    }
+                    *at += string.len();
+                    !matches!(self.open.last(), Some(Open::Pieces(_)))
+                }
+                ARRAY | MAP | TAG => self.open_items(&head, used)?,
+                _ if head.is_break() => {
+                    self.close().map_err(malformed)?;
+                    true
+                }
+                _ => true,
+            };
+            self.check_length(used, 0)?;
+            *at += head.len;
+            if complete && self.completed() {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Opens a list, map or tag; true if it is empty and so complete.
+    fn open_items(&mut self, head: &Head, used: usize) -> Result<bool, FrameError> {
+        let open = match (head.major, head.is_indefinite()) {
+            (ARRAY, true) => Open::List,
+            (_, true) => Open::Map { value_due: false },
+            (TAG, false) => Open::Definite(1),
+            (major, false) => {
+                let items = head.argument.saturating_mul(if major == MAP { 2 } else { 1 });
+                // Each item has one octet at least.
+                self.check_length(used, items)?;
+                if items == 0 {
+                    self.check_depth()?;
+                    return Ok(true);
+                }
+                Open::Definite(items)
+            }
+        };
+        self.open(open)?;
+        Ok(false)
+    }
+
+    fn open(&mut self, open: Open) -> Result<(), FrameError> {
+        if !matches!(open, Open::Pieces(_)) {
+            self.check_depth()?;
+        }
+        self.open.push(open);
+        Ok(())
+    }
+
+    fn check_depth(&self) -> Result<(), FrameError> {
+        if self.open.len() >= self.depth_limit {
+            return Err(FrameError::TooDeep { limit: self.depth_limit });
+        }
+        Ok(())
+    }
+
+    fn check_length(&self, used: usize, more: u64) -> Result<(), FrameError> {
+        match usize::try_from(more).ok().and_then(|more| used.checked_add(more)) {
+            Some(len) if len <= self.frame_limit => Ok(()),
+            _ => Err(FrameError::TooLong { limit: self.frame_limit }),
+        }
+    }
+
+    /// A break: ends what is open up to it.
+    fn close(&mut self) -> Result<(), &'static str> {
+        match self.open.pop() {
+            Some(Open::List | Open::Pieces(_) | Open::Map { value_due: false }) => Ok(()),
+            Some(Open::Map { value_due: true }) => Err("a map ends after a key"),
+            Some(Open::Definite(_)) | None => Err("a break where nothing is open"),
+        }
+    }
+
+    /// Counts a complete item where it belongs; true if nothing is open any more.
+    fn completed(&mut self) -> bool {
+        while let Some(open) = self.open.last_mut() {
+            match open {
+                Open::Definite(left) if *left > 1 => {
+                    *left -= 1;
+                    return false;
+                }
+                Open::Definite(_) => {
+                    self.open.pop();
+                }
+                Open::Map { value_due } => {
+                    *value_due = !*value_due;
+                    return false;
+                }
+                Open::List | Open::Pieces(_) => return false,
+            }
+        }
+        true
+    }
+}
+
+/// How many complete items `octets` hold, one after the other with nothing behind.
+pub(crate) fn count_items(octets: &[u8], limits: Limits) -> Result<u64, FrameError> {
+    let mut scanner = Scanner::new(limits);
+    let (mut at, mut count) = (0, 0);
+    while at < octets.len() {
+        if !scanner.advance(octets, 0, &mut at)? {
+            return Err(Malformed { at, what: "the last value is not complete" }.into());
+        }
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// Where the first item ends; `None` if there is no complete one.
+pub(crate) fn item_end(octets: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    let unlimited = Limits { frame: 0, depth: Limits::DEPTH_MAX };
+    Scanner::new(unlimited).advance(octets, 0, &mut at).ok()?.then_some(at)
+}
