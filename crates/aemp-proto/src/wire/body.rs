@@ -129,8 +129,16 @@ impl BodyBuilder {
     ///
     /// It cannot be encoded; the builder is as before.
     pub fn value(&mut self, value: &Value) -> Result<(), EncodeError> {
+        self.item(|out| cbor::write_value(out, value, 0))
+    }
+
+    /// Appends the one item that `write` writes; nothing if that fails.
+    pub(crate) fn item(
+        &mut self,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
         let before = self.items.len();
-        cbor::write_value(&mut self.items, value).inspect_err(|_| self.items.truncate(before))?;
+        write(&mut self.items).inspect_err(|_| self.items.truncate(before))?;
         self.count += 1;
         Ok(())
     }

@@ -20,9 +20,9 @@ const COPY_BELOW: usize = 1024;
 /// The deepest value in a message: the array around the values is a level too.
 const VALUE_DEPTH_MAX: usize = Limits::DEFAULT.depth - 1;
 
-/// Appends a value as one item.
-pub(crate) fn write_value(out: &mut Vec<u8>, value: &Value) -> Result<(), EncodeError> {
-    put(&mut Encoder::new(out), value, VALUE_DEPTH_MAX)
+/// Appends a value as one item, which is inside of `outer` lists or maps of the message.
+pub(crate) fn write_value(out: &mut Vec<u8>, value: &Value, outer: usize) -> Result<(), EncodeError> {
+    put(&mut Encoder::new(out), value, VALUE_DEPTH_MAX - outer)
 }
 
 fn put(out: &mut Encoder<&mut Vec<u8>>, value: &Value, levels: usize) -> Result<(), EncodeError> {

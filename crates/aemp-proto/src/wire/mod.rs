@@ -19,5 +19,5 @@ pub use frame::{Frame, FrameReader, reframe};
 pub use framing::Framing;
 pub use limits::Limits;
 pub use native::{Control, message_len, write_control, write_message};
-pub use request::{MeshRequest, Request, Tables};
+pub use request::{MeshRequest, Request, RequestError, Tables};
 pub use text::Str;

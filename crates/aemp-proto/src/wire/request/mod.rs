@@ -1,9 +1,14 @@
 //! Requests to the node port, as one enum (`PROTOCOL.md` §3, §7).
 
+mod decode;
+mod encode;
+
 use std::collections::BTreeMap;
 
+use thiserror::Error;
+
 use crate::wire::Body;
-use crate::{NodeId, PortId, Reason, Value};
+use crate::{NameError, NodeId, PortId, Reason, Value};
 
 /// Family → subkey → value: the content of a database.
 pub type Tables = BTreeMap<String, Family>;
@@ -78,4 +83,39 @@ pub enum MeshRequest {
     Content(String, Family),
     /// `g_chg2 FAMILY SET DEL`: changes of a watched family.
     Changed(String, Family, Vec<String>),
+}
+
+/// A message to the node port that is not a request.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum RequestError {
+    /// The tag is neither a string nor a number.
+    #[error("a request whose tag is not a string")]
+    Tag,
+    /// An argument is not there.
+    #[error("{tag}: {argument} is missing")]
+    Missing {
+        /// The tag of the request.
+        tag: &'static str,
+        /// What the argument is.
+        argument: &'static str,
+    },
+    /// An argument is of the wrong kind, or a name that has to say something is empty.
+    #[error("{tag}: {argument} is not {wanted}")]
+    Wrong {
+        /// The tag of the request.
+        tag: &'static str,
+        /// What the argument is.
+        argument: &'static str,
+        /// What it has to be.
+        wanted: &'static str,
+    },
+    /// An argument is not a node ID or port ID.
+    #[error("{tag}: {error}")]
+    Name {
+        /// The tag of the request.
+        tag: &'static str,
+        /// Why not.
+        #[source]
+        error: NameError,
+    },
 }

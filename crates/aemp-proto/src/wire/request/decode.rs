@@ -1,0 +1,183 @@
+//! A message to the node port as a request: lenient with what Perl writes, strict where it would do harm.
+
+use super::{Family, MeshRequest, Request, RequestError, Tables};
+use crate::wire::Body;
+use crate::{NodeId, PortId, Reason, Value};
+
+impl Request {
+    /// Reads a message to the node port.
+    ///
+    /// Strings may be octets, text or numbers, and null stands for an empty map or list. Names of ports must not be empty:
+    /// no request of these means the node port.
+    ///
+    /// # Errors
+    ///
+    /// An argument is missing or of the wrong kind.
+    pub fn decode(body: &Body) -> Result<Request, RequestError> {
+        let Some(tag) = body.first() else { return Ok(Request::Nothing) };
+        let tag = string(tag).ok_or(RequestError::Tag)?;
+        let mut args = Args { tag: "", left: body.rest() };
+        Ok(match &*tag {
+            "" | "devnull" => Request::Nothing,
+            "mon1" => Request::Monitor(args.of("mon1").port_name()?),
+            "mon0" => Request::Unmonitor(args.of("mon0").port_name()?),
+            "kil0" => Request::Died(args.of("kil0").port_name()?, args.reason()?),
+            // The short one is the tag of AnyEvent::MP 1.x.
+            "kil1" | "kil" => Request::Kill(args.of("kil1").port_name()?, args.reason()?),
+            "snd" => Request::Send(args.of("snd").port_id()?, args.left),
+            "can" => Request::Can(args.of("can").string("the tag")?, args.port_id()?, args.left),
+            "time" => Request::Time(args.of("time").port_id()?, args.left),
+            "eval" => {
+                let code = args.of("eval").string("the code")?;
+                let answer = args.left.first().is_some_and(|port| port != Value::Null);
+                Request::Eval(code, if answer { Some((args.port_id()?, args.left)) } else { None })
+            }
+            "AnyEvent::MP::_spawn" => Request::Spawn {
+                name: args.of("_spawn").port_name()?,
+                function: args.string("the function")?,
+                args: args.left,
+            },
+            _ => match mesh(&tag, &mut args)? {
+                Some(request) => Request::Mesh(request),
+                None => Request::Call(tag, args.left),
+            },
+        })
+    }
+}
+
+fn mesh(tag: &str, args: &mut Args) -> Result<Option<MeshRequest>, RequestError> {
+    Ok(Some(match tag {
+        "g_slave" => MeshRequest::Slave(args.of("g_slave").tables()?),
+        "g_global" => MeshRequest::Global,
+        "g_set" => MeshRequest::Set(args.of("g_set").tables()?.unwrap_or_default()),
+        "g_upd" => MeshRequest::Update(args.of("g_upd").family()?, args.content()?, args.keys()?),
+        "g_find" => MeshRequest::Find(args.of("g_find").node()?),
+        "g_found" => MeshRequest::Found(args.of("g_found").node()?, args.strings("the list of binds")?),
+        "g_db_family" => MeshRequest::Family(args.of("g_db_family").family()?, args.value("the query")?),
+        "g_db_keys" => MeshRequest::Keys(args.of("g_db_keys").family()?, args.value("the query")?),
+        "g_db_values" => MeshRequest::Values(args.of("g_db_values").family()?, args.value("the query")?),
+        "g_reply" => {
+            MeshRequest::Reply(args.of("g_reply").value("the query")?, args.next().unwrap_or_default())
+        }
+        "g_mon1" => MeshRequest::Watch(args.of("g_mon1").family()?),
+        "g_mon0" => MeshRequest::Unwatch(args.of("g_mon0").family()?),
+        "g_chg1" => MeshRequest::Content(args.of("g_chg1").family()?, args.content()?),
+        "g_chg2" => MeshRequest::Changed(args.of("g_chg2").family()?, args.content()?, args.keys()?),
+        _ => return Ok(None),
+    }))
+}
+
+/// The arguments of a request that are not read yet.
+struct Args {
+    tag: &'static str,
+    left: Body,
+}
+
+impl Args {
+    /// Says whose arguments these are, for the errors.
+    fn of(&mut self, tag: &'static str) -> &mut Args {
+        self.tag = tag;
+        self
+    }
+
+    fn next(&mut self) -> Option<Value> {
+        let value = self.left.first()?;
+        self.left = self.left.rest();
+        Some(value)
+    }
+
+    fn value(&mut self, argument: &'static str) -> Result<Value, RequestError> {
+        self.next().ok_or(RequestError::Missing { tag: self.tag, argument })
+    }
+
+    fn string(&mut self, argument: &'static str) -> Result<String, RequestError> {
+        let value = self.value(argument)?;
+        string(value).ok_or_else(|| self.wrong(argument, "a string"))
+    }
+
+    fn family(&mut self) -> Result<String, RequestError> {
+        self.string("the family")
+    }
+
+    fn port_name(&mut self) -> Result<String, RequestError> {
+        let name = self.string("the port name")?;
+        if name.is_empty() { Err(self.wrong("the port name", "the name of a port")) } else { Ok(name) }
+    }
+
+    fn port_id(&mut self) -> Result<PortId, RequestError> {
+        let text = self.string("the port ID")?;
+        PortId::parse(&text).map_err(|error| RequestError::Name { tag: self.tag, error })
+    }
+
+    fn node(&mut self) -> Result<NodeId, RequestError> {
+        let text = self.string("the node ID")?;
+        NodeId::new(&text).map_err(|error| RequestError::Name { tag: self.tag, error })
+    }
+
+    /// All that is left.
+    fn reason(&mut self) -> Result<Reason, RequestError> {
+        let values = std::mem::take(&mut self.left).decode();
+        Ok(Reason::new(values.map_err(|_| self.wrong("the reason", "well formed"))?))
+    }
+
+    /// The content of a family; none if it is null or not there.
+    fn content(&mut self) -> Result<Family, RequestError> {
+        let value = self.next().unwrap_or_default();
+        family(value).ok_or_else(|| self.wrong("the content of the family", "a map with strings as keys"))
+    }
+
+    fn tables(&mut self) -> Result<Option<Tables>, RequestError> {
+        match self.next() {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Map(entries)) => {
+                let tables =
+                    entries.into_iter().map(|(name, content)| Some((string(name)?, family(content)?)));
+                let tables: Option<Tables> = tables.collect();
+                tables
+                    .map(Some)
+                    .ok_or_else(|| self.wrong("the database", "a map of maps with strings as keys"))
+            }
+            Some(_) => Err(self.wrong("the database", "a map")),
+        }
+    }
+
+    fn keys(&mut self) -> Result<Vec<String>, RequestError> {
+        Ok(self.strings("the list of deleted keys")?.unwrap_or_default())
+    }
+
+    /// A list of strings; `None` if it is null or not there.
+    fn strings(&mut self, argument: &'static str) -> Result<Option<Vec<String>>, RequestError> {
+        match self.next() {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::List(values)) => {
+                let strings: Option<Vec<String>> = values.into_iter().map(string).collect();
+                strings.map(Some).ok_or_else(|| self.wrong(argument, "a list of strings"))
+            }
+            Some(_) => Err(self.wrong(argument, "a list")),
+        }
+    }
+
+    fn wrong(&self, argument: &'static str, wanted: &'static str) -> RequestError {
+        RequestError::Wrong { tag: self.tag, argument, wanted }
+    }
+}
+
+/// The string that Perl would see in this value.
+fn string(value: Value) -> Option<String> {
+    Some(match value {
+        Value::Text(text) => text,
+        Value::Int(number) => number.to_string(),
+        Value::Float(number) => number.to_string(),
+        Value::Null | Value::Bool(false) => String::new(),
+        Value::Bool(true) => "1".into(),
+        value => value.to_name()?,
+    })
+}
+
+fn family(value: Value) -> Option<Family> {
+    match value {
+        Value::Null => Some(Family::new()),
+        Value::Map(entries) => entries.into_iter().map(|(key, value)| Some((string(key)?, value))).collect(),
+        _ => None,
+    }
+}
