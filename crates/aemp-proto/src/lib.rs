@@ -1,6 +1,7 @@
 //! The rules of aemp, without input or output.
 
 pub mod name;
+pub mod typed;
 pub mod value;
 pub mod wire;
 

@@ -1,0 +1,6 @@
+use aemp_macros::Message;
+
+#[derive(Message)]
+enum Never {}
+
+fn main() {}

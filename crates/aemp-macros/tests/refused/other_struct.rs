@@ -1,0 +1,7 @@
+use aemp_macros::Message;
+
+#[derive(Message)]
+#[message(other)]
+struct Work;
+
+fn main() {}

@@ -1,0 +1,12 @@
+//! Rust types as messages and back.
+
+// An unwrap in a test is an assertion.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+mod decode;
+mod encode;
+mod garbage;
+mod perl;
+mod round_trip;
+mod tagged;
