@@ -1,5 +1,7 @@
 //! The rules of aemp, without input or output.
 
+pub mod kernel;
+mod mesh;
 pub mod name;
 pub mod typed;
 pub mod value;

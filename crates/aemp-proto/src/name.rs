@@ -35,7 +35,9 @@ pub enum NameError {
         limit: usize,
     },
     /// The node ID has a character that the protocol reserves.
-    #[error("a node ID must not contain {0:?} (allowed are printable characters without '#', ';' and white space)")]
+    #[error(
+        "a node ID must not contain {0:?} (allowed are printable characters without '#', ';' and white space)"
+    )]
     Forbidden(char),
     /// A port ID without `#`, where one was needed.
     #[error("a port ID has the form NODE#PORT, and {0:?} has no '#'")]
@@ -59,7 +61,8 @@ impl NodeId {
         if text.len() > NODE_ID_MAX {
             return Err(NameError::TooLong { len: text.len(), limit: NODE_ID_MAX });
         }
-        if let Some(bad) = text.chars().find(|&c| c == '#' || c == ';' || c.is_whitespace() || c.is_control()) {
+        if let Some(bad) = text.chars().find(|&c| c == '#' || c == ';' || c.is_whitespace() || c.is_control())
+        {
             return Err(NameError::Forbidden(bad));
         }
         Ok(NodeId(text.into()))

@@ -1,0 +1,90 @@
+//! What a node's machine wants done.
+
+use std::sync::Arc;
+
+use super::LinkId;
+use crate::wire::MeshRequest;
+use crate::wire::request::Family;
+use crate::{NodeId, Value};
+
+/// One thing to be done. Actions are to be carried out in the order in which they come.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Connect to `host:port`. [`Input::Greeted`](super::Input::Greeted) or
+    /// [`Input::Closed`](super::Input::Closed) follows.
+    Dial {
+        /// The new link.
+        link: LinkId,
+        /// Where to.
+        address: String,
+    },
+    /// Send our authentication line now.
+    Proceed {
+        /// The link.
+        link: LinkId,
+    },
+    /// Close the connection. The kernel has forgotten it: what is still reported of it does nothing.
+    Close {
+        /// The link.
+        link: LinkId,
+        /// Why, for people.
+        reason: String,
+    },
+    /// Find out whether the other end is alive, within a second; answer by
+    /// [`Input::ProbeDone`](super::Input::ProbeDone).
+    Probe {
+        /// The link.
+        link: LinkId,
+    },
+    /// From now on this link drains the outbox of the node, and what it brings is delivered.
+    Attach {
+        /// The link.
+        link: LinkId,
+        /// The node.
+        node: NodeId,
+    },
+    /// Break the outbox: its monitors fire with `transport_error, node, reason`.
+    Break {
+        /// The node.
+        node: NodeId,
+        /// Why, for people.
+        reason: String,
+    },
+    /// Put this request into the outbox of a node. The node is up.
+    Send {
+        /// The node.
+        to: NodeId,
+        /// The request.
+        request: MeshRequest,
+    },
+    /// The node is up; comes after its `Attach`.
+    NodeUp(NodeId),
+    /// The node is down, and why; comes after its `Break`.
+    NodeDown(NodeId, String),
+    /// The answer to a query.
+    QueryAnswer {
+        /// Which query.
+        id: u64,
+        /// A map for [`QueryKind::Family`](super::QueryKind::Family), else a list. Subkeys are names.
+        result: Value,
+    },
+    /// A watched family is known for the first time, or has changed. The three lists of subkeys are disjoint, and all
+    /// empty only in the first event of a watch.
+    Watch {
+        /// Which watch.
+        id: u64,
+        /// Subkeys that were absent.
+        added: Vec<String>,
+        /// Subkeys that have another value now.
+        changed: Vec<String>,
+        /// Subkeys that are gone.
+        deleted: Vec<String>,
+        /// The family after the change; shared, so that ten watches do not copy it ten times.
+        content: Arc<Family>,
+    },
+    /// Something was refused; to be logged, at a limited rate.
+    Refused {
+        /// What, and why.
+        what: String,
+    },
+}

@@ -1,0 +1,68 @@
+//! What a node's machine is made with.
+
+use std::time::Duration;
+
+use super::random::Random;
+use crate::NodeId;
+
+/// The settings of one node, and where its randomness comes from.
+#[derive(Debug, Clone)]
+pub struct KernelConfig {
+    /// The ID of this node.
+    pub node: NodeId,
+    /// The addresses that we are known to listen on already; [`Input::Binds`](super::Input::Binds) replaces them.
+    pub binds: Vec<String>,
+    /// The addresses of the seeds, in order of preference.
+    pub seeds: Vec<String>,
+    /// Whether to be a global node from the start.
+    pub global: bool,
+    /// The time after which a silent node counts as lost.
+    pub monitor_timeout: Duration,
+    /// How long a whole attempt to connect may take; a third of `monitor_timeout` where it is not given.
+    pub connect_interval: Option<Duration>,
+    /// Where the kernel's randomness starts: random, or chosen to repeat a run.
+    pub rng_seed: u64,
+    /// What the kernel refuses to hold.
+    pub limits: KernelLimits,
+}
+
+impl KernelConfig {
+    /// The default settings of a node with this ID.
+    pub fn new(node: NodeId) -> KernelConfig {
+        KernelConfig {
+            node,
+            binds: Vec::new(),
+            seeds: Vec::new(),
+            global: false,
+            monitor_timeout: Duration::from_secs(30),
+            connect_interval: None,
+            rng_seed: 0,
+            limits: KernelLimits::default(),
+        }
+    }
+
+    pub(crate) fn attempt(&self) -> Duration {
+        self.connect_interval.unwrap_or(self.monitor_timeout / 3)
+    }
+
+    pub(crate) fn random(&self) -> Random {
+        Random::new(self.rng_seed)
+    }
+}
+
+/// What the kernel refuses to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KernelLimits {
+    /// Nodes that may be up at once: each costs two buffers and a descriptor.
+    pub links: usize,
+    /// Octets of one database entry, subkey and value: every global node holds every entry.
+    pub entry_octets: usize,
+    /// Database entries that one node may own.
+    pub entries: usize,
+}
+
+impl Default for KernelLimits {
+    fn default() -> KernelLimits {
+        KernelLimits { links: 4096, entry_octets: 1 << 20, entries: 1_000_000 }
+    }
+}

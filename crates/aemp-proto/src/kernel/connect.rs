@@ -1,0 +1,209 @@
+//! Connections that come and go, and what they mean for the rest of the node.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::dial::Step;
+use super::links::Verdict;
+use super::{Action, Kernel, LinkId, Peer, Time};
+use crate::NodeId;
+
+/// A seed that is dialled has at least this time to answer and finish the handshake.
+const SEED_LIMIT: Duration = Duration::from_secs(2);
+
+/// For what a link is dialled.
+#[derive(Debug, Clone, PartialEq)]
+enum Purpose {
+    /// Whoever answers there is a seed.
+    Seed,
+    /// This node is said to be there.
+    Node(NodeId),
+}
+
+/// The links that are being dialled.
+#[derive(Debug, Default)]
+pub(super) struct Dialled {
+    count: u64,
+    links: BTreeMap<LinkId, (String, Purpose)>,
+}
+
+impl Kernel {
+    /// Somebody needs a connection to this node.
+    pub(super) fn wanted(&mut self, node: &NodeId, wanted: bool, now: Time) {
+        if *node == self.config.node || self.links.is_up(node) {
+            return;
+        }
+        if self.attempts.want(node, wanted, now) {
+            self.look_up(node);
+        }
+    }
+
+    /// Finds addresses for an attempt that has none yet.
+    pub(super) fn look_up(&mut self, node: &NodeId) {
+        let known = self.seeds.addresses_of(node);
+        if !known.is_empty() {
+            self.attempts.addresses(node, &known);
+        }
+    }
+
+    /// A greeting came in.
+    pub(super) fn greeted(&mut self, link: LinkId, peer: Peer, now: Time) {
+        let purpose = self.dialled.links.get(&link).map(|(_, purpose)| purpose.clone());
+        if peer.node == self.config.node {
+            if purpose == Some(Purpose::Seed) {
+                self.seeds.drop_own(link);
+            }
+            return self.refuse(link, peer, "the other end has our own node ID", now);
+        }
+        match purpose {
+            Some(Purpose::Seed) => self.seed_answered(link, &peer.node),
+            Some(Purpose::Node(wanted)) if wanted != peer.node => {
+                return self.refuse(link, peer, "another node answers at this address", now);
+            }
+            _ => {}
+        }
+        self.links.greeted(link, peer, now);
+    }
+
+    /// The outbox of a node broke; a new one has begun.
+    pub(super) fn overflow(&mut self, node: &NodeId, reason: &str, now: Time) {
+        if self.links.is_up(node) {
+            self.links.disconnect(node, reason);
+            self.follow_links_except_break(node, now);
+        } else {
+            self.abandon(node);
+        }
+    }
+
+    /// Carries out what the links say.
+    pub(super) fn follow_links(&mut self, now: Time) {
+        while let Some(verdict) = self.links.poll() {
+            self.follow(verdict, true, now);
+        }
+    }
+
+    /// Dials the seeds that are missing, when it is time.
+    pub(super) fn dial_seeds(&mut self, now: Time) {
+        for address in self.seeds.due(|node| self.links.is_up(node), now) {
+            let ready = self.throttle.ready_at(&address);
+            if ready > now {
+                self.seeds.postpone(ready);
+                continue;
+            }
+            let limit = now + self.config.attempt().max(SEED_LIMIT);
+            let link = self.dial(&address, Purpose::Seed, limit, now);
+            self.seeds.dialled(&address, link);
+        }
+    }
+
+    /// Dials for the attempts, and ends those that have failed.
+    pub(super) fn step_attempts(&mut self, now: Time) {
+        while let Some(step) = self.attempts.step(&self.throttle, |node| self.links.under_way(node), now) {
+            match step {
+                Step::Dial(node, address) => {
+                    let limit = now + self.config.attempt();
+                    let link = self.dial(&address, Purpose::Node(node.clone()), limit, now);
+                    self.attempts.dialled(&node, link);
+                }
+                Step::Failed { node, reason, wanted, links } => {
+                    self.close_all(links, &reason);
+                    if wanted {
+                        self.actions.push_back(Action::Break { node, reason });
+                    }
+                    self.follow_links(now);
+                }
+            }
+        }
+    }
+
+    fn dial(&mut self, address: &str, purpose: Purpose, deadline: Time, now: Time) -> LinkId {
+        let link = LinkId::dialled(self.dialled.count);
+        self.dialled.count += 1;
+        self.dialled.links.insert(link, (address.into(), purpose));
+        self.throttle.dialled(address, &mut self.random, now);
+        self.links.dialled(link, deadline);
+        self.actions.push_back(Action::Dial { link, address: address.into() });
+        link
+    }
+
+    fn follow(&mut self, verdict: Verdict, breaks: bool, now: Time) {
+        match verdict {
+            Verdict::Proceed(link) => self.actions.push_back(Action::Proceed { link }),
+            Verdict::Close(link, reason) => self.actions.push_back(Action::Close { link, reason }),
+            Verdict::Probe(link) => self.actions.push_back(Action::Probe { link }),
+            Verdict::Refused(what) => self.actions.push_back(Action::Refused { what }),
+            Verdict::Ended(link, reason) => self.dial_ended(link, &reason, now),
+            Verdict::Up(link, peer) => self.came_up(link, &peer, now),
+            Verdict::Down(node, reason) => {
+                if breaks {
+                    self.actions.push_back(Action::Break { node: node.clone(), reason: reason.clone() });
+                }
+                self.went_down(&node, reason, now);
+            }
+        }
+    }
+
+    fn follow_links_except_break(&mut self, broken: &NodeId, now: Time) {
+        while let Some(verdict) = self.links.poll() {
+            let breaks = !matches!(&verdict, Verdict::Down(node, _) if node == broken);
+            self.follow(verdict, breaks, now);
+        }
+    }
+
+    fn dial_ended(&mut self, link: LinkId, reason: &str, now: Time) {
+        match self.dialled.links.remove(&link) {
+            Some((_, Purpose::Seed)) => self.seeds.ended(link),
+            Some((_, Purpose::Node(node))) => self.attempts.ended(&node, link, reason, now),
+            None => {}
+        }
+    }
+
+    fn came_up(&mut self, link: LinkId, peer: &Peer, now: Time) {
+        if let Some((address, purpose)) = self.dialled.links.remove(&link) {
+            self.throttle.revive(&address, now);
+            if purpose == Purpose::Seed {
+                self.seeds.ended(link);
+            }
+        }
+        let node = &peer.node;
+        self.abandon(node);
+        self.actions.push_back(Action::Attach { link, node: node.clone() });
+        self.actions.push_back(Action::NodeUp(node.clone()));
+        if self.links.up_count() == 1 {
+            // The first one since we were alone: what could not be reached may be reachable again.
+            self.throttle.revive_all(now);
+            if self.seeds.any_missing(|node| self.links.is_up(node)) {
+                self.seeds.start_over(&mut self.random, now);
+            }
+        }
+    }
+
+    fn went_down(&mut self, node: &NodeId, reason: String, now: Time) {
+        self.actions.push_back(Action::NodeDown(node.clone(), reason));
+        self.seeds.lost(node, &mut self.random, now);
+    }
+
+    fn seed_answered(&mut self, link: LinkId, node: &NodeId) {
+        self.seeds.greeted(link, node);
+    }
+
+    /// Ends the attempt to reach a node.
+    fn abandon(&mut self, node: &NodeId) {
+        let links = self.attempts.finish(node);
+        self.close_all(links, "not needed any more");
+    }
+
+    fn close_all(&mut self, links: Vec<LinkId>, reason: &str) {
+        for link in links {
+            self.links.close(link, reason);
+        }
+    }
+
+    fn refuse(&mut self, link: LinkId, peer: Peer, reason: &str, now: Time) {
+        if !link.is_dialled() {
+            // An accepted link is new to the table, and a link that is not in it cannot be closed.
+            self.links.greeted(link, peer, now);
+        }
+        self.links.close(link, reason);
+    }
+}

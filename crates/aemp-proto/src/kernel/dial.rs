@@ -1,0 +1,266 @@
+//! Attempts to connect to a node: which address is dialled when, and when it is time to give up.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use super::throttle::Throttle;
+use super::{LinkId, Time};
+use crate::NodeId;
+
+/// The time from one address to the next while the first has not answered.
+const STAGGER: Duration = Duration::from_millis(250);
+
+/// What is to be done for an attempt.
+#[derive(Debug, PartialEq)]
+pub(super) enum Step {
+    /// Dial this address for the node, and say so with [`Attempts::dialled`].
+    Dial(NodeId, String),
+    /// The attempt has failed. `wanted`: somebody waits for it, not only the mesh.
+    Failed {
+        /// For which node.
+        node: NodeId,
+        /// Why.
+        reason: String,
+        /// Whether its outbox has to break.
+        wanted: bool,
+        /// Links still being dialled.
+        links: Vec<LinkId>,
+    },
+}
+
+#[derive(Debug)]
+struct Attempt {
+    deadline: Time,
+    wanted: bool,
+    /// Whether somebody has said which addresses there are.
+    told: bool,
+    queue: VecDeque<String>,
+    seen: BTreeSet<String>,
+    links: BTreeSet<LinkId>,
+    next: Time,
+    failure: Option<String>,
+}
+
+/// All attempts that are under way.
+#[derive(Debug)]
+pub(super) struct Attempts {
+    limit: Duration,
+    attempts: BTreeMap<NodeId, Attempt>,
+}
+
+impl Attempts {
+    /// No attempts. Each one may take `limit`.
+    pub(super) fn new(limit: Duration) -> Attempts {
+        Attempts { limit, attempts: BTreeMap::new() }
+    }
+
+    /// A connection to this node is needed. Gives whether that is news, so that addresses have to be found.
+    pub(super) fn want(&mut self, node: &NodeId, wanted: bool, now: Time) -> bool {
+        if let Some(attempt) = self.attempts.get_mut(node) {
+            attempt.wanted |= wanted;
+            return false;
+        }
+        let attempt = Attempt {
+            deadline: now + self.limit,
+            wanted,
+            told: false,
+            queue: VecDeque::new(),
+            seen: BTreeSet::new(),
+            links: BTreeSet::new(),
+            next: now,
+            failure: None,
+        };
+        self.attempts.insert(node.clone(), attempt);
+        true
+    }
+
+    /// These are addresses of the node; nothing else is known if there are none.
+    pub(super) fn addresses(&mut self, node: &NodeId, addresses: &[String]) {
+        let Some(attempt) = self.attempts.get_mut(node) else { return };
+        attempt.told = true;
+        let new = addresses.iter().filter(|address| attempt.seen.insert((*address).clone()));
+        attempt.queue.extend(new.cloned());
+    }
+
+    /// A link is being dialled for the node.
+    pub(super) fn dialled(&mut self, node: &NodeId, link: LinkId) {
+        if let Some(attempt) = self.attempts.get_mut(node) {
+            attempt.links.insert(link);
+        }
+    }
+
+    /// A link that was dialled for the node is gone; the next address need not wait any longer.
+    pub(super) fn ended(&mut self, node: &NodeId, link: LinkId, reason: &str, now: Time) {
+        if let Some(attempt) = self.attempts.get_mut(node)
+            && attempt.links.remove(&link)
+        {
+            attempt.failure = Some(reason.into());
+            attempt.next = now;
+        }
+    }
+
+    /// The attempt is over, because the node is up or nobody waits any more. Gives the links still being dialled.
+    pub(super) fn finish(&mut self, node: &NodeId) -> Vec<LinkId> {
+        self.attempts.remove(node).map_or_else(Vec::new, |attempt| attempt.links.into_iter().collect())
+    }
+
+    /// Nodes for which nobody has said any address.
+    #[allow(dead_code, reason = "the global service, which comes next, uses it")]
+    pub(super) fn untold(&self) -> Vec<NodeId> {
+        self.attempts.iter().filter(|(_, attempt)| !attempt.told).map(|(node, _)| node.clone()).collect()
+    }
+
+    /// Whether this node is waited for.
+    #[allow(dead_code, reason = "the global service, which comes next, uses it")]
+    pub(super) fn contains(&self, node: &NodeId) -> bool {
+        self.attempts.contains_key(node)
+    }
+
+    /// The next thing that is due; to be called until there is none. `busy` tells whether a connection with the node is
+    /// already so far that no further address should be dialled.
+    pub(super) fn step(
+        &mut self,
+        throttle: &Throttle,
+        busy: impl Fn(&NodeId) -> bool,
+        now: Time,
+    ) -> Option<Step> {
+        let (node, due) = self.attempts.iter_mut().find_map(|(node, attempt)| {
+            attempt.step(throttle, || busy(node), now).map(|due| (node.clone(), due))
+        })?;
+        Some(match due {
+            Due::Dial(address) => Step::Dial(node, address),
+            Due::Fail(reason) => {
+                let wanted = self.attempts.get(&node).is_some_and(|attempt| attempt.wanted);
+                let links = self.finish(&node);
+                Step::Failed { node, reason, wanted, links }
+            }
+        })
+    }
+
+    /// When [`Attempts::step`] has something to do.
+    pub(super) fn next_timeout(&self, throttle: &Throttle, busy: impl Fn(&NodeId) -> bool) -> Option<Time> {
+        let due = self.attempts.iter().map(|(node, attempt)| match attempt.next_dial(throttle) {
+            Some(at) if !busy(node) => at.min(attempt.deadline),
+            _ => attempt.deadline,
+        });
+        due.min()
+    }
+}
+
+enum Due {
+    Dial(String),
+    Fail(String),
+}
+
+impl Attempt {
+    fn step(&mut self, throttle: &Throttle, busy: impl Fn() -> bool, now: Time) -> Option<Due> {
+        if now >= self.deadline {
+            return Some(Due::Fail(self.verdict("connect timeout")));
+        }
+        if !self.told || busy() {
+            return None;
+        }
+        if self.queue.is_empty() {
+            // Every address has been tried, and every try has ended: waiting would change nothing.
+            return self.links.is_empty().then(|| Due::Fail(self.verdict("connect timeout")));
+        }
+        if now < self.next {
+            return None;
+        }
+        let at = self.queue.iter().position(|address| throttle.ready_at(address) <= now)?;
+        let address = self.queue.remove(at)?;
+        self.next = now + STAGGER;
+        Some(Due::Dial(address))
+    }
+
+    fn verdict(&self, otherwise: &str) -> String {
+        match &self.failure {
+            _ if self.seen.is_empty() => "no known address".into(),
+            Some(failure) if self.links.is_empty() => failure.clone(),
+            _ => otherwise.into(),
+        }
+    }
+
+    fn next_dial(&self, throttle: &Throttle) -> Option<Time> {
+        let ready = self.queue.iter().map(|address| throttle.ready_at(address)).min()?;
+        self.told.then(|| ready.max(self.next))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::random::Random;
+
+    fn node() -> NodeId {
+        NodeId::new("far").unwrap()
+    }
+
+    fn at(millis: u64) -> Time {
+        Time::from_millis(millis)
+    }
+
+    fn addresses(list: &[&str]) -> Vec<String> {
+        list.iter().map(|address| (*address).into()).collect()
+    }
+
+    /// Steps until nothing is due and gives the addresses dialled and the reason of the failure.
+    fn run(
+        attempts: &mut Attempts,
+        throttle: &mut Throttle,
+        links: &mut u64,
+        now: Time,
+    ) -> (Vec<String>, Option<String>) {
+        let (mut dialled, mut failed) = (Vec::new(), None);
+        while let Some(step) = attempts.step(throttle, |_| false, now) {
+            match step {
+                Step::Dial(node, address) => {
+                    throttle.dialled(&address, &mut Random::new(0), now);
+                    attempts.dialled(&node, LinkId::dialled(*links));
+                    *links += 1;
+                    dialled.push(address);
+                }
+                Step::Failed { reason, .. } => failed = Some(reason),
+            }
+        }
+        (dialled, failed)
+    }
+
+    #[test]
+    fn addresses_follow_each_other_after_a_quarter_second() {
+        let (mut attempts, mut throttle, mut links) = (Attempts::new(at(10_000)), Throttle::new(at(5000)), 0);
+        assert!(attempts.want(&node(), true, at(0)));
+        assert!(!attempts.want(&node(), true, at(0)));
+        attempts.addresses(&node(), &addresses(&["a:1", "b:1"]));
+        assert_eq!(run(&mut attempts, &mut throttle, &mut links, at(0)).0, ["a:1"]);
+        assert_eq!(attempts.next_timeout(&throttle, |_| false), Some(at(250)));
+        assert!(run(&mut attempts, &mut throttle, &mut links, at(249)).0.is_empty());
+        assert_eq!(run(&mut attempts, &mut throttle, &mut links, at(250)).0, ["b:1"]);
+        let end = run(&mut attempts, &mut throttle, &mut links, at(10_000));
+        assert_eq!(end.1.as_deref(), Some("connect timeout"));
+        assert!(!attempts.contains(&node()));
+    }
+
+    #[test]
+    fn a_refused_address_makes_room_for_the_next_at_once() {
+        let (mut attempts, mut throttle, mut links) = (Attempts::new(at(10_000)), Throttle::new(at(5000)), 0);
+        attempts.want(&node(), true, at(0));
+        attempts.addresses(&node(), &addresses(&["a:1", "b:1"]));
+        run(&mut attempts, &mut throttle, &mut links, at(0));
+        attempts.ended(&node(), LinkId::dialled(0), "connection refused", at(10));
+        assert_eq!(run(&mut attempts, &mut throttle, &mut links, at(10)).0, ["b:1"]);
+        attempts.ended(&node(), LinkId::dialled(1), "connection refused", at(20));
+        let end = run(&mut attempts, &mut throttle, &mut links, at(20));
+        assert_eq!(end.1.as_deref(), Some("connection refused"));
+    }
+
+    #[test]
+    fn without_any_address_it_fails_with_the_words_of_the_protocol() {
+        let (mut attempts, mut throttle, mut links) = (Attempts::new(at(10_000)), Throttle::new(at(5000)), 0);
+        attempts.want(&node(), true, at(0));
+        assert_eq!(run(&mut attempts, &mut throttle, &mut links, at(1)), (vec![], None));
+        attempts.addresses(&node(), &[]);
+        let end = run(&mut attempts, &mut throttle, &mut links, at(2));
+        assert_eq!(end.1.as_deref(), Some("no known address"));
+    }
+}

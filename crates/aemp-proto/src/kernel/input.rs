@@ -1,0 +1,156 @@
+//! What a node's machine is told.
+
+use std::fmt;
+
+use crate::wire::MeshRequest;
+use crate::{NodeId, Value};
+
+/// Names one connection of a node, from the moment it is dialled or accepted until it is closed. Never reused.
+///
+/// The kernel numbers the connections that it has dialled, whoever runs it those that were accepted; the top bit keeps
+/// the two apart.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(u64);
+
+impl LinkId {
+    const DIALLED: u64 = 1 << 63;
+
+    /// The `n`-th connection that the kernel dialled.
+    pub fn dialled(n: u64) -> LinkId {
+        LinkId(n | LinkId::DIALLED)
+    }
+
+    /// The `n`-th connection that was accepted.
+    pub fn accepted(n: u64) -> LinkId {
+        LinkId(n & !LinkId::DIALLED)
+    }
+
+    /// Whether the connection was dialled.
+    pub fn is_dialled(self) -> bool {
+        self.0 & LinkId::DIALLED != 0
+    }
+}
+
+impl fmt::Debug for LinkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.is_dialled() { "dialled" } else { "accepted" };
+        write!(f, "{kind} {}", self.0 & !LinkId::DIALLED)
+    }
+}
+
+/// Who is at the other end of a connection, as its greeting says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// The node ID.
+    pub node: NodeId,
+    /// Random bits that tell one run of the node from the next; Perl nodes have none.
+    pub incarnation: Option<u128>,
+    /// Whether it is one of ours, which understand `role=` and `inc=`.
+    pub native: bool,
+}
+
+/// Something that happened to the node. `Tick` fires what is due.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// The outbox of this node got its first entry, or its node port is monitored, and no link is there.
+    Wanted(NodeId),
+    /// The addresses that we listen on, as others can dial them. Replaces what was said before.
+    Binds(Vec<String>),
+    /// The peer's greeting was read on this link; nothing in it can be trusted yet.
+    Greeted {
+        /// The link; an accepted one is new to the kernel.
+        link: LinkId,
+        /// What the greeting says.
+        peer: Peer,
+    },
+    /// On an accepted link the peer's authentication line is right, and ours is not sent yet.
+    Verified {
+        /// The link.
+        link: LinkId,
+    },
+    /// Both authentication lines are exchanged and right.
+    Established {
+        /// The link.
+        link: LinkId,
+    },
+    /// The answer to [`Action::Probe`](super::Action::Probe).
+    ProbeDone {
+        /// The link.
+        link: LinkId,
+        /// Whether the other end gave a sign of life.
+        alive: bool,
+    },
+    /// The connection is over, or could not be made.
+    Closed {
+        /// The link.
+        link: LinkId,
+        /// Why, for people.
+        reason: String,
+    },
+    /// The outbox of this node broke by itself: a limit was passed. Its monitors have fired.
+    Overflow(NodeId, String),
+    /// A request of the global service came in over the link that is attached to `from`.
+    Request {
+        /// Who sent it.
+        from: NodeId,
+        /// What it asks.
+        request: MeshRequest,
+    },
+    /// Something is wanted from the database by the program on this node.
+    Db(DbCommand),
+    /// Time has passed.
+    Tick,
+}
+
+/// What a program wants from the shared database.
+#[derive(Debug, Clone, PartialEq)]
+pub enum DbCommand {
+    /// Add or replace an own entry.
+    Set {
+        /// The family.
+        family: String,
+        /// The subkey.
+        key: String,
+        /// The value.
+        value: Value,
+    },
+    /// Take an own entry back. That of another node stays.
+    Delete {
+        /// The family.
+        family: String,
+        /// The subkey.
+        key: String,
+    },
+    /// Ask once; [`Action::QueryAnswer`](super::Action::QueryAnswer) comes exactly once.
+    Query {
+        /// Chosen by the asker; not in use for another unanswered query.
+        id: u64,
+        /// What is asked for.
+        kind: QueryKind,
+        /// The family.
+        family: String,
+    },
+    /// Watch a family: [`Action::Watch`](super::Action::Watch) brings its content once, and then every change.
+    Watch {
+        /// Chosen by the watcher; not in use for another watch.
+        id: u64,
+        /// The family.
+        family: String,
+    },
+    /// Stop a watch.
+    Unwatch {
+        /// The watch.
+        id: u64,
+    },
+}
+
+/// What a query asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueryKind {
+    /// Subkeys and values, as a map.
+    Family,
+    /// The subkeys, as a list.
+    Keys,
+    /// The values, as a list.
+    Values,
+}

@@ -1,0 +1,330 @@
+//! The connections of a node, and which of several to one peer is the one.
+//!
+//! The dialler of a connection sends its authentication line first, the acceptor verifies it and then answers. So whoever
+//! sends last decides, and two nodes that dial each other at the same moment keep exactly one connection if one of them,
+//! the node with the lower ID, has its line on no more than one undecided connection at a time (`ARCHITECTURE.md`). A
+//! Perl peer sends its line at once and breaks both when two finish together: towards it we always do so.
+//!
+//! A node that is up already is not displaced: the old connection is probed first.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use super::{LinkId, Peer, Time};
+use crate::NodeId;
+
+/// A probe is answered within a second; half a second more, and silence is an answer too.
+const PROBE_LIMIT: Duration = Duration::from_millis(1500);
+
+/// What is to be done about connections, in this order.
+#[derive(Debug, PartialEq)]
+pub(super) enum Verdict {
+    /// Our line may be sent.
+    Proceed(LinkId),
+    /// The connection is to be closed; it is forgotten here.
+    Close(LinkId, String),
+    /// The peer is up, and somebody claims its ID: is it alive?
+    Probe(LinkId),
+    /// A dialled connection ended before it was established.
+    Ended(LinkId, String),
+    /// This link is the one to its peer.
+    Up(LinkId, Peer),
+    /// The peer is down.
+    Down(NodeId, String),
+    /// To be logged.
+    Refused(String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Dialled, nothing heard yet.
+    Dialling,
+    /// Accepted, and not verified: anybody may claim anything.
+    Greeted,
+    /// Our line may be sent, but another connection to the same peer comes first.
+    Held,
+    /// As `Held`, behind a connection that is up and being probed.
+    Waiting,
+    /// Our line is sent.
+    Proceeding,
+    /// Established.
+    Open,
+}
+
+#[derive(Debug)]
+struct Link {
+    stage: Stage,
+    peer: Option<Peer>,
+    /// When a dialled connection counts as failed.
+    deadline: Option<Time>,
+}
+
+#[derive(Debug)]
+struct Up {
+    link: LinkId,
+    probe_until: Option<Time>,
+}
+
+/// All connections of a node.
+#[derive(Debug)]
+pub(super) struct Links {
+    own: NodeId,
+    limit: usize,
+    links: BTreeMap<LinkId, Link>,
+    /// Links whose peer has greeted, by its node.
+    greeted: BTreeMap<NodeId, BTreeSet<LinkId>>,
+    up: BTreeMap<NodeId, Up>,
+    out: VecDeque<Verdict>,
+}
+
+impl Links {
+    /// No connections. `limit` is how many nodes may be up.
+    pub(super) fn new(own: NodeId, limit: usize) -> Links {
+        Links {
+            own,
+            limit,
+            links: BTreeMap::new(),
+            greeted: BTreeMap::new(),
+            up: BTreeMap::new(),
+            out: VecDeque::new(),
+        }
+    }
+
+    /// A connection is being dialled, and must be established by `deadline`.
+    pub(super) fn dialled(&mut self, link: LinkId, deadline: Time) {
+        self.links.insert(link, Link { stage: Stage::Dialling, peer: None, deadline: Some(deadline) });
+    }
+
+    /// The peer's greeting was read.
+    pub(super) fn greeted(&mut self, link: LinkId, peer: Peer, now: Time) {
+        let node = peer.node.clone();
+        if link.is_dialled() {
+            let Some(known) = self.links.get_mut(&link).filter(|link| link.peer.is_none()) else { return };
+            known.peer = Some(peer);
+        } else {
+            self.links.insert(link, Link { stage: Stage::Greeted, peer: Some(peer), deadline: None });
+        }
+        self.greeted.entry(node).or_default().insert(link);
+        if link.is_dialled() {
+            self.ready(link, now);
+        }
+    }
+
+    /// The peer's line on an accepted connection is right.
+    pub(super) fn verified(&mut self, link: LinkId, now: Time) {
+        if self.links.get(&link).is_some_and(|link| link.stage == Stage::Greeted) {
+            self.ready(link, now);
+        }
+    }
+
+    /// Both lines are exchanged.
+    pub(super) fn established(&mut self, link: LinkId) {
+        let Some(known) = self.links.get_mut(&link) else { return };
+        let Some(peer) = known.peer.clone() else { return };
+        if known.stage == Stage::Open {
+            return;
+        }
+        known.stage = Stage::Open;
+        known.deadline = None;
+        // The peer would not have finished this one if the old one were still alive for it.
+        self.take_down(&peer.node, "replaced by a new connection");
+        self.up.insert(peer.node.clone(), Up { link, probe_until: None });
+        for other in self.rivals(&peer.node, |stage| stage != Stage::Greeted && stage != Stage::Open) {
+            self.close(other, "another connection to the node was established");
+        }
+        self.out.push_back(Verdict::Up(link, peer));
+    }
+
+    /// The probe of a link has a result.
+    pub(super) fn probe_done(&mut self, link: LinkId, alive: bool) {
+        let Some(node) = self.node_of(link) else { return };
+        let Some(up) = self.up.get_mut(&node).filter(|up| up.link == link && up.probe_until.is_some()) else {
+            return;
+        };
+        up.probe_until = None;
+        if !alive {
+            self.take_down(&node, "the node does not answer on this connection, and connected anew");
+            return self.decide(&node);
+        }
+        let incarnation = self.links.get(&link).and_then(|link| link.peer.as_ref()?.incarnation);
+        for other in self.rivals(&node, |stage| stage == Stage::Waiting) {
+            let claims = self.links.get(&other).and_then(|link| link.peer.as_ref()?.incarnation);
+            if !other.is_dialled() && (claims.is_none() || claims != incarnation) {
+                self.out.push_back(Verdict::Refused(format!(
+                    "a second connection with the node ID {node}: the first one is alive"
+                )));
+            }
+            self.close(other, "already connected to this node");
+        }
+    }
+
+    /// The connection is over.
+    pub(super) fn closed(&mut self, link: LinkId, reason: &str) {
+        let Some(node) = self.node_of(link) else {
+            return self.forget(link, reason);
+        };
+        if self.link_to(&node) == Some(link) {
+            self.up.remove(&node);
+            self.forget(link, reason);
+            self.out.push_back(Verdict::Down(node.clone(), reason.into()));
+        } else {
+            self.forget(link, reason);
+        }
+        self.decide(&node);
+    }
+
+    /// Closes a connection from our side.
+    pub(super) fn close(&mut self, link: LinkId, reason: &str) {
+        if self.links.contains_key(&link) {
+            self.out.push_back(Verdict::Close(link, reason.into()));
+            self.closed(link, reason);
+        }
+    }
+
+    /// Closes the connection to a node that is up.
+    pub(super) fn disconnect(&mut self, node: &NodeId, reason: &str) {
+        self.take_down(node, reason);
+        self.decide(node);
+    }
+
+    /// Fires what is due.
+    pub(super) fn tick(&mut self, now: Time) {
+        let silent = self.up.values().filter(|up| up.probe_until.is_some_and(|until| until <= now));
+        for link in silent.map(|up| up.link).collect::<Vec<_>>() {
+            self.probe_done(link, false);
+        }
+        let late = self.links.iter().filter(|(_, link)| link.deadline.is_some_and(|until| until <= now));
+        for link in late.map(|(link, _)| *link).collect::<Vec<_>>() {
+            self.close(link, "connect timeout");
+        }
+    }
+
+    /// What is to be done next.
+    pub(super) fn poll(&mut self) -> Option<Verdict> {
+        self.out.pop_front()
+    }
+
+    /// When [`Links::tick`] has something to do.
+    pub(super) fn next_timeout(&self) -> Option<Time> {
+        let probes = self.up.values().filter_map(|up| up.probe_until);
+        probes.chain(self.links.values().filter_map(|link| link.deadline)).min()
+    }
+
+    /// Whether the node is up.
+    pub(super) fn is_up(&self, node: &NodeId) -> bool {
+        self.up.contains_key(node)
+    }
+
+    /// The nodes that are up, in order.
+    #[allow(dead_code, reason = "the global service, which comes next, uses it")]
+    pub(super) fn up(&self) -> impl Iterator<Item = &NodeId> {
+        self.up.keys()
+    }
+
+    /// How many nodes are up.
+    pub(super) fn up_count(&self) -> usize {
+        self.up.len()
+    }
+
+    /// Whether the node that is up is one of ours.
+    #[allow(dead_code, reason = "the global service, which comes next, uses it")]
+    pub(super) fn is_native(&self, node: &NodeId) -> bool {
+        let peer = self.link_to(node).and_then(|link| self.links.get(&link)?.peer.as_ref());
+        peer.is_some_and(|peer| peer.native)
+    }
+
+    /// Whether a connection to this node has got so far that a further one would only be in its way.
+    pub(super) fn under_way(&self, node: &NodeId) -> bool {
+        !self
+            .rivals(node, |stage| matches!(stage, Stage::Held | Stage::Waiting | Stage::Proceeding))
+            .is_empty()
+    }
+
+    /// The peer is known, and as far as we can tell before our line is sent it is who it says.
+    fn ready(&mut self, link: LinkId, now: Time) {
+        let Some(node) = self.node_of(link) else { return };
+        if self.up.len() >= self.limit && !self.is_up(&node) {
+            self.out.push_back(Verdict::Refused(format!(
+                "a connection with {node}: {} nodes are connected, which is the limit",
+                self.limit
+            )));
+            return self.close(link, "too many connections");
+        }
+        let Some(up) = self.up.get_mut(&node) else {
+            self.set_stage(link, Stage::Held);
+            return self.decide(&node);
+        };
+        if up.probe_until.is_none() {
+            up.probe_until = Some(now + PROBE_LIMIT);
+            self.out.push_back(Verdict::Probe(up.link));
+        }
+        self.set_stage(link, Stage::Waiting);
+    }
+
+    /// Lets held connections of this node go on, as many as may.
+    fn decide(&mut self, node: &NodeId) {
+        if self.is_up(node) {
+            return;
+        }
+        for link in self.rivals(node, |stage| stage == Stage::Waiting) {
+            self.set_stage(link, Stage::Held);
+        }
+        for link in self.rivals(node, |stage| stage == Stage::Held) {
+            if !self.must_wait(link, node) {
+                self.set_stage(link, Stage::Proceeding);
+                self.out.push_back(Verdict::Proceed(link));
+            }
+        }
+    }
+
+    /// Whether our line on this link has to wait for the fate of another one.
+    fn must_wait(&self, link: LinkId, node: &NodeId) -> bool {
+        let native =
+            self.links.get(&link).and_then(|link| link.peer.as_ref()).is_some_and(|peer| peer.native);
+        let free = native && self.own > *node;
+        // The higher one goes ahead, as the lower one decides; but of several that it dialled itself, one is enough.
+        let before = self.rivals(node, |stage| stage == Stage::Proceeding);
+        before.iter().any(|other| !free || other.is_dialled() == link.is_dialled())
+    }
+
+    fn take_down(&mut self, node: &NodeId, reason: &str) {
+        let Some(up) = self.up.remove(node) else { return };
+        self.out.push_back(Verdict::Close(up.link, reason.into()));
+        self.forget(up.link, reason);
+        self.out.push_back(Verdict::Down(node.clone(), reason.into()));
+    }
+
+    fn forget(&mut self, link: LinkId, reason: &str) {
+        let Some(gone) = self.links.remove(&link) else { return };
+        if let Some(peer) = gone.peer
+            && let Some(links) = self.greeted.get_mut(&peer.node)
+        {
+            links.remove(&link);
+            if links.is_empty() {
+                self.greeted.remove(&peer.node);
+            }
+        }
+        if link.is_dialled() && gone.stage != Stage::Open {
+            self.out.push_back(Verdict::Ended(link, reason.into()));
+        }
+    }
+
+    fn link_to(&self, node: &NodeId) -> Option<LinkId> {
+        self.up.get(node).map(|up| up.link)
+    }
+
+    fn node_of(&self, link: LinkId) -> Option<NodeId> {
+        Some(self.links.get(&link)?.peer.as_ref()?.node.clone())
+    }
+
+    fn set_stage(&mut self, link: LinkId, stage: Stage) {
+        if let Some(link) = self.links.get_mut(&link) {
+            link.stage = stage;
+        }
+    }
+
+    fn rivals(&self, node: &NodeId, wanted: impl Fn(Stage) -> bool) -> Vec<LinkId> {
+        let links = self.greeted.get(node).into_iter().flatten().copied();
+        links.filter(|link| self.links.get(link).is_some_and(|link| wanted(link.stage))).collect()
+    }
+}

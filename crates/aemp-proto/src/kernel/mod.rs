@@ -1,0 +1,109 @@
+//! One node as a machine: what changes slowly, such as which nodes are up, who is dialled, the seeds, the database.
+//!
+//! **Contract.** [`Kernel::handle`] takes one input and the time; then [`Kernel::poll`] is called until it gives `None`, and
+//! the actions are carried out in that order. At [`Kernel::next_timeout`], at the latest, comes [`Input::Tick`]. The kernel
+//! reads no clock and draws no randomness but from the seed in its configuration, so the same inputs give the same
+//! actions: a run can be logged, replayed, simulated and fuzzed.
+//!
+//! | file | what |
+//! |---|---|
+//! | `input`, `action`, `config` | what comes in and goes out |
+//! | `links` | the connections, and which of several to one peer is the one |
+//! | `dial`, `throttle` | attempts to connect to a node, and how often an address may be dialled |
+//! | `connect` | what a connection that comes or goes means for the rest of the node |
+//!
+//! Messages to ports do not pass through here: they go from port to outbox to link.
+
+mod action;
+mod config;
+mod connect;
+mod dial;
+mod input;
+mod links;
+pub(crate) mod random;
+mod throttle;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+pub use action::Action;
+pub use config::{KernelConfig, KernelLimits};
+pub use input::{DbCommand, Input, LinkId, Peer, QueryKind};
+
+use crate::mesh::seeds::Seeds;
+use dial::Attempts;
+use links::Links;
+use random::Random;
+use throttle::Throttle;
+
+/// A point in time: how long the node has been running. Whoever runs the machine says what time it is.
+pub type Time = Duration;
+
+/// The machine of one node.
+#[derive(Debug)]
+pub struct Kernel {
+    config: KernelConfig,
+    random: Random,
+    links: Links,
+    dialled: connect::Dialled,
+    attempts: Attempts,
+    throttle: Throttle,
+    seeds: Seeds,
+    actions: VecDeque<Action>,
+}
+
+impl Kernel {
+    /// A node that is about to contact its seeds: the first actions are there to be polled.
+    pub fn new(config: KernelConfig, now: Time) -> Kernel {
+        let mut random = config.random();
+        let attempt = config.attempt();
+        let mut kernel = Kernel {
+            links: Links::new(config.node.clone(), config.limits.links),
+            dialled: connect::Dialled::default(),
+            attempts: Attempts::new(attempt),
+            // Half an attempt at most, so that every attempt dials each of its addresses.
+            throttle: Throttle::new((attempt / 2).min(config.monitor_timeout)),
+            seeds: Seeds::new(&config.seeds, config.monitor_timeout, &mut random, now),
+            random,
+            actions: VecDeque::new(),
+            config,
+        };
+        kernel.run_due(now);
+        kernel
+    }
+
+    /// Takes one input. [`Kernel::poll`] gives what follows from it.
+    pub fn handle(&mut self, input: Input, now: Time) {
+        match input {
+            Input::Wanted(node) => self.wanted(&node, true, now),
+            Input::Binds(_binds) => {}
+            Input::Greeted { link, peer } => self.greeted(link, peer, now),
+            Input::Verified { link } => self.links.verified(link, now),
+            Input::Established { link } => self.links.established(link),
+            Input::ProbeDone { link, alive } => self.links.probe_done(link, alive),
+            Input::Closed { link, reason } => self.links.closed(link, &reason),
+            Input::Overflow(node, reason) => self.overflow(&node, &reason, now),
+            Input::Request { .. } | Input::Db(_) => {}
+            Input::Tick => self.links.tick(now),
+        }
+        self.run_due(now);
+    }
+
+    /// The next thing to be done.
+    pub fn poll(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When the kernel needs a [`Input::Tick`], unless another input comes first.
+    pub fn next_timeout(&self) -> Option<Time> {
+        let attempts = self.attempts.next_timeout(&self.throttle, |node| self.links.under_way(node));
+        [self.links.next_timeout(), attempts, self.seeds.next_timeout()].into_iter().flatten().min()
+    }
+
+    /// Does what follows from an input, and what is due by now.
+    fn run_due(&mut self, now: Time) {
+        self.follow_links(now);
+        self.dial_seeds(now);
+        self.step_attempts(now);
+    }
+}

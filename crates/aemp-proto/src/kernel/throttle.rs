@@ -1,0 +1,106 @@
+//! How often one address may be dialled, whoever wants it: a dead address must not be hammered because a program keeps
+//! sending to it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Time;
+use super::random::Random;
+
+/// The least time between two dials of one address.
+pub(crate) const SHORTEST: Duration = Duration::from_millis(300);
+
+/// Addresses that are remembered; beyond that, those that have been quiet for longest are forgotten.
+const REMEMBERED: usize = 4096;
+
+#[derive(Debug)]
+struct Dialled {
+    /// Not to be dialled again before this time.
+    next: Time,
+    /// How long to wait after the next dial.
+    wait: Duration,
+}
+
+/// The waiting times of all addresses.
+#[derive(Debug)]
+pub(crate) struct Throttle {
+    longest: Duration,
+    addresses: BTreeMap<String, Dialled>,
+}
+
+impl Throttle {
+    /// The time between two dials of one address doubles from [`SHORTEST`] to `longest`.
+    pub(crate) fn new(longest: Duration) -> Throttle {
+        Throttle { longest: longest.max(SHORTEST), addresses: BTreeMap::new() }
+    }
+
+    /// When this address may be dialled.
+    pub(crate) fn ready_at(&self, address: &str) -> Time {
+        self.addresses.get(address).map_or(Time::ZERO, |dialled| dialled.next)
+    }
+
+    /// The address is dialled now.
+    pub(crate) fn dialled(&mut self, address: &str, random: &mut Random, now: Time) {
+        self.shrink(now);
+        let wait = self.addresses.get(address).map_or(SHORTEST, |dialled| dialled.wait);
+        let next = Dialled { next: now + random.once_or_twice(wait), wait: (wait * 2).min(self.longest) };
+        self.addresses.insert(address.into(), next);
+    }
+
+    /// A connection to the address was established, or there is news of it: the waiting times begin anew.
+    pub(crate) fn revive(&mut self, address: &str, now: Time) {
+        if let Some(dialled) = self.addresses.get_mut(address) {
+            dialled.wait = SHORTEST;
+            dialled.next = dialled.next.min(now + SHORTEST);
+        }
+    }
+
+    /// As [`Throttle::revive`], for all addresses: the network seems to be back.
+    pub(crate) fn revive_all(&mut self, now: Time) {
+        for dialled in self.addresses.values_mut() {
+            dialled.wait = SHORTEST;
+            dialled.next = dialled.next.min(now + SHORTEST);
+        }
+    }
+
+    fn shrink(&mut self, now: Time) {
+        if self.addresses.len() >= REMEMBERED {
+            let longest = self.longest;
+            self.addresses.retain(|_, dialled| dialled.next + longest > now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_times_double_up_to_the_longest() {
+        let longest = Duration::from_secs(5);
+        let (mut throttle, mut random) = (Throttle::new(longest), Random::new(1));
+        let mut now = Time::ZERO;
+        let mut waits = Vec::new();
+        for _ in 0..8 {
+            throttle.dialled("a:1", &mut random, now);
+            waits.push(throttle.ready_at("a:1") - now);
+            now = throttle.ready_at("a:1");
+        }
+        for (at, wait) in waits.iter().enumerate() {
+            let base = (SHORTEST * 2u32.pow(at as u32)).min(longest);
+            assert!(*wait >= base && *wait <= base * 2, "wait {at} was {wait:?}");
+        }
+        assert_eq!(throttle.ready_at("b:1"), Time::ZERO);
+    }
+
+    #[test]
+    fn a_revived_address_is_still_not_dialled_twice_at_once() {
+        let (mut throttle, mut random) = (Throttle::new(Duration::from_secs(5)), Random::new(1));
+        let now = Time::from_secs(1);
+        for _ in 0..5 {
+            throttle.dialled("a:1", &mut random, now);
+        }
+        throttle.revive("a:1", now);
+        assert_eq!(throttle.ready_at("a:1"), now + SHORTEST);
+    }
+}
