@@ -1,5 +1,6 @@
 //! The rules of aemp, without input or output.
 
+mod db;
 pub mod kernel;
 mod mesh;
 pub mod name;

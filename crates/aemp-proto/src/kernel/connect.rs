@@ -7,6 +7,9 @@ use super::dial::Step;
 use super::links::Verdict;
 use super::{Action, Kernel, LinkId, Peer, Time};
 use crate::NodeId;
+use crate::db::client::Master;
+use crate::db::{LISTENERS, binds_of_value};
+use crate::wire::MeshRequest;
 
 /// A seed that is dialled has at least this time to answer and finish the handshake.
 const SEED_LIMIT: Duration = Duration::from_secs(2);
@@ -34,14 +37,26 @@ impl Kernel {
             return;
         }
         if self.attempts.want(node, wanted, now) {
-            self.look_up(node);
+            self.look_up(node, now);
         }
     }
 
     /// Finds addresses for an attempt that has none yet.
-    pub(super) fn look_up(&mut self, node: &NodeId) {
-        let known = self.seeds.addresses_of(node);
-        if !known.is_empty() {
+    pub(super) fn look_up(&mut self, node: &NodeId, now: Time) {
+        let mut known = self.seeds.addresses_of(node);
+        known.extend(self.keep.addresses_of(node));
+        if self.serving {
+            known.extend(self.merged.get(LISTENERS, node.as_str()).map(binds_of_value).unwrap_or_default());
+        }
+        let hope = match self.client.master().clone() {
+            Master::Own => self.hopes(now),
+            Master::Nobody => true,
+            Master::Node(master) => {
+                self.send(&master, MeshRequest::Find(node.clone()));
+                true
+            }
+        };
+        if !hope || !known.is_empty() {
             self.attempts.addresses(node, &known);
         }
     }
@@ -52,12 +67,14 @@ impl Kernel {
         if peer.node == self.config.node {
             if purpose == Some(Purpose::Seed) {
                 self.seeds.drop_own(link);
+                self.become_global(now);
             }
             return self.refuse(link, peer, "the other end has our own node ID", now);
         }
         match purpose {
             Some(Purpose::Seed) => self.seed_answered(link, &peer.node),
             Some(Purpose::Node(wanted)) if wanted != peer.node => {
+                self.keep.replaced(&wanted);
                 return self.refuse(link, peer, "another node answers at this address", now);
             }
             _ => {}
@@ -167,6 +184,7 @@ impl Kernel {
         }
         let node = &peer.node;
         self.abandon(node);
+        self.keep.came_up(node);
         self.actions.push_back(Action::Attach { link, node: node.clone() });
         self.actions.push_back(Action::NodeUp(node.clone()));
         if self.links.up_count() == 1 {
@@ -175,16 +193,28 @@ impl Kernel {
             if self.seeds.any_missing(|node| self.links.is_up(node)) {
                 self.seeds.start_over(&mut self.random, now);
             }
+            self.keep.start_over(&mut self.random, now);
         }
+        self.greet(node);
     }
 
     fn went_down(&mut self, node: &NodeId, reason: String, now: Time) {
         self.actions.push_back(Action::NodeDown(node.clone(), reason));
         self.seeds.lost(node, &mut self.random, now);
+        self.lose(node, now);
     }
 
     fn seed_answered(&mut self, link: LinkId, node: &NodeId) {
+        let known = self.seeds.contains(node);
         self.seeds.greeted(link, node);
+        if !known && self.links.is_up(node) {
+            self.greet_seed(node);
+        }
+    }
+
+    /// Whether somebody may still come who knows a node that we do not know.
+    fn hopes(&self, now: Time) -> bool {
+        now < self.starting_until && self.seeds.any_missing(|node| self.links.is_up(node))
     }
 
     /// Ends the attempt to reach a node.

@@ -105,15 +105,8 @@ impl Attempts {
     }
 
     /// Nodes for which nobody has said any address.
-    #[allow(dead_code, reason = "the global service, which comes next, uses it")]
     pub(super) fn untold(&self) -> Vec<NodeId> {
         self.attempts.iter().filter(|(_, attempt)| !attempt.told).map(|(node, _)| node.clone()).collect()
-    }
-
-    /// Whether this node is waited for.
-    #[allow(dead_code, reason = "the global service, which comes next, uses it")]
-    pub(super) fn contains(&self, node: &NodeId) -> bool {
-        self.attempts.contains_key(node)
     }
 
     /// The next thing that is due; to be called until there is none. `busy` tells whether a connection with the node is
@@ -238,7 +231,7 @@ mod tests {
         assert_eq!(run(&mut attempts, &mut throttle, &mut links, at(250)).0, ["b:1"]);
         let end = run(&mut attempts, &mut throttle, &mut links, at(10_000));
         assert_eq!(end.1.as_deref(), Some("connect timeout"));
-        assert!(!attempts.contains(&node()));
+        assert_eq!(attempts.next_timeout(&throttle, |_| false), None);
     }
 
     #[test]

@@ -216,7 +216,6 @@ impl Links {
     }
 
     /// The nodes that are up, in order.
-    #[allow(dead_code, reason = "the global service, which comes next, uses it")]
     pub(super) fn up(&self) -> impl Iterator<Item = &NodeId> {
         self.up.keys()
     }
@@ -227,7 +226,6 @@ impl Links {
     }
 
     /// Whether the node that is up is one of ours.
-    #[allow(dead_code, reason = "the global service, which comes next, uses it")]
     pub(super) fn is_native(&self, node: &NodeId) -> bool {
         let peer = self.link_to(node).and_then(|link| self.links.get(&link)?.peer.as_ref());
         peer.is_some_and(|peer| peer.native)
@@ -328,3 +326,6 @@ impl Links {
         links.filter(|link| self.links.get(link).is_some_and(|link| wanted(link.stage))).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,16 +11,20 @@
 //! | `links` | the connections, and which of several to one peer is the one |
 //! | `dial`, `throttle` | attempts to connect to a node, and how often an address may be dialled |
 //! | `connect` | what a connection that comes or goes means for the rest of the node |
+//! | `service` | requests of the global service that come from other nodes |
+//! | `database` | what the program on this node wants from the database |
 //!
 //! Messages to ports do not pass through here: they go from port to outbox to link.
 
 mod action;
 mod config;
 mod connect;
+mod database;
 mod dial;
 mod input;
 mod links;
 pub(crate) mod random;
+mod service;
 mod throttle;
 
 use std::collections::VecDeque;
@@ -30,6 +34,11 @@ pub use action::Action;
 pub use config::{KernelConfig, KernelLimits};
 pub use input::{DbCommand, Input, LinkId, Peer, QueryKind};
 
+use crate::db::client::Client;
+use crate::db::local::Local;
+use crate::db::merged::Merged;
+use crate::mesh::global::Global;
+use crate::mesh::keep::Keep;
 use crate::mesh::seeds::Seeds;
 use dial::Attempts;
 use links::Links;
@@ -49,6 +58,15 @@ pub struct Kernel {
     attempts: Attempts,
     throttle: Throttle,
     seeds: Seeds,
+    global: Global,
+    keep: Keep,
+    local: Local,
+    /// Whether the database is merged here, so that we are our own master.
+    serving: bool,
+    merged: Merged,
+    client: Client,
+    /// Until when seeds that do not answer yet may still tell us of a node that we do not know.
+    starting_until: Time,
     actions: VecDeque<Action>,
 }
 
@@ -64,10 +82,18 @@ impl Kernel {
             // Half an attempt at most, so that every attempt dials each of its addresses.
             throttle: Throttle::new((attempt / 2).min(config.monitor_timeout)),
             seeds: Seeds::new(&config.seeds, config.monitor_timeout, &mut random, now),
+            global: Global::default(),
+            keep: Keep::new(config.node.clone(), config.monitor_timeout),
+            local: Local::default(),
+            serving: false,
+            merged: Merged::new(config.node.clone(), config.limits.entries),
+            client: Client::new(),
+            starting_until: now + attempt,
             random,
             actions: VecDeque::new(),
             config,
         };
+        kernel.start(now);
         kernel.run_due(now);
         kernel
     }
@@ -76,14 +102,15 @@ impl Kernel {
     pub fn handle(&mut self, input: Input, now: Time) {
         match input {
             Input::Wanted(node) => self.wanted(&node, true, now),
-            Input::Binds(_binds) => {}
+            Input::Binds(binds) => self.binds(&binds, now),
             Input::Greeted { link, peer } => self.greeted(link, peer, now),
             Input::Verified { link } => self.links.verified(link, now),
             Input::Established { link } => self.links.established(link),
             Input::ProbeDone { link, alive } => self.links.probe_done(link, alive),
             Input::Closed { link, reason } => self.links.closed(link, &reason),
             Input::Overflow(node, reason) => self.overflow(&node, &reason, now),
-            Input::Request { .. } | Input::Db(_) => {}
+            Input::Request { from, request } => self.request(&from, request, now),
+            Input::Db(command) => self.command(command, now),
             Input::Tick => self.links.tick(now),
         }
         self.run_due(now);
@@ -97,13 +124,29 @@ impl Kernel {
     /// When the kernel needs a [`Input::Tick`], unless another input comes first.
     pub fn next_timeout(&self) -> Option<Time> {
         let attempts = self.attempts.next_timeout(&self.throttle, |node| self.links.under_way(node));
-        [self.links.next_timeout(), attempts, self.seeds.next_timeout()].into_iter().flatten().min()
+        let mesh = [self.seeds.next_timeout(), self.keep.next_timeout(), self.global.next_timeout()];
+        [self.links.next_timeout(), attempts].into_iter().chain(mesh).flatten().min()
+    }
+
+    fn start(&mut self, now: Time) {
+        let binds = std::mem::take(&mut self.config.binds);
+        self.binds(&binds, now);
+        if self.config.global {
+            self.become_global(now);
+        } else if self.seeds.is_empty() {
+            // There is nobody to ask, and nobody has asked us to be global: the database is what we have.
+            self.serve_ourselves(now);
+        }
     }
 
     /// Does what follows from an input, and what is due by now.
     fn run_due(&mut self, now: Time) {
         self.follow_links(now);
+        self.settle(now);
         self.dial_seeds(now);
+        for node in self.keep.due(now) {
+            self.wanted(&node, false, now);
+        }
         self.step_attempts(now);
     }
 }

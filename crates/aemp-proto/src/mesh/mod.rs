@@ -1,3 +1,5 @@
-//! Whom to stay connected to: the seeds, and for a global node all other global nodes.
+//! Whom to stay connected to, and who is whose: the seeds, the global nodes, their slaves (`PROTOCOL.md` §6, §7).
 
+pub(crate) mod global;
+pub(crate) mod keep;
 pub(crate) mod seeds;

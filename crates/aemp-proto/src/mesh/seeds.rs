@@ -41,7 +41,6 @@ impl Seeds {
     }
 
     /// Whether there are none.
-    #[allow(dead_code, reason = "the global service, which comes next, uses it")]
     pub(crate) fn is_empty(&self) -> bool {
         self.seeds.is_empty()
     }
@@ -119,7 +118,6 @@ impl Seeds {
     }
 
     /// The first seed that is up.
-    #[allow(dead_code, reason = "the global service, which comes next, uses it")]
     pub(crate) fn first_up(&self, up: impl Fn(&NodeId) -> bool) -> Option<&NodeId> {
         self.seeds.iter().filter_map(|seed| seed.node.as_ref()).find(|node| up(node))
     }

@@ -1,0 +1,48 @@
+//! The shared database: what this node owns, the merge that a global node holds, and how a program sees it
+//! (`PROTOCOL.md` §7).
+
+pub(crate) mod client;
+pub(crate) mod local;
+pub(crate) mod merged;
+pub(crate) mod size;
+pub(crate) mod watch;
+
+use std::collections::BTreeMap;
+
+use crate::Value;
+use crate::wire::request::Family;
+
+/// The family of addresses: node ID → list of binds.
+pub(crate) const LISTENERS: &str = "'l";
+
+/// The family of global nodes: node ID → null.
+pub(crate) const GLOBALS: &str = "'g";
+
+/// The family in which our own global nodes tell each other which of several values for one subkey is the latest. It
+/// never reaches a Perl node, nor a program.
+pub(crate) const VERSIONS: &str = "'v";
+
+/// What has changed in one family. A subkey is in one of the two at most.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Change {
+    /// Added and changed subkeys.
+    pub(crate) set: Family,
+    /// Deleted subkeys.
+    pub(crate) deleted: Vec<String>,
+}
+
+/// What has changed, by family.
+pub(crate) type Changes = BTreeMap<String, Change>;
+
+/// Addresses as the value of an entry in [`LISTENERS`].
+pub(crate) fn binds_to_value(binds: &[String]) -> Value {
+    Value::List(binds.iter().map(|bind| Value::name(bind)).collect())
+}
+
+/// The addresses in the value of an entry in [`LISTENERS`].
+pub(crate) fn binds_of_value(value: &Value) -> Vec<String> {
+    match value {
+        Value::List(binds) => binds.iter().filter_map(Value::to_name).collect(),
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,187 @@
+//! What the program on this node wants from the database, and the entries that the node itself owns.
+
+use super::{Action, DbCommand, Kernel, QueryKind, Time};
+use crate::Value;
+use crate::db::client::{self, Master};
+use crate::db::watch::Event;
+use crate::db::{GLOBALS, LISTENERS, VERSIONS, binds_to_value};
+use crate::wire::MeshRequest;
+use crate::wire::request::Family;
+
+impl Kernel {
+    /// A command of the program.
+    pub(super) fn command(&mut self, command: DbCommand, now: Time) {
+        match command {
+            DbCommand::Set { family, key, value } => {
+                if let Err(what) = self.check(&family, &key, &value) {
+                    return self.actions.push_back(Action::Refused { what });
+                }
+                self.set_own(&family, &key, value, now);
+            }
+            DbCommand::Delete { family, key } if !is_reserved(&family) => self.delete_own(&family, &key, now),
+            DbCommand::Delete { .. } => {}
+            DbCommand::Query { id, kind, family } => self.query(id, kind, &family),
+            DbCommand::Watch { id, family } => self.watch(id, &family),
+            DbCommand::Unwatch { id } => self.unwatch(id),
+        }
+    }
+
+    /// The addresses that we listen on.
+    pub(super) fn binds(&mut self, binds: &[String], now: Time) {
+        let own = self.config.node.clone();
+        self.set_own(LISTENERS, own.as_str(), binds_to_value(binds), now);
+    }
+
+    /// Sets an entry of our own. One that has this value already is not mentioned again.
+    pub(super) fn set_own(&mut self, family: &str, key: &str, value: Value, now: Time) {
+        if !self.local.set(family, key, &value) {
+            return;
+        }
+        let set = Family::from([(key.to_owned(), value)]);
+        self.own_changed(family, set, Vec::new(), now);
+    }
+
+    /// Takes an entry of our own back.
+    pub(super) fn delete_own(&mut self, family: &str, key: &str, now: Time) {
+        if self.local.delete(family, key) {
+            self.own_changed(family, Family::new(), vec![key.to_owned()], now);
+        }
+    }
+
+    /// From now on the database is merged here, and we are our own slave.
+    pub(super) fn serve_ourselves(&mut self, now: Time) {
+        if !self.serving {
+            self.serving = true;
+            let own = self.config.node.clone();
+            let delta = self.merged.slave_replace(&own, self.local.tables().clone());
+            self.publish(delta, now);
+        }
+        if self.global.is_settling() {
+            self.client.set_master(Master::Nobody);
+        } else {
+            self.answer_ourselves(now);
+        }
+    }
+
+    /// From now on what the program asks is answered out of the database that is merged here.
+    pub(super) fn answer_ourselves(&mut self, now: Time) {
+        if *self.client.master() == Master::Own {
+            return;
+        }
+        self.client.set_master(Master::Own);
+        let families: Vec<String> = self.client.watches.families().cloned().collect();
+        for family in families {
+            let events = self.client.watches.content(&family, self.merged.family(&family));
+            self.tell_watches(events);
+        }
+        for (id, (kind, family)) in self.client.take_queries() {
+            self.answer(id, kind, &family);
+        }
+        for node in self.attempts.untold() {
+            self.look_up(&node, now);
+        }
+    }
+
+    /// Hands events to the program.
+    pub(super) fn tell_watches(&mut self, events: Vec<Event>) {
+        let action = |Event { id, added, changed, deleted, content }| Action::Watch {
+            id,
+            added,
+            changed,
+            deleted,
+            content,
+        };
+        self.actions.extend(events.into_iter().map(action));
+    }
+
+    fn own_changed(&mut self, family: &str, set: Family, deleted: Vec<String>, now: Time) {
+        if self.serving {
+            let own = self.config.node.clone();
+            let delta = self.merged.slave_update(&own, family, set, &deleted);
+            self.publish(delta, now);
+        } else if let Master::Node(master) = self.client.master().clone() {
+            self.send(&master, MeshRequest::Update(family.into(), set, deleted));
+        }
+    }
+
+    fn query(&mut self, id: u64, kind: QueryKind, family: &str) {
+        match self.client.master().clone() {
+            Master::Own => return self.answer(id, kind, family),
+            Master::Node(master) => self.send(&master, client::query(id, kind, family)),
+            Master::Nobody => {}
+        }
+        self.client.ask(id, kind, family);
+    }
+
+    fn answer(&mut self, id: u64, kind: QueryKind, family: &str) {
+        let result = client::answer(kind, self.merged.family(family));
+        self.actions.push_back(Action::QueryAnswer { id, result });
+    }
+
+    fn watch(&mut self, id: u64, family: &str) {
+        let (event, first) = self.client.watches.watch(id, family);
+        self.tell_watches(event.into_iter().collect());
+        if !first {
+            return;
+        }
+        match self.client.master().clone() {
+            Master::Own => {
+                let events = self.client.watches.content(family, self.merged.family(family));
+                self.tell_watches(events);
+            }
+            Master::Node(master) => self.send(&master, MeshRequest::Watch(family.into())),
+            Master::Nobody => {}
+        }
+    }
+
+    fn unwatch(&mut self, id: u64) {
+        if let Some(family) = self.client.watches.unwatch(id)
+            && let Master::Node(master) = self.client.master().clone()
+        {
+            self.send(&master, MeshRequest::Unwatch(family));
+        }
+    }
+
+    fn check(&self, family: &str, key: &str, value: &Value) -> Result<(), String> {
+        let limits = &self.config.limits;
+        if is_reserved(family) || !is_family(family) {
+            return Err(format!("the database entry {key:?}: {family:?} is no family for programs"));
+        }
+        if !self.fits(key, value) {
+            let limit = limits.entry_octets;
+            return Err(format!("the database entry {key:?} of {family}: larger than {limit} octets"));
+        }
+        if self.local.count() >= limits.entries && !self.local.contains(family, key) {
+            let limit = limits.entries;
+            return Err(format!("the database entry {key:?} of {family}: this node owns {limit} already"));
+        }
+        Ok(())
+    }
+}
+
+/// Families that the nodes themselves fill.
+fn is_reserved(family: &str) -> bool {
+    [LISTENERS, GLOBALS, VERSIONS].contains(&family)
+}
+
+/// `[A-Za-z][A-Za-z0-9_:]*`, with a quote in front for families that applications do not see.
+fn is_family(family: &str) -> bool {
+    let name = family.strip_prefix('\'').unwrap_or(family);
+    name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b':')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_have_the_shape_of_the_protocol() {
+        for good in ["workers", "A::b_2", "'x"] {
+            assert!(is_family(good), "{good}");
+        }
+        for bad in ["", "'", "2x", "a b", "ä", "a#b"] {
+            assert!(!is_family(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! A global node stays connected to every other one that it has heard of.
+//!
+//! A global node that is lost vanishes from the database, and with it its address. So that two of them find together again
+//! after the network between them was cut, its last addresses are kept here for a day, and tried ever more rarely.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::NodeId;
+use crate::kernel::Time;
+use crate::kernel::random::Random;
+
+/// The shortest time before a lost node is tried again; the first time is once to twice this.
+const FIRST_RETRY: Duration = Duration::from_millis(300);
+
+/// Of two nodes that hear of each other at the same moment, the one with the higher ID waits once to twice this.
+const COURTESY: Duration = Duration::from_millis(100);
+
+/// How long a node is looked for that nobody has mentioned since.
+const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
+
+#[derive(Debug)]
+struct Kept {
+    /// Whether the database lists it.
+    listed: bool,
+    addresses: Vec<String>,
+    retry: Duration,
+    /// When to try again; `None` while it is up.
+    next: Option<Time>,
+    /// When to give up, if it is not listed.
+    until: Time,
+}
+
+/// The global nodes to stay connected to.
+#[derive(Debug)]
+pub(crate) struct Keep {
+    own: NodeId,
+    longest: Duration,
+    nodes: BTreeMap<NodeId, Kept>,
+}
+
+impl Keep {
+    /// Nobody yet. The time between two tries grows up to `longest`.
+    pub(crate) fn new(own: NodeId, longest: Duration) -> Keep {
+        Keep { own, longest, nodes: BTreeMap::new() }
+    }
+
+    /// The database lists this node as global.
+    pub(crate) fn list(&mut self, node: &NodeId, is_up: bool, random: &mut Random, now: Time) {
+        if *node == self.own {
+            return;
+        }
+        let kept = self.nodes.entry(node.clone()).or_insert_with(|| Kept::new(random, now));
+        if !kept.listed && !is_up {
+            let wait = if self.own < *node { Duration::ZERO } else { random.once_or_twice(COURTESY) };
+            kept.retry = random.once_or_twice(FIRST_RETRY);
+            kept.next = Some(now + wait);
+        }
+        kept.listed = true;
+    }
+
+    /// The database does not list it any more.
+    pub(crate) fn unlist(&mut self, node: &NodeId) {
+        let Some(kept) = self.nodes.get_mut(node) else { return };
+        kept.listed = false;
+        // Whoever never was connected with us has left by its own will, as far as we know.
+        if kept.next.is_some() && kept.addresses.is_empty() {
+            self.nodes.remove(node);
+        }
+    }
+
+    /// The node is up.
+    pub(crate) fn came_up(&mut self, node: &NodeId) {
+        if let Some(kept) = self.nodes.get_mut(node) {
+            kept.next = None;
+        }
+    }
+
+    /// The node, a global one, is down; these were its addresses.
+    pub(crate) fn lost(&mut self, node: &NodeId, addresses: Vec<String>, random: &mut Random, now: Time) {
+        let kept = self.nodes.entry(node.clone()).or_insert_with(|| Kept::new(random, now));
+        kept.retry = random.once_or_twice(FIRST_RETRY);
+        kept.next = Some(now + kept.retry);
+        kept.until = now + REMEMBERED;
+        if !addresses.is_empty() {
+            kept.addresses = addresses;
+        }
+    }
+
+    /// Somebody else answers where this node was.
+    pub(crate) fn replaced(&mut self, node: &NodeId) {
+        if self.nodes.get(node).is_some_and(|kept| !kept.listed) {
+            self.nodes.remove(node);
+        }
+    }
+
+    /// Its last known addresses.
+    pub(crate) fn addresses_of(&self, node: &NodeId) -> Vec<String> {
+        self.nodes.get(node).map_or_else(Vec::new, |kept| kept.addresses.clone())
+    }
+
+    /// Whether we want to be connected with this node.
+    pub(crate) fn contains(&self, node: &NodeId) -> bool {
+        self.nodes.contains_key(node)
+    }
+
+    /// The nodes to be tried now.
+    pub(crate) fn due(&mut self, now: Time) -> Vec<NodeId> {
+        self.nodes.retain(|_, kept| kept.listed || kept.next.is_none() || kept.until > now);
+        let longest = self.longest;
+        let due = self.nodes.iter_mut().filter(|(_, kept)| kept.next.is_some_and(|next| next <= now));
+        due.map(|(node, kept)| {
+            kept.next = Some(now + kept.retry);
+            kept.retry = (kept.retry * 2).min(longest);
+            node.clone()
+        })
+        .collect()
+    }
+
+    /// The network seems to be back: tries all soon.
+    pub(crate) fn start_over(&mut self, random: &mut Random, now: Time) {
+        for kept in self.nodes.values_mut() {
+            kept.retry = random.once_or_twice(FIRST_RETRY);
+            kept.next = kept.next.map(|next| next.min(now + kept.retry));
+        }
+    }
+
+    /// When [`Keep::due`] has something to do.
+    pub(crate) fn next_timeout(&self) -> Option<Time> {
+        self.nodes.values().filter_map(|kept| kept.next).min()
+    }
+}
+
+impl Kept {
+    fn new(random: &mut Random, now: Time) -> Kept {
+        let retry = random.once_or_twice(FIRST_RETRY);
+        Kept { listed: false, addresses: Vec::new(), retry, next: None, until: now + REMEMBERED }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(id: &str) -> NodeId {
+        NodeId::new(id).unwrap()
+    }
+
+    fn keep() -> (Keep, Random) {
+        (Keep::new(node("m"), Duration::from_secs(5)), Random::new(5))
+    }
+
+    #[test]
+    fn the_lower_id_goes_first() {
+        let (mut keep, mut random) = keep();
+        keep.list(&node("z"), false, &mut random, Time::ZERO);
+        keep.list(&node("a"), false, &mut random, Time::ZERO);
+        keep.list(&node("m"), false, &mut random, Time::ZERO);
+        assert_eq!(keep.due(Time::ZERO), [node("z")]);
+        assert_eq!(keep.due(Time::from_millis(200)), [node("a")]);
+    }
+
+    #[test]
+    fn a_lost_node_is_tried_ever_more_rarely_with_its_last_addresses() {
+        let (mut keep, mut random) = keep();
+        keep.list(&node("a"), true, &mut random, Time::ZERO);
+        assert_eq!(keep.next_timeout(), None);
+        keep.lost(&node("a"), vec!["a:1".into()], &mut random, Time::ZERO);
+        keep.unlist(&node("a"));
+        assert_eq!(keep.addresses_of(&node("a")), ["a:1"]);
+        let mut now = Time::ZERO;
+        let gaps: Vec<Duration> = (0..7)
+            .map(|_| {
+                let next = keep.next_timeout().unwrap();
+                let gap = next - now;
+                now = next;
+                assert_eq!(keep.due(now), [node("a")]);
+                gap
+            })
+            .collect();
+        assert!(gaps[0] >= FIRST_RETRY && gaps[0] <= FIRST_RETRY * 2, "{gaps:?}");
+        assert_eq!(gaps[2], gaps[1] * 2);
+        assert_eq!(gaps[6], Duration::from_secs(5));
+        assert!(keep.due(now + REMEMBERED).is_empty());
+        assert!(!keep.contains(&node("a")));
+    }
+
+    #[test]
+    fn a_node_whose_place_is_taken_is_given_up() {
+        let (mut keep, mut random) = keep();
+        keep.lost(&node("a"), vec!["a:1".into()], &mut random, Time::ZERO);
+        keep.replaced(&node("a"));
+        assert!(!keep.contains(&node("a")));
+    }
+}
