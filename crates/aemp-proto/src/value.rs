@@ -300,6 +300,21 @@ mod tests {
     }
 
     #[test]
+    fn large_and_deep_maps_are_compared_without_trying_every_pair() {
+        let large = |keys: &mut dyn Iterator<Item = i32>| {
+            Value::Map(keys.map(|key| (key.into(), Value::Null)).collect())
+        };
+        assert_eq!(large(&mut (0..100_000)), large(&mut (0..100_000).rev()));
+        let deep = |last: i32| {
+            (0..12).fold(Value::from(last), |inner, _| {
+                Value::Map(vec![(Value::Null, inner.clone()), (Value::Null, inner)])
+            })
+        };
+        assert_eq!(deep(1), deep(1));
+        assert_ne!(deep(1), deep(2));
+    }
+
+    #[test]
     fn the_empty_reason_is_normal() {
         assert!(Reason::new([]).is_normal());
         assert_eq!(Reason::new([]), Reason::NORMAL);

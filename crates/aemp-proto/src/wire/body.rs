@@ -33,7 +33,8 @@ impl Body {
     ///
     /// An integer is out of range, or a value nests too deep.
     pub fn encode(values: &[Value]) -> Result<Body, EncodeError> {
-        let mut builder = BodyBuilder::default();
+        // Most values are short: one allocation, where growing would take several.
+        let mut builder = BodyBuilder { count: 0, items: Vec::with_capacity(32 + 16 * values.len()) };
         values.iter().try_for_each(|value| builder.value(value))?;
         Ok(builder.finish())
     }

@@ -93,7 +93,7 @@ fn header(len: u32, kind: u8, seq: u64) -> [u8; HEADER] {
 /// Octets of the frame that `octets` begin with, its length field included; `None` if that field is not complete.
 pub(crate) fn frame_len(octets: &[u8], limits: Limits) -> Result<Option<usize>, FrameError> {
     let Some(len) = octets.first_chunk::<LEN>() else { return Ok(None) };
-    let len = u32::from_le_bytes(*len) as usize + LEN;
+    let len = (u32::from_le_bytes(*len) as usize).saturating_add(LEN);
     if len < HEADER {
         return Err(Malformed { at: 0, what: "a frame is shorter than its header" }.into());
     }

@@ -15,8 +15,8 @@ pub(crate) struct Boundary {
     escaped: bool,
     /// Elements of each array or object, in the order in which they open.
     counts: Vec<u32>,
-    /// Places in `counts` of those that are open.
-    open: Vec<usize>,
+    /// Of those that are open, the bracket that ends each, and its place in `counts`.
+    open: Vec<(u8, usize)>,
     limits: Limits,
 }
 
@@ -81,10 +81,13 @@ impl Boundary {
             return Ok(false);
         }
         if matches!(octet, b']' | b'}') {
-            self.open.pop();
+            // Noticed here and not when the frame is read, because with a wrong bracket it might never end.
+            if self.open.pop().is_none_or(|(end, _)| end != octet) {
+                return Err(Malformed { at: self.at - 1, what: "the wrong bracket" }.into());
+            }
             return Ok(self.open.is_empty());
         }
-        if let Some(&at) = self.open.last() {
+        if let Some(&(_, at)) = self.open.last() {
             let count = &mut self.counts[at];
             *count = match octet {
                 b',' => count.saturating_add(1),
@@ -97,7 +100,7 @@ impl Boundary {
                 return Err(FrameError::TooDeep { limit: self.limits.depth });
             }
             b'[' | b'{' => {
-                self.open.push(self.counts.len());
+                self.open.push((if octet == b'[' { b']' } else { b'}' }, self.counts.len()));
                 self.counts.push(0);
             }
             _ => {}

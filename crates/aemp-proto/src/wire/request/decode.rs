@@ -1,5 +1,7 @@
 //! A message to the node port as a request: lenient with what Perl writes, strict where it would do harm.
 
+use std::borrow::Cow;
+
 use super::{Family, MeshRequest, Request, RequestError, Tables};
 use crate::wire::Body;
 use crate::{NodeId, PortId, Reason, Value};
@@ -14,8 +16,13 @@ impl Request {
     ///
     /// An argument is missing or of the wrong kind.
     pub fn decode(body: &Body) -> Result<Request, RequestError> {
-        let Some(tag) = body.first() else { return Ok(Request::Nothing) };
-        let tag = string(tag).ok_or(RequestError::Tag)?;
+        let tag = match body.first_name() {
+            Some(tag) => tag,
+            None => match body.first() {
+                Some(tag) => Cow::Owned(string(tag).ok_or(RequestError::Tag)?),
+                None => return Ok(Request::Nothing),
+            },
+        };
         let mut args = Args { tag: "", left: body.rest() };
         Ok(match &*tag {
             "" | "devnull" => Request::Nothing,
@@ -39,7 +46,7 @@ impl Request {
             },
             _ => match mesh(&tag, &mut args)? {
                 Some(request) => Request::Mesh(request),
-                None => Request::Call(tag, args.left),
+                None => Request::Call(tag.into_owned(), args.left),
             },
         })
     }
@@ -91,6 +98,11 @@ impl Args {
     }
 
     fn string(&mut self, argument: &'static str) -> Result<String, RequestError> {
+        if let Some(name) = self.left.first_name() {
+            let name = name.into_owned();
+            self.left = self.left.rest();
+            return Ok(name);
+        }
         let value = self.value(argument)?;
         string(value).ok_or_else(|| self.wrong(argument, "a string"))
     }

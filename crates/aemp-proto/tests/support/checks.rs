@@ -1,0 +1,85 @@
+//! What must hold for any octets at all. The fuzz targets and the test that replays their corpus call this.
+
+use aemp_proto::wire::{
+    Body, Frame, FrameError, FrameReader, Framing, Limits, Request, reframe, write_message,
+};
+use bytes::Bytes;
+
+const LIMITS: Limits = Limits { frame: 1 << 16, depth: 64 };
+
+/// Octets read as frames: the same whole and in pieces, and what is accepted can be decoded and sent on.
+#[allow(dead_code)] // each target uses one of the two
+pub(crate) fn read_frames(framing: Framing, octets: &[u8]) {
+    let whole = read(framing, octets, octets.len());
+    for piece in [1, 7] {
+        let pieces = read(framing, octets, piece);
+        assert_eq!(format!("{whole:?}"), format!("{pieces:?}"), "in pieces of {piece}");
+    }
+    for frame in whole.0 {
+        if let Frame::Message { port, body, .. } = frame {
+            check_message(&port, &body);
+        }
+    }
+}
+
+/// Octets read as the values of a request: what is understood is understood again after being written.
+#[allow(dead_code)]
+pub(crate) fn read_request(octets: &[u8]) {
+    // Whoever makes a body has checked it, and still nothing may go wrong where that was forgotten.
+    let _ = Request::decode(&Body::new(1, Bytes::copy_from_slice(octets)));
+    let Ok(body) = Body::parse(Bytes::copy_from_slice(octets), LIMITS) else { return };
+    let Ok(request) = Request::decode(&body) else { return };
+    let written = request.encode().expect("what was read within the limits can be written");
+    let again = Request::decode(&written).expect("what we write is a request");
+    assert_eq!(format!("{request:?}"), format!("{again:?}"));
+}
+
+fn read(framing: Framing, octets: &[u8], piece: usize) -> (Vec<Frame>, Option<FrameError>) {
+    let mut reader = FrameReader::new(framing, LIMITS);
+    let mut frames = Vec::new();
+    for piece in octets.chunks(piece.max(1)) {
+        reader.buffer().extend_from_slice(piece);
+        loop {
+            match reader.next() {
+                Ok(Some(frame)) => frames.push(frame),
+                Ok(None) => break,
+                Err(error) => return (frames, Some(error)),
+            }
+        }
+    }
+    (frames, None)
+}
+
+fn check_message(port: &str, body: &Body) {
+    let values = body.decode().expect("the reader has checked the body");
+    assert_eq!(values.len(), body.count() as usize);
+    assert_eq!(Body::parse(body.items().clone(), LIMITS).as_ref(), Ok(body));
+    let encoded = Body::encode(&values).expect("what was decoded can be encoded");
+    assert_eq!(encoded.decode().expect("just encoded"), values);
+    let mut native = Vec::new();
+    if write_message(&mut native, 1, port, body).is_err() {
+        assert!(port.len() > usize::from(u16::MAX));
+        return;
+    }
+    for framing in Framing::ALL {
+        let mut out = Vec::new();
+        let sent = reframe(&native, framing, &mut out);
+        if framing == Framing::Json {
+            assert_eq!(sent.is_ok(), body.check_json().is_ok());
+        }
+        if sent.is_err() {
+            continue;
+        }
+        // Large in another framing is not wrong, only too long for these limits.
+        let mut reader = FrameReader::new(framing, Limits::DEFAULT);
+        reader.buffer().extend_from_slice(&out);
+        let Ok(Some(Frame::Message { port: name, body: received, .. })) = reader.next() else {
+            panic!("{framing} did not come back");
+        };
+        assert_eq!(name, *port);
+        assert_eq!(received.count(), body.count());
+        if framing != Framing::Json {
+            assert_eq!(received, *body);
+        }
+    }
+}
