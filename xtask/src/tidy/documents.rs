@@ -1,6 +1,6 @@
 //! Documents name files that exist: links in every document, and paths in `ARCHITECTURE.md`.
 //!
-//! The code map is complete: what lies directly in the `src` folder of a crate has a line.
+//! The code map is complete and true: what lies directly in the `src` folder of a crate has a line, and nothing else has.
 
 use std::path::Path;
 
@@ -22,6 +22,7 @@ pub(super) fn check(root: &Path, sources: &Sources) -> Vec<Problem> {
         let dead = named.filter(|path| !root.join(path).exists());
         problems.extend(dead.map(|path| Problem::new(MAP, format!("there is no {path}"))));
         problems.extend(unmapped(sources, &map.text));
+        problems.extend(mapped_in_vain(root, &map.text));
     }
     problems
 }
@@ -60,6 +61,23 @@ fn unmapped(sources: &Sources, map: &str) -> Vec<Problem> {
             if problems.last() != Some(&problem) {
                 problems.push(problem);
             }
+        }
+    }
+    problems
+}
+
+/// Lines of the map, which begin with `name` or `name/`, for what is not there.
+fn mapped_in_vain(root: &Path, map: &str) -> Vec<Problem> {
+    let mut folder = String::new();
+    let mut problems = Vec::new();
+    for line in map.lines() {
+        if let Some(heading) = line.strip_prefix('#') {
+            folder = heading.split('`').nth(1).map(|path| format!("{path}/src/")).unwrap_or_default();
+        }
+        let Some(name) = line.strip_prefix("| `").and_then(|rest| rest.split('`').next()) else { continue };
+        let file = if name.ends_with('/') { name.to_string() } else { format!("{name}.rs") };
+        if !folder.is_empty() && !root.join(format!("{folder}{file}")).exists() {
+            problems.push(Problem::new(MAP, format!("there is no {folder}{file}")));
         }
     }
     problems

@@ -69,6 +69,14 @@ fn contains_word(line: &str, word: &str) -> bool {
 }
 
 fn opening(file: &SourceFile, problems: &mut Vec<Problem>) {
+    // The unit tests of a module need no introduction, and what lies in a folder of a test is its input.
+    let inside = file
+        .path
+        .split_once("/tests/")
+        .is_some_and(|(_, rest)| rest.contains('/') && !rest.ends_with("/mod.rs"));
+    if inside || file.path.ends_with("/tests.rs") {
+        return;
+    }
     let first = file.text.lines().next().unwrap_or_default();
     if !first.starts_with("//! ") && !first.starts_with("#![doc") {
         problems.push(Problem::at(&file.path, 1, "a file begins with `//!` and what it is for"));
@@ -134,6 +142,7 @@ mod tests {
         assert_eq!(problems("crates/x/src/utils.rs", "//! X.\n"), ["crates/x/src/utils.rs"]);
         assert_eq!(problems("crates/x/tests/common/mod.rs", "//! X.\n"), [""; 0]);
         assert_eq!(problems("a.rs", "fn f() {}\n"), ["a.rs:1"]);
+        assert_eq!(problems("crates/x/tests/refused/a.rs", "fn f() {}\n"), [""; 0]);
     }
 
     #[test]
