@@ -230,8 +230,9 @@ impl Merged {
                 return;
             }
             entry.slaves.retain(|(slave, _)| slave != node);
+            let hidden = entry.ahead(own).is_some_and(|claim| claim.value != value);
             entry.slaves.push((node.clone(), value));
-            if latest && entry.ahead(own).is_some() {
+            if latest && hidden && entry.ahead(own).is_some() {
                 entry.stamp = entry.highest() + 1;
             }
         });

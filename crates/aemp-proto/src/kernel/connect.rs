@@ -88,7 +88,8 @@ impl Kernel {
             self.links.disconnect(node, reason);
             self.follow_links_except_break(node, now);
         } else {
-            self.abandon(node);
+            let links = self.attempts.finish(node);
+            self.close_all(links, reason);
         }
     }
 
@@ -183,7 +184,9 @@ impl Kernel {
             }
         }
         let node = &peer.node;
-        self.abandon(node);
+        let mut others = self.attempts.finish(node);
+        others.retain(|other| *other != link);
+        self.close_all(others, "not needed any more");
         self.keep.came_up(node);
         self.actions.push_back(Action::Attach { link, node: node.clone() });
         self.actions.push_back(Action::NodeUp(node.clone()));
@@ -215,12 +218,6 @@ impl Kernel {
     /// Whether somebody may still come who knows a node that we do not know.
     fn hopes(&self, now: Time) -> bool {
         now < self.starting_until && self.seeds.any_missing(|node| self.links.is_up(node))
-    }
-
-    /// Ends the attempt to reach a node.
-    fn abandon(&mut self, node: &NodeId) {
-        let links = self.attempts.finish(node);
-        self.close_all(links, "not needed any more");
     }
 
     fn close_all(&mut self, links: Vec<LinkId>, reason: &str) {

@@ -150,3 +150,6 @@ impl Kernel {
         self.step_attempts(now);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,145 @@
+//! Everybody has a master, all global nodes know each other, islands grow together.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::net::Net;
+use crate::db::client::Master;
+
+fn assert_master(net: &Net, slave: &str, among: &[&str]) {
+    let kernel = net.nodes[slave].kernel.as_ref().unwrap();
+    match kernel.client.master() {
+        Master::Node(master) => {
+            assert!(among.contains(&master.as_str()), "{slave} has {master} as its master");
+            assert!(net.nodes[slave].up.contains_key(master.as_str()));
+        }
+        other => panic!("{slave} has {other:?} as its master"),
+    }
+}
+
+fn is_global(net: &Net, id: &str) -> bool {
+    net.nodes[id].kernel.as_ref().unwrap().global.is_active()
+}
+
+#[test]
+fn a_seed_becomes_global_and_its_nodes_become_its_slaves() {
+    let mut net = Net::new(1);
+    net.add("s", &[], false);
+    net.add("a", &["s"], false);
+    net.add("b", &["s"], false);
+    net.run(Duration::from_secs(3));
+    assert!(is_global(&net, "s") && !is_global(&net, "a"));
+    assert_master(&net, "a", &["s"]);
+    assert_master(&net, "b", &["s"]);
+}
+
+#[test]
+fn a_seed_that_is_the_node_itself_is_dropped_and_makes_it_global() {
+    let mut net = Net::new(1);
+    net.add("s", &["s"], false);
+    net.run(Duration::from_secs(3));
+    assert!(is_global(&net, "s"));
+    assert_eq!(net.dials.len(), 1);
+    assert!(net.nodes["s"].up.is_empty() && net.nodes["s"].refused.is_empty());
+}
+
+#[test]
+fn a_slave_finds_another_master_when_its_master_dies() {
+    for seed in 0..20 {
+        let mut net = Net::new(seed);
+        net.add("s", &["t"], false);
+        net.add("t", &["s"], false);
+        net.add("a", &["s", "t"], false);
+        net.run(Duration::from_secs(3));
+        let master = match net.nodes["a"].kernel.as_ref().unwrap().client.master() {
+            Master::Node(master) => master.to_string(),
+            other => panic!("{other:?}"),
+        };
+        let other = if master == "s" { "t" } else { "s" };
+        net.crash(&master, seed % 2 == 0);
+        net.run(Duration::from_secs(5));
+        assert_master(&net, "a", &[other]);
+        net.start(&master);
+        net.run(Duration::from_secs(5));
+        assert_master(&net, "a", &[other]);
+        assert!(net.nodes[&master].up.contains_key(other));
+    }
+}
+
+#[test]
+fn slaves_find_each_other_through_their_masters() {
+    let mut net = Net::new(4);
+    net.add("s", &[], false);
+    net.add("t", &["s"], true);
+    net.add("a", &["s"], false);
+    net.add("b", &["t"], false);
+    net.run(Duration::from_secs(3));
+    net.send("a", "b");
+    net.run(Duration::from_millis(300));
+    assert_eq!(net.wires_between("a", "b"), 1);
+    assert!(net.nodes["a"].breaks.is_empty());
+    assert_eq!(net.received.values().map(Vec::len).sum::<usize>(), 1);
+}
+
+#[test]
+fn islands_that_share_a_seed_grow_together() {
+    let mut net = Net::new(2);
+    net.add("g", &["s"], true);
+    net.add("h", &["s"], true);
+    net.add("a", &["g"], false);
+    net.run(Duration::from_secs(3));
+    assert!(!net.nodes["g"].up.contains_key("h"));
+    net.add("s", &[], false);
+    net.run(Duration::from_secs(9));
+    for (one, other) in [("g", "h"), ("g", "s"), ("h", "s")] {
+        assert!(net.nodes[one].up.contains_key(other), "{one} and {other} are apart");
+    }
+}
+
+#[test]
+fn global_nodes_find_together_again_after_the_network_was_cut() {
+    for seed in 0..20 {
+        let mut net = Net::new(seed);
+        // g and h know each other only through s, which is gone by the time the network heals.
+        net.add("s", &[], true);
+        net.add("g", &["s"], true);
+        net.add("h", &["s"], true);
+        net.run(Duration::from_secs(3));
+        net.cut("g", "h");
+        net.run(Duration::from_secs(10));
+        assert!(!net.nodes["g"].up.contains_key("h"));
+        net.crash("s", true);
+        net.run(Duration::from_secs(30));
+        net.heal_all();
+        net.run(Duration::from_secs(9));
+        assert!(net.nodes["g"].up.contains_key("h") && net.nodes["h"].up.contains_key("g"), "seed {seed}");
+    }
+}
+
+#[test]
+fn twenty_global_nodes_are_all_connected_pairwise() {
+    let mut net = Net::new(9);
+    let ids: Vec<String> = (0..20).map(|n| format!("g{n:02}")).collect();
+    for id in &ids {
+        net.add(id, &["g00"], true);
+    }
+    net.run(Duration::from_secs(8));
+    for id in &ids {
+        let expected: BTreeSet<&String> = ids.iter().filter(|other| *other != id).collect();
+        assert_eq!(net.nodes[id].up.keys().collect::<BTreeSet<_>>(), expected);
+        assert!(net.nodes[id].breaks.is_empty(), "{:?}", net.nodes[id].breaks);
+    }
+}
+
+#[test]
+fn a_node_that_is_lost_for_good_is_looked_for_less_and_less() {
+    let mut net = Net::new(5);
+    net.add("g", &[], true);
+    net.add("h", &["g"], true);
+    net.run(Duration::from_secs(3));
+    net.crash("h", false);
+    net.run(Duration::from_secs(60));
+    let before = net.dials.len();
+    net.run(Duration::from_secs(40));
+    assert!((8..=12).contains(&(net.dials.len() - before)), "{} dials", net.dials.len() - before);
+}

@@ -1,0 +1,6 @@
+//! Many kernels in one small world: virtual time, connections that delay, break and go silent, nodes that crash.
+
+mod arbitration;
+mod mesh;
+mod net;
+mod sharing;
