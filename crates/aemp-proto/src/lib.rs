@@ -2,8 +2,10 @@
 
 mod db;
 pub mod kernel;
+pub mod link;
 mod mesh;
 pub mod name;
+pub mod outbox;
 pub mod typed;
 pub mod value;
 pub mod wire;

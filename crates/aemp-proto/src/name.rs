@@ -36,7 +36,7 @@ pub enum NameError {
     },
     /// The node ID has a character that the protocol reserves.
     #[error(
-        "a node ID must not contain {0:?} (allowed are printable characters without '#', ';' and white space)"
+        "a node ID must not contain {0:?} (allowed are printable ASCII characters without '#', ';' and white space)"
     )]
     Forbidden(char),
     /// A port ID without `#`, where one was needed.
@@ -53,7 +53,8 @@ impl NodeId {
     ///
     /// # Errors
     ///
-    /// The text is empty, too long, or has a `#`, a `;`, white space or a control character.
+    /// The text is empty, too long, or has a character that is not printable ASCII, or a `#` or `;`: the greeting could
+    /// not carry it.
     pub fn new(text: &str) -> Result<NodeId, NameError> {
         if text.is_empty() {
             return Err(NameError::Empty);
@@ -61,8 +62,7 @@ impl NodeId {
         if text.len() > NODE_ID_MAX {
             return Err(NameError::TooLong { len: text.len(), limit: NODE_ID_MAX });
         }
-        if let Some(bad) = text.chars().find(|&c| c == '#' || c == ';' || c.is_whitespace() || c.is_control())
-        {
+        if let Some(bad) = text.chars().find(|&c| c == '#' || c == ';' || !c.is_ascii_graphic()) {
             return Err(NameError::Forbidden(bad));
         }
         Ok(NodeId(text.into()))
@@ -258,9 +258,7 @@ impl PortName<'_> {
 
 impl fmt::Display for PortName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = String::with_capacity(self.head.len() + 11);
-        self.write_to(&mut text);
-        f.write_str(&text)
+        f.write_str(&join_name(self.head, self.number))
     }
 }
 
@@ -284,6 +282,13 @@ pub fn split_name(name: &str) -> (&str, u64) {
         },
         _ => (name, 0),
     }
+}
+
+/// The name that [`split_name`] splits into these parts.
+pub fn join_name(head: &str, number: u64) -> String {
+    let mut name = String::with_capacity(head.len() + 11);
+    PortName { head, number }.write_to(&mut name);
+    name
 }
 
 fn base62(mut number: u64, digits: &mut [u8; 11]) -> &str {
@@ -333,7 +338,7 @@ mod tests {
 
     #[test]
     fn node_ids_with_reserved_characters_are_refused() {
-        for bad in ["", "a;b", "a b", "a\n", "a\u{0}", "a\u{7f}"] {
+        for bad in ["", "a;b", "a b", "a\n", "a\u{0}", "a\u{7f}", "é"] {
             assert!(NodeId::new(bad).is_err(), "{bad:?}");
         }
         assert!(NodeId::new("a#b").is_err());

@@ -257,6 +257,13 @@ impl Reason {
     }
 }
 
+/// Any error of a port's code is `die, TEXT`.
+impl<E: std::error::Error> From<E> for Reason {
+    fn from(error: E) -> Reason {
+        Reason::died(error)
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_normal() {

@@ -1,3 +1,30 @@
-//! Library.
+//! Erlang-style message passing between Rust programs, and with AnyEvent::MP networks.
 
+// So that derived code works inside of this crate too.
+extern crate self as aemp;
+
+mod builder;
+pub mod call;
 pub mod config;
+pub mod database;
+pub mod message;
+mod monitor;
+mod node;
+mod port;
+mod remote;
+mod runtime;
+mod spawn;
+
+pub use aemp_macros::Message;
+pub use aemp_proto::link::PeerAddress;
+pub use aemp_proto::outbox::OutboxLimits;
+pub use aemp_proto::{Body, Framing, Message, NameError, NodeId, PortId, Reason, Value};
+pub use builder::{Builder, StartError};
+pub use call::CallError;
+pub use database::{Change, Database, DatabaseError, DbGuard, DbWatch};
+pub use message::{DecodeError, EncodeError, Envelope, FromMessage, IntoMessage, ReplyTo};
+pub use monitor::{Death, MonitorGuard};
+pub use node::{Limits, Node, SendError};
+pub use port::{Context, Ended, Handlers, Port};
+pub use runtime::NodeEvent;
+pub use runtime::tls::BundleError;

@@ -1,0 +1,331 @@
+//! The outbox: the one ordered way from this node to another, and the place where the promise lives.
+//!
+//! Everything for a remote node, messages, kills, monitors and requests, is appended here, by whichever thread sends it,
+//! under one lock that the caller holds. The entries are kept as numbered `aemp1` frames, so that a native peer gets the
+//! buffer as it is; other framings are made from it by the writer.
+//!
+//! An outbox ends in one way only: it *breaks*. Then the queue is dropped, every monitor on a port of that node is handed
+//! back to be fired, and these ports are *gated*: what is sent to them is dropped until each of these fires was reported as
+//! done ([`Outbox::fired`]). That is how no message overtakes the news of a loss.
+//!
+//! This is not: the choice of a connection (the kernel's), writing (the link's), firing (the node's).
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use crate::kernel::LinkId;
+use crate::wire::{Body, Request, native};
+use crate::{NodeId, PortId, Reason};
+
+/// What a frame costs beside its octets, so that a flood of empty messages is bounded too.
+const FRAME_COST: usize = 64;
+
+/// How much an outbox may hold, in octets, counting 64 a frame.
+#[derive(Debug, Clone, Copy)]
+pub struct OutboxLimits {
+    /// While a connection drains it: a peer that reads nothing for this long is as good as lost.
+    pub connected: usize,
+    /// While it waits for a connection: the node may never be reached.
+    pub waiting: usize,
+    /// One message: the peer's frame limit; a larger one is refused before anything is queued.
+    pub message: usize,
+}
+
+impl Default for OutboxLimits {
+    fn default() -> OutboxLimits {
+        OutboxLimits { connected: 128 << 20, waiting: 16 << 20, message: (64 << 20) - 8192 }
+    }
+}
+
+/// What became of something that was put into an outbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Queued {
+    /// It was dropped: the port is gated until its monitors fired, or the outbox is about to break.
+    Dropped,
+    /// It stands behind others; whoever writes them will write it.
+    Behind,
+    /// It is the first for the attached link, whose writer has to be woken.
+    Wake,
+    /// It is the first while no link is there: a connection is wanted.
+    Wanted,
+    /// The limit is passed: from now on everything is dropped, and the outbox has to be broken. Said once.
+    Overflow,
+}
+
+/// What became of a monitor.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Monitored<M> {
+    /// It is set.
+    Set(Queued),
+    /// The port is gated, so a loss is possible already: the caller fires it, and reports it to [`Outbox::fired`].
+    Gated(M),
+}
+
+/// A broken outbox's leavings.
+#[derive(Debug)]
+pub struct Broken<M> {
+    /// The link that drained it, to be closed.
+    pub link: Option<LinkId>,
+    /// The monitors to fire; each one gates its port until [`Outbox::fired`].
+    pub fires: Vec<(PortId, M)>,
+    /// Octets that were queued and are lost.
+    pub lost: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Nothing is queued or monitored that needs a connection.
+    Idle,
+    /// A connection was asked for.
+    Wanted,
+    /// This link drains the outbox.
+    Attached(LinkId),
+}
+
+/// The ordered way to one node. `M` is what the caller keeps for a monitor; `Outbox` never looks inside.
+pub struct Outbox<M> {
+    node: NodeId,
+    limits: OutboxLimits,
+    state: State,
+    /// The limit was passed; what comes is lost until the break.
+    condemned: bool,
+    epoch: u64,
+    records: Vec<u8>,
+    /// Scratch for the port name of one frame.
+    name: String,
+    frames: usize,
+    in_flight: usize,
+    next_seq: u64,
+    watched: HashMap<PortId, Vec<(u64, M)>>,
+    gates: HashMap<PortId, usize>,
+}
+
+impl<M> Outbox<M> {
+    /// An empty outbox for this node.
+    pub fn new(node: NodeId, limits: OutboxLimits) -> Outbox<M> {
+        Outbox {
+            node,
+            limits,
+            state: State::Idle,
+            condemned: false,
+            epoch: 0,
+            records: Vec::new(),
+            name: String::new(),
+            frames: 0,
+            in_flight: 0,
+            next_seq: 1,
+            watched: HashMap::new(),
+            gates: HashMap::new(),
+        }
+    }
+
+    /// Appends a message to a port.
+    pub fn send(&mut self, port: &PortId, body: &Body) -> Queued {
+        if self.is_gated(port) {
+            return Queued::Dropped;
+        }
+        self.append(port, body)
+    }
+
+    /// Appends a kill of a port.
+    pub fn kill(&mut self, port: &PortId, reason: &Reason) -> Queued {
+        if self.is_gated(port) {
+            return Queued::Dropped;
+        }
+        self.request(&Request::Kill(port.name().to_string(), reason.clone()))
+    }
+
+    /// Appends a request of the node itself (database, spawn, `kil0`), which no gate holds back.
+    pub fn request(&mut self, request: &Request) -> Queued {
+        let node_port = self.node.port();
+        self.append(&node_port, &encode(request))
+    }
+
+    /// Sets a monitor, known by `id`; the first one on a port tells the peer.
+    pub fn monitor(&mut self, port: &PortId, id: u64, monitor: M) -> Monitored<M> {
+        if let Some(gates) = self.gates.get_mut(port) {
+            *gates += 1;
+            return Monitored::Gated(monitor);
+        }
+        let queued = match self.watched.entry(port.clone()) {
+            Entry::Occupied(mut others) => {
+                others.get_mut().push((id, monitor));
+                Queued::Behind
+            }
+            Entry::Vacant(first) => {
+                first.insert(vec![(id, monitor)]);
+                if port.is_node() {
+                    self.want()
+                } else {
+                    self.request(&Request::Monitor(port.name().to_string()))
+                }
+            }
+        };
+        Monitored::Set(queued)
+    }
+
+    /// Withdraws a monitor; the last one on a port tells the peer. `None` if it is not set any more.
+    pub fn unmonitor(&mut self, port: &PortId, id: u64) -> Option<(M, Queued)> {
+        let others = self.watched.get_mut(port)?;
+        let at = others.iter().position(|(other, _)| *other == id)?;
+        let (_, monitor) = others.swap_remove(at);
+        if !others.is_empty() {
+            return Some((monitor, Queued::Behind));
+        }
+        self.watched.remove(port);
+        let queued = if port.is_node() {
+            Queued::Behind
+        } else {
+            self.request(&Request::Unmonitor(port.name().to_string()))
+        };
+        Some((monitor, queued))
+    }
+
+    /// The peer says that this port is gone: its monitors, to be fired. They gate nothing, for a dead port takes nothing.
+    pub fn died(&mut self, port: &PortId) -> Vec<M> {
+        self.watched.remove(port).unwrap_or_default().into_iter().map(|(_, monitor)| monitor).collect()
+    }
+
+    /// One monitor that a break (or a set on a gated port) handed out has run, or its message has left the mailbox.
+    pub fn fired(&mut self, port: &PortId) {
+        if let Some(gates) = self.gates.get_mut(port) {
+            *gates -= 1;
+            if *gates == 0 {
+                self.gates.remove(port);
+            }
+        }
+    }
+
+    /// From now on this link drains the outbox. True if something is waiting for it.
+    pub fn attach(&mut self, link: LinkId) -> bool {
+        self.state = State::Attached(link);
+        !self.records.is_empty()
+    }
+
+    /// What is to be written, as `aemp1` frames, into `into` (which must be empty, and whose memory is reused). False if the
+    /// outbox is not this link's any more.
+    pub fn take(&mut self, link: LinkId, into: &mut Vec<u8>) -> bool {
+        debug_assert!(into.is_empty());
+        if self.state != State::Attached(link) {
+            return false;
+        }
+        std::mem::swap(&mut self.records, into);
+        self.in_flight = into.len() + self.frames * FRAME_COST;
+        self.frames = 0;
+        true
+    }
+
+    /// What was taken has been written.
+    pub fn written(&mut self, link: LinkId) {
+        if self.state == State::Attached(link) {
+            self.in_flight = 0;
+        }
+    }
+
+    /// Breaks the outbox: its queue is lost, its monitors fire, a new epoch begins.
+    pub fn break_now(&mut self) -> Broken<M> {
+        let link = match std::mem::replace(&mut self.state, State::Idle) {
+            State::Attached(link) => Some(link),
+            State::Idle | State::Wanted => None,
+        };
+        let lost = self.records.len();
+        self.records = Vec::new();
+        (self.frames, self.in_flight, self.next_seq) = (0, 0, 1);
+        self.condemned = false;
+        self.epoch += 1;
+        let mut fires = Vec::new();
+        for (port, monitors) in self.watched.drain() {
+            *self.gates.entry(port.clone()).or_default() += monitors.len();
+            fires.extend(monitors.into_iter().map(|(_, monitor)| (port.clone(), monitor)));
+        }
+        Broken { link, fires, lost }
+    }
+
+    /// How often the outbox broke. Everything of one epoch arrives as a prefix of what was sent in it.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The link that drains the outbox.
+    pub fn link(&self) -> Option<LinkId> {
+        match self.state {
+            State::Attached(link) => Some(link),
+            State::Idle | State::Wanted => None,
+        }
+    }
+
+    /// Octets that wait or are being written, counting 64 a frame.
+    pub fn backlog(&self) -> usize {
+        self.records.len() + self.frames * FRAME_COST + self.in_flight
+    }
+
+    /// The limits.
+    pub fn limits(&self) -> &OutboxLimits {
+        &self.limits
+    }
+
+    /// Whether nothing is queued, monitored or gated, so that the outbox could be forgotten.
+    pub fn is_idle(&self) -> bool {
+        self.state == State::Idle && self.watched.is_empty() && self.gates.is_empty()
+    }
+
+    /// How many ports of that node are monitored from here.
+    pub fn watched_ports(&self) -> usize {
+        self.watched.len()
+    }
+
+    fn is_gated(&self, port: &PortId) -> bool {
+        !self.gates.is_empty() && self.gates.contains_key(port)
+    }
+
+    fn append(&mut self, port: &PortId, body: &Body) -> Queued {
+        if self.condemned {
+            return Queued::Dropped;
+        }
+        let first = self.records.is_empty();
+        self.name.clear();
+        port.name().write_to(&mut self.name);
+        // Senders have checked the size, and names are limited; what fits into no frame all the same is a loss, never a hole.
+        if native::write_message(&mut self.records, self.next_seq, &self.name, body).is_err() {
+            self.condemned = true;
+            return Queued::Overflow;
+        }
+        self.next_seq += 1;
+        self.frames += 1;
+        let limit = match self.state {
+            State::Attached(_) => self.limits.connected,
+            State::Idle | State::Wanted => self.limits.waiting,
+        };
+        if self.backlog() > limit {
+            self.condemned = true;
+            return Queued::Overflow;
+        }
+        match self.state {
+            State::Idle => self.want(),
+            State::Attached(_) if first => Queued::Wake,
+            State::Attached(_) | State::Wanted => Queued::Behind,
+        }
+    }
+
+    fn want(&mut self) -> Queued {
+        if self.state == State::Idle {
+            self.state = State::Wanted;
+            return Queued::Wanted;
+        }
+        Queued::Behind
+    }
+}
+
+/// The body of a request. The reason of a death is made by users and may have no wire form; the death must be told all the
+/// same.
+fn encode(request: &Request) -> Body {
+    let excuse = |error| Reason::text("bad_reason", error);
+    request.encode().unwrap_or_else(|error| {
+        let told = match request {
+            Request::Kill(name, _) => Request::Kill(name.clone(), excuse(error)),
+            Request::Died(name, _) => Request::Died(name.clone(), excuse(error)),
+            _ => Request::Nothing,
+        };
+        told.encode().unwrap_or_default()
+    })
+}

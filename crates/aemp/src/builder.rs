@@ -1,0 +1,343 @@
+//! The description of a node, and its start.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
+
+use aemp_proto::kernel::{Input, Kernel, KernelConfig, KernelLimits};
+use aemp_proto::link::{LinkConfig, PeerAddress};
+use aemp_proto::name::{HEAD_LEN, random_head};
+use aemp_proto::outbox::OutboxLimits;
+use aemp_proto::wire::Limits as FrameLimits;
+use aemp_proto::{Framing, Home, NameError, NodeId, Reason};
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+use tokio::sync::{broadcast, mpsc};
+
+use crate::node::{Inner, Limits, Node};
+use crate::port::Context;
+use crate::port::scheduler::Scheduler;
+use crate::remote::Remotes;
+use crate::runtime::driver::Driver;
+use crate::runtime::listen::{self, Gatekeeper};
+use crate::runtime::tls::{BundleError, Tls};
+use crate::runtime::{Shared, tcp};
+use crate::spawn::{Functions, function};
+
+/// The shortest limit of silence: below it a busy machine would look like a dead one.
+const MONITOR_TIMEOUT_MIN: Duration = Duration::from_secs(2);
+
+/// How long a handshake may take in all.
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
+
+/// Why a node did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The node ID is none.
+    #[error("the node ID is not usable: {0}")]
+    Id(#[from] NameError),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// An address beyond loopback, and nothing to authenticate with.
+    #[error(
+        "refusing to listen on {0} without a secret or certificate: anybody could connect; configure one (aemp gensecret)"
+    )]
+    Unprotected(String),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Certificate(#[from] BundleError),
+    /// `monitor_timeout` is too short.
+    #[error("monitor_timeout is {0:?}, and must be at least 2 s")]
+    Timeout(Duration),
+    /// No randomness from the operating system.
+    #[error("the operating system gives no random numbers: {0}")]
+    Random(String),
+    /// The settings from the configuration file cannot be used.
+    #[error("{0}")]
+    Settings(String),
+}
+
+/// The description of a node. Everything has a default; a node with nothing set works locally.
+pub struct Builder {
+    id: Option<String>,
+    binds: Vec<String>,
+    seeds: Vec<String>,
+    secret: Option<Vec<u8>>,
+    certificate: Option<Vec<u8>>,
+    global: bool,
+    monitor_timeout: Duration,
+    connect_interval: Option<Duration>,
+    framings: Vec<Framing>,
+    require_tls: bool,
+    accept_cleartext: bool,
+    accept_tls_anon: bool,
+    verify_peeraddr: PeerAddress,
+    always_encode: bool,
+    limits: Limits,
+    outbox: OutboxLimits,
+    functions: Functions,
+}
+
+impl Builder {
+    pub(crate) fn new() -> Builder {
+        Builder {
+            id: None,
+            binds: Vec::new(),
+            seeds: Vec::new(),
+            secret: None,
+            certificate: None,
+            global: false,
+            monitor_timeout: Duration::from_secs(30),
+            connect_interval: None,
+            framings: Framing::ALL.to_vec(),
+            require_tls: false,
+            accept_cleartext: false,
+            accept_tls_anon: false,
+            verify_peeraddr: PeerAddress::Auto,
+            always_encode: false,
+            limits: Limits::default(),
+            outbox: OutboxLimits::default(),
+            functions: Functions::default(),
+        }
+    }
+
+    /// The node ID. `%u`, or a trailing `/`, is replaced by random characters and makes it unique; without an ID it is `anon/`
+    /// and such.
+    pub fn id(mut self, id: impl Into<String>) -> Builder {
+        self.id = Some(id.into());
+        self
+    }
+
+    /// Listens on `host:port`; port 0 is chosen by the system. Beyond loopback that needs a secret or a certificate.
+    pub fn bind(mut self, address: impl Into<String>) -> Builder {
+        self.binds.push(address.into());
+        self
+    }
+
+    /// Contacts this `host:port` first, and stays connected to it.
+    pub fn seed(mut self, address: impl Into<String>) -> Builder {
+        self.seeds.push(address.into());
+        self
+    }
+
+    /// The secret that all nodes of the network share.
+    pub fn secret(mut self, secret: impl Into<Vec<u8>>) -> Builder {
+        self.secret = Some(secret.into());
+        self
+    }
+
+    /// A PEM bundle: key, certificate, then any CA certificates. It is at once the own certificate and what is trusted.
+    pub fn certificate_pem(mut self, pem: impl Into<Vec<u8>>) -> Builder {
+        self.certificate = Some(pem.into());
+        self
+    }
+
+    /// Is a global node from the start: holds the whole database. Seeds become global by themselves.
+    pub fn global(mut self, global: bool) -> Builder {
+        self.global = global;
+        self
+    }
+
+    /// How long a node may be silent before it counts as lost: 30 s, and at least 2 s.
+    pub fn monitor_timeout(mut self, limit: Duration) -> Builder {
+        self.monitor_timeout = limit;
+        self
+    }
+
+    /// How long an attempt to connect may take; a third of `monitor_timeout` unless set.
+    pub fn connect_interval(mut self, limit: Duration) -> Builder {
+        self.connect_interval = Some(limit);
+        self
+    }
+
+    /// The framings that are offered, best first.
+    pub fn framings(mut self, framings: impl IntoIterator<Item = Framing>) -> Builder {
+        self.framings = framings.into_iter().collect();
+        self
+    }
+
+    /// Refuses peers without TLS.
+    pub fn require_tls(mut self, require: bool) -> Builder {
+        self.require_tls = require;
+        self
+    }
+
+    /// Accepts the secret itself as a proof, as minimal peers send it. Anybody on the path can read it.
+    pub fn accept_cleartext(mut self, accept: bool) -> Builder {
+        self.accept_cleartext = accept;
+        self
+    }
+
+    /// Accepts peers that have the certificate but do not prove their greeting.
+    pub fn accept_tls_anon(mut self, accept: bool) -> Builder {
+        self.accept_tls_anon = accept;
+        self
+    }
+
+    /// How the address that a peer sees of us is checked.
+    pub fn verify_peeraddr(mut self, verify: PeerAddress) -> Builder {
+        self.verify_peeraddr = verify;
+        self
+    }
+
+    /// Encodes local messages too, as if they went over the wire. For tests.
+    pub fn always_encode(mut self, always: bool) -> Builder {
+        self.always_encode = always;
+        self
+    }
+
+    /// Limits inside of the node.
+    pub fn limits(mut self, limits: Limits) -> Builder {
+        self.limits = limits;
+        self
+    }
+
+    /// Limits of what is queued for other nodes.
+    pub fn outbox_limits(mut self, limits: OutboxLimits) -> Builder {
+        self.outbox = limits;
+        self
+    }
+
+    /// Registers a function that this and other nodes can spawn ports with, by a name such as `my::room`. It runs in the new
+    /// port, and sets its receiver ([`Context::receive`] and others). An error kills the port.
+    pub fn function<A, E>(
+        mut self,
+        name: &str,
+        code: impl Fn(&mut Context<'_>, A) -> Result<(), E> + Send + Sync + 'static,
+    ) -> Builder
+    where
+        A: DeserializeOwned + 'static,
+        E: Into<Reason> + 'static,
+    {
+        self.functions.add(name, function(code));
+        self
+    }
+
+    /// Starts the node in the current tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// See [`StartError`]; nothing is left behind.
+    ///
+    /// # Panics
+    ///
+    /// There is no tokio runtime.
+    pub async fn start(self) -> Result<Node, StartError> {
+        if self.monitor_timeout < MONITOR_TIMEOUT_MIN {
+            return Err(StartError::Timeout(self.monitor_timeout));
+        }
+        self.check_protection().await?;
+        let id = NodeId::new(&unique(self.id.as_deref().unwrap_or("anon/"))?)?;
+        let own = Home::new(id.clone(), &random_head(random()?));
+        let tls = self.certificate.as_deref().map(Tls::from_pem).transpose()?.map(Arc::new);
+        let incarnation = u128::from_le_bytes(random()?);
+        let shared = self.shared(&id, incarnation, tls);
+        let mut spawn_head = random_head(random()?);
+        spawn_head.replace_range(..1, ".");
+        let (events, receiver) = mpsc::unbounded_channel();
+        let runners = tokio::runtime::Handle::current().metrics().num_workers();
+        let remotes = Remotes::new(spawn_head, self.outbox);
+        let settings = (self.limits, self.always_encode);
+        let inner = Inner::new(own, remotes, runners, settings, self.functions, events, shared);
+        let node = Node::from_inner(Arc::new(inner));
+        let gatekeeper = Arc::new(Gatekeeper::default());
+        let listening = listen_all(&node, &self.binds, &gatekeeper).await?;
+        let mut kernel = Kernel::new(
+            KernelConfig {
+                node: id,
+                binds: listening.clone(),
+                seeds: self.seeds,
+                global: self.global,
+                monitor_timeout: self.monitor_timeout,
+                connect_interval: self.connect_interval,
+                rng_seed: u64::from_le_bytes(random()?),
+                limits: KernelLimits::default(),
+            },
+            node.inner().shared.now(),
+        );
+        kernel.handle(Input::Binds(listening), node.inner().shared.now());
+        Scheduler::start(&node);
+        tokio::spawn(Driver::new(node.clone(), kernel).run(receiver));
+        Ok(node)
+    }
+
+    fn shared(&self, id: &NodeId, incarnation: u128, tls: Option<Arc<Tls>>) -> Shared {
+        let link = LinkConfig {
+            node: id.clone(),
+            incarnation,
+            monitor_timeout: self.monitor_timeout,
+            secret: self.secret.clone(),
+            tls: tls.is_some(),
+            require_tls: self.require_tls,
+            accept_cleartext: self.accept_cleartext,
+            accept_tls_anon: self.accept_tls_anon,
+            framings: self.framings.clone(),
+            verify_peeraddr: self.verify_peeraddr,
+        };
+        Shared {
+            link: Arc::new(link),
+            tls,
+            frames: FrameLimits::default(),
+            handshake_limit: HANDSHAKE_LIMIT,
+            up: Default::default(),
+            listening: Default::default(),
+            events: broadcast::Sender::new(256),
+            accepted: AtomicU64::new(1),
+            listeners: Default::default(),
+            started: Instant::now(),
+        }
+    }
+
+    /// Beyond loopback a node must be able to tell friend from foe.
+    async fn check_protection(&self) -> Result<(), StartError> {
+        let protected =
+            self.certificate.is_some() || self.secret.as_ref().is_some_and(|secret| !secret.is_empty());
+        for bind in &self.binds {
+            if !protected && !tcp::is_loopback(bind).await {
+                return Err(StartError::Unprotected(bind.clone()));
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn listen_all(
+    node: &Node,
+    binds: &[String],
+    gatekeeper: &Arc<Gatekeeper>,
+) -> Result<Vec<String>, StartError> {
+    let mut listening = Vec::new();
+    for bind in binds {
+        match listen::listen(node, bind, gatekeeper).await {
+            Ok(address) => listening.push(address),
+            Err(error) => {
+                node.inner().shared.listeners.lock().iter().for_each(tokio::task::AbortHandle::abort);
+                return Err(StartError::Listen { address: bind.clone(), error });
+            }
+        }
+    }
+    *node.inner().shared.listening.write() = listening.clone();
+    Ok(listening)
+}
+
+/// Replaces `%u`, or adds to a trailing `/`, what makes an ID unique.
+fn unique(id: &str) -> Result<String, StartError> {
+    let mark =
+        || Ok::<_, StartError>(random_head(random::<HEAD_LEN>()?) + &random_head(random::<HEAD_LEN>()?)[..6]);
+    if id.contains("%u") {
+        return Ok(id.replace("%u", &mark()?));
+    }
+    Ok(if id.ends_with('/') { format!("{id}{}", mark()?) } else { id.into() })
+}
+
+fn random<const N: usize>() -> Result<[u8; N], StartError> {
+    let mut octets = [0; N];
+    getrandom::fill(&mut octets).map_err(|error| StartError::Random(error.to_string()))?;
+    Ok(octets)
+}

@@ -1,0 +1,197 @@
+//! The shared database: family → subkey → value, seen by the whole network.
+//!
+//! Every node owns the entries that it has set; they go when it goes. Where two nodes set the same subkey, one value shows,
+//! and a remaining owner's shows again when the other's is gone.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use aemp_proto::kernel::{DbCommand, QueryKind};
+use aemp_proto::{PortId, Value};
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::node::Node;
+use crate::port::extra::Child;
+use crate::runtime::Event;
+
+/// Why the database gave no answer.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum DatabaseError {
+    /// The node was shut down.
+    #[error("the node has been shut down")]
+    Shutdown,
+}
+
+/// A change of a watched family. The three lists are disjoint, and all empty only in the first event of a watch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// Subkeys that were absent before.
+    pub added: Vec<String>,
+    /// Subkeys that have another value now.
+    pub changed: Vec<String>,
+    /// Subkeys that are gone.
+    pub deleted: Vec<String>,
+    /// The family as it is after the change.
+    pub content: Arc<BTreeMap<String, Value>>,
+}
+
+/// The shared database, as [`Node::db`] gives it.
+#[derive(Clone, Debug)]
+pub struct Database {
+    node: Node,
+}
+
+impl Database {
+    pub(crate) fn new(node: Node) -> Database {
+        Database { node }
+    }
+
+    /// Sets an entry of this node. The entry is deleted when the guard is dropped; [`DbGuard::detach`] keeps it until the node
+    /// ends. An entry beyond the limits (1 MiB each, a million in all) is refused and logged.
+    pub fn set(&self, family: &str, key: &str, value: impl Into<Value>) -> DbGuard {
+        self.command(DbCommand::Set { family: family.into(), key: key.into(), value: value.into() });
+        DbGuard(Registration { node: self.node.clone(), entry: Some((family.into(), key.into())) })
+    }
+
+    /// Deletes an entry of this node. One of another node stays.
+    pub fn delete(&self, family: &str, key: &str) {
+        self.command(DbCommand::Delete { family: family.into(), key: key.into() });
+    }
+
+    /// Registers a port of this node: its ID becomes a subkey of the family, and leaves with the port.
+    pub fn register(&self, family: &str, port: &PortId) {
+        let key = port.to_string();
+        self.command(DbCommand::Set { family: family.into(), key: key.clone(), value: Value::Null });
+        let registration = Registration { node: self.node.clone(), entry: Some((family.into(), key)) };
+        match self.node.local_number(port) {
+            Some(number) => self.node.adopt(number, Child::Registration(registration)),
+            None => drop(registration),
+        }
+    }
+
+    /// The content of a family.
+    ///
+    /// # Errors
+    ///
+    /// The node was shut down.
+    pub async fn family(&self, family: &str) -> Result<BTreeMap<String, Value>, DatabaseError> {
+        let Value::Map(entries) = self.query(QueryKind::Family, family).await? else {
+            return Ok(BTreeMap::new());
+        };
+        Ok(entries.into_iter().filter_map(|(key, value)| Some((key.to_name()?, value))).collect())
+    }
+
+    /// The subkeys of a family.
+    ///
+    /// # Errors
+    ///
+    /// The node was shut down.
+    pub async fn keys(&self, family: &str) -> Result<Vec<String>, DatabaseError> {
+        let Value::List(keys) = self.query(QueryKind::Keys, family).await? else { return Ok(Vec::new()) };
+        Ok(keys.iter().filter_map(Value::to_name).collect())
+    }
+
+    /// The values of a family.
+    ///
+    /// # Errors
+    ///
+    /// The node was shut down.
+    pub async fn values(&self, family: &str) -> Result<Vec<Value>, DatabaseError> {
+        let Value::List(values) = self.query(QueryKind::Values, family).await? else { return Ok(Vec::new()) };
+        Ok(values)
+    }
+
+    /// Watches a family: its current content comes first, even when it is empty, and then every change.
+    pub fn watch(&self, family: &str) -> DbWatch {
+        let id = self.node.next_id();
+        let (sender, changes) = mpsc::unbounded_channel();
+        self.node.event(Event::Watch { id, family: family.into(), sender });
+        DbWatch { node: self.node.clone(), id, changes }
+    }
+
+    /// Waits until a port is registered in the family, and gives one of them; another one each time, if there are several.
+    ///
+    /// # Errors
+    ///
+    /// The node was shut down.
+    pub async fn any(&self, family: &str) -> Result<PortId, DatabaseError> {
+        let mut watch = self.watch(family);
+        loop {
+            let change = watch.next().await.ok_or(DatabaseError::Shutdown)?;
+            let ports: Vec<PortId> = change.content.keys().filter_map(|key| key.parse().ok()).collect();
+            if !ports.is_empty() {
+                let turn = self.node.next_id() as usize % ports.len();
+                return Ok(ports[turn].clone());
+            }
+        }
+    }
+
+    fn command(&self, command: DbCommand) {
+        self.node.event(Event::Db(command));
+    }
+
+    async fn query(&self, kind: QueryKind, family: &str) -> Result<Value, DatabaseError> {
+        let (sender, answer) = oneshot::channel();
+        let id = self.node.next_id();
+        self.node.event(Event::Query { id, kind, family: family.into(), answer: sender });
+        answer.await.map_err(|_| DatabaseError::Shutdown)
+    }
+}
+
+/// An entry that goes when this is dropped.
+pub(crate) struct Registration {
+    node: Node,
+    /// Family and subkey, unless the entry is to stay.
+    entry: Option<(String, String)>,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        if let Some((family, key)) = self.entry.take() {
+            self.node.event(Event::Db(DbCommand::Delete { family, key }));
+        }
+    }
+}
+
+/// Keeps an entry of the database: it is deleted when the guard is dropped.
+#[must_use = "the entry is deleted when its guard is dropped; use detach() to keep it"]
+pub struct DbGuard(Registration);
+
+impl DbGuard {
+    /// Keeps the entry until it is deleted or the node ends.
+    pub fn detach(mut self) {
+        self.0.entry = None;
+    }
+}
+
+/// The changes of a family, in order. Dropping it ends the watch.
+pub struct DbWatch {
+    node: Node,
+    id: u64,
+    changes: mpsc::UnboundedReceiver<Change>,
+}
+
+impl DbWatch {
+    /// The next change; `None` after the node was shut down.
+    ///
+    /// # Cancel safety
+    ///
+    /// No change is lost when the future is dropped.
+    pub async fn next(&mut self) -> Option<Change> {
+        self.changes.recv().await
+    }
+}
+
+impl Drop for DbWatch {
+    fn drop(&mut self) {
+        self.node.event(Event::Unwatch(self.id));
+    }
+}
+
+impl Node {
+    /// The shared database. A node that is connected to nobody has one of its own.
+    pub fn db(&self) -> Database {
+        Database::new(self.clone())
+    }
+}

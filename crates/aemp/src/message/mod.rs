@@ -1,0 +1,181 @@
+//! Messages: what may be sent, and what a port may take.
+//!
+//! A message is a list of values. In Rust it is one of
+//!
+//! - an enum with `#[derive(Serialize, Deserialize, Message)]`: one variant is one message, its tag first;
+//! - a tuple of serde values: `("ping", 1)`; `()` is the empty message;
+//! - an untyped [`Message`].
+//!
+//! The wire form is the meaning. A local send between equal derived (or untyped) types moves the value; everything else is
+//! encoded once and decoded once, exactly as over the wire.
+
+mod envelope;
+mod reply;
+
+pub use aemp_proto::typed::{DecodeError, EncodeError, Variants};
+pub use envelope::Envelope;
+pub use reply::ReplyTo;
+
+use std::any::Any;
+
+use aemp_proto::{Body, Message, Reason, typed};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::port::mailbox::Queue;
+
+/// What `#[derive(Message)]` implements: the tags of a type's variants.
+pub trait Typed: Serialize + DeserializeOwned + Send + 'static {
+    /// Variant → tag, and the variant that takes unknown tags.
+    const VARIANTS: Variants;
+}
+
+/// What can be sent.
+pub trait IntoMessage: Sized {
+    /// The wire form.
+    ///
+    /// # Errors
+    ///
+    /// A value has no wire form, for example an integer beyond 64 bits.
+    fn encode(&self) -> Result<Body, EncodeError>;
+
+    /// The message as a value that can be put aside: moved if it can be, else encoded.
+    ///
+    /// # Errors
+    ///
+    /// As [`IntoMessage::encode`].
+    fn into_envelope(self) -> Result<Envelope, EncodeError> {
+        self.encode().map(Envelope::Encoded)
+    }
+
+    /// Moves the message into the mailbox of a port that takes just this type; gives it back otherwise.
+    #[doc(hidden)]
+    fn move_into(self, _mailbox: &mut dyn Any) -> Result<(), Self> {
+        Err(self)
+    }
+}
+
+/// What a port can take.
+pub trait FromMessage: IntoMessage + Send + 'static {
+    /// Reads the wire form.
+    ///
+    /// # Errors
+    ///
+    /// The values do not fit the type.
+    fn decode(body: &Body) -> Result<Self, DecodeError>;
+}
+
+impl<T: Typed> IntoMessage for T {
+    fn encode(&self) -> Result<Body, EncodeError> {
+        typed::to_body_tagged(self, &T::VARIANTS)
+    }
+
+    fn into_envelope(self) -> Result<Envelope, EncodeError> {
+        Ok(Envelope::moved(self))
+    }
+
+    fn move_into(self, mailbox: &mut dyn Any) -> Result<(), T> {
+        move_message(self, mailbox)
+    }
+}
+
+impl<T: Typed> FromMessage for T {
+    fn decode(body: &Body) -> Result<T, DecodeError> {
+        typed::from_body_tagged(body, &T::VARIANTS)
+    }
+}
+
+impl IntoMessage for Message {
+    fn encode(&self) -> Result<Body, EncodeError> {
+        typed::to_body(self)
+    }
+
+    fn into_envelope(self) -> Result<Envelope, EncodeError> {
+        Ok(Envelope::moved(self))
+    }
+
+    fn move_into(self, mailbox: &mut dyn Any) -> Result<(), Message> {
+        move_message(self, mailbox)
+    }
+}
+
+impl FromMessage for Message {
+    fn decode(body: &Body) -> Result<Message, DecodeError> {
+        typed::from_body(body)
+    }
+}
+
+impl IntoMessage for &Message {
+    fn encode(&self) -> Result<Body, EncodeError> {
+        typed::to_body(*self)
+    }
+}
+
+impl IntoMessage for Envelope {
+    fn encode(&self) -> Result<Body, EncodeError> {
+        Envelope::encode(self)
+    }
+
+    fn into_envelope(self) -> Result<Envelope, EncodeError> {
+        Ok(self)
+    }
+
+    fn move_into(self, mailbox: &mut dyn Any) -> Result<(), Envelope> {
+        move_message(self, mailbox)
+    }
+}
+
+impl FromMessage for Envelope {
+    fn decode(body: &Body) -> Result<Envelope, DecodeError> {
+        Ok(Envelope::Encoded(body.clone()))
+    }
+}
+
+impl IntoMessage for Body {
+    fn encode(&self) -> Result<Body, EncodeError> {
+        Ok(self.clone())
+    }
+}
+
+impl FromMessage for Body {
+    fn decode(body: &Body) -> Result<Body, DecodeError> {
+        Ok(body.clone())
+    }
+}
+
+macro_rules! tuples {
+    ($(($($name:ident)*))*) => {$(
+        impl<$($name: Serialize),*> IntoMessage for ($($name,)*) {
+            fn encode(&self) -> Result<Body, EncodeError> {
+                typed::to_body(self)
+            }
+        }
+
+        impl<$($name: Serialize + DeserializeOwned + Send + 'static),*> FromMessage for ($($name,)*) {
+            fn decode(body: &Body) -> Result<Self, DecodeError> {
+                typed::from_body(body)
+            }
+        }
+    )*};
+}
+tuples! { () (A) (A B) (A B C) (A B C D) (A B C D E) (A B C D E F) (A B C D E F G) (A B C D E F G H) }
+
+fn move_message<M: FromMessage>(message: M, mailbox: &mut dyn Any) -> Result<(), M> {
+    match mailbox.downcast_mut::<Queue<M>>() {
+        Some(queue) => {
+            queue.push_message(message);
+            Ok(())
+        }
+        None => Err(message),
+    }
+}
+
+/// The reason with which a port dies that got a message which fits nothing.
+pub(crate) fn misfit(error: &DecodeError) -> Reason {
+    match error {
+        DecodeError::UnknownTag(tag) => {
+            Reason::text("unhandled_message", format_args!("no handler for the tag {tag:?}"))
+        }
+        DecodeError::Misfit(_) => Reason::text("bad_message", error),
+    }
+}

@@ -1,0 +1,272 @@
+//! Monitors: who is told when a port dies, or when something sent to it may have been lost.
+//!
+//! A monitor is armed, then either cancelled (its guard was dropped) or fired, once. It counts as fired when its code runs or
+//! its message leaves the mailbox, not when that is queued: until then the port that it watched stays gated, if it fired
+//! because of a loss.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{self, Poll};
+
+use aemp_proto::{PortId, Reason};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use crate::message::{EncodeError, Envelope, IntoMessage};
+use crate::node::Node;
+use crate::port::Context;
+use crate::remote::Gate;
+
+const ARMED: u8 = 0;
+const CANCELLED: u8 = 1;
+const FIRED: u8 = 2;
+
+/// What a monitor does.
+pub(crate) enum Action {
+    /// Runs code outside of any port.
+    Callback(Box<dyn FnOnce(Reason) + Send>),
+    /// Does something in a port of this node, in order with its messages.
+    Port(u64, PortAction),
+    /// Sends a message to a port of another node.
+    Send(PortId, MakeMessage),
+    /// Kills a port of another node, if the reason is abnormal.
+    Kill(PortId),
+}
+
+/// Makes a message of a reason.
+pub(crate) type MakeMessage = Box<dyn FnOnce(Reason) -> Result<Envelope, EncodeError> + Send>;
+
+/// What a monitor does in a port.
+pub(crate) enum PortAction {
+    /// Handles a message.
+    Message(MakeMessage),
+    /// Runs code.
+    Job(Box<dyn FnOnce(&mut Context<'_>, Reason) + Send>),
+    /// Dies too, if the reason is abnormal.
+    Kill,
+}
+
+/// One monitor.
+pub(crate) struct Monitor {
+    pub(crate) id: u64,
+    pub(crate) target: PortId,
+    state: AtomicU8,
+    action: Mutex<Option<Action>>,
+}
+
+impl Monitor {
+    pub(crate) fn new(id: u64, target: PortId, action: Action) -> Arc<Monitor> {
+        Arc::new(Monitor { id, target, state: AtomicU8::new(ARMED), action: Mutex::new(Some(action)) })
+    }
+
+    fn decide(&self, state: u8) -> bool {
+        self.state.compare_exchange(ARMED, state, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// The action, if the monitor had neither fired nor been cancelled; now it has fired.
+    fn take(&self) -> Option<Action> {
+        if self.decide(FIRED) { self.action.lock().take() } else { None }
+    }
+
+    /// Brings the news to where the action happens. The caller holds no lock of a port or outbox.
+    pub(crate) fn fire(self: Arc<Self>, node: &Node, reason: Reason, gate: Option<Gate>) {
+        let port = match &*self.action.lock() {
+            Some(Action::Port(number, _)) => Some(*number),
+            _ => None,
+        };
+        let fire = Fire { monitor: self, reason, gate };
+        match port {
+            // A dead port's monitors are gone with it.
+            Some(number) => node.signal(number, crate::port::mailbox::Signal::Fire(fire)),
+            None => node.scheduler().call(Box::new(move |node| fire.run(node))),
+        }
+    }
+}
+
+/// A monitor that has fired and is on its way to its action.
+pub(crate) struct Fire {
+    monitor: Arc<Monitor>,
+    reason: Reason,
+    /// Opens the gate of the lost port when it is dropped, wherever that happens.
+    gate: Option<Gate>,
+}
+
+impl Fire {
+    /// The fire has left the mailbox of its port: does what is to be done there, or gives the message to be handled.
+    pub(crate) fn open(self, cx: &mut Context<'_>) -> Option<Result<Envelope, EncodeError>> {
+        let Some(Action::Port(_, action)) = self.monitor.take() else { return None };
+        let (reason, gate) = (self.reason, self.gate);
+        match action {
+            PortAction::Message(make) => {
+                let message = make(reason);
+                drop(gate);
+                Some(message)
+            }
+            PortAction::Job(job) => {
+                job(cx, reason);
+                drop(gate);
+                None
+            }
+            PortAction::Kill => {
+                if !reason.is_normal() {
+                    cx.end(reason);
+                }
+                None
+            }
+        }
+    }
+
+    /// As [`Fire::open`], for an async port: the message, and the gate that opens when the port's code gets it.
+    pub(crate) fn into_message(self) -> Option<(Opened, Option<Gate>)> {
+        let Some(Action::Port(_, action)) = self.monitor.take() else { return None };
+        let opened = match action {
+            PortAction::Message(make) => Opened::Message(make(self.reason)),
+            PortAction::Job(job) => {
+                let reason = self.reason;
+                Opened::Job(Box::new(move |cx| job(cx, reason)))
+            }
+            PortAction::Kill if self.reason.is_normal() => return None,
+            PortAction::Kill => Opened::Kill(self.reason),
+        };
+        Some((opened, self.gate))
+    }
+
+    /// As [`Fire::open`], for a port that only wants to know the reason.
+    pub(crate) fn into_reason(self) -> Reason {
+        self.monitor.take();
+        self.reason
+    }
+
+    /// Runs an action outside of any port.
+    fn run(self, node: &Node) {
+        match self.monitor.take() {
+            Some(Action::Callback(callback)) => callback(self.reason),
+            Some(Action::Send(port, make)) => match make(self.reason) {
+                Ok(message) => node.send_or_log(&port, message),
+                Err(error) => tracing::error!(%port, %error, "the message of a monitor cannot be encoded"),
+            },
+            Some(Action::Kill(port)) if !self.reason.is_normal() => node.kill(&port, self.reason),
+            Some(Action::Kill(_) | Action::Port(..)) | None => {}
+        }
+        drop(self.gate);
+    }
+}
+
+/// What a fire is for an async port.
+pub(crate) enum Opened {
+    /// A message to be handled.
+    Message(Result<Envelope, EncodeError>),
+    /// Code to be run.
+    Job(crate::port::mailbox::Job),
+    /// The port dies too.
+    Kill(Reason),
+}
+
+/// Keeps a monitor: it is withdrawn when the guard is dropped, and then never fires. [`MonitorGuard::detach`] lets it go on
+/// by itself.
+#[must_use = "a monitor is withdrawn when its guard is dropped; use detach() to keep it"]
+pub struct MonitorGuard {
+    node: Node,
+    monitor: Option<Arc<Monitor>>,
+}
+
+impl MonitorGuard {
+    pub(crate) fn new(node: Node, monitor: Arc<Monitor>) -> MonitorGuard {
+        MonitorGuard { node, monitor: Some(monitor) }
+    }
+
+    /// Keeps the monitor until it fires.
+    pub fn detach(mut self) {
+        self.monitor = None;
+    }
+
+    /// The port that is monitored; `None` only while the guard is being taken apart.
+    pub fn target(&self) -> Option<&PortId> {
+        self.monitor.as_ref().map(|monitor| &monitor.target)
+    }
+}
+
+impl Drop for MonitorGuard {
+    fn drop(&mut self) {
+        if let Some(monitor) = self.monitor.take()
+            && monitor.decide(CANCELLED)
+        {
+            self.node.unmonitor(&monitor);
+            monitor.action.lock().take();
+        }
+    }
+}
+
+/// A monitor as a future: the reason why the port died. Dropping it withdraws the monitor.
+#[must_use = "a future does nothing unless it is polled"]
+pub struct Death {
+    reason: oneshot::Receiver<Reason>,
+    _guard: MonitorGuard,
+}
+
+impl Death {
+    pub(crate) fn of(node: &Node, port: &PortId) -> Death {
+        let (sender, reason) = oneshot::channel();
+        let callback = move |reason| {
+            // Nobody waits any more: then nobody misses it.
+            let _ = sender.send(reason);
+        };
+        Death { reason, _guard: node.set_monitor(port, Action::Callback(Box::new(callback))) }
+    }
+}
+
+impl Future for Death {
+    type Output = Reason;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Reason> {
+        Pin::new(&mut self.reason)
+            .poll(cx)
+            .map(|reason| reason.unwrap_or_else(|_| Reason::text("shutdown", "this node has ended")))
+    }
+}
+
+impl Node {
+    /// Monitors a port: `callback` gets the reason once, when the port dies, does not exist, or something sent to it may have
+    /// been lost. It runs outside of any port.
+    ///
+    /// Monitoring a node port tells when the connection to that node is lost or cannot be made. On the wire: `mon1`.
+    #[doc(alias = "mon")]
+    pub fn monitor(&self, port: &PortId, callback: impl FnOnce(Reason) + Send + 'static) -> MonitorGuard {
+        self.set_monitor(port, Action::Callback(Box::new(callback)))
+    }
+
+    /// Monitors `port` and sends `message(reason)` to `to` when it dies. If `to` is a port of this node, the message counts as
+    /// received, and the way to `port` opens again after a loss, when `to` takes it out of its mailbox.
+    pub fn monitor_send<M>(
+        &self,
+        port: &PortId,
+        to: &PortId,
+        message: impl FnOnce(Reason) -> M + Send + 'static,
+    ) -> MonitorGuard
+    where
+        M: IntoMessage,
+    {
+        let make: MakeMessage = Box::new(move |reason| message(reason).into_envelope());
+        let action = match self.local_number(to) {
+            Some(number) => Action::Port(number, PortAction::Message(make)),
+            None => Action::Send(to.clone(), make),
+        };
+        self.set_monitor(port, action)
+    }
+
+    /// Monitors `port` and kills `victim` with the same reason if it dies abnormally.
+    pub fn monitor_kill(&self, port: &PortId, victim: &PortId) -> MonitorGuard {
+        let action = match self.local_number(victim) {
+            Some(number) => Action::Port(number, PortAction::Kill),
+            None => Action::Kill(victim.clone()),
+        };
+        self.set_monitor(port, action)
+    }
+
+    /// Waits until the port dies and gives the reason; set at once, not when first polled.
+    pub fn died(&self, port: &PortId) -> Death {
+        Death::of(self, port)
+    }
+}

@@ -1,0 +1,402 @@
+//! The handle of a node: the verbs that need no port.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use aemp_proto::name::join_name;
+use aemp_proto::outbox::Queued;
+use aemp_proto::{Body, Home, NodeId, PortId, Reason};
+use parking_lot::RwLock;
+use thiserror::Error;
+
+use crate::builder::Builder;
+use crate::message::{EncodeError, Envelope, FromMessage, IntoMessage};
+use crate::port::actor::{Callback, Closure};
+use crate::port::context::Context;
+use crate::port::handlers::Handlers;
+use crate::port::mailbox::{Queue, Signal};
+use crate::port::scheduler::Scheduler;
+use crate::port::table::{State, Table};
+use crate::remote::{Gate, Remote, Remotes};
+use crate::runtime::Event;
+use crate::spawn::Functions;
+
+/// A message that could not be sent. Nothing of it was queued.
+#[derive(Debug, Error)]
+pub enum SendError {
+    /// A value has no wire form.
+    #[error("the message cannot be encoded: {0}")]
+    Encode(#[from] EncodeError),
+    /// It is larger than a frame may be.
+    #[error("the message has {octets} octets, and a frame to another node may have {limit}")]
+    TooLarge {
+        /// Octets of the message.
+        octets: usize,
+        /// Octets that it may have.
+        limit: usize,
+    },
+}
+
+/// Limits inside of a node.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Octets in the mailbox of a port above which ports that send to it wait (8 MiB).
+    pub mailbox_high: usize,
+    /// Octets in the mailbox of a port at which it is killed with `mailbox_full` (1 GiB).
+    pub mailbox: usize,
+    /// Ports here that one peer may monitor (1 M).
+    pub peer_monitors: usize,
+    /// Names of failed spawns that are remembered (64 K).
+    pub tombstones: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { mailbox_high: 8 << 20, mailbox: 1 << 30, peer_monitors: 1 << 20, tombstones: 1 << 16 }
+    }
+}
+
+/// A node: cheap to clone, without global state; one process may have several.
+///
+/// A node that was configured with nothing works locally. It lives until [`Node::shutdown`] or until its runtime ends.
+#[derive(Clone)]
+pub struct Node(Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) id: NodeId,
+    home: Arc<Home>,
+    table: Table,
+    scheduler: Scheduler,
+    remotes: Remotes,
+    limits: Limits,
+    always_encode: bool,
+    /// Ports with names that other nodes have chosen.
+    pub(crate) names: RwLock<HashMap<String, u64>>,
+    pub(crate) functions: Functions,
+    pub(crate) events: tokio::sync::mpsc::UnboundedSender<Event>,
+    pub(crate) runtime: tokio::runtime::Handle,
+    pub(crate) shared: crate::runtime::Shared,
+    counter: AtomicU64,
+}
+
+/// Where a port ID leads.
+pub(crate) enum Place {
+    /// A port of this node, which may have died.
+    Here(u64),
+    /// This node itself.
+    Node,
+    /// Nothing has this name here.
+    Nowhere,
+    /// Another node.
+    There(Arc<Remote>),
+}
+
+/// A receiver that is behind: ports that send to it wait.
+pub(crate) enum Pressure {
+    /// The mailbox of this port.
+    Port(u64),
+    /// The outbox of this node.
+    Remote(Arc<Remote>),
+}
+
+impl Inner {
+    pub(crate) fn new(
+        home: Arc<Home>,
+        remotes: Remotes,
+        runners: usize,
+        settings: (Limits, bool),
+        functions: Functions,
+        events: tokio::sync::mpsc::UnboundedSender<Event>,
+        shared: crate::runtime::Shared,
+    ) -> Inner {
+        Inner {
+            id: home.node().clone(),
+            home,
+            table: Table::new(),
+            scheduler: Scheduler::new(runners),
+            remotes,
+            limits: settings.0,
+            always_encode: settings.1,
+            names: RwLock::default(),
+            functions,
+            events,
+            runtime: tokio::runtime::Handle::current(),
+            shared,
+            counter: AtomicU64::new(1),
+        }
+    }
+}
+
+impl Node {
+    /// Begins the description of a node.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// The ID of the node.
+    pub fn id(&self) -> &NodeId {
+        &self.0.id
+    }
+
+    /// Opens a port with one handler and one message type. What does not decode as `M` kills the port with `bad_message`, an
+    /// unknown tag with `unhandled_message`.
+    #[doc(alias = "rcv")]
+    pub fn port<M: FromMessage>(&self, handler: impl FnMut(&mut Context<'_>, M) + Send + 'static) -> PortId {
+        let actor = Callback::new(Closure(handler), None);
+        self.open(State::Idle, Box::new(Queue::<M>::default()), Some(Box::new(actor)))
+    }
+
+    /// Begins a port with tagged handlers.
+    pub fn handlers(&self) -> Handlers {
+        Handlers::new(self.clone())
+    }
+
+    /// Sends a message. It arrives in the order in which one sender sends to one port, or it may be lost together with all
+    /// later ones until the monitors of the port have fired; see `SEMANTICS.md`. Sending to a port that does not exist does
+    /// nothing. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// The message cannot be encoded or is too large for a frame; nothing was sent.
+    #[doc(alias = "snd")]
+    pub fn send(&self, to: &PortId, message: impl IntoMessage) -> Result<(), SendError> {
+        self.send_under_pressure(to, message).map(drop)
+    }
+
+    /// Waits until the way to a port is not crowded: until the queue for its node is below its high-water mark. For senders
+    /// that are not ports (ports wait by themselves).
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped.
+    pub async fn ready(&self, to: &PortId) {
+        let Place::There(remote) = self.place(to) else { return };
+        loop {
+            let drained = remote.drained.notified();
+            tokio::pin!(drained);
+            drained.as_mut().enable();
+            if remote.outbox.lock().backlog() < crate::remote::HIGH_WATER {
+                return;
+            }
+            drained.await;
+        }
+    }
+
+    /// Kills a port with this reason, after what was sent to it before. The empty reason is a normal death. Killing a dead port
+    /// does nothing. An async port is killed at once, whatever it has not looked at yet.
+    #[doc(alias = "kil")]
+    pub fn kill(&self, port: &PortId, reason: Reason) {
+        match self.place(port) {
+            Place::Here(number) => self.signal(number, Signal::Kill(reason)),
+            Place::Node => tracing::warn!("a node port cannot be killed"),
+            Place::Nowhere => {}
+            Place::There(remote) => {
+                let queued = remote.outbox.lock().kill(port, &reason);
+                self.queued(&remote, queued);
+            }
+        }
+    }
+
+    /// Runs code in a port of this node, in order with its messages and exclusive with its handlers (Perl's `psub`). Nothing
+    /// happens if there is no such port here.
+    pub fn run_in(&self, port: &PortId, code: impl FnOnce(&mut Context<'_>) + Send + 'static) {
+        if let Some(number) = self.local_number(port) {
+            self.signal(number, Signal::Job(Box::new(code)));
+        }
+    }
+
+    /// Runs code once after a delay, outside of any port. Dropping the handle changes nothing; `abort` on it cancels.
+    pub fn after(
+        &self,
+        delay: Duration,
+        code: impl FnOnce(&Node) + Send + 'static,
+    ) -> tokio::task::AbortHandle {
+        let node = self.clone();
+        let timer = self.0.runtime.spawn(async move {
+            tokio::time::sleep(delay).await;
+            node.scheduler().call(Box::new(code));
+        });
+        timer.abort_handle()
+    }
+
+    pub(crate) fn from_inner(inner: Arc<Inner>) -> Node {
+        Node(inner)
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.0
+    }
+
+    pub(crate) fn table(&self) -> &Table {
+        &self.0.table
+    }
+
+    pub(crate) fn scheduler(&self) -> &Scheduler {
+        &self.0.scheduler
+    }
+
+    pub(crate) fn remotes(&self) -> &Remotes {
+        &self.0.remotes
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    pub(crate) fn next_id(&self) -> u64 {
+        self.0.counter.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The ID of a port of this node.
+    pub(crate) fn port_id(&self, number: u64) -> PortId {
+        let named = self.table().get(number).and_then(|cell| cell.extra.as_ref()?.name.clone());
+        named.unwrap_or_else(|| self.0.home.port(number))
+    }
+
+    /// The head of the names that this node makes for its own ports.
+    pub(crate) fn own_head(&self) -> &str {
+        self.0.home.head()
+    }
+
+    /// The number of the port with this ID, if it is one of this node.
+    pub(crate) fn local_number(&self, port: &PortId) -> Option<u64> {
+        match self.place(port) {
+            Place::Here(number) => Some(number),
+            Place::Node | Place::Nowhere | Place::There(_) => None,
+        }
+    }
+
+    pub(crate) fn place(&self, port: &PortId) -> Place {
+        let (home, number) = port.parts();
+        if Arc::ptr_eq(home, &self.0.home) {
+            return Place::Here(number);
+        }
+        if home.node() != &self.0.id {
+            return Place::There(self.remotes().get(home.node()));
+        }
+        self.place_here(home.head(), number)
+    }
+
+    /// The place of a name on this node.
+    pub(crate) fn place_here(&self, head: &str, number: u64) -> Place {
+        if number != 0 && head == self.own_head() {
+            return Place::Here(number);
+        }
+        if number == 0 && head.is_empty() {
+            return Place::Node;
+        }
+        let names = self.0.names.read();
+        if names.is_empty() {
+            return Place::Nowhere;
+        }
+        let found = if number == 0 { names.get(head) } else { names.get(&join_name(head, number)) };
+        found.map_or(Place::Nowhere, |number| Place::Here(*number))
+    }
+
+    /// Sends, and says whether the receiver is behind.
+    pub(crate) fn send_under_pressure(
+        &self,
+        to: &PortId,
+        message: impl IntoMessage,
+    ) -> Result<Option<Pressure>, SendError> {
+        match self.place(to) {
+            Place::Here(number) => Ok(self.deliver(number, message)?),
+            Place::Nowhere => Ok(None),
+            Place::Node => {
+                self.node_request(&message.encode()?);
+                Ok(None)
+            }
+            Place::There(remote) => self.send_there(&remote, to, &message.encode()?),
+        }
+    }
+
+    fn send_there(
+        &self,
+        remote: &Arc<Remote>,
+        to: &PortId,
+        body: &Body,
+    ) -> Result<Option<Pressure>, SendError> {
+        let (queued, backlog) = {
+            let mut outbox = remote.outbox.lock();
+            let limit = outbox.limits().message;
+            if body.items().len() > limit {
+                return Err(SendError::TooLarge { octets: body.items().len(), limit });
+            }
+            (outbox.send(to, body), outbox.backlog())
+        };
+        self.queued(remote, queued);
+        Ok((backlog > crate::remote::HIGH_WATER).then(|| Pressure::Remote(remote.clone())))
+    }
+
+    /// Sends something that nobody waits for the result of.
+    pub(crate) fn send_or_log(&self, to: &PortId, message: impl IntoMessage) {
+        if let Err(error) = self.send(to, message) {
+            tracing::error!(%to, %error, "a message was not sent");
+        }
+    }
+
+    fn deliver(&self, number: u64, message: impl IntoMessage) -> Result<Option<Pressure>, EncodeError> {
+        let Some(mut cell) = self.table().get(number) else { return Ok(None) };
+        if cell.closing {
+            return Ok(None);
+        }
+        let Some(mailbox) = &mut cell.mailbox else { return Ok(None) };
+        let mut message = message;
+        if !self.0.always_encode {
+            match message.move_into(mailbox.as_any()) {
+                Ok(()) => return Ok(self.delivered(number, cell)),
+                Err(other) => message = other,
+            }
+        }
+        let encodes = self.0.always_encode || mailbox.wants_encoded();
+        drop(cell);
+        // Encoding runs code of the message's type, so no lock is held.
+        let envelope =
+            if encodes { Envelope::Encoded(message.encode()?) } else { message.into_envelope()? };
+        Ok(self.deliver_envelope(number, envelope))
+    }
+
+    /// What is to be done after something was put into the outbox of a node.
+    pub(crate) fn queued(&self, remote: &Remote, queued: Queued) {
+        let event = match queued {
+            Queued::Dropped | Queued::Behind => return,
+            Queued::Wake => return remote.wake.notify_one(),
+            Queued::Wanted => Event::Wanted(remote.node.clone()),
+            Queued::Overflow => Event::Overflow(remote.node.clone()),
+        };
+        self.event(event);
+    }
+
+    /// Tells the driver. After a shutdown nobody listens, and nothing is to be done.
+    pub(crate) fn event(&self, event: Event) {
+        let _ = self.0.events.send(event);
+    }
+
+    /// Breaks the outbox of a node: its monitors fire, what it monitors here is forgotten. Returns the link to be closed.
+    pub(crate) fn break_remote(
+        &self,
+        remote: &Arc<Remote>,
+        reason: &str,
+    ) -> Option<aemp_proto::kernel::LinkId> {
+        let broken = remote.outbox.lock().break_now();
+        self.forget_watchers(remote);
+        let reason = Reason::transport(&remote.node, reason);
+        for (port, monitor) in broken.fires {
+            let gate = Gate::new(remote, port);
+            monitor.fire(self, reason.clone(), Some(gate));
+        }
+        remote.drained.notify_waiters();
+        let blocked = std::mem::take(&mut *remote.blocked.lock());
+        self.unpark(blocked);
+        broken.link
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Node({})", self.0.id)
+    }
+}

@@ -1,0 +1,134 @@
+//! The code of a port: a loop over the items of its mailbox, and the few ways to handle one.
+
+use std::any::Any;
+use std::collections::VecDeque;
+
+use aemp_proto::Reason;
+
+use super::Context;
+use super::mailbox::{Item, Mailbox, Queue, Signal};
+use crate::message::{Envelope, FromMessage, misfit};
+
+/// The code of a port, as the runner sees it.
+pub(crate) trait Actor: Send {
+    /// Takes what waits in the mailbox, if nothing is left of an earlier batch. False if there is nothing to do.
+    fn load(&mut self, mailbox: &mut dyn Mailbox) -> bool;
+
+    /// Handles up to `quota` items and returns how many it did; stops early when the context says so.
+    fn run(&mut self, cx: &mut Context<'_>, quota: usize) -> usize;
+
+    /// Moves what is left of the batch into the mailbox of a successor.
+    fn hand_over(&mut self, successor: &mut dyn Mailbox);
+}
+
+/// What is done with a message.
+pub(crate) trait Handle<M>: Send {
+    /// Handles one message.
+    fn message(&mut self, cx: &mut Context<'_>, message: M);
+
+    /// Takes over changes of tagged handlers that the last item asked for.
+    fn settle(&mut self, cx: &mut Context<'_>) {
+        cx.fail("this port has no tagged handlers: open it with Node::handlers");
+    }
+}
+
+/// The handler of a typed port.
+pub(crate) struct Closure<F>(pub(crate) F);
+
+impl<M, F: FnMut(&mut Context<'_>, M) + Send> Handle<M> for Closure<F> {
+    fn message(&mut self, cx: &mut Context<'_>, message: M) {
+        (self.0)(cx, message);
+    }
+}
+
+/// A port that was spawned and whose init function has not run yet: it is replaced before any message is looked at.
+pub(crate) struct Nascent;
+
+impl Handle<Envelope> for Nascent {
+    fn message(&mut self, cx: &mut Context<'_>, _message: Envelope) {
+        cx.fail("a spawned port was sent a message before its init function had run");
+    }
+}
+
+/// The actor of every callback port: a batch of items, and what handles them.
+pub(crate) struct Callback<M, H> {
+    batch: VecDeque<Item<M>>,
+    handle: H,
+    state: Option<Box<dyn Any + Send>>,
+}
+
+impl<M: FromMessage, H: Handle<M>> Callback<M, H> {
+    pub(crate) fn new(handle: H, state: Option<Box<dyn Any + Send>>) -> Callback<M, H> {
+        Callback { batch: VecDeque::new(), handle, state }
+    }
+
+    fn item(&mut self, cx: &mut Context<'_>, item: Item<M>) {
+        match item {
+            Item::Message(message) => self.handle.message(cx, message),
+            Item::Encoded(body) => match M::decode(&body) {
+                Ok(message) => self.handle.message(cx, message),
+                Err(error) => cx.end(misfit(&error)),
+            },
+            Item::Signal(signal) => self.signal(cx, *signal),
+        }
+    }
+
+    fn signal(&mut self, cx: &mut Context<'_>, signal: Signal) {
+        match signal {
+            Signal::Job(job) => job(cx),
+            Signal::Kill(reason) => cx.end(reason),
+            Signal::Fire(fire) => match fire.open(cx) {
+                None => {}
+                Some(Ok(Envelope::Encoded(body))) => self.item(cx, Item::Encoded(body)),
+                Some(Ok(moved)) => match moved.open() {
+                    Ok(message) => self.handle.message(cx, message),
+                    Err(error) => cx.end(misfit(&error)),
+                },
+                Some(Err(error)) => cx.end(Reason::died(error)),
+            },
+        }
+    }
+}
+
+impl<M: FromMessage, H: Handle<M>> Actor for Callback<M, H> {
+    fn load(&mut self, mailbox: &mut dyn Mailbox) -> bool {
+        if self.batch.is_empty()
+            && let Some(queue) = mailbox.as_any().downcast_mut::<Queue<M>>()
+        {
+            queue.take(&mut self.batch);
+        }
+        !self.batch.is_empty()
+    }
+
+    fn run(&mut self, cx: &mut Context<'_>, quota: usize) -> usize {
+        cx.lend_state(self.state.take());
+        let mut handled = 0;
+        while handled < quota
+            && let Some(item) = self.batch.pop_front()
+        {
+            self.item(cx, item);
+            handled += 1;
+            if cx.has_changes() {
+                self.handle.settle(cx);
+            }
+            if cx.stops() {
+                break;
+            }
+        }
+        self.state = cx.return_state();
+        handled
+    }
+
+    fn hand_over(&mut self, successor: &mut dyn Mailbox) {
+        for item in self.batch.drain(..) {
+            match item {
+                Item::Encoded(body) => successor.push(Envelope::Encoded(body)),
+                Item::Signal(signal) => successor.signal(*signal),
+                Item::Message(message) => match message.into_envelope() {
+                    Ok(message) => successor.push(message),
+                    Err(error) => successor.signal(Signal::Kill(Reason::text("bad_message", error))),
+                },
+            }
+        }
+    }
+}

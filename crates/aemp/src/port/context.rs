@@ -1,0 +1,246 @@
+//! The context in which the code of a port runs: the verbs of the node, with the own port filled in.
+
+use std::any::Any;
+use std::fmt::Display;
+use std::future::Future;
+use std::time::Duration;
+
+use aemp_proto::{NodeId, PortId, Reason};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::actor::{Actor, Callback, Closure, Handle};
+use super::handlers::{Change, Tagged};
+use super::mailbox::{Mailbox, Queue};
+use super::task::{Ended, Port};
+use crate::message::{Envelope, FromMessage, IntoMessage, ReplyTo};
+use crate::monitor::{Action, MonitorGuard, PortAction};
+use crate::node::{Node, Pressure};
+
+/// What code in a port has at hand. Everything it does takes effect in the order in which it is done.
+///
+/// An error or panic of the code kills the port with the reason `die, TEXT`.
+pub struct Context<'a> {
+    node: &'a Node,
+    number: u64,
+    state: Option<Box<dyn Any + Send>>,
+    end: Option<Reason>,
+    successor: Option<Successor>,
+    changes: Vec<Change>,
+    pressure: Option<Pressure>,
+}
+
+/// What a port becomes after the code that runs now.
+pub(crate) enum Successor {
+    /// A callback port.
+    Callback(Box<dyn Mailbox>, Box<dyn Actor>),
+    /// An async port; the function starts its task.
+    Task(Box<dyn FnOnce(&Node, u64) + Send>),
+}
+
+impl<'a> Context<'a> {
+    pub(crate) fn new(node: &'a Node, number: u64) -> Context<'a> {
+        Context { node, number, state: None, end: None, successor: None, changes: Vec::new(), pressure: None }
+    }
+
+    /// The node.
+    pub fn node(&self) -> &'a Node {
+        self.node
+    }
+
+    /// The ID of the own port.
+    pub fn me(&self) -> PortId {
+        self.node.port_id(self.number)
+    }
+
+    /// Sends a message. Same order and loss as [`Node::send`]; a message that cannot be encoded kills the own port.
+    #[doc(alias = "snd")]
+    pub fn send(&mut self, to: &PortId, message: impl IntoMessage) {
+        match self.node.send_under_pressure(to, message) {
+            Ok(pressure) => self.pressure = pressure.or(self.pressure.take()),
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// Answers a call. A tuple is sent as several values, everything else as one.
+    pub fn reply<T: Serialize>(&mut self, to: ReplyTo<T>, answer: T) {
+        match aemp_proto::typed::to_body(&answer) {
+            Ok(body) => self.send(to.port(), body),
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// Kills a port; the own one ends when the code that runs now returns.
+    #[doc(alias = "kil")]
+    pub fn kill(&mut self, port: &PortId, reason: Reason) {
+        if self.node.local_number(port) == Some(self.number) {
+            self.end(reason)
+        } else {
+            self.node.kill(port, reason)
+        }
+    }
+
+    /// Ends the own port with this reason, when the code that runs now returns. The first reason counts.
+    pub fn end(&mut self, reason: Reason) {
+        self.end.get_or_insert(reason);
+    }
+
+    /// Ends the own port with `die, TEXT`.
+    pub fn fail(&mut self, error: impl Display) {
+        self.end(Reason::died(error));
+    }
+
+    /// The state that the port was opened with.
+    ///
+    /// # Panics
+    ///
+    /// The port has no state, or one of another type; that kills the port.
+    pub fn state<S: 'static>(&mut self) -> &mut S {
+        let state = self.state.as_mut().and_then(|state| state.downcast_mut());
+        state.unwrap_or_else(|| panic!("this port has no state of type {}", std::any::type_name::<S>()))
+    }
+
+    /// Monitors a port; `action` runs in the own port, in order with its messages, and not after its death.
+    #[doc(alias = "mon")]
+    pub fn monitor(
+        &mut self,
+        port: &PortId,
+        action: impl FnOnce(&mut Context<'_>, Reason) + Send + 'static,
+    ) -> MonitorGuard {
+        self.node.set_monitor(port, Action::Port(self.number, PortAction::Job(Box::new(action))))
+    }
+
+    /// Monitors a port and dies with it, if it dies abnormally.
+    pub fn monitor_kill(&mut self, port: &PortId) -> MonitorGuard {
+        self.node.set_monitor(port, Action::Port(self.number, PortAction::Kill))
+    }
+
+    /// Spawns a port on a node, see [`Node::spawn`].
+    pub fn spawn(&mut self, node: &NodeId, function: &str, args: impl Serialize) -> PortId {
+        match self.node.spawn(node, function, args) {
+            Ok(port) => port,
+            Err(error) => {
+                self.fail(error);
+                node.port()
+            }
+        }
+    }
+
+    /// Runs `action` in the own port after `delay`, exclusive with its handlers. It is forgotten when the port dies.
+    pub fn after(&mut self, delay: Duration, action: impl FnOnce(&mut Context<'_>) + Send + 'static) {
+        self.task(tokio::time::sleep(delay), move |cx, ()| action(cx));
+    }
+
+    /// Runs a future beside the port and then `done` in it with the result. A panic of the future kills the port, and the
+    /// death of the port ends the future.
+    pub fn task<T: Send + 'static>(
+        &mut self,
+        future: impl Future<Output = T> + Send + 'static,
+        done: impl FnOnce(&mut Context<'_>, T) + Send + 'static,
+    ) {
+        self.node.task_of(self.number, future, done);
+    }
+
+    /// Calls a port: sends what `message` makes of the reply port, and runs `done` in the own port with the answer, or with the
+    /// error if the port dies or `limit` passes first.
+    #[doc(alias = "cal")]
+    pub fn call<M, R>(
+        &mut self,
+        port: &PortId,
+        limit: Duration,
+        message: impl FnOnce(ReplyTo<R>) -> M,
+        done: impl FnOnce(&mut Context<'_>, Result<R, crate::call::CallError>) + Send + 'static,
+    ) where
+        M: IntoMessage,
+        R: DeserializeOwned + Send + 'static,
+    {
+        let call = self.node.begin_call(port, limit, message);
+        self.task(call.answer(), done);
+    }
+
+    /// Adds or replaces the handler of a tag, in a port with tagged handlers, from the next message on.
+    pub fn on<T: DeserializeOwned>(
+        &mut self,
+        tag: &str,
+        handler: impl FnMut(&mut Context<'_>, T) + Send + 'static,
+    ) {
+        self.changes.push(Change::on(tag, handler));
+    }
+
+    /// Removes the handler of a tag, from the next message on.
+    pub fn off(&mut self, tag: &str) {
+        self.changes.push(Change::Off(tag.into()));
+    }
+
+    /// Sets the handler for messages that no tag fits, from the next message on.
+    pub fn on_other<M: FromMessage>(&mut self, handler: impl FnMut(&mut Context<'_>, M) + Send + 'static) {
+        self.changes.push(Change::other(handler));
+    }
+
+    /// From the next message on the own port is a typed one with this handler. What waits stays in order.
+    ///
+    /// For the init function of a spawned port: without a receiver it does not come to exist.
+    #[doc(alias = "rcv")]
+    pub fn receive<M: FromMessage>(&mut self, handler: impl FnMut(&mut Context<'_>, M) + Send + 'static) {
+        let state = self.state.take();
+        self.become_callback(Callback::new(Closure(handler), state), Queue::<M>::default());
+    }
+
+    /// From the next message on the own port has tagged handlers; add them with [`Context::on`].
+    pub fn receive_tagged(&mut self) {
+        let state = self.state.take();
+        let tagged = Tagged::new(std::mem::take(&mut self.changes));
+        self.become_callback(Callback::<Envelope, Tagged>::new(tagged, state), Queue::<Envelope>::default());
+    }
+
+    /// From now on the own port is an async one, and this is its code; see [`Node::port_async`].
+    pub fn receive_async<F>(&mut self, code: impl FnOnce(Port) -> F + Send + 'static)
+    where
+        F: Future<Output = Ended> + Send + 'static,
+    {
+        self.successor = Some(Successor::Task(Box::new(move |node, number| node.start_task(number, code))));
+    }
+
+    fn become_callback<M: FromMessage, H: Handle<M> + 'static>(
+        &mut self,
+        actor: Callback<M, H>,
+        mailbox: Queue<M>,
+    ) {
+        self.successor = Some(Successor::Callback(Box::new(mailbox), Box::new(actor)));
+    }
+
+    /// Sets the state that [`Context::state`] gives, for the init function of a spawned port: before `receive`.
+    pub fn set_state<S: Send + 'static>(&mut self, state: S) {
+        self.state = Some(Box::new(state));
+    }
+
+    pub(crate) fn lend_state(&mut self, state: Option<Box<dyn Any + Send>>) {
+        self.state = state;
+    }
+
+    pub(crate) fn return_state(&mut self) -> Option<Box<dyn Any + Send>> {
+        self.state.take()
+    }
+
+    pub(crate) fn has_changes(&self) -> bool {
+        !self.changes.is_empty() && self.successor.is_none()
+    }
+
+    /// Whether the code that runs now has set a receiver.
+    pub(crate) fn has_receiver(&self) -> bool {
+        self.successor.is_some()
+    }
+
+    pub(crate) fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// Whether the run of the port is over: it ended, or becomes another, or its receiver is behind.
+    pub(crate) fn stops(&self) -> bool {
+        self.end.is_some() || self.successor.is_some() || self.pressure.is_some()
+    }
+
+    pub(crate) fn finish(self) -> (Option<Reason>, Option<Successor>, Option<Pressure>) {
+        (self.end, self.successor, self.pressure)
+    }
+}

@@ -1,0 +1,179 @@
+//! Mailboxes: what waits for a port, in the order in which it takes effect.
+//!
+//! Messages, kills, fired monitors and code that is to run in the port are items of one queue; that order is half of the
+//! promise. A typed port has a queue of its own message type, so that a local send moves the value into it without a box.
+
+use std::any::{Any, TypeId};
+use std::collections::VecDeque;
+use std::task::Waker;
+
+use aemp_proto::{Body, Reason};
+
+use super::Context;
+use crate::message::{Envelope, FromMessage};
+use crate::monitor::Fire;
+
+/// Octets that an item is counted with beside its content.
+const ITEM_COST: usize = 32;
+
+/// Code that runs in the context of a port.
+pub(crate) type Job = Box<dyn FnOnce(&mut Context<'_>) + Send>;
+
+/// What else than a message waits in a mailbox.
+pub(crate) enum Signal {
+    /// Code to be run in the port.
+    Job(Job),
+    /// A monitor of another port fired, and this port asked to be told.
+    Fire(Fire),
+    /// The port is to die.
+    Kill(Reason),
+}
+
+/// One thing that waits in a mailbox.
+pub(crate) enum Item<M> {
+    /// A message of the port's own type, moved.
+    Message(M),
+    /// A message in its wire form.
+    Encoded(Body),
+    /// Anything rarer.
+    Signal(Box<Signal>),
+}
+
+/// What whoever put something into a mailbox has to do afterwards.
+pub(crate) enum After {
+    /// The port has to be scheduled, if it is not already.
+    Schedule,
+    /// A task waits for it.
+    Wake(Option<Waker>),
+    /// The port has had all it wanted and ends.
+    Finish,
+}
+
+/// A mailbox as its senders see it, who do not know the port's type.
+pub(crate) trait Mailbox: Any + Send {
+    /// Whether a message of another type must be encoded before it is put in.
+    fn wants_encoded(&self) -> bool;
+    /// Adds a message of unknown type.
+    fn push(&mut self, message: Envelope);
+    /// Adds something else.
+    fn signal(&mut self, signal: Signal);
+    /// To be asked after each addition.
+    fn after(&mut self) -> After;
+    /// Octets that wait.
+    fn octets(&self) -> usize;
+    /// For the downcast by a sender that has a value of this mailbox's own type.
+    fn as_any(&mut self) -> &mut dyn Any;
+}
+
+/// A queue of items; the mailbox of callback ports.
+pub(crate) struct Queue<M> {
+    items: VecDeque<Item<M>>,
+    octets: usize,
+}
+
+impl<M> Default for Queue<M> {
+    fn default() -> Queue<M> {
+        Queue { items: VecDeque::new(), octets: 0 }
+    }
+}
+
+impl<M: FromMessage> Queue<M> {
+    pub(crate) fn push_message(&mut self, message: M) {
+        self.octets += size_of::<Item<M>>();
+        self.items.push_back(Item::Message(message));
+    }
+
+    pub(crate) fn push_encoded(&mut self, body: Body) {
+        self.octets += ITEM_COST + body.items().len();
+        self.items.push_back(Item::Encoded(body));
+    }
+
+    /// A moved message of unknown type: kept as it is in an untyped queue, encoded for a typed one.
+    fn push_moved(&mut self, message: Envelope) {
+        self.octets += message.octets();
+        let mut message = Some(message);
+        if let Some(same) = (&mut message as &mut dyn Any).downcast_mut::<Option<M>>() {
+            self.items.extend(same.take().map(Item::Message));
+            return;
+        }
+        match message.map(|message| message.encode()) {
+            Some(Ok(body)) => self.push_encoded(body),
+            Some(Err(error)) => self.signal(Signal::Kill(Reason::text("bad_message", error))),
+            None => {}
+        }
+    }
+
+    /// All that waits; `spare`, which must be empty, takes its place, so that its memory is used again.
+    pub(crate) fn take(&mut self, spare: &mut VecDeque<Item<M>>) {
+        debug_assert!(spare.is_empty());
+        self.octets = 0;
+        std::mem::swap(&mut self.items, spare);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+}
+
+impl<M: FromMessage> Mailbox for Queue<M> {
+    fn wants_encoded(&self) -> bool {
+        TypeId::of::<M>() != TypeId::of::<Envelope>()
+    }
+
+    fn push(&mut self, message: Envelope) {
+        match message {
+            Envelope::Encoded(body) => self.push_encoded(body),
+            moved @ Envelope::Moved(_) => self.push_moved(moved),
+        }
+    }
+
+    fn signal(&mut self, signal: Signal) {
+        self.octets += ITEM_COST;
+        self.items.push_back(Item::Signal(Box::new(signal)));
+    }
+
+    fn after(&mut self) -> After {
+        After::Schedule
+    }
+
+    fn octets(&self) -> usize {
+        self.octets
+    }
+
+    fn as_any(&mut self) -> &mut dyn Any {
+        self
+    }
+}
+
+/// The mailbox of an async port: its task is woken instead of a runner.
+#[derive(Default)]
+pub(crate) struct TaskQueue {
+    pub(crate) queue: Queue<Envelope>,
+    pub(crate) waker: Option<Waker>,
+}
+
+impl Mailbox for TaskQueue {
+    fn wants_encoded(&self) -> bool {
+        false
+    }
+
+    fn push(&mut self, message: Envelope) {
+        self.queue.push(message);
+    }
+
+    fn signal(&mut self, signal: Signal) {
+        self.queue.signal(signal);
+    }
+
+    fn after(&mut self) -> After {
+        After::Wake(self.waker.take())
+    }
+
+    fn octets(&self) -> usize {
+        self.queue.octets()
+    }
+
+    fn as_any(&mut self) -> &mut dyn Any {
+        self
+    }
+}

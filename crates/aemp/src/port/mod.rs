@@ -1,0 +1,19 @@
+//! Ports: destinations for messages, and contexts for code.
+//!
+//! Reading order: [`mailbox`] (what waits), [`table`] (where ports are), [`actor`] (what handles it), [`run`] (one run of one
+//! port), [`scheduler`] (which port runs next), then what users see: [`context`], [`handlers`], [`task`].
+
+pub(crate) mod actor;
+pub(crate) mod context;
+pub(crate) mod extra;
+pub(crate) mod handlers;
+pub(crate) mod life;
+pub(crate) mod mailbox;
+pub(crate) mod run;
+pub(crate) mod scheduler;
+pub(crate) mod table;
+pub(crate) mod task;
+
+pub use context::Context;
+pub use handlers::Handlers;
+pub use task::{Ended, Port};

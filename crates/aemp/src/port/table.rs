@@ -1,0 +1,223 @@
+//! The table of a node's ports: a segmented slab whose slots never move and never go away.
+//!
+//! A port's number is its slot and the slot's generation, so a send is one index, one lock and one comparison, without a
+//! reference count. A slot whose generation would wrap is retired: names are never reused.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use parking_lot::{Mutex, MutexGuard};
+
+use super::actor::Actor;
+use super::extra::Extra;
+use super::mailbox::Mailbox;
+
+/// Slots of the first segment; each further one doubles.
+const FIRST: u32 = 64;
+const SEGMENTS: usize = 26;
+
+/// What a port is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// The slot is free.
+    Free,
+    /// Nothing waits.
+    Idle,
+    /// It stands in a run queue.
+    Queued,
+    /// A runner has it.
+    Running,
+    /// It has sent more than the receiver could take, and waits until that has drained.
+    Parked,
+    /// It is a task, or ends with its first message: never scheduled.
+    Unscheduled,
+}
+
+/// One slot of the table.
+pub(crate) struct Cell {
+    pub(crate) generation: u32,
+    pub(crate) state: State,
+    /// A kill is queued: nothing that comes later counts.
+    pub(crate) closing: bool,
+    /// How many items a run may handle, so that it takes about one slice.
+    pub(crate) quota: u16,
+    pub(crate) mailbox: Option<Box<dyn Mailbox>>,
+    /// The code; a runner has it while it runs.
+    pub(crate) actor: Option<Box<dyn Actor>>,
+    /// What few ports have.
+    pub(crate) extra: Option<Box<Extra>>,
+}
+
+impl Cell {
+    const fn free() -> Cell {
+        Cell {
+            generation: 0,
+            state: State::Free,
+            closing: false,
+            quota: 8,
+            mailbox: None,
+            actor: None,
+            extra: None,
+        }
+    }
+
+    pub(crate) fn extra(&mut self) -> &mut Extra {
+        self.extra.get_or_insert_default()
+    }
+
+    /// The ports that waited for this one to take what it had.
+    pub(crate) fn take_blocked(&mut self) -> Vec<u64> {
+        self.extra.as_mut().map(|extra| std::mem::take(&mut extra.blocked)).unwrap_or_default()
+    }
+}
+
+/// All ports of a node.
+pub(crate) struct Table {
+    segments: [OnceLock<Box<[Mutex<Cell>]>>; SEGMENTS],
+    used: AtomicU32,
+    free: Mutex<Vec<u32>>,
+}
+
+impl Table {
+    pub(crate) fn new() -> Table {
+        Table {
+            segments: [const { OnceLock::new() }; SEGMENTS],
+            used: AtomicU32::new(0),
+            free: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// Puts a port into a slot and gives its number.
+    pub(crate) fn insert(
+        &self,
+        state: State,
+        mailbox: Box<dyn Mailbox>,
+        actor: Option<Box<dyn Actor>>,
+        extra: Option<Box<Extra>>,
+    ) -> u64 {
+        let reused = self.free.lock().pop();
+        let index = reused.unwrap_or_else(|| self.used.fetch_add(1, Ordering::Relaxed));
+        let mut cell = self.slot(index).lock();
+        cell.state = state;
+        cell.closing = false;
+        cell.quota = 8;
+        cell.mailbox = Some(mailbox);
+        cell.actor = actor;
+        cell.extra = extra;
+        number(index, cell.generation)
+    }
+
+    /// The port with this number, locked; `None` if there is none (any more).
+    pub(crate) fn get(&self, number: u64) -> Option<MutexGuard<'_, Cell>> {
+        let (index, generation) = split(number)?;
+        let (segment, offset) = place(index);
+        let cell = self.segments.get(segment)?.get()?.get(offset)?.lock();
+        (cell.generation == generation && cell.state != State::Free).then_some(cell)
+    }
+
+    /// Takes a port out: what it had, to be dropped when no lock is held.
+    pub(crate) fn remove(&self, number: u64) -> Option<Removed> {
+        let mut cell = self.get(number)?;
+        let removed =
+            Removed { mailbox: cell.mailbox.take(), actor: cell.actor.take(), extra: cell.extra.take() };
+        cell.state = State::Free;
+        let generation = cell.generation.checked_add(1);
+        if let Some(next) = generation {
+            cell.generation = next;
+        }
+        drop(cell);
+        if let (Some(_), Some((index, _))) = (generation, split(number)) {
+            self.free.lock().push(index);
+        }
+        Some(removed)
+    }
+
+    /// The numbers of all ports there are now.
+    pub(crate) fn numbers(&self) -> Vec<u64> {
+        let slots = (0..self.used.load(Ordering::Relaxed)).map(|index| (index, self.slot(index).lock()));
+        slots
+            .filter(|(_, cell)| cell.state != State::Free)
+            .map(|(index, cell)| number(index, cell.generation))
+            .collect()
+    }
+
+    fn slot(&self, index: u32) -> &Mutex<Cell> {
+        let (segment, offset) = place(index);
+        let slots = self.segments[segment].get_or_init(|| {
+            let len = (FIRST as usize) << segment;
+            (0..len).map(|_| Mutex::new(Cell::free())).collect()
+        });
+        &slots[offset]
+    }
+}
+
+/// What a removed port leaves.
+pub(crate) struct Removed {
+    pub(crate) mailbox: Option<Box<dyn Mailbox>>,
+    pub(crate) actor: Option<Box<dyn Actor>>,
+    pub(crate) extra: Option<Box<Extra>>,
+}
+
+fn number(index: u32, generation: u32) -> u64 {
+    (u64::from(generation) << 32 | u64::from(index)) + 1
+}
+
+fn split(number: u64) -> Option<(u32, u32)> {
+    let number = number.checked_sub(1)?;
+    Some((number as u32, (number >> 32) as u32))
+}
+
+/// Segment `s` holds the slots from `FIRST * (2^s - 1)` on.
+fn place(index: u32) -> (usize, usize) {
+    let shifted = u64::from(index) + u64::from(FIRST);
+    let segment = shifted.ilog2() - FIRST.ilog2();
+    (segment as usize, (shifted - (u64::from(FIRST) << segment)) as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::port::mailbox::Mixed;
+
+    fn insert(table: &Table) -> u64 {
+        table.insert(State::Idle, Box::new(Mixed::scheduled()), None, None)
+    }
+
+    #[test]
+    fn places_are_dense_and_in_order() {
+        let mut expected = (0, 0);
+        for index in 0..10_000 {
+            assert_eq!(place(index), expected);
+            expected.1 += 1;
+            if expected.1 == (FIRST as usize) << expected.0 {
+                expected = (expected.0 + 1, 0);
+            }
+        }
+        assert!(place(u32::MAX - FIRST).0 < SEGMENTS + 1);
+    }
+
+    #[test]
+    fn a_number_is_never_given_twice() {
+        let table = Table::new();
+        let mut seen = std::collections::HashSet::new();
+        for _ in 0..3 {
+            let numbers: Vec<u64> = (0..200).map(|_| insert(&table)).collect();
+            for number in numbers {
+                assert!(seen.insert(number));
+                assert!(table.get(number).is_some());
+                assert!(table.remove(number).is_some());
+                assert!(table.get(number).is_none());
+                assert!(table.remove(number).is_none());
+            }
+        }
+        assert_eq!(table.used.load(Ordering::Relaxed), 200);
+    }
+
+    #[test]
+    fn numbers_that_were_never_given_name_nothing() {
+        let table = Table::new();
+        assert!(table.get(0).is_none());
+        assert!(table.get(1).is_none());
+        assert!(table.get(u64::MAX).is_none());
+    }
+}

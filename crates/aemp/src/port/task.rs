@@ -1,0 +1,361 @@
+//! Async ports: a task with a mailbox of its own, from which it picks what it wants.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::panic::AssertUnwindSafe;
+use std::task::Poll;
+use std::time::Duration;
+
+use aemp_proto::{Message, PortId, Reason, typed};
+use serde::de::DeserializeOwned;
+
+use super::Context;
+use super::mailbox::{Item, Job, Signal, TaskQueue};
+use super::run::{caught, panic_text};
+use super::table::State;
+use crate::message::{DecodeError, Envelope, FromMessage, IntoMessage, misfit};
+use crate::monitor::Opened;
+use crate::node::{Node, SendError};
+use crate::port::extra::Child;
+use crate::remote::Gate;
+
+/// How the code of an async port ends: `Ok` is a normal death, and an error is the reason of an abnormal one. `?` makes a
+/// `die, TEXT` of any error.
+pub type Ended = Result<(), Reason>;
+
+/// The code's end of an async port.
+///
+/// Messages that were not picked stay queued, in order. When the port is killed, the task ends at its next `await`.
+pub struct Port {
+    node: Node,
+    number: u64,
+    id: PortId,
+    stash: VecDeque<Waiting>,
+    batch: VecDeque<Item<Envelope>>,
+}
+
+/// A message that was taken out of the mailbox and not picked yet.
+struct Waiting {
+    message: Envelope,
+    /// Opens when the code gets the message.
+    gate: Option<Gate>,
+}
+
+impl Port {
+    /// The ID of the port.
+    pub fn id(&self) -> &PortId {
+        &self.id
+    }
+
+    /// The node.
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// Sends a message, see [`Node::send`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Node::send`].
+    pub fn send(&self, to: &PortId, message: impl IntoMessage) -> Result<(), SendError> {
+        self.node.send(to, message)
+    }
+
+    /// The next message, whatever it is.
+    ///
+    /// # Cancel safety
+    ///
+    /// No message is lost when the future is dropped.
+    pub async fn next(&mut self) -> Message {
+        loop {
+            match self.pick(Ok::<Message, Message>).await {
+                Ok(message) => return message,
+                Err(reason) => self.end(reason).await,
+            }
+        }
+    }
+
+    /// The next message, or `None` if there is none within `limit`.
+    ///
+    /// # Cancel safety
+    ///
+    /// No message is lost when the future is dropped.
+    pub async fn next_within(&mut self, limit: Duration) -> Option<Message> {
+        tokio::time::timeout(limit, self.next()).await.ok()
+    }
+
+    /// The next message as an `M`. One that does not fit kills the port with `bad_message` or `unhandled_message`.
+    ///
+    /// # Cancel safety
+    ///
+    /// No message is lost when the future is dropped.
+    pub async fn receive<M: FromMessage>(&mut self) -> M {
+        self.fill().await;
+        match self.stash.pop_front().map(|waiting| waiting.message.open()) {
+            Some(Ok(message)) => message,
+            Some(Err(error)) => self.end(misfit(&error)).await,
+            None => unreachable!("fill() returns when something waits"),
+        }
+    }
+
+    /// Waits for the first message that `picker` takes, see [`pick!`](crate::pick). It gives back what it does not want, and that
+    /// stays queued; messages with tags of other types stay as well.
+    ///
+    /// A message whose tag fits and whose values do not kills the port with `bad_message`.
+    ///
+    /// # Cancel safety
+    ///
+    /// No message is lost when the future is dropped.
+    pub async fn get<M: FromMessage, T>(&mut self, picker: impl FnMut(M) -> Result<T, M>) -> T {
+        match self.pick(picker).await {
+            Ok(picked) => picked,
+            Err(reason) => self.end(reason).await,
+        }
+    }
+
+    /// As [`Port::get`], or `None` if no such message is there within `limit`.
+    ///
+    /// # Cancel safety
+    ///
+    /// No message is lost when the future is dropped.
+    pub async fn get_within<M: FromMessage, T>(
+        &mut self,
+        limit: Duration,
+        picker: impl FnMut(M) -> Result<T, M>,
+    ) -> Option<T> {
+        tokio::time::timeout(limit, self.get(picker)).await.ok()
+    }
+
+    /// Waits for the first message with this tag and gives what follows it: a tuple for several values, `()` for none.
+    ///
+    /// # Cancel safety
+    ///
+    /// No message is lost when the future is dropped.
+    pub async fn get_tag<T: DeserializeOwned>(&mut self, tag: &str) -> T {
+        let mut from = 0;
+        loop {
+            for at in from..self.stash.len() {
+                let Ok(body) = self.stash[at].message.encode() else { continue };
+                if body.first_name().as_deref() != Some(tag) {
+                    continue;
+                }
+                self.stash.remove(at);
+                return match typed::from_body(&body.rest()) {
+                    Ok(args) => args,
+                    Err(error) => self.end(misfit(&error)).await,
+                };
+            }
+            from = self.stash.len();
+            self.more(from).await;
+        }
+    }
+
+    /// As [`Port::get_tag`], or `None` if no such message is there within `limit`.
+    ///
+    /// # Cancel safety
+    ///
+    /// No message is lost when the future is dropped.
+    pub async fn get_tag_within<T: DeserializeOwned>(&mut self, limit: Duration, tag: &str) -> Option<T> {
+        tokio::time::timeout(limit, self.get_tag(tag)).await.ok()
+    }
+
+    async fn pick<M: FromMessage, T>(
+        &mut self,
+        mut picker: impl FnMut(M) -> Result<T, M>,
+    ) -> Result<T, Reason> {
+        let mut at = 0;
+        loop {
+            while at < self.stash.len() {
+                let Some(waiting) = self.stash.remove(at) else { break };
+                match try_pick(waiting, &mut picker) {
+                    Picked::Yes(picked) => return Ok(picked),
+                    Picked::No(waiting) => self.stash.insert(at, waiting),
+                    Picked::Bad(reason) => return Err(reason),
+                }
+                at += 1;
+            }
+            self.more(at).await;
+        }
+    }
+
+    async fn fill(&mut self) {
+        if self.stash.is_empty() {
+            self.more(0).await;
+        }
+    }
+
+    /// Waits until more than `known` messages are in the stash.
+    async fn more(&mut self, known: usize) {
+        while self.stash.len() <= known {
+            if self.batch.is_empty() {
+                self.batch().await;
+            }
+            while let Some(item) = self.batch.pop_front() {
+                self.take(item).await;
+            }
+        }
+    }
+
+    /// Waits until something is in the mailbox and takes all of it.
+    async fn batch(&mut self) {
+        poll_fn(|task| {
+            let Some(mut cell) = self.node.table().get(self.number) else { return Poll::Pending };
+            let Some(mailbox) =
+                cell.mailbox.as_mut().and_then(|mailbox| mailbox.as_any().downcast_mut::<TaskQueue>())
+            else {
+                return Poll::Pending;
+            };
+            if mailbox.queue.is_empty() {
+                mailbox.waker = Some(task.waker().clone());
+                return Poll::Pending;
+            }
+            mailbox.queue.take(&mut self.batch);
+            let blocked = cell.take_blocked();
+            drop(cell);
+            self.node.unpark(blocked);
+            Poll::Ready(())
+        })
+        .await;
+    }
+
+    async fn take(&mut self, item: Item<Envelope>) {
+        let (message, gate) = match item {
+            Item::Message(message) => (message, None),
+            Item::Encoded(body) => (Envelope::Encoded(body), None),
+            Item::Signal(signal) => match *signal {
+                Signal::Kill(reason) => self.end(reason).await,
+                Signal::Job(job) => return self.run(job).await,
+                Signal::Fire(fire) => match fire.into_message() {
+                    None => return,
+                    Some((Opened::Kill(reason), _)) => self.end(reason).await,
+                    Some((Opened::Job(job), _gate)) => return self.run(job).await,
+                    Some((Opened::Message(Err(error)), _)) => self.end(Reason::died(error)).await,
+                    Some((Opened::Message(Ok(message)), gate)) => (message, gate),
+                },
+            },
+        };
+        self.stash.push_back(Waiting { message, gate });
+    }
+
+    /// Runs code in the context of the port.
+    async fn run(&mut self, job: Job) {
+        let mut cx = Context::new(&self.node, self.number);
+        let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| job(&mut cx)));
+        let reason = match outcome {
+            Ok(()) => cx.finish().0,
+            Err(panic) => Some(Reason::died(panic_text(&*panic))),
+        };
+        if let Some(reason) = reason {
+            self.end(reason).await
+        }
+    }
+
+    /// Kills the own port; the task ends here.
+    async fn end<T>(&mut self, reason: Reason) -> T {
+        self.node.end_port(self.number, reason);
+        std::future::pending().await
+    }
+}
+
+enum Picked<T> {
+    Yes(T),
+    No(Waiting),
+    Bad(Reason),
+}
+
+fn try_pick<M: FromMessage, T>(waiting: Waiting, picker: &mut impl FnMut(M) -> Result<T, M>) -> Picked<T> {
+    let Waiting { message, gate } = waiting;
+    if let Envelope::Encoded(body) = &message {
+        // Only a tag that the type knows makes it ours.
+        return match M::decode(body) {
+            Ok(decoded) => match picker(decoded) {
+                Ok(picked) => Picked::Yes(picked),
+                Err(_) => Picked::No(Waiting { message, gate }),
+            },
+            Err(DecodeError::UnknownTag(_)) => Picked::No(Waiting { message, gate }),
+            Err(error) => Picked::Bad(misfit(&error)),
+        };
+    }
+    if message.is::<M>() {
+        return match message.open::<M>().map(picker) {
+            Ok(Ok(picked)) => Picked::Yes(picked),
+            Ok(Err(other)) => match other.into_envelope() {
+                Ok(message) => Picked::No(Waiting { message, gate }),
+                Err(error) => Picked::Bad(Reason::text("bad_message", error)),
+            },
+            Err(error) => Picked::Bad(misfit(&error)),
+        };
+    }
+    match message.encode() {
+        Ok(body) => try_pick(Waiting { message: Envelope::Encoded(body), gate }, picker),
+        Err(error) => Picked::Bad(Reason::text("bad_message", error)),
+    }
+}
+
+impl fmt::Debug for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Port({}, {} waiting)", self.id, self.stash.len())
+    }
+}
+
+impl Node {
+    /// Opens an async port: `code` runs as a task and takes messages out of the port that it is given.
+    ///
+    /// `Ok(())` kills the port normally, an error is the reason of an abnormal death, a panic is `die, TEXT`.
+    pub fn port_async<F>(&self, code: impl FnOnce(Port) -> F + Send + 'static) -> PortId
+    where
+        F: Future<Output = Ended> + Send + 'static,
+    {
+        let number = self.table().insert(State::Unscheduled, Box::new(TaskQueue::default()), None, None);
+        self.start_task(number, code);
+        self.port_id(number)
+    }
+
+    /// Starts the task of an async port, whose mailbox is a [`TaskQueue`] already.
+    pub(crate) fn start_task<F>(&self, number: u64, code: impl FnOnce(Port) -> F + Send + 'static)
+    where
+        F: Future<Output = Ended> + Send + 'static,
+    {
+        let node = self.clone();
+        let id = self.port_id(number);
+        let port = Port { node: self.clone(), number, id, stash: VecDeque::new(), batch: VecDeque::new() };
+        let task = self.inner().runtime.spawn(async move {
+            // Ends the port too when the task is aborted with its runtime.
+            let mut ends =
+                EndsPort { node, number, reason: Reason::text("shutdown", "the runtime has ended") };
+            ends.reason = match caught(async move { code(port).await }).await {
+                Ok(Ok(())) => Reason::NORMAL,
+                Ok(Err(reason)) => reason,
+                Err(panic) => Reason::died(panic),
+            };
+        });
+        self.adopt(number, Child::Task(task.abort_handle()));
+    }
+}
+
+/// Ends the port with its task.
+struct EndsPort {
+    node: Node,
+    number: u64,
+    reason: Reason,
+}
+
+impl Drop for EndsPort {
+    fn drop(&mut self) {
+        self.node.end_port(self.number, self.reason.clone());
+    }
+}
+
+/// Picks a message by pattern, for [`Port::get`](crate::Port::get): `pick!(Boss::Down { reason } => reason)`. A guard may
+/// follow the pattern: `pick!(Work::Add { a, .. } if a > 0 => a)`.
+#[macro_export]
+macro_rules! pick {
+    ($pattern:pat $(if $guard:expr)? => $value:expr) => {
+        |message| match message {
+            $pattern $(if $guard)? => Ok($value),
+            #[allow(unreachable_patterns)]
+            other => Err(other),
+        }
+    };
+}

@@ -1,0 +1,252 @@
+//! The loop around the kernel: events in, actions out.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aemp_proto::Value;
+use aemp_proto::kernel::{Action, DbCommand, Input, Kernel, LinkId};
+use aemp_proto::link::Side;
+use aemp_proto::wire::Request;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::{Command, Event, NodeEvent, link, tcp};
+use crate::database::Change;
+use crate::node::Node;
+
+/// How long the links may take to write what is queued when the node ends.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Refusals that are logged in one second; the others are counted.
+const REFUSALS_A_SECOND: u32 = 1;
+
+pub(crate) struct Driver {
+    node: Node,
+    kernel: Kernel,
+    links: HashMap<LinkId, mpsc::UnboundedSender<Command>>,
+    queries: HashMap<u64, oneshot::Sender<Value>>,
+    watches: HashMap<u64, mpsc::UnboundedSender<Change>>,
+    refused: Refused,
+}
+
+#[derive(Default)]
+struct Refused {
+    second: u64,
+    logged: u32,
+    suppressed: u32,
+}
+
+impl Driver {
+    pub(crate) fn new(node: Node, kernel: Kernel) -> Driver {
+        Driver {
+            node,
+            kernel,
+            links: HashMap::new(),
+            queries: HashMap::new(),
+            watches: HashMap::new(),
+            refused: Refused::default(),
+        }
+    }
+
+    /// Runs until the node is shut down.
+    pub(crate) async fn run(mut self, mut events: mpsc::UnboundedReceiver<Event>) {
+        self.act();
+        loop {
+            let due = self.kernel.next_timeout();
+            let started = self.node.inner().shared.started;
+            tokio::select! {
+                event = events.recv() => match event {
+                    None => return,
+                    Some(Event::Shutdown(done)) => return self.shutdown(events, done).await,
+                    Some(event) => self.event(event),
+                },
+                () = tokio::time::sleep_until(Instant::from_std(started + due.unwrap_or_default())), if due.is_some() => {
+                    self.input(Input::Tick);
+                }
+            }
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        let input = match event {
+            Event::Wanted(node) => Input::Wanted(node),
+            Event::Overflow(node) => {
+                let reason = "more was queued for the node than it took";
+                let remote = self.node.remotes().get(&node);
+                if let Some(link) = self.node.break_remote(&remote, reason) {
+                    self.close(link, reason);
+                }
+                Input::Overflow(node, reason.into())
+            }
+            Event::Accepted(link, commands) => {
+                self.links.insert(link, commands);
+                return;
+            }
+            Event::Greeted(link, peer) => Input::Greeted { link, peer },
+            Event::Verified(link) => Input::Verified { link },
+            Event::Established(link) => Input::Established { link },
+            Event::ProbeDone(link, alive) => Input::ProbeDone { link, alive },
+            Event::Closed(link, reason) => {
+                self.links.remove(&link);
+                Input::Closed { link, reason }
+            }
+            Event::Request(from, request) => Input::Request { from, request },
+            Event::Db(command) => Input::Db(command),
+            Event::Query { id, kind, family, answer } => {
+                self.queries.insert(id, answer);
+                Input::Db(DbCommand::Query { id, kind, family })
+            }
+            Event::Watch { id, family, sender } => {
+                self.watches.insert(id, sender);
+                Input::Db(DbCommand::Watch { id, family })
+            }
+            Event::Unwatch(id) => {
+                self.watches.remove(&id);
+                Input::Db(DbCommand::Unwatch { id })
+            }
+            Event::Shutdown(_) => return,
+        };
+        self.input(input);
+    }
+
+    fn input(&mut self, input: Input) {
+        tracing::trace!(?input, "kernel");
+        self.kernel.handle(input, self.node.inner().shared.now());
+        self.act();
+    }
+
+    fn act(&mut self) {
+        while let Some(action) = self.kernel.poll() {
+            tracing::trace!(?action, "kernel");
+            self.perform(action);
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Dial { link, address } => self.dial(link, address),
+            Action::Proceed { link } => self.command(link, Command::Proceed),
+            Action::Close { link, reason } => self.close(link, &reason),
+            Action::Probe { link } => self.command(link, Command::Probe),
+            Action::Attach { link, node } => {
+                let remote = self.node.remotes().get(&node);
+                remote.outbox.lock().attach(link);
+                self.command(link, Command::Attach(remote));
+            }
+            Action::Break { node, reason } => {
+                let remote = self.node.remotes().get(&node);
+                if let Some(link) = self.node.break_remote(&remote, &reason) {
+                    self.close(link, &reason);
+                }
+            }
+            Action::Send { to, request } => {
+                let remote = self.node.remotes().get(&to);
+                let queued = remote.outbox.lock().request(&Request::Mesh(request));
+                self.node.queued(&remote, queued);
+            }
+            Action::NodeUp(node) => {
+                tracing::info!(peer = %node, "node up");
+                self.node.inner().shared.up.write().insert(node.clone());
+                self.announce(NodeEvent::Up(node));
+            }
+            Action::NodeDown(node, reason) => {
+                tracing::info!(peer = %node, reason, "node down");
+                self.node.inner().shared.up.write().remove(&node);
+                self.node.remotes().forget_if_idle(&node);
+                self.announce(NodeEvent::Down(node, reason));
+            }
+            Action::QueryAnswer { id, result } => {
+                if let Some(answer) = self.queries.remove(&id) {
+                    // Whoever asked may have lost interest.
+                    let _ = answer.send(result);
+                }
+            }
+            Action::Watch { id, added, changed, deleted, content } => {
+                if let Some(sender) = self.watches.get(&id) {
+                    // A dropped watch says so by itself.
+                    let _ = sender.send(Change { added, changed, deleted, content });
+                }
+            }
+            Action::Refused { what } => self.refused.log(&what, self.node.inner().shared.now().as_secs()),
+        }
+    }
+
+    fn announce(&self, event: NodeEvent) {
+        // An error says that nobody listens.
+        let _ = self.node.inner().shared.events.send(event);
+    }
+
+    fn command(&self, link: LinkId, command: Command) {
+        if let Some(commands) = self.links.get(&link) {
+            // An error says that the task has ended; its `Closed` is on the way.
+            let _ = commands.send(command);
+        }
+    }
+
+    fn close(&mut self, link: LinkId, reason: &str) {
+        self.command(link, Command::Close(reason.into()));
+        self.links.remove(&link);
+    }
+
+    fn dial(&mut self, link: LinkId, address: String) {
+        let (sender, mut commands) = mpsc::unbounded_channel();
+        self.links.insert(link, sender);
+        let node = self.node.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                stream = tcp::connect(&address) => match stream {
+                    Ok(stream) => link::run(node, link, Side::Dialler, stream, commands, None).await,
+                    Err(error) => node.event(Event::Closed(link, format!("cannot connect to {address}: {error}"))),
+                },
+                Some(Command::Close(reason)) = commands.recv() => node.event(Event::Closed(link, reason)),
+            }
+        });
+    }
+
+    /// Closes all links after what is queued for them, then ends the ports.
+    async fn shutdown(mut self, mut events: mpsc::UnboundedReceiver<Event>, done: oneshot::Sender<()>) {
+        let mut waiters = vec![done];
+        self.node.inner().shared.listeners.lock().iter().for_each(tokio::task::AbortHandle::abort);
+        let open: Vec<LinkId> = self.links.keys().copied().collect();
+        for link in &open {
+            self.command(*link, Command::Close("the node shuts down".into()));
+        }
+        let _ = tokio::time::timeout(FAREWELL, async {
+            while !self.links.is_empty() {
+                match events.recv().await {
+                    Some(Event::Closed(link, _)) => {
+                        self.links.remove(&link);
+                    }
+                    Some(Event::Shutdown(done)) => waiters.push(done),
+                    Some(_) => {}
+                    None => return,
+                }
+            }
+        })
+        .await;
+        self.node.scheduler().stop();
+        for number in self.node.table().numbers() {
+            self.node.end_port(number, aemp_proto::Reason::NORMAL);
+        }
+        for done in waiters {
+            let _ = done.send(());
+        }
+    }
+}
+
+impl Refused {
+    fn log(&mut self, what: &str, second: u64) {
+        if second != self.second {
+            if self.suppressed > 0 {
+                tracing::warn!(count = self.suppressed, "more refusals, not shown");
+            }
+            *self = Refused { second, ..Refused::default() };
+        }
+        if self.logged < REFUSALS_A_SECOND {
+            self.logged += 1;
+            tracing::warn!("{what}");
+        } else {
+            self.suppressed += 1;
+        }
+    }
+}

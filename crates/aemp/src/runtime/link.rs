@@ -1,0 +1,74 @@
+//! The task of one connection: handshake, then reader and writer, then one word to the driver.
+
+use aemp_proto::kernel::LinkId;
+use aemp_proto::link::Side;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+
+use super::handshake::{Failure, Greeter, Opened, Stream};
+use super::listen::Ticket;
+use super::pump::Pump;
+use super::{Command, Event, tcp};
+use crate::node::Node;
+
+/// Runs a connection from its first octet to its end.
+pub(crate) async fn run(
+    node: Node,
+    link: LinkId,
+    side: Side,
+    stream: TcpStream,
+    mut commands: mpsc::UnboundedReceiver<Command>,
+    ticket: Option<Ticket>,
+) {
+    let address = stream.peer_addr().map_or_else(|_| "?".into(), |address| address.to_string());
+    let reason = match live(&node, link, side, stream, &mut commands, ticket).await {
+        Ok(reason) => reason,
+        Err(failure) => {
+            match &failure {
+                Failure::Closed(_) => tracing::debug!(%address, ?side, %failure, "no connection"),
+                _ => tracing::warn!(%address, ?side, %failure, "no connection"),
+            }
+            failure.to_string()
+        }
+    };
+    tracing::debug!(%address, ?side, reason, "connection closed");
+    node.event(Event::Closed(link, reason));
+}
+
+async fn live(
+    node: &Node,
+    link: LinkId,
+    side: Side,
+    stream: TcpStream,
+    commands: &mut mpsc::UnboundedReceiver<Command>,
+    ticket: Option<Ticket>,
+) -> Result<String, Failure> {
+    let local = stream.peer_addr()?.ip().to_canonical().is_loopback();
+    tcp::prepare(&stream, node.inner().shared.link.monitor_timeout)?;
+    let Opened { terms, stream, read } =
+        Greeter::new(node, link, side, &stream, commands)?.run(stream).await?;
+    drop(ticket);
+    if !terms.tls && !local {
+        tracing::warn!(peer = %terms.peer.node, "this connection is not encrypted");
+    }
+    node.event(Event::Established(link));
+    let remote = loop {
+        match commands.recv().await {
+            Some(Command::Attach(remote)) => break remote,
+            Some(Command::Close(reason)) => return Err(Failure::Closed(reason)),
+            Some(Command::Proceed | Command::Probe) => {}
+            None => return Err(Failure::Closed("the node has ended".into())),
+        }
+    };
+    let pump = Pump::new(node.clone(), link, terms, remote, read);
+    Ok(match stream {
+        Stream::Plain(stream) => {
+            let (reader, writer) = stream.into_split();
+            pump.run(reader, writer, commands).await
+        }
+        Stream::Tls(stream) => {
+            let (reader, writer) = tokio::io::split(*stream);
+            pump.run(reader, writer, commands).await
+        }
+    })
+}

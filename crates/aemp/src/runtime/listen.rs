@@ -1,0 +1,120 @@
+//! Listeners: accepted connections, and how many may be unproven at once.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use aemp_proto::kernel::LinkId;
+use aemp_proto::link::Side;
+use parking_lot::Mutex;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, mpsc};
+
+use super::{Event, link};
+use crate::node::Node;
+
+/// Connections that may be unauthenticated at once: each costs a descriptor, a task and two lines.
+const UNPROVEN_MAX: usize = 256;
+
+/// The same for one address, so that one host cannot take all the places.
+const UNPROVEN_PER_ADDRESS: usize = 16;
+
+/// How long to wait before accepting again after an error such as "too many open files".
+const AFTER_ERROR: Duration = Duration::from_millis(100);
+
+/// Counts connections that have not proven themselves.
+#[derive(Default)]
+pub(crate) struct Gatekeeper {
+    unproven: Mutex<Unproven>,
+    left: Notify,
+}
+
+#[derive(Default)]
+struct Unproven {
+    total: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+/// The place of one unproven connection; given back when it is dropped.
+pub(crate) struct Ticket {
+    gatekeeper: Arc<Gatekeeper>,
+    address: IpAddr,
+}
+
+impl Gatekeeper {
+    fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Ticket> {
+        let mut unproven = self.unproven.lock();
+        let here = unproven.by_address.entry(address).or_default();
+        if *here >= UNPROVEN_PER_ADDRESS {
+            return None;
+        }
+        *here += 1;
+        unproven.total += 1;
+        Some(Ticket { gatekeeper: self.clone(), address })
+    }
+
+    /// Waits while all places are taken.
+    async fn wait(&self) {
+        loop {
+            let left = self.left.notified();
+            tokio::pin!(left);
+            left.as_mut().enable();
+            if self.unproven.lock().total < UNPROVEN_MAX {
+                return;
+            }
+            left.await;
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut unproven = self.gatekeeper.unproven.lock();
+        unproven.total -= 1;
+        if let Some(here) = unproven.by_address.get_mut(&self.address) {
+            *here -= 1;
+            if *here == 0 {
+                unproven.by_address.remove(&self.address);
+            }
+        }
+        drop(unproven);
+        self.gatekeeper.left.notify_waiters();
+    }
+}
+
+/// Binds `host:port` and accepts from then on. Gives the address with the port that the system chose.
+pub(crate) async fn listen(node: &Node, bind: &str, gatekeeper: &Arc<Gatekeeper>) -> io::Result<String> {
+    let listener = TcpListener::bind(bind).await?;
+    let address = listener.local_addr()?.to_string();
+    let task = tokio::spawn(accept(node.clone(), listener, gatekeeper.clone()));
+    node.inner().shared.listeners.lock().push(task.abort_handle());
+    Ok(address)
+}
+
+async fn accept(node: Node, listener: TcpListener, gatekeeper: Arc<Gatekeeper>) {
+    loop {
+        gatekeeper.wait().await;
+        match listener.accept().await {
+            Ok((stream, remote)) => match gatekeeper.enter(remote.ip().to_canonical()) {
+                Some(ticket) => welcome(&node, stream, ticket),
+                None => tracing::debug!(%remote, "too many unproven connections from this address"),
+            },
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(AFTER_ERROR).await;
+            }
+        }
+    }
+}
+
+fn welcome(node: &Node, stream: TcpStream, ticket: Ticket) {
+    let number = node.inner().shared.accepted.fetch_add(1, Ordering::Relaxed);
+    let link = LinkId::accepted(number);
+    let (sender, commands) = mpsc::unbounded_channel();
+    node.event(Event::Accepted(link, sender));
+    let node = node.clone();
+    tokio::spawn(link::run(node, link, Side::Acceptor, stream, commands, Some(ticket)));
+}

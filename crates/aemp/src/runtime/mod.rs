@@ -1,0 +1,148 @@
+//! Where the node meets the world: sockets, TLS, clock. Thin on purpose: decisions are the kernel's, rules the protocol crate's.
+//!
+//! [`driver`] is the only loop around the kernel; [`link`] is a connection's task, [`handshake`] its beginning, [`pump`] its life
+//! with a reader and a writer; [`request`] answers what comes for the node port.
+
+pub(crate) mod driver;
+pub(crate) mod handshake;
+pub(crate) mod link;
+pub(crate) mod listen;
+pub(crate) mod pump;
+pub(crate) mod request;
+pub(crate) mod tcp;
+pub(crate) mod tls;
+pub(crate) mod writer;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
+
+use aemp_proto::kernel::{DbCommand, LinkId, Peer, QueryKind, Time};
+use aemp_proto::link::LinkConfig;
+use aemp_proto::wire::{Limits as FrameLimits, MeshRequest};
+use aemp_proto::{NodeId, Value};
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::task::AbortHandle;
+
+use crate::database::Change;
+use crate::node::Node;
+use crate::remote::Remote;
+
+/// What the driver is told.
+pub(crate) enum Event {
+    /// An outbox wants a connection.
+    Wanted(NodeId),
+    /// An outbox has passed its limit.
+    Overflow(NodeId),
+    /// A connection was accepted; commands for it go here.
+    Accepted(LinkId, mpsc::UnboundedSender<Command>),
+    /// A link has read the peer's greeting.
+    Greeted(LinkId, Peer),
+    /// An accepted link has verified the peer.
+    Verified(LinkId),
+    /// A link's handshake is done.
+    Established(LinkId),
+    /// A probe was answered, or was not.
+    ProbeDone(LinkId, bool),
+    /// A link is over.
+    Closed(LinkId, String),
+    /// A request of the global service.
+    Request(NodeId, MeshRequest),
+    /// A change of the own database.
+    Db(DbCommand),
+    /// A question to the database.
+    Query {
+        /// Its number.
+        id: u64,
+        /// What is asked.
+        kind: QueryKind,
+        /// Of which family.
+        family: String,
+        /// Where the answer goes.
+        answer: oneshot::Sender<Value>,
+    },
+    /// A new watch.
+    Watch {
+        /// Its number.
+        id: u64,
+        /// Of which family.
+        family: String,
+        /// Where the changes go.
+        sender: mpsc::UnboundedSender<Change>,
+    },
+    /// The end of a watch.
+    Unwatch(u64),
+    /// End everything, and say so.
+    Shutdown(oneshot::Sender<()>),
+}
+
+/// What a link's task is told.
+pub(crate) enum Command {
+    /// Send our authentication line.
+    Proceed,
+    /// Drain this outbox, deliver what comes.
+    Attach(Arc<Remote>),
+    /// Find out whether the peer lives.
+    Probe,
+    /// Close the connection, after what is queued if it is open.
+    Close(String),
+}
+
+/// A node that came or went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NodeEvent {
+    /// A connection to the node is up.
+    Up(NodeId),
+    /// It is lost, and why. All monitors on ports of the node were fired before.
+    Down(NodeId, String),
+}
+
+/// What all links of a node share.
+pub(crate) struct Shared {
+    pub(crate) link: Arc<LinkConfig>,
+    pub(crate) tls: Option<Arc<tls::Tls>>,
+    pub(crate) frames: FrameLimits,
+    pub(crate) handshake_limit: Duration,
+    pub(crate) up: RwLock<BTreeSet<NodeId>>,
+    pub(crate) listening: RwLock<Vec<String>>,
+    pub(crate) events: broadcast::Sender<NodeEvent>,
+    pub(crate) accepted: AtomicU64,
+    /// The tasks that accept connections.
+    pub(crate) listeners: Mutex<Vec<AbortHandle>>,
+    pub(crate) started: Instant,
+}
+
+impl Shared {
+    /// How long the node has been running: the time of its machines.
+    pub(crate) fn now(&self) -> Time {
+        self.started.elapsed()
+    }
+}
+
+impl Node {
+    /// The nodes that are connected now.
+    pub fn up_nodes(&self) -> Vec<NodeId> {
+        self.inner().shared.up.read().iter().cloned().collect()
+    }
+
+    /// Nodes that come and go from now on.
+    pub fn node_events(&self) -> broadcast::Receiver<NodeEvent> {
+        self.inner().shared.events.subscribe()
+    }
+
+    /// The addresses that the node listens on.
+    pub fn listeners(&self) -> Vec<String> {
+        self.inner().shared.listening.read().clone()
+    }
+
+    /// Ends the node in order: what is queued is written, connections are closed, ports are gone. Other nodes learn of it at
+    /// once. Does nothing the second time.
+    pub async fn shutdown(&self) {
+        let (sender, done) = oneshot::channel();
+        self.event(Event::Shutdown(sender));
+        // An error says that the node has ended already.
+        let _ = done.await;
+    }
+}

@@ -1,0 +1,249 @@
+//! The life of a connection: the reading half, its watch over the peer's life, and the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aemp_proto::kernel::{LinkId, Time};
+use aemp_proto::link::{Liveness, Pulse, Terms};
+use aemp_proto::wire::native::Control;
+use aemp_proto::wire::{Body, Frame, FrameReader, Request};
+use aemp_proto::{Framing, Value, name};
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::writer::{self, Outgoing, WriteError};
+use super::{Command, Event};
+use crate::message::Envelope;
+use crate::node::{Node, Place};
+use crate::remote::Remote;
+
+/// The name of the port that answers to our probes come to; it exists on every link by itself.
+const PROBE_PORT: &str = "aemp::alive";
+
+/// How long a peer may take to answer when the kernel asks whether it lives.
+const PROBE_LIMIT: Duration = Duration::from_secs(1);
+
+/// How long the end of a connection may take that we close.
+const CLOSE_LIMIT: Duration = Duration::from_secs(1);
+
+/// Octets that are read at once, at least.
+const READ: usize = 64 << 10;
+
+/// Messages of a native peer after which they are acknowledged.
+const ACK_EVERY: u64 = 1024;
+
+/// One open connection.
+pub(crate) struct Pump {
+    node: Node,
+    link: LinkId,
+    remote: Arc<Remote>,
+    frames: FrameReader,
+    outgoing: Arc<Outgoing>,
+    live: Liveness,
+    /// Until when the kernel waits for a sign of life.
+    asked: Option<Time>,
+    /// Number of the last native message, and of the last one that was acknowledged.
+    received: u64,
+    acknowledged: u64,
+}
+
+/// Why the loop ended.
+enum End {
+    /// The peer closed, or the socket or a frame is broken.
+    Lost(String),
+    /// We close.
+    Close(String),
+}
+
+impl Pump {
+    pub(crate) fn new(node: Node, link: LinkId, terms: Terms, remote: Arc<Remote>, read: BytesMut) -> Pump {
+        let shared = &node.inner().shared;
+        let now = shared.now();
+        let mut frames = FrameReader::new(terms.receive, shared.frames);
+        frames.buffer().unsplit(read);
+        let live = Liveness::new(shared.link.monitor_timeout, terms.heartbeat, now);
+        let outgoing = Outgoing::new(terms.send, now);
+        Pump { node, link, remote, frames, outgoing, live, asked: None, received: 0, acknowledged: 0 }
+    }
+
+    /// Runs until the connection is over; says why.
+    pub(crate) async fn run<R, W>(
+        mut self,
+        mut reader: R,
+        writer: W,
+        commands: &mut mpsc::UnboundedReceiver<Command>,
+    ) -> String
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin + Send + 'static,
+    {
+        let writing =
+            writer::write(self.node.clone(), self.link, self.remote.clone(), self.outgoing.clone(), writer);
+        let mut writer = tokio::spawn(writing);
+        match self.read(&mut reader, commands, &mut writer).await {
+            End::Lost(reason) => {
+                writer.abort();
+                reason
+            }
+            End::Close(reason) => {
+                self.outgoing.close(&self.remote);
+                if tokio::time::timeout(CLOSE_LIMIT, &mut writer).await.is_err() {
+                    writer.abort();
+                }
+                reason
+            }
+        }
+    }
+
+    async fn read<R: AsyncRead + Unpin>(
+        &mut self,
+        reader: &mut R,
+        commands: &mut mpsc::UnboundedReceiver<Command>,
+        writer: &mut JoinHandle<Result<(), WriteError>>,
+    ) -> End {
+        let mut write_error = None;
+        if let Err(end) = self.frames() {
+            return end;
+        }
+        loop {
+            let wake = self.asked.unwrap_or(Time::MAX).min(self.live.next());
+            let wake = Instant::from_std(self.node.inner().shared.started + wake);
+            self.frames.buffer().reserve(READ);
+            tokio::select! {
+                read = reader.read_buf(self.frames.buffer()) => match read {
+                    Ok(0) => return End::Lost(write_error.unwrap_or_else(|| "the connection was closed".into())),
+                    Err(error) => return End::Lost(error.to_string()),
+                    Ok(_) => {
+                        self.heard();
+                        if let Err(end) = self.frames() {
+                            return end;
+                        }
+                    }
+                },
+                command = commands.recv() => match command {
+                    Some(Command::Close(reason)) => return End::Close(reason),
+                    Some(Command::Probe) => self.probe(),
+                    Some(Command::Attach(_) | Command::Proceed) => {}
+                    None => return End::Close("the node has ended".into()),
+                },
+                written = &mut *writer, if write_error.is_none() => {
+                    // What the peer sent before it went is still to be read; its end follows.
+                    write_error = Some(match written {
+                        Ok(Ok(())) => return End::Lost("another connection took over".into()),
+                        Ok(Err(WriteError::Frame(error))) => return End::Lost(error.to_string()),
+                        Ok(Err(WriteError::Socket(error))) => error.to_string(),
+                        Err(error) => return End::Lost(error.to_string()),
+                    });
+                }
+                () = tokio::time::sleep_until(wake) => {
+                    if let Err(end) = self.pulse() {
+                        return end;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Something came from the peer.
+    fn heard(&mut self) {
+        self.live.received(self.node.inner().shared.now());
+        if self.asked.take().is_some() {
+            self.node.event(Event::ProbeDone(self.link, true));
+        }
+    }
+
+    fn probe(&mut self) {
+        self.asked = Some(self.node.inner().shared.now() + PROBE_LIMIT);
+        self.ask(0);
+    }
+
+    /// Asks for an answer that every peer gives.
+    fn ask(&mut self, number: u64) {
+        if self.outgoing.framing() == Framing::Native {
+            return self.outgoing.control(&self.remote, Control::Ping(number));
+        }
+        let to = self.node.id().named(PROBE_PORT);
+        if let Ok(body) = Body::encode(&[Value::from(number)]) {
+            self.aside(&Request::Send(to, body));
+        }
+    }
+
+    fn aside(&self, request: &Request) {
+        if let Err(error) = self.outgoing.aside(&self.remote, request) {
+            tracing::error!(%error, "a sign of life cannot be written");
+        }
+    }
+
+    /// The clock says that something is due.
+    fn pulse(&mut self) -> Result<(), End> {
+        let now = self.node.inner().shared.now();
+        if self.asked.is_some_and(|until| now >= until) {
+            self.asked = None;
+            self.node.event(Event::ProbeDone(self.link, false));
+        }
+        let sent = self.outgoing.last_sent();
+        self.live.sent(sent);
+        self.live.progress(sent);
+        while let Some(pulse) = self.live.poll(now) {
+            match pulse {
+                Pulse::Dead => {
+                    let limit = self.node.inner().shared.link.monitor_timeout;
+                    return Err(End::Lost(format!("nothing was heard of the node for {limit:?}")));
+                }
+                Pulse::Probe(number) => self.ask(number),
+                Pulse::KeepAlive if self.outgoing.framing() == Framing::Native => {
+                    self.outgoing.control(&self.remote, Control::Ping(0));
+                }
+                Pulse::KeepAlive => self.aside(&Request::Nothing),
+            }
+        }
+        Ok(())
+    }
+
+    /// Delivers the frames that are complete.
+    fn frames(&mut self) -> Result<(), End> {
+        loop {
+            match self.frames.next() {
+                Ok(None) => break,
+                Ok(Some(frame)) => self.frame(frame)?,
+                Err(error) => return Err(End::Lost(format!("the node sent what is no message: {error}"))),
+            }
+        }
+        if self.received - self.acknowledged >= ACK_EVERY {
+            self.acknowledged = self.received;
+            self.outgoing.control(&self.remote, Control::Ack(self.received));
+        }
+        Ok(())
+    }
+
+    fn frame(&mut self, frame: Frame) -> Result<(), End> {
+        match frame {
+            Frame::Message { seq, port, body } => {
+                self.received = seq.unwrap_or(0);
+                self.message(&port, body);
+            }
+            Frame::Ping(number) => self.outgoing.control(&self.remote, Control::Pong(number)),
+            Frame::Bye => return Err(End::Lost("the node has shut down".into())),
+            // Nothing is resumed yet, so what arrived there need not be known; credit is not limited yet.
+            Frame::Ack(_) | Frame::Credit(_) | Frame::Pong(_) | Frame::KeepAlive => {}
+        }
+        Ok(())
+    }
+
+    fn message(&mut self, port: &str, body: Body) {
+        if port.is_empty() {
+            return self.node.remote_request(&self.remote, self.link, body);
+        }
+        if port == PROBE_PORT {
+            return self.live.answered();
+        }
+        let (head, number) = name::split_name(port);
+        if let Place::Here(number) = self.node.place_here(head, number) {
+            // The reader never waits: a port that is behind is the business of its limit.
+            self.node.deliver_envelope(number, Envelope::Encoded(body));
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! What comes for the node port: requests of other nodes, and those that this node sends to itself.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use aemp_proto::kernel::LinkId;
+use aemp_proto::wire::{BodyBuilder, Request};
+use aemp_proto::{Body, PortId, Reason, Value};
+
+use super::Event;
+use crate::node::{Node, Place};
+use crate::port::extra::Watcher;
+use crate::port::mailbox::Signal;
+use crate::remote::Remote;
+
+/// Requests that every node knows, for `can`.
+const KNOWN: [&str; 22] = [
+    "mon0",
+    "mon1",
+    "kil0",
+    "kil1",
+    "snd",
+    "can",
+    "time",
+    "devnull",
+    "",
+    "AnyEvent::MP::_spawn",
+    "g_slave",
+    "g_global",
+    "g_set",
+    "g_upd",
+    "g_find",
+    "g_db_family",
+    "g_db_keys",
+    "g_db_values",
+    "g_mon1",
+    "g_mon0",
+    "g_chg1",
+    "g_chg2",
+];
+
+impl Node {
+    /// A request of another node, which came over this link.
+    pub(crate) fn remote_request(&self, remote: &Arc<Remote>, link: LinkId, body: Body) {
+        let request = match Request::decode(&body) {
+            Ok(request) => request,
+            Err(error) => {
+                tracing::warn!(peer = %remote.node, %error, "a request was refused");
+                return;
+            }
+        };
+        match request {
+            Request::Monitor(name) => self.watch(remote, link, &name),
+            Request::Unmonitor(name) => self.unwatch(remote, &name),
+            Request::Died(name, reason) => self.died_there(remote, &name, &reason),
+            Request::Kill(name, reason) => {
+                if let Some(number) = self.number_of(&name) {
+                    self.signal(number, Signal::Kill(reason));
+                }
+            }
+            Request::Mesh(request) => self.event(Event::Request(remote.node.clone(), request)),
+            Request::Spawn { name, function, args } => {
+                self.spawned_from(&remote.node, &name, &function, args)
+            }
+            Request::Call(function, args) => self.called_from(&remote.node, &function, args),
+            other => self.answer(other),
+        }
+    }
+
+    /// A message of this node to its own node port.
+    pub(crate) fn node_request(&self, body: &Body) {
+        match Request::decode(body) {
+            Ok(Request::Kill(name, reason)) => self.kill(&self.id().named(&name), reason),
+            Ok(Request::Spawn { name, function, args }) => {
+                self.spawned_from(self.id(), &name, &function, args)
+            }
+            Ok(Request::Call(function, args)) => self.called_from(self.id(), &function, args),
+            Ok(Request::Monitor(_) | Request::Unmonitor(_) | Request::Died(..) | Request::Mesh(_)) => {}
+            Ok(request) => self.answer(request),
+            Err(error) => tracing::warn!(%error, "a message to the own node port was refused"),
+        }
+    }
+
+    /// Requests that are the same whoever asks.
+    fn answer(&self, request: Request) {
+        match request {
+            Request::Send(to, body) => self.send_or_log(&to, body),
+            Request::Time(to, values) => {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                self.answer_with(&to, &values, &[Value::Float(now.as_secs_f64())]);
+            }
+            Request::Can(tag, to, values) => {
+                let known = KNOWN.contains(&tag.as_str()) || self.inner().functions.get(&tag).is_some();
+                // Perl's own truth values.
+                self.answer_with(&to, &values, &[Value::name(if known { "1" } else { "" })]);
+            }
+            Request::Eval(_, reply) => {
+                tracing::warn!("refused to evaluate code of another node");
+                if let Some((to, values)) = reply {
+                    self.answer_with(&to, &values, &[Value::Text("eval is refused on this node".into())]);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn answer_with(&self, to: &PortId, values: &Body, more: &[Value]) {
+        let mut body = BodyBuilder::default();
+        body.body(values);
+        if more.iter().all(|value| body.value(value).is_ok()) {
+            self.send_or_log(to, body.finish());
+        }
+    }
+
+    fn number_of(&self, name: &str) -> Option<u64> {
+        let (head, number) = aemp_proto::name::split_name(name);
+        match self.place_here(head, number) {
+            Place::Here(number) => Some(number),
+            Place::Node | Place::Nowhere | Place::There(_) => None,
+        }
+    }
+
+    /// Another node monitors a port here.
+    fn watch(&self, remote: &Arc<Remote>, link: LinkId, name: &str) {
+        let refusal = match self.number_of(name).and_then(|number| Some((number, self.table().get(number)?)))
+        {
+            None => self.why_missing(&self.id().named(name)),
+            Some((number, mut cell)) => {
+                let mut watching = remote.watching.lock();
+                if watching.link != Some(link) {
+                    watching.link = Some(link);
+                    watching.ports.clear();
+                }
+                if watching.ports.len() < self.limits().peer_monitors {
+                    *watching.ports.entry(number).or_default() += 1;
+                    cell.extra().watchers.push(Watcher::Remote(remote.clone(), link));
+                    return;
+                }
+                Reason::text(
+                    "limit",
+                    format_args!("{} ports are monitored by one node", watching.ports.len()),
+                )
+            }
+        };
+        let queued = remote.outbox.lock().request(&Request::Died(name.into(), refusal));
+        self.queued(remote, queued);
+    }
+
+    /// Another node withdraws its monitors of a port here.
+    fn unwatch(&self, remote: &Arc<Remote>, name: &str) {
+        let Some(number) = self.number_of(name) else { return };
+        if let Some(mut cell) = self.table().get(number)
+            && let Some(extra) = &mut cell.extra
+        {
+            extra.watchers.retain(|watcher| match watcher {
+                Watcher::Remote(other, _) => !Arc::ptr_eq(other, remote),
+                Watcher::Local(_) => true,
+            });
+        }
+        remote.watching.lock().ports.remove(&number);
+    }
+
+    /// A port of another node, which we monitor, is gone.
+    fn died_there(&self, remote: &Arc<Remote>, name: &str, reason: &Reason) {
+        let port = remote.node.named(name);
+        let monitors = remote.outbox.lock().died(&port);
+        for monitor in monitors {
+            monitor.fire(self, reason.clone(), None);
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! TCP sockets: dialling, and the options that every connection gets.
+
+use std::io;
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::TcpStream;
+
+/// Connects to `host:port`.
+pub(crate) async fn connect(address: &str) -> io::Result<TcpStream> {
+    TcpStream::connect(address).await
+}
+
+/// Sets the options of a connection: no delay, and the kernel's own watch over it (`reliability` §3): a dead host or cable is
+/// noticed within `limit` even if nothing else notices.
+pub(crate) fn prepare(stream: &TcpStream, limit: Duration) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let second = Duration::from_secs(1);
+    let keepalive = TcpKeepalive::new()
+        .with_time((limit / 2).max(second))
+        // 0 would be refused.
+        .with_interval((limit / 8).max(second))
+        .with_retries(4);
+    let socket = SockRef::from(stream);
+    socket.set_tcp_keepalive(&keepalive)?;
+    socket.set_tcp_user_timeout(Some(limit))
+}
+
+/// Whether all that `host:port` stands for is on this machine only.
+pub(crate) async fn is_loopback(address: &str) -> bool {
+    match tokio::net::lookup_host(address).await {
+        Ok(mut found) => found.all(|address| address.ip().to_canonical().is_loopback()),
+        // Binding it will fail and say why.
+        Err(_) => true,
+    }
+}

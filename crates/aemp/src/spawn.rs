@@ -1,0 +1,174 @@
+//! Spawning: ports that a registered function makes, here or on another node.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use aemp_proto::wire::Request;
+use aemp_proto::{Body, NodeId, PortId, Reason, typed};
+use parking_lot::Mutex;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::message::{EncodeError, Envelope, misfit};
+use crate::node::{Node, Place};
+use crate::port::Context;
+use crate::port::actor::{Callback, Nascent};
+use crate::port::extra::Extra;
+use crate::port::mailbox::{Queue, Signal};
+use crate::port::table::State;
+
+/// A function that other nodes may name. Its error kills the port that it was to make.
+pub(crate) type Function = Arc<dyn Fn(&mut Context<'_>, &Body) -> Result<(), Reason> + Send + Sync>;
+
+/// The registered functions of a node, the names that other nodes have given to ports here, and why some of these never
+/// came to exist.
+#[derive(Default)]
+pub(crate) struct Functions {
+    by_name: HashMap<String, Function>,
+    failed: Mutex<Failed>,
+}
+
+#[derive(Default)]
+struct Failed {
+    reasons: HashMap<String, Reason>,
+    oldest: VecDeque<String>,
+}
+
+/// Wraps a typed function.
+pub(crate) fn function<A, E>(
+    code: impl Fn(&mut Context<'_>, A) -> Result<(), E> + Send + Sync + 'static,
+) -> Function
+where
+    A: DeserializeOwned,
+    E: Into<Reason>,
+{
+    Arc::new(move |cx, args| {
+        let args = typed::from_body(args).map_err(|error| misfit(&error))?;
+        code(cx, args).map_err(Into::into)
+    })
+}
+
+impl Functions {
+    pub(crate) fn add(&mut self, name: &str, function: Function) {
+        self.by_name.insert(name.into(), function);
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<Function> {
+        self.by_name.get(name).cloned()
+    }
+
+    fn remember_failure(&self, name: String, reason: Reason, limit: usize) {
+        let mut failed = self.failed.lock();
+        while failed.oldest.len() >= limit {
+            if let Some(oldest) = failed.oldest.pop_front() {
+                failed.reasons.remove(&oldest);
+            }
+        }
+        failed.oldest.push_back(name.clone());
+        failed.reasons.insert(name, reason);
+    }
+
+    fn failure(&self, name: &str) -> Option<Reason> {
+        self.failed.lock().reasons.get(name).cloned()
+    }
+}
+
+impl Node {
+    /// Makes a port on a node by running a registered function in its context. The ID is known at once: messages and monitors
+    /// may follow immediately, and arrive in order after the function has run. On the own node the function runs only after
+    /// `spawn` has returned.
+    ///
+    /// If the function is not registered there, fails, or sets no receiver, monitors of the port fire with the reason. On the
+    /// wire: `AnyEvent::MP::_spawn`.
+    ///
+    /// # Errors
+    ///
+    /// The arguments cannot be encoded; nothing happened.
+    pub fn spawn(&self, node: &NodeId, function: &str, args: impl Serialize) -> Result<PortId, EncodeError> {
+        let args = typed::to_body(&args)?;
+        if node == self.id() {
+            let number = self.open_nascent(None);
+            self.run_init(number, function, args);
+            return Ok(self.port_id(number));
+        }
+        let remote = self.remotes().get(node);
+        let port = remote.spawned.port(self.next_id());
+        let request = Request::Spawn { name: port.name().to_string(), function: function.into(), args };
+        let queued = remote.outbox.lock().request(&request);
+        self.queued(&remote, queued);
+        Ok(port)
+    }
+
+    /// Another node makes a port here. Refusals are logged, and remembered for the monitor that follows.
+    pub(crate) fn spawned_from(&self, from: &NodeId, name: &str, function: &str, args: Body) {
+        let id = self.id().named(name);
+        let (home, number) = id.parts();
+        let taken = !matches!(self.place_here(home.head(), number), Place::Nowhere);
+        if taken || self.inner().functions.failure(name).is_some() {
+            tracing::warn!(%from, name, function, "refused to spawn a port with a name that is taken");
+            return;
+        }
+        let number = self.open_nascent(Some(id));
+        self.inner().names.write().insert(name.into(), number);
+        tracing::debug!(%from, name, function, "spawn");
+        self.run_init(number, function, args);
+    }
+
+    /// Another node calls a function by name: it runs in a port of its own, which stays if it sets a receiver.
+    pub(crate) fn called_from(&self, from: &NodeId, function: &str, args: Body) {
+        if self.inner().functions.get(function).is_none() {
+            tracing::warn!(%from, function, "refused to call a function that is not registered");
+            return;
+        }
+        let number = self.open_nascent(None);
+        self.run_init(number, function, args);
+    }
+
+    /// The name that another node chose for a port is free again in the table, but not for another port.
+    pub(crate) fn forget_name(&self, id: &PortId, reason: &Reason) {
+        let name = id.name().to_string();
+        self.inner().names.write().remove(&name);
+        self.inner().functions.remember_failure(name, reason.clone(), self.limits().tombstones);
+    }
+
+    /// Why there is no such port: what killed it before it could be monitored, if that is known.
+    pub(crate) fn why_missing(&self, port: &PortId) -> Reason {
+        let known = self.inner().functions.failure(&port.name().to_string());
+        known.filter(|reason| !reason.is_normal()).unwrap_or_else(|| Reason::no_such_port(port))
+    }
+
+    fn open_nascent(&self, name: Option<PortId>) -> u64 {
+        let actor = Callback::<Envelope, Nascent>::new(Nascent, None);
+        let extra = name.map(|name| Box::new(Extra { name: Some(name), ..Extra::default() }));
+        let mailbox = Box::new(Queue::<Envelope>::default());
+        self.table().insert(State::Idle, mailbox, Some(Box::new(actor)), extra)
+    }
+
+    fn run_init(&self, number: u64, function: &str, args: Body) {
+        let code = self.inner().functions.get(function);
+        let function = function.to_string();
+        self.signal(
+            number,
+            Signal::Job(Box::new(move |cx| {
+                let Some(code) = code else {
+                    let text = format_args!(
+                        "the function {function:?} is not registered on node {}",
+                        cx.node().id()
+                    );
+                    return cx.end(Reason::text("spawn_refused", text));
+                };
+                match code(cx, &args) {
+                    Err(reason) => cx.end(reason),
+                    Ok(()) if !cx.has_receiver() => cx.end(no_receiver(&cx.me(), &function)),
+                    Ok(()) => {}
+                }
+            })),
+        );
+    }
+}
+
+fn no_receiver(port: &PortId, function: &str) -> Reason {
+    let mut reason = Reason::no_such_port(port).values().to_vec();
+    reason[1] = aemp_proto::Value::Text(format!("the function {function:?} set no receiver"));
+    Reason::new(reason)
+}

@@ -1,0 +1,36 @@
+//! What the integration tests share: nodes in both modes, and waiting with a limit.
+
+use std::future::Future;
+use std::time::Duration;
+
+use aemp::{Builder, Node};
+
+/// Long enough for any machine; reached only by a test that fails.
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+
+/// Waits for something that must happen.
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(LIMIT, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("{what} did not happen within {LIMIT:?}"),
+    }
+}
+
+/// The modes that every test runs in: messages moved, and always encoded.
+pub(crate) const MODES: [bool; 2] = [false, true];
+
+/// A node in this mode.
+pub(crate) fn builder(always_encode: bool) -> Builder {
+    Node::builder().always_encode(always_encode)
+}
+
+/// Runs a test in both modes, each on a runtime of its own with two workers and on one with one thread.
+pub(crate) fn in_both_modes<F: Future<Output = ()>>(test: impl Fn(bool) -> F) {
+    for always_encode in MODES {
+        let mut many = tokio::runtime::Builder::new_multi_thread();
+        let mut single = tokio::runtime::Builder::new_current_thread();
+        for runtime in [many.worker_threads(2), &mut single] {
+            runtime.enable_all().build().expect("a runtime").block_on(test(always_encode));
+        }
+    }
+}
