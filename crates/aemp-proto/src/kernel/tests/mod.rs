@@ -3,4 +3,5 @@
 mod arbitration;
 mod mesh;
 mod net;
+mod perl;
 mod sharing;
