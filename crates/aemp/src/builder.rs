@@ -5,16 +5,18 @@ use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use aemp_proto::kernel::{Input, Kernel, KernelConfig, KernelLimits};
-use aemp_proto::link::{LinkConfig, PeerAddress};
+use aemp_proto::link::{AuthMethod, LinkConfig, PeerAddress};
 use aemp_proto::name::{HEAD_LEN, random_head};
 use aemp_proto::outbox::OutboxLimits;
 use aemp_proto::wire::Limits as FrameLimits;
-use aemp_proto::{Framing, Home, NameError, NodeId, Reason};
+use aemp_proto::{Framing, Home, Message, NameError, NodeId, Reason, Value};
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 use tokio::sync::{broadcast, mpsc};
 
-use crate::node::{Inner, Limits, Node};
+use crate::config::{Service, Settings};
+use crate::message::EncodeError;
+use crate::node::{Inner, Limits, Node, NodeSettings};
 use crate::port::Context;
 use crate::port::scheduler::Scheduler;
 use crate::remote::Remotes;
@@ -58,9 +60,14 @@ pub enum StartError {
     /// No randomness from the operating system.
     #[error("the operating system gives no random numbers: {0}")]
     Random(String),
-    /// The settings from the configuration file cannot be used.
-    #[error("{0}")]
-    Settings(String),
+    /// The arguments of a service have no wire form.
+    #[error("the arguments of the service {function} cannot be encoded: {error}")]
+    Service {
+        /// The function.
+        function: String,
+        /// What is wrong.
+        error: EncodeError,
+    },
 }
 
 /// The description of a node. Everything has a default; a node with nothing set works locally.
@@ -74,9 +81,10 @@ pub struct Builder {
     monitor_timeout: Duration,
     connect_interval: Option<Duration>,
     framings: Vec<Framing>,
-    require_tls: bool,
-    accept_cleartext: bool,
-    accept_tls_anon: bool,
+    offer: Vec<AuthMethod>,
+    accept: Vec<AuthMethod>,
+    secure: bool,
+    services: Vec<Service>,
     verify_peeraddr: PeerAddress,
     always_encode: bool,
     limits: Limits,
@@ -96,9 +104,10 @@ impl Builder {
             monitor_timeout: Duration::from_secs(30),
             connect_interval: None,
             framings: Framing::ALL.to_vec(),
-            require_tls: false,
-            accept_cleartext: false,
-            accept_tls_anon: false,
+            offer: AuthMethod::PROOFS.to_vec(),
+            accept: AuthMethod::PROOFS.to_vec(),
+            secure: false,
+            services: Vec::new(),
             verify_peeraddr: PeerAddress::Auto,
             always_encode: false,
             limits: Limits::default(),
@@ -162,21 +171,45 @@ impl Builder {
         self
     }
 
-    /// Refuses peers without TLS.
-    pub fn require_tls(mut self, require: bool) -> Builder {
-        self.require_tls = require;
+    /// The methods with which this node proves itself, and those that it accepts. By default those that prove the whole
+    /// greeting. `cleartext` lets minimal peers in, and everybody on the path read the secret.
+    pub fn authentication(
+        mut self,
+        offer: impl IntoIterator<Item = AuthMethod>,
+        accept: impl IntoIterator<Item = AuthMethod>,
+    ) -> Builder {
+        self.offer = offer.into_iter().collect();
+        self.accept = accept.into_iter().collect();
         self
     }
 
-    /// Accepts the secret itself as a proof, as minimal peers send it. Anybody on the path can read it.
-    pub fn accept_cleartext(mut self, accept: bool) -> Builder {
-        self.accept_cleartext = accept;
+    /// Other nodes can spawn and call nothing here, registered functions included.
+    pub fn secure(mut self, secure: bool) -> Builder {
+        self.secure = secure;
         self
     }
 
-    /// Accepts peers that have the certificate but do not prove their greeting.
-    pub fn accept_tls_anon(mut self, accept: bool) -> Builder {
-        self.accept_tls_anon = accept;
+    /// Takes everything from a configuration file's settings. What is set afterwards wins.
+    pub fn settings(mut self, settings: Settings) -> Builder {
+        self.id = Some(settings.node.to_string());
+        self.binds = settings.binds;
+        self.seeds = settings.seeds;
+        self.secret = settings.secret.map(Into::into);
+        self.certificate = settings.certificate.map(Into::into);
+        self.monitor_timeout = settings.monitor_timeout;
+        self.connect_interval = settings.connect_interval;
+        self.framings = settings.framings;
+        self.offer = settings.auth_offer;
+        self.accept = settings.auth_accept;
+        self.verify_peeraddr = settings.verify_peeraddr;
+        self.secure = settings.secure;
+        self.services = settings.services;
+        self
+    }
+
+    /// Spawns a port with this registered function when the node has started.
+    pub fn service(mut self, function: &str, arguments: impl IntoIterator<Item = Value>) -> Builder {
+        self.services.push(Service { function: function.into(), arguments: arguments.into_iter().collect() });
         self
     }
 
@@ -243,7 +276,8 @@ impl Builder {
         let (events, receiver) = mpsc::unbounded_channel();
         let runners = tokio::runtime::Handle::current().metrics().num_workers();
         let remotes = Remotes::new(spawn_head, self.outbox);
-        let settings = (self.limits, self.always_encode);
+        let settings =
+            NodeSettings { limits: self.limits, always_encode: self.always_encode, secure: self.secure };
         let inner = Inner::new(own, remotes, runners, settings, self.functions, events, shared);
         let node = Node::from_inner(Arc::new(inner));
         let gatekeeper = Arc::new(Gatekeeper::default());
@@ -264,6 +298,11 @@ impl Builder {
         kernel.handle(Input::Binds(listening), node.inner().shared.now());
         Scheduler::start(&node);
         tokio::spawn(Driver::new(node.clone(), kernel).run(receiver));
+        for service in self.services {
+            let arguments = Message(service.arguments);
+            node.spawn(node.id(), &service.function, arguments)
+                .map_err(|error| StartError::Service { function: service.function, error })?;
+        }
         Ok(node)
     }
 
@@ -274,9 +313,8 @@ impl Builder {
             monitor_timeout: self.monitor_timeout,
             secret: self.secret.clone(),
             tls: tls.is_some(),
-            require_tls: self.require_tls,
-            accept_cleartext: self.accept_cleartext,
-            accept_tls_anon: self.accept_tls_anon,
+            offer: self.offer.clone(),
+            accept: self.accept.clone(),
             framings: self.framings.clone(),
             verify_peeraddr: self.verify_peeraddr,
         };

@@ -16,7 +16,7 @@ mod runtime;
 mod spawn;
 
 pub use aemp_macros::Message;
-pub use aemp_proto::link::PeerAddress;
+pub use aemp_proto::link::{AuthMethod, PeerAddress};
 pub use aemp_proto::outbox::OutboxLimits;
 pub use aemp_proto::{Body, Framing, Message, NameError, NodeId, PortId, Reason, Value};
 pub use builder::{Builder, StartError};

@@ -38,12 +38,15 @@ pub(crate) enum Action {
 /// Makes a message of a reason.
 pub(crate) type MakeMessage = Box<dyn FnOnce(Reason) -> Result<Envelope, EncodeError> + Send>;
 
+/// Code of a port that wants to know the reason.
+pub(crate) type RunWithReason = Box<dyn FnOnce(&mut Context<'_>, Reason) + Send>;
+
 /// What a monitor does in a port.
 pub(crate) enum PortAction {
     /// Handles a message.
     Message(MakeMessage),
     /// Runs code.
-    Job(Box<dyn FnOnce(&mut Context<'_>, Reason) + Send>),
+    Job(RunWithReason),
     /// Dies too, if the reason is abnormal.
     Kill,
 }

@@ -71,8 +71,7 @@ pub(crate) struct Inner {
     table: Table,
     scheduler: Scheduler,
     remotes: Remotes,
-    limits: Limits,
-    always_encode: bool,
+    settings: NodeSettings,
     /// Ports with names that other nodes have chosen.
     pub(crate) names: RwLock<HashMap<String, u64>>,
     pub(crate) functions: Functions,
@@ -80,6 +79,13 @@ pub(crate) struct Inner {
     pub(crate) runtime: tokio::runtime::Handle,
     pub(crate) shared: crate::runtime::Shared,
     counter: AtomicU64,
+}
+
+/// What a node was started with, as far as ports are concerned.
+pub(crate) struct NodeSettings {
+    pub(crate) limits: Limits,
+    pub(crate) always_encode: bool,
+    pub(crate) secure: bool,
 }
 
 /// Where a port ID leads.
@@ -107,7 +113,7 @@ impl Inner {
         home: Arc<Home>,
         remotes: Remotes,
         runners: usize,
-        settings: (Limits, bool),
+        settings: NodeSettings,
         functions: Functions,
         events: tokio::sync::mpsc::UnboundedSender<Event>,
         shared: crate::runtime::Shared,
@@ -118,8 +124,7 @@ impl Inner {
             table: Table::new(),
             scheduler: Scheduler::new(runners),
             remotes,
-            limits: settings.0,
-            always_encode: settings.1,
+            settings,
             names: RwLock::default(),
             functions,
             events,
@@ -243,7 +248,12 @@ impl Node {
     }
 
     pub(crate) fn limits(&self) -> &Limits {
-        &self.0.limits
+        &self.0.settings.limits
+    }
+
+    /// Whether other nodes may spawn and call nothing here.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.0.settings.secure
     }
 
     pub(crate) fn next_id(&self) -> u64 {
@@ -345,13 +355,13 @@ impl Node {
         }
         let Some(mailbox) = &mut cell.mailbox else { return Ok(None) };
         let mut message = message;
-        if !self.0.always_encode {
+        if !self.0.settings.always_encode {
             match message.move_into(mailbox.as_any()) {
                 Ok(()) => return Ok(self.delivered(number, cell)),
                 Err(other) => message = other,
             }
         }
-        let encodes = self.0.always_encode || mailbox.wants_encoded();
+        let encodes = self.0.settings.always_encode || mailbox.wants_encoded();
         drop(cell);
         // Encoding runs code of the message's type, so no lock is held.
         let envelope =

@@ -101,6 +101,10 @@ impl Node {
 
     /// Another node makes a port here. Refusals are logged, and remembered for the monitor that follows.
     pub(crate) fn spawned_from(&self, from: &NodeId, name: &str, function: &str, args: Body) {
+        if self.is_secure() {
+            tracing::warn!(%from, name, function, "refused to spawn: this node is in secure mode");
+            return self.inner().functions.remember_failure(name.into(), refused(), self.limits().tombstones);
+        }
         let id = self.id().named(name);
         let (home, number) = id.parts();
         let taken = !matches!(self.place_here(home.head(), number), Place::Nowhere);
@@ -116,8 +120,8 @@ impl Node {
 
     /// Another node calls a function by name: it runs in a port of its own, which stays if it sets a receiver.
     pub(crate) fn called_from(&self, from: &NodeId, function: &str, args: Body) {
-        if self.inner().functions.get(function).is_none() {
-            tracing::warn!(%from, function, "refused to call a function that is not registered");
+        if self.is_secure() || self.inner().functions.get(function).is_none() {
+            tracing::warn!(%from, function, "refused to call a function: it is not registered, or secure mode is on");
             return;
         }
         let number = self.open_nascent(None);
@@ -171,4 +175,8 @@ fn no_receiver(port: &PortId, function: &str) -> Reason {
     let mut reason = Reason::no_such_port(port).values().to_vec();
     reason[1] = aemp_proto::Value::Text(format!("the function {function:?} set no receiver"));
     Reason::new(reason)
+}
+
+fn refused() -> Reason {
+    Reason::text("spawn_refused", "the node is in secure mode")
 }

@@ -5,7 +5,7 @@ use sha3::{Digest as _, Sha3_512};
 use subtle::ConstantTimeEq as _;
 
 /// How one side proves itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Method {
     /// A digest after a TLS handshake with certificates on both sides.
     TlsSha3,
@@ -20,6 +20,9 @@ pub enum Method {
 impl Method {
     /// All, best first.
     pub const ALL: [Method; 4] = [Method::TlsSha3, Method::HmacSha3, Method::TlsAnon, Method::Cleartext];
+
+    /// Those that prove the whole greeting; the default for both directions.
+    pub const PROOFS: [Method; 2] = [Method::TlsSha3, Method::HmacSha3];
 
     /// The name in greeting and authentication line.
     pub fn as_str(self) -> &'static str {

@@ -46,6 +46,8 @@ pub enum PeerAddress {
     Auto,
     /// Must be there and be right.
     Strict,
+    /// What does not fit is reported, [`HandshakeEvent::Suspicious`], and accepted.
+    Warn,
     /// Not checked.
     Off,
 }
@@ -63,12 +65,10 @@ pub struct LinkConfig {
     pub secret: Option<Vec<u8>>,
     /// Whether a certificate is configured.
     pub tls: bool,
-    /// Refuse peers without TLS.
-    pub require_tls: bool,
-    /// Accept the secret itself as a proof.
-    pub accept_cleartext: bool,
-    /// Accept anybody who has a certificate of ours, without a proof that covers the greeting.
-    pub accept_tls_anon: bool,
+    /// The methods that we are willing to prove ourselves with.
+    pub offer: Vec<Method>,
+    /// The methods that we accept, as far as they are possible here. Without one that works in plain text, peers need TLS.
+    pub accept: Vec<Method>,
     /// The framings that we speak, best first.
     pub framings: Vec<Framing>,
     /// See [`PeerAddress`].
@@ -84,9 +84,8 @@ impl LinkConfig {
             monitor_timeout: Duration::from_secs(30),
             secret: Some(secret.to_vec()),
             tls: false,
-            require_tls: false,
-            accept_cleartext: false,
-            accept_tls_anon: false,
+            offer: Method::PROOFS.to_vec(),
+            accept: Method::PROOFS.to_vec(),
             framings: Framing::ALL.to_vec(),
             verify_peeraddr: PeerAddress::Auto,
         }
@@ -96,13 +95,15 @@ impl LinkConfig {
         self.secret.as_deref().filter(|secret| !secret.is_empty())
     }
 
-    fn accepts(&self, method: Method) -> bool {
+    fn is_possible(&self, method: Method) -> bool {
         match method {
-            Method::TlsSha3 => self.tls,
-            Method::HmacSha3 => self.secret().is_some(),
-            Method::TlsAnon => self.tls && self.accept_tls_anon,
-            Method::Cleartext => self.secret().is_some() && self.accept_cleartext,
+            Method::TlsSha3 | Method::TlsAnon => self.tls,
+            Method::HmacSha3 | Method::Cleartext => self.secret().is_some(),
         }
+    }
+
+    fn accepts(&self, method: Method) -> bool {
+        self.accept.contains(&method) && self.is_possible(method)
     }
 
     fn greeting(&self, side: Side, remote: SocketAddr) -> Greeting {
@@ -180,6 +181,8 @@ pub enum HandshakeEvent {
     },
     /// The peer's greeting is read; nothing of it is trusted.
     Greeted(Peer),
+    /// Something is odd with the peer, and the settings say to go on.
+    Suspicious(HandshakeError),
     /// The dialler's proof is right, and we, the acceptor, have not answered yet.
     Verified,
     /// Both sides are proven. What follows in the buffer are frames.
@@ -332,7 +335,7 @@ impl Handshake {
         Ok(())
     }
 
-    fn check_role(&self, greeting: &Greeting) -> Result<(), HandshakeError> {
+    fn check_role(&mut self, greeting: &Greeting) -> Result<(), HandshakeError> {
         let own = if self.side == Side::Dialler { "c" } else { "s" };
         let role = greeting.get("role");
         if role == Some(own) {
@@ -340,13 +343,21 @@ impl Handshake {
         }
         let checked = match self.config.verify_peeraddr {
             PeerAddress::Auto => role.is_none(),
-            PeerAddress::Strict => true,
+            PeerAddress::Strict | PeerAddress::Warn => true,
             PeerAddress::Off => false,
         };
-        if !checked {
-            return Ok(());
+        match self.check_address(greeting.get("peeraddr")) {
+            Err(error) if checked && self.config.verify_peeraddr == PeerAddress::Warn => {
+                self.events.push_back(HandshakeEvent::Suspicious(error));
+                Ok(())
+            }
+            Err(error) if checked => Err(error),
+            Err(_) | Ok(()) => Ok(()),
         }
-        match greeting.get("peeraddr") {
+    }
+
+    fn check_address(&self, seen: Option<&str>) -> Result<(), HandshakeError> {
+        match seen {
             None if self.config.verify_peeraddr == PeerAddress::Strict => Err(HandshakeError::NoPeerAddress),
             None => Ok(()),
             Some(seen) if seen.parse().map(canonical) == Ok(self.local) => Ok(()),
@@ -370,7 +381,7 @@ impl Handshake {
             self.events.push_back(HandshakeEvent::StartTls { client });
             return Ok(());
         }
-        if self.config.require_tls {
+        if self.config.accept.iter().all(|method| method.needs_tls()) {
             return Err(HandshakeError::TlsRequired);
         }
         self.greeted()
@@ -387,10 +398,12 @@ impl Handshake {
     }
 
     fn choose_method(&self, greeting: &Greeting) -> Result<Method, HandshakeError> {
-        let possible = |method: Method| match method {
-            Method::TlsSha3 => self.tls,
-            Method::HmacSha3 => self.config.secret().is_some(),
-            Method::TlsAnon | Method::Cleartext => false,
+        let possible = |method: Method| {
+            self.config.offer.contains(&method)
+                && self.config.is_possible(method)
+                && (self.tls || !method.needs_tls())
+                // The secret itself is never shown.
+                && method != Method::Cleartext
         };
         let mut accepted = greeting.methods.iter().filter_map(|name| Method::from_name(name));
         accepted

@@ -63,7 +63,7 @@ impl Greeting {
         let text = std::str::from_utf8(line).map_err(|_| HelloError::NotText)?;
         let fields: Vec<&str> = text.split(';').collect();
         let protocol = fields[0];
-        if protocol != "aemp" && !protocol.strip_prefix("aemp-").is_some_and(|name| !name.is_empty()) {
+        if protocol != "aemp" && protocol.strip_prefix("aemp-").is_none_or(str::is_empty) {
             return Err(HelloError::Protocol(protocol.chars().take(40).collect()));
         }
         let [_, version, node, methods, framings, pairs @ ..] = fields.as_slice() else {

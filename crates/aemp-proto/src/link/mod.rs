@@ -8,6 +8,7 @@ pub mod handshake;
 pub mod hello;
 pub mod liveness;
 
+pub use auth::Method as AuthMethod;
 pub use handshake::{Handshake, HandshakeError, HandshakeEvent, LinkConfig, PeerAddress, Side, Terms};
 pub use hello::{Greeting, HelloError};
 pub use liveness::{Liveness, Pulse};

@@ -48,4 +48,4 @@ pub use node_id::expand_node_id;
 pub use places::Places;
 pub use random::random_text;
 pub use secret::Secret;
-pub use settings::{AuthMethod, Service, Settings, VerifyPeeraddr};
+pub use settings::{Service, Settings};

@@ -11,6 +11,7 @@ use super::{
     Arguments, ConfigError, ConfigFile, Effective, Host, Key, Places, Secret, effective, expand_bind,
     expand_node_id, expand_seed, value_from_json,
 };
+use aemp_proto::link::{AuthMethod, PeerAddress};
 use aemp_proto::{Framing, NodeId, Value};
 
 /// The settings of one node, complete and checked. `Builder::settings` takes them.
@@ -44,7 +45,7 @@ pub struct Settings {
     /// The authentication methods that we accept.
     pub auth_accept: Vec<AuthMethod>,
     /// Whether the peer address in a greeting must be ours.
-    pub verify_peeraddr: VerifyPeeraddr,
+    pub verify_peeraddr: PeerAddress,
     /// `TCP_NODELAY` on connections.
     pub nodelay: bool,
 }
@@ -56,52 +57,6 @@ pub struct Service {
     pub function: String,
     /// Its arguments.
     pub arguments: Vec<Value>,
-}
-
-/// How a node proves that it belongs to the network (`PROTOCOL.md` §2.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum AuthMethod {
-    /// `tls_sha3_512`: by its certificate.
-    Tls,
-    /// `hmac_sha3_512`: by the shared secret.
-    Hmac,
-    /// `tls_anon`: not at all, over TLS.
-    TlsAnon,
-    /// `cleartext`: by showing the secret.
-    Cleartext,
-}
-
-impl AuthMethod {
-    const ALL: [AuthMethod; 4] =
-        [AuthMethod::Tls, AuthMethod::Hmac, AuthMethod::TlsAnon, AuthMethod::Cleartext];
-
-    /// The name on the wire and in the file.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            AuthMethod::Tls => "tls_sha3_512",
-            AuthMethod::Hmac => "hmac_sha3_512",
-            AuthMethod::TlsAnon => "tls_anon",
-            AuthMethod::Cleartext => "cleartext",
-        }
-    }
-
-    fn from_name(name: &str) -> Option<AuthMethod> {
-        AuthMethod::ALL.into_iter().find(|method| method.as_str() == name)
-    }
-}
-
-/// What to do when a peer saw us under another address than our socket has: somebody may be relaying.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum VerifyPeeraddr {
-    /// Refuse peers that say no role, believe those that do.
-    #[default]
-    Auto,
-    /// Refuse every peer.
-    Strict,
-    /// Log it.
-    Warn,
-    /// Ignore it.
-    Off,
 }
 
 impl Settings {
@@ -238,12 +193,12 @@ impl Lookup<'_> {
         Ok(chosen.unwrap_or_default())
     }
 
-    fn verify_peeraddr(&self) -> Result<VerifyPeeraddr, ConfigError> {
+    fn verify_peeraddr(&self) -> Result<PeerAddress, ConfigError> {
         let found = self.read("verify_peeraddr", |key, value| match key.text(value)?.as_str() {
-            "auto" => Ok(VerifyPeeraddr::Auto),
-            "strict" => Ok(VerifyPeeraddr::Strict),
-            "warn" => Ok(VerifyPeeraddr::Warn),
-            "off" => Ok(VerifyPeeraddr::Off),
+            "auto" => Ok(PeerAddress::Auto),
+            "strict" => Ok(PeerAddress::Strict),
+            "warn" => Ok(PeerAddress::Warn),
+            "off" => Ok(PeerAddress::Off),
             _ => Err(key.bad("auto, strict, warn or off", value)),
         })?;
         Ok(found.unwrap_or_default())
@@ -292,8 +247,8 @@ mod tests {
         assert_eq!(settings.binds, ["192.0.2.2:0"]);
         assert_eq!(settings.monitor_timeout, Duration::from_secs(30));
         assert_eq!(settings.framings, Framing::ALL);
-        assert_eq!(settings.auth_offer, [AuthMethod::Tls, AuthMethod::Hmac]);
-        assert_eq!(settings.auth_accept, [AuthMethod::Tls, AuthMethod::Hmac]);
+        assert_eq!(settings.auth_offer, [AuthMethod::TlsSha3, AuthMethod::HmacSha3]);
+        assert_eq!(settings.auth_accept, [AuthMethod::TlsSha3, AuthMethod::HmacSha3]);
         assert!(settings.secret.is_none() && settings.connect_interval.is_none() && settings.nodelay);
         assert!(settings.seeds.is_empty() && settings.services.is_empty() && !settings.secure);
     }
@@ -320,7 +275,7 @@ mod tests {
         assert_eq!(settings.connect_interval, Some(Duration::from_secs(1)));
         assert_eq!(settings.framings, [Framing::Json]);
         assert_eq!(settings.auth_accept, [AuthMethod::Cleartext]);
-        assert_eq!(settings.verify_peeraddr, VerifyPeeraddr::Strict);
+        assert_eq!(settings.verify_peeraddr, PeerAddress::Strict);
     }
 
     #[test]

@@ -30,12 +30,15 @@ pub struct Context<'a> {
     pressure: Option<Pressure>,
 }
 
+/// Starts the task of the port with this number.
+pub(crate) type StartTask = Box<dyn FnOnce(&Node, u64) + Send>;
+
 /// What a port becomes after the code that runs now.
 pub(crate) enum Successor {
     /// A callback port.
     Callback(Box<dyn Mailbox>, Box<dyn Actor>),
     /// An async port; the function starts its task.
-    Task(Box<dyn FnOnce(&Node, u64) + Send>),
+    Task(StartTask),
 }
 
 impl<'a> Context<'a> {

@@ -65,7 +65,9 @@ impl Node {
             After::Schedule => {}
             After::Wake(waker) => {
                 drop(cell);
-                waker.map(std::task::Waker::wake);
+                if let Some(waker) = waker {
+                    waker.wake();
+                }
             }
             After::Finish => {
                 drop(cell);

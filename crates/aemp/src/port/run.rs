@@ -10,7 +10,7 @@ use aemp_proto::Reason;
 
 use super::Context;
 use super::actor::Actor;
-use super::context::Successor;
+use super::context::{StartTask, Successor};
 use super::table::State;
 use crate::node::{Node, Pressure};
 
@@ -77,8 +77,6 @@ pub(crate) fn run_port(node: &Node, number: u64) -> Next {
     }
     next
 }
-
-type StartTask = Box<dyn FnOnce(&Node, u64) + Send>;
 
 /// The port becomes another: what is left for it moves over, in order.
 fn succeed(

@@ -177,10 +177,11 @@ fn place(index: u32) -> (usize, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::port::mailbox::Mixed;
+    use crate::message::Envelope;
+    use crate::port::mailbox::Queue;
 
     fn insert(table: &Table) -> u64 {
-        table.insert(State::Idle, Box::new(Mixed::scheduled()), None, None)
+        table.insert(State::Idle, Box::new(Queue::<Envelope>::default()), None, None)
     }
 
     #[test]

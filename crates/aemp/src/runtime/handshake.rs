@@ -119,6 +119,9 @@ impl<'a> Greeter<'a> {
                     HandshakeEvent::StartTls { client } => return Ok(Stage::StartTls { client }),
                     HandshakeEvent::Established(terms) => return Ok(Stage::Done(terms)),
                     HandshakeEvent::Greeted(peer) => self.node.event(Event::Greeted(self.link, peer)),
+                    HandshakeEvent::Suspicious(what) => {
+                        tracing::warn!(%what, "accepted all the same (verify_peeraddr)")
+                    }
                     HandshakeEvent::Verified => self.node.event(Event::Verified(self.link)),
                 }
             }

@@ -1,0 +1,280 @@
+//! Two nodes and a connection: everything that works on one node works across it, and a loss is noticed.
+
+#![allow(clippy::unwrap_used)] // a test may
+
+mod support;
+
+use aemp::{CallError, Context, Framing, Message, Node, NodeEvent, PortId, Reason, ReplyTo, Value};
+use serde::{Deserialize, Serialize};
+use support::{LIMIT, builder, in_both_modes, soon};
+use tokio::sync::mpsc;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Message)]
+enum Work {
+    Count(u64),
+    Add { a: i64, b: i64, reply: ReplyTo<i64> },
+}
+
+/// A seed that listens, and a second node that knows it.
+async fn pair(mode: bool, framing: Framing) -> (Node, Node) {
+    let seed =
+        builder(mode).id("seed").bind("127.0.0.1:0").secret("s").framings([framing]).start().await.unwrap();
+    let other = builder(mode)
+        .id("other")
+        .bind("127.0.0.1:0")
+        .secret("s")
+        .seed(seed.listeners()[0].clone())
+        .framings([framing])
+        .function("test::counter", |cx: &mut Context<'_>, (to,): (PortId,)| {
+            cx.receive(move |cx, (n,): (u64,)| cx.send(&to, ("count", n)));
+            Ok::<(), Reason>(())
+        })
+        .start()
+        .await
+        .unwrap();
+    up(&other, &seed).await;
+    up(&seed, &other).await;
+    (seed, other)
+}
+
+async fn up(node: &Node, peer: &Node) {
+    let mut events = node.node_events();
+    soon("the connection", async {
+        while !node.up_nodes().contains(peer.id()) {
+            events.recv().await.unwrap();
+        }
+    })
+    .await;
+}
+
+fn counting(node: &Node) -> (PortId, mpsc::UnboundedReceiver<u64>) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let port = node.port(move |cx: &mut Context<'_>, work: Work| match work {
+        Work::Count(n) => sender.send(n).unwrap(),
+        Work::Add { a, b, reply } => cx.reply(reply, a + b),
+    });
+    (port, receiver)
+}
+
+fn in_all_framings<F: Future<Output = ()>>(test: impl Fn(bool, Framing) -> F) {
+    for framing in Framing::ALL {
+        in_both_modes(|mode| test(mode, framing));
+    }
+}
+
+#[test]
+fn messages_arrive_in_order_over_every_framing() {
+    in_all_framings(async |mode, framing| {
+        let (seed, other) = pair(mode, framing).await;
+        let (port, mut received) = counting(&other);
+        for n in 0..20_000 {
+            seed.send(&port, Work::Count(n)).unwrap();
+        }
+        for n in 0..20_000 {
+            assert_eq!(soon("a message", received.recv()).await, Some(n));
+        }
+        seed.shutdown().await;
+        other.shutdown().await;
+    });
+}
+
+#[test]
+fn calls_monitors_and_kills_cross_the_connection() {
+    in_all_framings(async |mode, framing| {
+        let (seed, other) = pair(mode, framing).await;
+        let (port, _received) = counting(&other);
+        let sum = seed.call(&port, LIMIT, |reply| Work::Add { a: 1, b: 2, reply }).await.unwrap();
+        assert_eq!(sum, 3);
+        let death = seed.died(&port);
+        let reason = Reason::new([Value::from("why"), Value::from(7), Value::from("é€")]);
+        seed.kill(&port, reason.clone());
+        let told = soon("the death", death).await;
+        assert_eq!(told.identifier().as_deref(), Some("why"));
+        assert_eq!(told.values()[1..], reason.values()[1..]);
+        let again = soon("no such port", seed.died(&port)).await;
+        assert_eq!(again.identifier().as_deref(), Some("no_such_port"));
+        let error =
+            seed.call::<_, i64, _>(&port, LIMIT, |reply| Work::Add { a: 1, b: 2, reply }).await.unwrap_err();
+        assert!(matches!(error, CallError::Died(_)), "{error}");
+    });
+}
+
+#[test]
+fn a_spawned_port_gets_what_was_sent_at_once() {
+    in_all_framings(async |mode, framing| {
+        let (seed, other) = pair(mode, framing).await;
+        let (port, mut received) = counting(&seed);
+        let spawned = seed.spawn(other.id(), "test::counter", (&port,)).unwrap();
+        let death = seed.died(&spawned);
+        for n in 0..100 {
+            seed.send(&spawned, (n,)).unwrap();
+        }
+        for n in 0..100 {
+            assert_eq!(soon("a message", received.recv()).await, Some(n));
+        }
+        seed.kill(&spawned, Reason::NORMAL);
+        assert!(soon("the death", death).await.is_normal());
+        let unknown = seed.spawn(other.id(), "test::unknown", ()).unwrap();
+        let reason = soon("the refusal", seed.died(&unknown)).await;
+        assert_eq!(reason.identifier().as_deref(), Some("spawn_refused"), "{reason}");
+    });
+}
+
+#[test]
+fn a_lost_node_fires_monitors_and_a_new_one_can_be_reached() {
+    in_both_modes(async |mode| {
+        let (seed, other) = pair(mode, Framing::Native).await;
+        let (port, _received) = counting(&other);
+        let (death, node_death) = (seed.died(&port), seed.died(&other.id().port()));
+        let mut events = seed.node_events();
+        other.shutdown().await;
+        let reason = soon("the fire", death).await;
+        assert_eq!(reason.identifier().as_deref(), Some("transport_error"), "{reason}");
+        assert_eq!(reason.values()[1].to_name().as_deref(), Some("other"));
+        soon("the node's fire", node_death).await;
+        assert!(
+            matches!(soon("the event", events.recv()).await, Ok(NodeEvent::Down(node, _)) if node == *other.id())
+        );
+    });
+}
+
+#[test]
+fn an_unknown_node_fires_monitors_and_calls() {
+    in_both_modes(async |mode| {
+        let (_seed, other) = pair(mode, Framing::Native).await;
+        let nowhere = PortId::parse("nowhere#port").unwrap();
+        let reason = soon("the fire", other.died(&nowhere)).await;
+        assert_eq!(reason.identifier().as_deref(), Some("transport_error"), "{reason}");
+        let error = other.call::<_, (), _>(&nowhere, LIMIT, |reply| ("ping", reply)).await.unwrap_err();
+        assert!(matches!(error, CallError::Died(_)), "{error}");
+    });
+}
+
+#[test]
+fn the_database_is_shared() {
+    in_both_modes(async |mode| {
+        let (seed, other) = pair(mode, Framing::Native).await;
+        let (port, mut received) = counting(&other);
+        other.db().register("workers", &port);
+        let found = soon("the port", seed.db().any("workers")).await.unwrap();
+        assert_eq!(found, port);
+        seed.send(&found, Work::Count(5)).unwrap();
+        assert_eq!(soon("a message", received.recv()).await, Some(5));
+        let mut watch = seed.db().watch("workers");
+        let first = soon("the content", watch.next()).await.unwrap();
+        assert_eq!(first.added, [port.to_string()]);
+        let guard = other.db().set("workers", "x", 1);
+        assert_eq!(soon("a change", watch.next()).await.unwrap().added, ["x"]);
+        drop(guard);
+        assert_eq!(soon("a change", watch.next()).await.unwrap().deleted, ["x"]);
+        other.kill(&port, Reason::NORMAL);
+        let last = soon("a change", watch.next()).await.unwrap();
+        assert_eq!(last.deleted, [port.to_string()]);
+        assert!(last.content.is_empty());
+        assert_eq!(soon("the keys", other.db().keys("workers")).await.unwrap(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn nodes_find_each_other_through_a_seed() {
+    in_both_modes(async |mode| {
+        let (seed, other) = pair(mode, Framing::Native).await;
+        let third =
+            builder(mode).id("third").secret("s").seed(seed.listeners()[0].clone()).start().await.unwrap();
+        let (port, mut received) = counting(&other);
+        other.db().register("workers", &port);
+        let found = soon("the port", third.db().any("workers")).await.unwrap();
+        third.send(&found, Work::Count(1)).unwrap();
+        assert_eq!(soon("a message", received.recv()).await, Some(1));
+        up(&third, &other).await;
+    });
+}
+
+#[test]
+fn a_wrong_secret_lets_nobody_in() {
+    in_both_modes(async |mode| {
+        let seed = builder(mode).id("seed").bind("127.0.0.1:0").secret("right").start().await.unwrap();
+        let limit = std::time::Duration::from_secs(1);
+        let other = builder(mode)
+            .connect_interval(limit)
+            .secret("wrong")
+            .seed(seed.listeners()[0].clone())
+            .start()
+            .await
+            .unwrap();
+        let reason = soon("the fire", other.died(&seed.id().named("port"))).await;
+        assert_eq!(reason.identifier().as_deref(), Some("transport_error"));
+        assert!(seed.up_nodes().is_empty() && other.up_nodes().is_empty());
+    });
+}
+
+#[test]
+fn the_same_id_after_a_restart_replaces_the_old_one() {
+    in_both_modes(async |mode| {
+        let (seed, other) = pair(mode, Framing::Native).await;
+        let (port, _received) = counting(&other);
+        let death = seed.died(&port);
+        other.shutdown().await;
+        let other =
+            builder(mode).id("other").secret("s").seed(seed.listeners()[0].clone()).start().await.unwrap();
+        soon("the fire", death).await;
+        up(&other, &seed).await;
+        let reason = soon("the old port's fire", seed.died(&port)).await;
+        assert_ne!(reason, Reason::NORMAL);
+        let (port, mut received) = counting(&other);
+        seed.send(&port, Work::Count(1)).unwrap();
+        assert_eq!(soon("a message", received.recv()).await, Some(1));
+    });
+}
+
+#[test]
+fn a_message_that_is_too_large_is_refused_before_anything_is_queued() {
+    in_both_modes(async |mode| {
+        let (seed, other) = pair(mode, Framing::Native).await;
+        let (port, mut received) = counting(&other);
+        let error = seed.send(&port, ("x", "y".repeat(65 << 20))).unwrap_err();
+        assert!(error.to_string().contains("octets"), "{error}");
+        seed.send(&port, Work::Count(1)).unwrap();
+        assert_eq!(soon("a message", received.recv()).await, Some(1));
+    });
+}
+
+#[test]
+fn requests_to_the_node_port_are_answered() {
+    in_both_modes(async |mode| {
+        let (seed, other) = pair(mode, Framing::Cbor).await;
+        let time: (String, f64) = seed
+            .call(&other.id().port(), LIMIT, |reply: ReplyTo<(String, f64)>| {
+                ("time", reply.port().clone(), "tail")
+            })
+            .await
+            .unwrap();
+        assert!(time.0 == "tail" && time.1 > 1.7e9);
+        let known: (String, bool) = seed
+            .call(&other.id().port(), LIMIT, |reply: ReplyTo<(String, bool)>| {
+                ("can", "g_find", reply.port().clone(), "tail")
+            })
+            .await
+            .unwrap();
+        assert_eq!(known, ("tail".into(), true));
+        let unknown: (String, bool) = seed
+            .call(&other.id().port(), LIMIT, |reply: ReplyTo<(String, bool)>| {
+                ("can", "nothing", reply.port().clone(), "tail")
+            })
+            .await
+            .unwrap();
+        assert_eq!(unknown, ("tail".into(), false));
+        let echo: (u8, String) = seed
+            .call(&other.id().port(), LIMIT, |reply: ReplyTo<(u8, String)>| {
+                ("snd", reply.port().clone(), 1, "x")
+            })
+            .await
+            .unwrap();
+        assert_eq!(echo, (1, "x".into()));
+        let refused: String = seed
+            .call(&other.id().port(), LIMIT, |reply: ReplyTo<String>| ("eval", "1+1", reply.port().clone()))
+            .await
+            .unwrap();
+        assert!(refused.contains("refused"));
+    });
+}
