@@ -104,7 +104,7 @@ impl Game {
                 self.accepted += 1;
                 self.greet(LinkId::accepted(self.accepted));
             }
-            2 | 3 | 4 => self.deliver_line(),
+            2..=4 => self.deliver_line(),
             5 => self.establish(),
             6 if self.random.next().is_multiple_of(6) => self.fail_one(),
             _ => {}
