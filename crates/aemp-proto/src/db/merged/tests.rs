@@ -50,6 +50,16 @@ fn a_slave_that_attaches_anew_leaves_nothing_old_behind() {
 }
 
 #[test]
+fn a_global_node_that_tells_all_anew_leaves_nothing_old_behind() {
+    let mut merged = merged("m");
+    merged.global_replace(&node("a"), true, tables("f", "old", "1"));
+    let delta = merged.global_replace(&node("a"), true, tables("g", "new", "2"));
+    assert_eq!(delta.view["f"].deleted, ["old"]);
+    assert_eq!(delta.view["g"].set, entry("new", "2"));
+    assert!(delta.claims.is_empty());
+}
+
+#[test]
 fn a_value_set_in_spite_of_anothers_claim_is_the_last_everywhere() {
     let (mut a, mut b) = (merged("a"), merged("b"));
     a.slave_update(&node("a"), "f", entry("k", "first"), &[]);

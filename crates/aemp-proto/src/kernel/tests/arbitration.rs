@@ -144,12 +144,10 @@ fn without_any_seed_in_reach_an_attempt_ends_in_time() {
 #[test]
 fn a_dead_address_is_dialled_ever_more_rarely_however_much_is_sent_to_it() {
     let mut net = Net::new(3);
-    net.add("s", &[], false);
-    net.add("a", &["s", "gone"], false);
-    net.add("b", &["s"], false);
+    net.add("b", &[], false);
+    net.add("a", &["b", "gone"], false);
     net.run(Duration::from_secs(2));
-    net.cut("a", "b");
-    net.crash("b", true);
+    net.crash("b", false);
     net.dials.clear();
     for _ in 0..1500 {
         net.send("a", "b");
@@ -160,6 +158,6 @@ fn a_dead_address_is_dialled_ever_more_rarely_however_much_is_sent_to_it() {
             net.dials.iter().filter(|(_, id, to)| id == "a" && to == address).map(|(at, _, _)| *at).collect();
         let gaps: Vec<Duration> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
         assert!(gaps.iter().all(|gap| *gap >= Duration::from_millis(300)), "{address}: {gaps:?}");
-        assert!(times.len() < 40, "{address}: {} dials in 30 s", times.len());
+        assert!(times.len() > 5 && times.len() < 60, "{address}: {} dials in 30 s", times.len());
     }
 }

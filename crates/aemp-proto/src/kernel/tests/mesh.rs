@@ -143,3 +143,23 @@ fn a_node_that_is_lost_for_good_is_looked_for_less_and_less() {
     net.run(Duration::from_secs(40));
     assert!((8..=12).contains(&(net.dials.len() - before)), "{} dials", net.dials.len() - before);
 }
+
+#[test]
+fn a_lone_global_node_that_meets_somebody_tries_the_others_again_soon() {
+    for seed in 0..20 {
+        let mut net = Net::new(seed);
+        net.add("g", &[], true);
+        net.add("h", &["g"], true);
+        net.run(Duration::from_secs(3));
+        // h is gone for so long that g hardly looks for it any more, and comes back without looking for g.
+        net.cut("g", "h");
+        net.run(Duration::from_secs(40));
+        net.crash("h", true);
+        net.heal_all();
+        net.forget_seeds("h");
+        net.start("h");
+        net.add("n", &["g"], false);
+        net.run(Duration::from_millis(2600));
+        assert!(net.nodes["g"].up.contains_key("h"), "seed {seed}");
+    }
+}

@@ -142,6 +142,11 @@ impl Net {
         self.start(&id);
     }
 
+    /// The node will start without seeds.
+    pub(super) fn forget_seeds(&mut self, id: &str) {
+        self.node(id).config.seeds.clear();
+    }
+
     /// (Re)starts a node: a new incarnation that owns nothing.
     pub(super) fn start(&mut self, id: &str) {
         self.count += 1;

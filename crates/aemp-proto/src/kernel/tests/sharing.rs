@@ -232,6 +232,49 @@ fn the_value_set_last_is_the_one_shown_whoever_is_whose_slave() {
 }
 
 #[test]
+fn what_nodes_owned_vanishes_with_them() {
+    for seed in 0..20 {
+        let (mut net, _) = world(seed);
+        net.run(Duration::from_secs(3));
+        for id in net.alive() {
+            net.set(&id, FAMILY, &id, seed);
+        }
+        net.watch("a", FAMILY);
+        net.run(Duration::from_secs(1));
+        assert_converged(&mut net, &format!("seed {seed}"));
+        // h and all that have it as their first seed, hence as their master.
+        for id in ["h", "x", "y"] {
+            net.crash(id, seed % 2 == 0);
+        }
+        net.run(Duration::from_secs(10));
+        assert_converged(&mut net, &format!("seed {seed}, afterwards"));
+        for (family, left) in [("'l", vec!["a", "b", "g"]), ("'g", vec!["g"])] {
+            let query = net.query("a", QueryKind::Family, family);
+            net.run(Duration::from_secs(1));
+            let keys: Vec<String> = family_of(&net.nodes["a"].answers[&query]).into_keys().collect();
+            assert_eq!(keys, left, "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    let run = || {
+        let (mut net, ids) = world(11);
+        for step in 0..100 {
+            change(&mut net, &ids, step);
+            if step % 20 == 7 {
+                net.reset("g", "h");
+                net.reset(ids[step % 6], "g");
+            }
+            net.run(Duration::from_millis(40));
+        }
+        (net.sent, net.dials)
+    };
+    assert!(run() == run(), "two runs from one seed differ");
+}
+
+#[test]
 fn a_node_alone_has_a_database_too() {
     let mut net = Net::new(1);
     net.add("a", &[], false);
