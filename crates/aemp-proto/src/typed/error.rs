@@ -1,6 +1,5 @@
 //! What can go wrong between Rust types and encoded messages.
 
-use std::convert::Infallible;
 use std::fmt;
 
 use thiserror::Error;
@@ -44,12 +43,6 @@ pub enum EncodeError {
 impl serde::ser::Error for EncodeError {
     fn custom<T: fmt::Display>(text: T) -> EncodeError {
         EncodeError::Custom(text.to_string())
-    }
-}
-
-impl From<minicbor::encode::Error<Infallible>> for EncodeError {
-    fn from(error: minicbor::encode::Error<Infallible>) -> EncodeError {
-        EncodeError::Custom(error.to_string())
     }
 }
 

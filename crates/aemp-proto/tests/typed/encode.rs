@@ -108,11 +108,12 @@ fn a_string_in_front_is_a_tag_and_so_octets_where_it_can_be() {
 
 #[test]
 fn names_are_octets_up_to_latin1_and_text_above() {
-    let names = |node: &str| (0, NodeId::new(node).unwrap(), PortId::parse(&format!("{node}#p")).unwrap());
-    assert_eq!(encoded(&names("n")), body(3, "00 416e 436e2370"));
-    assert_eq!(encoded(&names("é")), body(3, "00 41e9 43e92370"));
-    assert_eq!(encoded(&names("€")), body(3, "00 63e282ac 65e282ac2370"));
-    assert_eq!(encoded(&names("Ã©")), body(3, "00 42c3a9 44c3a92370"));
+    let port = |name: &str| (0, NodeId::new("n").unwrap().named(name));
+    assert_eq!(encoded(&(0, NodeId::new("n").unwrap())), body(2, "00 416e"));
+    assert_eq!(encoded(&port("p")), body(2, "00 436e2370"));
+    assert_eq!(encoded(&port("é")), body(2, "00 436e23e9"));
+    assert_eq!(encoded(&port("€")), body(2, "00 656e23e282ac"));
+    assert_eq!(encoded(&port("Ã©")), body(2, "00 446e23c3a9"));
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod common;
 mod decode;
 mod encode;
 mod garbage;
+mod limits;
 mod perl;
 mod round_trip;
 mod tagged;

@@ -6,7 +6,7 @@ use serde::de::{DeserializeSeed, EnumAccess, VariantAccess, Visitor};
 
 use super::Reader;
 use super::access::Items;
-use super::reader::Item;
+use super::item::Item;
 use crate::typed::error::Place;
 use crate::typed::impls::{VALUE, VALUES};
 use crate::typed::{DecodeError, Variants};

@@ -1,6 +1,7 @@
 //! CBOR items to Rust values, lenient where Perl's data is.
 
 mod access;
+mod item;
 mod message;
 mod reader;
 
@@ -12,7 +13,7 @@ use serde::de::{Error as _, IntoDeserializer, Unexpected, Visitor};
 use super::DecodeError;
 use super::impls::{NAME, VALUE, VALUES};
 use access::{Entries, Items, OctetItems, OneEntry, TagContent};
-use reader::Item;
+use item::Item;
 
 pub(super) use message::MessageDeserializer;
 pub(super) use reader::Reader;
@@ -58,32 +59,38 @@ impl<'de> Reader<'de> {
     /// The next item as it is, for [`Value`](crate::Value): octets and text apart, CBOR tags as enums.
     fn exact<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, DecodeError> {
         if let Some(number) = self.take_tag()? {
-            self.enter()?;
-            let value = visitor.visit_enum(TagContent { number, reader: self })?;
-            self.leave();
-            return Ok(value);
+            return self.tagged(number, visitor);
         }
         match self.item()? {
+            Item::List(len) => self.list(len, visitor),
+            Item::Map(len) => self.map(len, visitor),
             Item::Octets(octets) => visit_octets(octets, visitor),
-            item => self.visit(item, visitor),
+            item => visit_scalar(item, visitor),
         }
     }
 
-    fn visit<V: Visitor<'de>>(&mut self, item: Item<'de>, visitor: V) -> Result<V::Value, DecodeError> {
-        match item {
-            Item::Null => visitor.visit_unit(),
-            Item::Bool(truth) => visitor.visit_bool(truth),
-            Item::Int(number) => visit_integer(number, visitor),
-            Item::Float(number) => visitor.visit_f64(number),
-            Item::Text(text) => visit_text(text, visitor),
-            Item::Octets(octets) => match std::str::from_utf8(&octets) {
-                Ok(_) => visit_text(reader::utf8_or_latin1(octets), visitor),
-                // Taken as text, octets that are wanted would not come back; so this errs on the loud side.
-                Err(_) => visit_octets(octets, visitor),
-            },
-            Item::List(len) => self.list(len, visitor),
-            Item::Map(len) => self.map(len, visitor),
-        }
+    fn tagged<V: Visitor<'de>>(&mut self, number: u64, visitor: V) -> Result<V::Value, DecodeError> {
+        self.enter()?;
+        let value = visitor.visit_enum(TagContent { number, reader: self })?;
+        self.leave();
+        Ok(value)
+    }
+}
+
+/// Visits anything but a list or map. In a function of its own: what recurses must be small on the stack.
+fn visit_scalar<'de, V: Visitor<'de>>(item: Item<'de>, visitor: V) -> Result<V::Value, DecodeError> {
+    match item {
+        Item::Null => visitor.visit_unit(),
+        Item::Bool(truth) => visitor.visit_bool(truth),
+        Item::Int(number) => visit_integer(number, visitor),
+        Item::Float(number) => visitor.visit_f64(number),
+        Item::Text(text) => visit_text(text, visitor),
+        Item::Octets(octets) => match std::str::from_utf8(&octets) {
+            Ok(_) => visit_text(item::utf8_or_latin1(octets), visitor),
+            // Taken as text, octets that are wanted would not come back; so this errs on the loud side.
+            Err(_) => visit_octets(octets, visitor),
+        },
+        Item::List(_) | Item::Map(_) => Err(item.misfit(&visitor)),
     }
 }
 
@@ -114,7 +121,10 @@ fn visit_integer<'de, V: Visitor<'de>>(number: i128, visitor: V) -> Result<V::Va
 macro_rules! integers {
     ($($method:ident $visit:ident $t:ty;)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-            let number = self.item()?.into_integer(&visitor)?;
+            let number = match self.take_integer() {
+                Some(number) => number,
+                None => self.item()?.into_integer(&visitor)?,
+            };
             match <$t>::try_from(number) {
                 Ok(number) => visitor.$visit(number),
                 Err(_) => {
@@ -130,8 +140,11 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     type Error = DecodeError;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        let item = self.item()?;
-        self.visit(item, visitor)
+        match self.item()? {
+            Item::List(len) => self.list(len, visitor),
+            Item::Map(len) => self.map(len, visitor),
+            item => visit_scalar(item, visitor),
+        }
     }
 
     integers! {
@@ -164,7 +177,10 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     }
 
     fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        let number = self.item()?.into_float(&visitor)?;
+        let number = match self.take_float() {
+            Some(number) => number,
+            None => self.item()?.into_float(&visitor)?,
+        };
         visitor.visit_f64(number)
     }
 
@@ -173,6 +189,9 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     }
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        if let Some(text) = self.take_str() {
+            return visitor.visit_borrowed_str(text);
+        }
         match self.item()?.into_text() {
             Ok(text) => visit_text(text, visitor),
             Err(item) => Err(item.misfit(&visitor)),

@@ -1,15 +1,19 @@
-//! Reading items, and what one kind of item may stand for where another one is wanted.
+//! Reading items, one after the other.
 
 use std::borrow::Cow;
 
 use minicbor::Decoder;
-use serde::de::{Error as _, Expected, Unexpected};
 
+use super::item::Item;
 use crate::typed::{DEPTH_MAX, DecodeError};
-use crate::value::{latin1, to_latin1};
 
-/// The largest integer up to which every integer is a float too.
-const FLOAT_EXACT: f64 = 9_007_199_254_740_992.0;
+const UNSIGNED: u8 = 0;
+const NEGATIVE: u8 = 1;
+const OCTETS: u8 = 2;
+const TEXT: u8 = 3;
+const LIST: u8 = 4;
+const MAP: u8 = 5;
+const TAG: u8 = 6;
 
 const BIG_POSITIVE: u64 = 2;
 const BIG_NEGATIVE: u64 = 3;
@@ -22,16 +26,13 @@ pub(in crate::typed) struct Reader<'de> {
     levels: usize,
 }
 
-/// One item; of a list or map only its head.
-pub(super) enum Item<'de> {
-    Null,
-    Bool(bool),
-    Int(i128),
-    Float(f64),
-    Text(Cow<'de, str>),
-    Octets(Cow<'de, [u8]>),
-    List(Option<u64>),
-    Map(Option<u64>),
+/// What an item begins with.
+struct Head {
+    first: u8,
+    major: u8,
+    argument: u64,
+    /// Where the head ends.
+    end: usize,
 }
 
 impl<'de> Reader<'de> {
@@ -41,7 +42,11 @@ impl<'de> Reader<'de> {
 
     /// Leaves out one item.
     pub(in crate::typed) fn skip(&mut self) -> Result<(), DecodeError> {
-        Ok(self.decoder.skip()?)
+        // Tags are skipped most often, and they are strings.
+        match self.head().filter(|head| matches!(head.major, OCTETS | TEXT)) {
+            Some(head) => self.octets(&head).map(drop),
+            None => Ok(self.decoder.skip()?),
+        }
     }
 
     pub(super) fn position(&self) -> usize {
@@ -84,27 +89,61 @@ impl<'de> Reader<'de> {
     /// The number of the CBOR tag, if one is next.
     pub(super) fn take_tag(&mut self) -> Result<Option<u64>, DecodeError> {
         match self.peek() {
-            Some(head) if head >> 5 == 6 => Ok(Some(self.decoder.tag()?.as_u64())),
+            Some(head) if head >> 5 == TAG => Ok(Some(self.decoder.tag()?.as_u64())),
             _ => Ok(None),
         }
     }
 
+    /// Takes the next item if it is a plain integer. This and the next two are the short ways to what nearly all messages
+    /// are made of; where they find something else, [`item`](Self::item) looks closer.
+    #[inline]
+    pub(super) fn take_integer(&mut self) -> Option<i128> {
+        let head = self.head()?;
+        let number = head.integer()?;
+        self.decoder.set_position(head.end);
+        Some(number)
+    }
+
+    /// Takes the next item if it is a plain float.
+    #[inline]
+    pub(super) fn take_float(&mut self) -> Option<f64> {
+        let head = self.head()?;
+        let number = head.float()?;
+        self.decoder.set_position(head.end);
+        Some(number)
+    }
+
+    /// Takes the next item if it is text or octets in one piece, and UTF-8.
+    #[inline]
+    pub(super) fn take_str(&mut self) -> Option<&'de str> {
+        let head = self.head().filter(|head| matches!(head.major, OCTETS | TEXT))?;
+        let (octets, end) = self.content(&head)?;
+        let text = std::str::from_utf8(octets).ok()?;
+        self.decoder.set_position(end);
+        Some(text)
+    }
+
     /// The next item, whatever CBOR tags are on it.
     pub(super) fn item(&mut self) -> Result<Item<'de>, DecodeError> {
-        while let Some(tag) = self.take_tag()? {
-            if tag == BIG_POSITIVE || tag == BIG_NEGATIVE {
-                return self.big_number(tag);
+        loop {
+            let Some(head) = self.head() else { return self.indefinite() };
+            let item = match head.major {
+                UNSIGNED | NEGATIVE => head.integer().map(Item::Int),
+                OCTETS => return self.octets(&head).map(|octets| Item::Octets(Cow::Borrowed(octets))),
+                TEXT => return self.text(&head).map(|text| Item::Text(Cow::Borrowed(text))),
+                LIST => Some(Item::List(Some(head.argument))),
+                MAP => Some(Item::Map(Some(head.argument))),
+                TAG => None,
+                _ => return self.simple(&head),
+            };
+            self.decoder.set_position(head.end);
+            match item {
+                Some(item) => return Ok(item),
+                None if matches!(head.argument, BIG_POSITIVE | BIG_NEGATIVE) => {
+                    return self.big_number(head.argument);
+                }
+                None => {}
             }
-        }
-        let head = self.peek().ok_or_else(|| DecodeError::new("the message ends too early"))?;
-        match head >> 5 {
-            0 => Ok(Item::Int(self.decoder.u64()?.into())),
-            1 => Ok(Item::Int(self.decoder.int()?.into())),
-            2 => Ok(Item::Octets(self.octets(head)?)),
-            3 => Ok(Item::Text(self.text(head)?)),
-            4 => Ok(Item::List(self.decoder.array()?)),
-            5 => Ok(Item::Map(self.decoder.map()?)),
-            _ => self.simple(head),
         }
     }
 
@@ -112,43 +151,74 @@ impl<'de> Reader<'de> {
         self.decoder.input().get(self.decoder.position()).copied()
     }
 
-    fn octets(&mut self, head: u8) -> Result<Cow<'de, [u8]>, DecodeError> {
-        if head != 0x5f {
-            return Ok(Cow::Borrowed(self.decoder.bytes()?));
-        }
-        let mut octets = Vec::new();
-        for piece in self.decoder.bytes_iter()? {
-            octets.extend_from_slice(piece?);
-        }
-        Ok(Cow::Owned(octets))
+    /// The head of the next item, if it is complete and has an argument.
+    #[inline]
+    fn head(&self) -> Option<Head> {
+        let start = self.decoder.position();
+        let (&first, rest) = self.decoder.input().get(start..)?.split_first()?;
+        let (argument, width) = match first & 0x1f {
+            info @ 0..24 => (u64::from(info), 0),
+            24 => (u64::from(*rest.first()?), 1),
+            25 => (u64::from(u16::from_be_bytes(*rest.first_chunk()?)), 2),
+            26 => (u64::from(u32::from_be_bytes(*rest.first_chunk()?)), 4),
+            27 => (u64::from_be_bytes(*rest.first_chunk()?), 8),
+            _ => return None,
+        };
+        Some(Head { first, major: first >> 5, argument, end: start + 1 + width })
     }
 
-    fn text(&mut self, head: u8) -> Result<Cow<'de, str>, DecodeError> {
-        if head != 0x7f {
-            return Ok(Cow::Borrowed(self.decoder.str()?));
-        }
-        let mut text = String::new();
-        for piece in self.decoder.str_iter()? {
-            text.push_str(piece?);
-        }
-        Ok(Cow::Owned(text))
+    /// What a string in one piece consists of, and where it ends.
+    #[inline]
+    fn content(&self, head: &Head) -> Option<(&'de [u8], usize)> {
+        let end = head.end.checked_add(usize::try_from(head.argument).ok()?)?;
+        Some((self.decoder.input().get(head.end..end)?, end))
     }
 
-    fn simple(&mut self, head: u8) -> Result<Item<'de>, DecodeError> {
-        match head {
-            0xf4 | 0xf5 => Ok(Item::Bool(self.decoder.bool()?)),
-            0xf6 => Ok(self.decoder.null().map(|()| Item::Null)?),
-            0xf7 => Ok(self.decoder.undefined().map(|()| Item::Null)?),
-            0xf9..=0xfb => Ok(Item::Float(self.decoder.f64()?)),
-            _ => Err(DecodeError::new(format_args!("{head:#04x} is not a value"))),
+    fn octets(&mut self, head: &Head) -> Result<&'de [u8], DecodeError> {
+        let (octets, end) = self.content(head).ok_or_else(too_early)?;
+        self.decoder.set_position(end);
+        Ok(octets)
+    }
+
+    fn text(&mut self, head: &Head) -> Result<&'de str, DecodeError> {
+        let octets = self.octets(head)?;
+        std::str::from_utf8(octets).map_err(DecodeError::new)
+    }
+
+    /// Lists and maps up to a break, and strings in pieces.
+    fn indefinite(&mut self) -> Result<Item<'de>, DecodeError> {
+        match self.peek() {
+            Some(0x5f) => {
+                let pieces: Result<Vec<&[u8]>, _> = self.decoder.bytes_iter()?.collect();
+                Ok(Item::Octets(Cow::Owned(pieces?.concat())))
+            }
+            Some(0x7f) => {
+                let pieces: Result<String, _> = self.decoder.str_iter()?.collect();
+                Ok(Item::Text(Cow::Owned(pieces?)))
+            }
+            Some(0x9f) => Ok(Item::List(self.decoder.array()?)),
+            Some(0xbf) => Ok(Item::Map(self.decoder.map()?)),
+            Some(head) if head & 0x1f > 27 => Err(not_a_value(head)),
+            _ => Err(too_early()),
         }
+    }
+
+    fn simple(&mut self, head: &Head) -> Result<Item<'de>, DecodeError> {
+        let item = match head.first {
+            0xf4 | 0xf5 => Item::Bool(head.first == 0xf5),
+            0xf6 | 0xf7 => Item::Null,
+            0xf9 => return Ok(Item::Float(self.decoder.f16()?.into())),
+            first => Item::Float(head.float().ok_or_else(|| not_a_value(first))?),
+        };
+        self.decoder.set_position(head.end);
+        Ok(item)
     }
 
     fn big_number(&mut self, tag: u64) -> Result<Item<'de>, DecodeError> {
-        let Some(head) = self.peek().filter(|head| head >> 5 == 2) else {
-            return Err(DecodeError::new("a big number is not made of octets"));
+        let octets = match self.peek() {
+            Some(head) if head >> 5 == OCTETS => self.item()?.into_octets().unwrap_or_default(),
+            _ => return Err(DecodeError::new("a big number is not made of octets")),
         };
-        let octets = self.octets(head)?;
         let number = octets.iter().try_fold(0i128, |number, &octet| {
             number.checked_mul(256).and_then(|number| number.checked_add(octet.into()))
         });
@@ -157,131 +227,30 @@ impl<'de> Reader<'de> {
     }
 }
 
-impl<'de> Item<'de> {
-    pub(super) fn into_integer(self, expected: &dyn Expected) -> Result<i128, DecodeError> {
-        let found = match &self {
-            Item::Int(number) => Some(*number),
-            Item::Float(number) => integral(*number),
-            Item::Text(text) => parse_integer(text),
-            Item::Octets(octets) => std::str::from_utf8(octets).ok().and_then(parse_integer),
+fn too_early() -> DecodeError {
+    DecodeError::new("the message ends too early")
+}
+
+fn not_a_value(head: u8) -> DecodeError {
+    DecodeError::new(format_args!("{head:#04x} begins no value"))
+}
+
+impl Head {
+    #[inline]
+    fn integer(&self) -> Option<i128> {
+        match self.major {
+            UNSIGNED => Some(self.argument.into()),
+            NEGATIVE => Some(-1 - i128::from(self.argument)),
             _ => None,
-        };
-        found.ok_or_else(|| self.misfit(expected))
+        }
     }
 
-    pub(super) fn into_float(self, expected: &dyn Expected) -> Result<f64, DecodeError> {
-        let found = match &self {
-            Item::Float(number) => Some(*number),
-            Item::Int(number) => Some(*number as f64).filter(|float| *float as i128 == *number),
-            Item::Text(text) => parse_float(text),
-            Item::Octets(octets) => std::str::from_utf8(octets).ok().and_then(parse_float),
+    #[inline]
+    fn float(&self) -> Option<f64> {
+        match self.first {
+            0xfa => Some(f32::from_bits(self.argument as u32).into()),
+            0xfb => Some(f64::from_bits(self.argument)),
             _ => None,
-        };
-        found.ok_or_else(|| self.misfit(expected))
-    }
-
-    pub(super) fn into_bool(self, expected: &dyn Expected) -> Result<bool, DecodeError> {
-        let found = match &self {
-            Item::Null => Some(false),
-            Item::Bool(truth) => Some(*truth),
-            Item::Int(0) => Some(false),
-            Item::Int(1) => Some(true),
-            Item::Float(number) => integral(*number).filter(|n| matches!(n, 0 | 1)).map(|n| n == 1),
-            Item::Text(text) => truth(text.as_bytes()),
-            Item::Octets(octets) => truth(octets),
-            _ => None,
-        };
-        found.ok_or_else(|| self.misfit(expected))
-    }
-
-    pub(super) fn into_text(self) -> Result<Cow<'de, str>, Item<'de>> {
-        match self {
-            Item::Text(text) => Ok(text),
-            Item::Octets(octets) => Ok(utf8_or_latin1(octets)),
-            Item::Int(number) => Ok(Cow::Owned(number.to_string())),
-            Item::Float(number) => Ok(Cow::Owned(number.to_string())),
-            other => Err(other),
         }
     }
-
-    /// The string as a name: octets are code points.
-    pub(super) fn into_name(self) -> Result<Cow<'de, str>, Item<'de>> {
-        match self {
-            Item::Octets(octets) if !octets.is_ascii() => Ok(Cow::Owned(latin1(&octets))),
-            other => other.into_text(),
-        }
-    }
-
-    pub(super) fn into_octets(self) -> Result<Cow<'de, [u8]>, Item<'de>> {
-        match self {
-            Item::Octets(octets) => Ok(octets),
-            Item::Text(Cow::Borrowed(text)) if text.is_ascii() => Ok(Cow::Borrowed(text.as_bytes())),
-            Item::Text(text) => to_latin1(&text).map(Cow::Owned).ok_or(Item::Text(text)),
-            Item::Int(number) => Ok(Cow::Owned(number.to_string().into_bytes())),
-            Item::Float(number) => Ok(Cow::Owned(number.to_string().into_bytes())),
-            other => Err(other),
-        }
-    }
-
-    /// The error that this item is not what was wanted.
-    pub(super) fn misfit(&self, expected: &dyn Expected) -> DecodeError {
-        let number;
-        let found = match self {
-            Item::Null => Unexpected::Other("null"),
-            Item::Bool(truth) => Unexpected::Bool(*truth),
-            Item::Int(n) => {
-                number = format!("integer `{n}`");
-                Unexpected::Other(&number)
-            }
-            Item::Float(n) => Unexpected::Float(*n),
-            Item::Text(text) => Unexpected::Str(text),
-            Item::Octets(octets) => match std::str::from_utf8(octets) {
-                Ok(text) => Unexpected::Str(text),
-                Err(_) => Unexpected::Bytes(octets),
-            },
-            Item::List(_) => Unexpected::Other("a list"),
-            Item::Map(_) => Unexpected::Map,
-        };
-        DecodeError::invalid_type(found, expected)
-    }
-}
-
-/// Octets as UTF-8 where they are that, otherwise as code points.
-pub(super) fn utf8_or_latin1(octets: Cow<'_, [u8]>) -> Cow<'_, str> {
-    match octets {
-        Cow::Borrowed(octets) => match std::str::from_utf8(octets) {
-            Ok(text) => Cow::Borrowed(text),
-            Err(_) => Cow::Owned(latin1(octets)),
-        },
-        Cow::Owned(octets) => {
-            Cow::Owned(String::from_utf8(octets).unwrap_or_else(|error| latin1(error.as_bytes())))
-        }
-    }
-}
-
-fn truth(text: &[u8]) -> Option<bool> {
-    match text {
-        b"" | b"0" => Some(false),
-        b"1" => Some(true),
-        _ => None,
-    }
-}
-
-fn integral(number: f64) -> Option<i128> {
-    // 2^64 is far inside of i128, so the conversion is exact.
-    (number.fract() == 0.0 && number.abs() <= 18_446_744_073_709_551_616.0).then_some(number as i128)
-}
-
-/// A string that Perl takes for an integer, white space around it included.
-fn parse_integer(text: &str) -> Option<i128> {
-    let text = text.trim_ascii();
-    text.parse().ok().or_else(|| {
-        // As "3.0" or "1e3"; larger ones have lost digits on the way.
-        let number = text.parse().ok().filter(|number: &f64| number.abs() <= FLOAT_EXACT)?;
-        integral(number)
-    })
-}
-
-fn parse_float(text: &str) -> Option<f64> {
-    text.trim_ascii().parse().ok()
 }

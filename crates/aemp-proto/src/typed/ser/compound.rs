@@ -1,13 +1,12 @@
 //! Lists, maps, and the values of a message while they are being written.
 
-use minicbor::Encoder;
 use serde::Serialize;
 use serde::ser::{
     SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
     SerializeTupleStruct, SerializeTupleVariant,
 };
 
-use super::{ItemSerializer, Strings, write_key};
+use super::{ItemSerializer, Strings, write};
 use crate::typed::{DEPTH_MAX, EncodeError};
 
 /// What is being written.
@@ -103,7 +102,7 @@ impl<'a> Compound<'a> {
             return self.element(value);
         }
         let start = self.out.len();
-        write_key(self.out, name)?;
+        write::key(self.out, name);
         self.written += 1;
         self.value(value).inspect_err(|_| {
             self.out.truncate(start);
@@ -131,7 +130,7 @@ impl<'a> Compound<'a> {
             Some(announced) if announced != written => Err(EncodeError::Length { announced, written }),
             Some(_) => Ok(1),
             None => {
-                Encoder::new(self.out).end()?;
+                write::end(self.out);
                 Ok(1)
             }
         }

@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 
 use super::compound::Compound;
-use super::{ItemSerializer, write_name};
+use super::{ItemSerializer, write};
 use crate::typed::impls::VALUES;
 use crate::typed::{EncodeError, Variants};
 
@@ -56,7 +56,7 @@ impl<'a, 'v> MessageSerializer<'a, 'v> {
             return Ok(Target::Item(ItemSerializer::outermost(self.out)));
         };
         if let Some(tag) = variants.tag(index, name) {
-            write_name(self.out, tag)?;
+            write::name(self.out, tag);
             Ok(Target::Values(self.out, true))
         } else if variants.other == Some(name) {
             Ok(Target::Values(self.out, false))

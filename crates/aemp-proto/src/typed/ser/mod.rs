@@ -3,15 +3,14 @@
 
 mod compound;
 mod message;
+mod write;
 
-use minicbor::Encoder;
-use minicbor::data::Int;
 use serde::{Serialize, Serializer};
 
 use super::impls::{NAME, TAG, TEXT};
 use super::{DEPTH_MAX, EncodeError};
-use crate::value::to_latin1;
 use compound::{Compound, Kind};
+use write::{LIST, MAP, NEGATIVE, UNSIGNED};
 
 pub(super) use message::MessageSerializer;
 
@@ -43,33 +42,23 @@ impl<'a> ItemSerializer<'a> {
         ItemSerializer { out, levels: DEPTH_MAX, strings: Strings::Text }
     }
 
-    fn encoder(&mut self) -> Encoder<&mut Vec<u8>> {
-        Encoder::new(self.out)
-    }
-
     fn list(mut self, len: Option<usize>) -> Result<Compound<'a>, EncodeError> {
         self.enter()?;
-        match len {
-            Some(len) => self.encoder().array(len as u64)?,
-            None => self.encoder().begin_array()?,
-        };
+        write::begin(self.out, LIST, len);
         Ok(Compound::new(self.out, self.levels, Kind::List, len))
     }
 
     fn map(mut self, len: Option<usize>) -> Result<Compound<'a>, EncodeError> {
         self.enter()?;
-        match len {
-            Some(len) => self.encoder().map(len as u64)?,
-            None => self.encoder().begin_map()?,
-        };
+        write::begin(self.out, MAP, len);
         Ok(Compound::new(self.out, self.levels, Kind::Map, len))
     }
 
     /// Begins the map with one entry that a nested variant is.
     fn variant(mut self, variant: &str) -> Result<ItemSerializer<'a>, EncodeError> {
         self.enter()?;
-        self.encoder().map(1)?;
-        write_key(self.out, variant)?;
+        write::begin(self.out, MAP, Some(1));
+        write::key(self.out, variant);
         Ok(ItemSerializer { strings: Strings::Text, ..self })
     }
 
@@ -79,45 +68,10 @@ impl<'a> ItemSerializer<'a> {
     }
 }
 
-fn write_text(out: &mut Vec<u8>, text: &str) -> Result<u32, EncodeError> {
-    Encoder::new(out).str(text)?;
-    Ok(1)
-}
-
-fn write_octets(out: &mut Vec<u8>, octets: &[u8]) -> Result<u32, EncodeError> {
-    Encoder::new(out).bytes(octets)?;
-    Ok(1)
-}
-
-fn write_name(out: &mut Vec<u8>, text: &str) -> Result<u32, EncodeError> {
-    if text.is_ascii() {
-        return write_octets(out, text.as_bytes());
-    }
-    match to_latin1(text) {
-        Some(octets) => write_octets(out, &octets),
-        None => write_text(out, text),
-    }
-}
-
-/// Octets that happen to be UTF-8 would be read as another string (`Ã©` as `é`), so such a key is text.
-fn write_key(out: &mut Vec<u8>, text: &str) -> Result<u32, EncodeError> {
-    if text.is_ascii() {
-        return write_octets(out, text.as_bytes());
-    }
-    match to_latin1(text) {
-        Some(octets) if std::str::from_utf8(&octets).is_err() => write_octets(out, &octets),
-        _ => write_text(out, text),
-    }
-}
-
-fn too_large(number: impl std::fmt::Display) -> EncodeError {
-    EncodeError::Integer(number.to_string())
-}
-
-macro_rules! integers {
+macro_rules! scalars {
     ($($method:ident $t:ty => $write:ident $wide:ty;)*) => {$(
-        fn $method(mut self, number: $t) -> Result<u32, EncodeError> {
-            self.encoder().$write(<$wide>::from(number))?;
+        fn $method(self, value: $t) -> Result<u32, EncodeError> {
+            write::$write(self.out, <$wide>::from(value));
             Ok(1)
         }
     )*};
@@ -134,38 +88,32 @@ impl<'a> Serializer for ItemSerializer<'a> {
     type SerializeStruct = Compound<'a>;
     type SerializeStructVariant = Compound<'a>;
 
-    integers! {
-        serialize_u8 u8 => u64 u64;
-        serialize_u16 u16 => u64 u64;
-        serialize_u32 u32 => u64 u64;
-        serialize_u64 u64 => u64 u64;
-        serialize_i8 i8 => i64 i64;
-        serialize_i16 i16 => i64 i64;
-        serialize_i32 i32 => i64 i64;
-        serialize_i64 i64 => i64 i64;
-        serialize_bool bool => bool bool;
-        serialize_f32 f32 => f32 f32;
+    scalars! {
+        serialize_bool bool => boolean bool;
+        serialize_u8 u8 => unsigned u64;
+        serialize_u16 u16 => unsigned u64;
+        serialize_u32 u32 => unsigned u64;
+        serialize_u64 u64 => unsigned u64;
+        serialize_i8 i8 => signed i64;
+        serialize_i16 i16 => signed i64;
+        serialize_i32 i32 => signed i64;
+        serialize_i64 i64 => signed i64;
+        serialize_f32 f32 => narrow_float f32;
+        serialize_f64 f64 => float f64;
+        serialize_bytes &[u8] => octets &[u8];
     }
 
-    fn serialize_i128(mut self, number: i128) -> Result<u32, EncodeError> {
-        self.encoder().int(Int::try_from(number).map_err(|_| too_large(number))?)?;
+    fn serialize_i128(self, number: i128) -> Result<u32, EncodeError> {
+        // The argument of a negative number -1-n is n.
+        let argument = u64::try_from(if number < 0 { !number } else { number });
+        let argument = argument.map_err(|_| EncodeError::Integer(number.to_string()))?;
+        write::head(self.out, if number < 0 { NEGATIVE } else { UNSIGNED }, argument);
         Ok(1)
     }
 
-    fn serialize_u128(mut self, number: u128) -> Result<u32, EncodeError> {
-        self.encoder().u64(u64::try_from(number).map_err(|_| too_large(number))?)?;
-        Ok(1)
-    }
-
-    fn serialize_f64(mut self, number: f64) -> Result<u32, EncodeError> {
-        let narrow = number as f32;
-        // As Perl has it: NaN, which equals nothing, is wide.
-        if f64::from(narrow) == number {
-            self.encoder().f32(narrow)?;
-        } else {
-            self.encoder().f64(number)?;
-        }
-        Ok(1)
+    fn serialize_u128(self, number: u128) -> Result<u32, EncodeError> {
+        let narrow = u64::try_from(number).map_err(|_| EncodeError::Integer(number.to_string()))?;
+        self.serialize_u64(narrow)
     }
 
     fn serialize_char(self, c: char) -> Result<u32, EncodeError> {
@@ -174,14 +122,11 @@ impl<'a> Serializer for ItemSerializer<'a> {
 
     fn serialize_str(self, text: &str) -> Result<u32, EncodeError> {
         match self.strings {
-            Strings::Text => write_text(self.out, text),
-            Strings::Key => write_key(self.out, text),
-            Strings::Name => write_name(self.out, text),
+            Strings::Text => write::text(self.out, text),
+            Strings::Key => write::key(self.out, text),
+            Strings::Name => write::name(self.out, text),
         }
-    }
-
-    fn serialize_bytes(self, octets: &[u8]) -> Result<u32, EncodeError> {
-        write_octets(self.out, octets)
+        Ok(1)
     }
 
     fn serialize_none(self) -> Result<u32, EncodeError> {
@@ -192,8 +137,8 @@ impl<'a> Serializer for ItemSerializer<'a> {
         value.serialize(self)
     }
 
-    fn serialize_unit(mut self) -> Result<u32, EncodeError> {
-        self.encoder().null()?;
+    fn serialize_unit(self) -> Result<u32, EncodeError> {
+        write::null(self.out);
         Ok(1)
     }
 
@@ -207,7 +152,8 @@ impl<'a> Serializer for ItemSerializer<'a> {
         _: u32,
         variant: &'static str,
     ) -> Result<u32, EncodeError> {
-        write_key(self.out, variant)
+        write::key(self.out, variant);
+        Ok(1)
     }
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(

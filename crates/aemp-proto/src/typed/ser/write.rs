@@ -1,0 +1,122 @@
+//! CBOR items, each written with a single growth of the buffer: this is the hottest code of a sender.
+
+use crate::value::to_latin1;
+
+pub(super) const UNSIGNED: u8 = 0 << 5;
+pub(super) const NEGATIVE: u8 = 1 << 5;
+const OCTETS: u8 = 2 << 5;
+const TEXT: u8 = 3 << 5;
+pub(super) const LIST: u8 = 4 << 5;
+pub(super) const MAP: u8 = 5 << 5;
+
+const FALSE: u8 = 0xf4;
+const NULL: u8 = 0xf6;
+const NARROW_FLOAT: u8 = 0xfa;
+const FLOAT: u8 = 0xfb;
+const BREAK: u8 = 0xff;
+
+/// The low bits of the head of a list or map that ends with a break.
+const INDEFINITE: u8 = 31;
+
+/// The head of an item of this major type, in its shortest form.
+pub(super) fn head(out: &mut Vec<u8>, major: u8, argument: u64) {
+    match argument {
+        0..24 => out.push(major | argument as u8),
+        24..=0xff => out.extend_from_slice(&[major | 24, argument as u8]),
+        0x100..=0xffff => {
+            let [a, b] = (argument as u16).to_be_bytes();
+            out.extend_from_slice(&[major | 25, a, b]);
+        }
+        0x1_0000..=0xffff_ffff => with_octets(out, major | 26, (argument as u32).to_be_bytes()),
+        _ => with_octets(out, major | 27, argument.to_be_bytes()),
+    }
+}
+
+/// The head of a list or map of this many parts, or of as many as come until the [`end`].
+pub(super) fn begin(out: &mut Vec<u8>, major: u8, len: Option<usize>) {
+    match len {
+        Some(len) => head(out, major, len as u64),
+        None => out.push(major | INDEFINITE),
+    }
+}
+
+pub(super) fn end(out: &mut Vec<u8>) {
+    out.push(BREAK);
+}
+
+pub(super) fn null(out: &mut Vec<u8>) {
+    out.push(NULL);
+}
+
+pub(super) fn boolean(out: &mut Vec<u8>, truth: bool) {
+    out.push(FALSE + u8::from(truth));
+}
+
+pub(super) fn unsigned(out: &mut Vec<u8>, number: u64) {
+    head(out, UNSIGNED, number);
+}
+
+pub(super) fn signed(out: &mut Vec<u8>, number: i64) {
+    match u64::try_from(number) {
+        Ok(number) => head(out, UNSIGNED, number),
+        // The argument of a negative number -1-n is n.
+        Err(_) => head(out, NEGATIVE, !number as u64),
+    }
+}
+
+pub(super) fn narrow_float(out: &mut Vec<u8>, number: f32) {
+    with_octets(out, NARROW_FLOAT, number.to_be_bytes());
+}
+
+/// A narrow float if it is the same number. As Perl has it, NaN, which equals nothing, is wide.
+pub(super) fn float(out: &mut Vec<u8>, number: f64) {
+    let narrow = number as f32;
+    if f64::from(narrow) == number {
+        narrow_float(out, narrow);
+    } else {
+        with_octets(out, FLOAT, number.to_be_bytes());
+    }
+}
+
+pub(super) fn octets(out: &mut Vec<u8>, octets: &[u8]) {
+    string(out, OCTETS, octets);
+}
+
+pub(super) fn text(out: &mut Vec<u8>, text: &str) {
+    string(out, TEXT, text.as_bytes());
+}
+
+/// A name: octets, where all code points are at most U+00FF.
+pub(super) fn name(out: &mut Vec<u8>, name: &str) {
+    if name.is_ascii() {
+        return octets(out, name.as_bytes());
+    }
+    match to_latin1(name) {
+        Some(latin1) => octets(out, &latin1),
+        None => text(out, name),
+    }
+}
+
+/// A string that is read leniently: octets, if that will be the same string again. Those that happen to be UTF-8 would
+/// be another one (`Ã©` would be `é`).
+pub(super) fn key(out: &mut Vec<u8>, key: &str) {
+    if key.is_ascii() {
+        return octets(out, key.as_bytes());
+    }
+    match to_latin1(key) {
+        Some(latin1) if std::str::from_utf8(&latin1).is_err() => octets(out, &latin1),
+        _ => text(out, key),
+    }
+}
+
+fn string(out: &mut Vec<u8>, major: u8, content: &[u8]) {
+    out.reserve(content.len() + 9);
+    head(out, major, content.len() as u64);
+    out.extend_from_slice(content);
+}
+
+fn with_octets<const N: usize>(out: &mut Vec<u8>, head: u8, octets: [u8; N]) {
+    out.reserve(1 + N);
+    out.push(head);
+    out.extend_from_slice(&octets);
+}
