@@ -1,2 +1,88 @@
-//! The aemp command.
-fn main() {}
+//! The `aemp` command: run nodes, talk to networks, edit the configuration.
+//!
+//! One file a command, or a group of commands that do the same to different things. `args` defines the command line,
+//! `chain` cuts it into commands, `session` holds the configuration file while they work on it, and `failure` says what the
+//! exit statuses mean. Start reading at [`main`]; `run` is the command that makes a node, `demo` the one that shows what a
+//! network of them does.
+
+mod args;
+mod cal;
+mod chain;
+mod client;
+mod db;
+mod demo;
+mod edit;
+mod failure;
+mod logging;
+mod mon;
+mod profile;
+mod run;
+mod services;
+mod session;
+mod snd;
+mod values;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use args::{Cli, Command, NodeCommand};
+use failure::Failure;
+use logging::Logging;
+use session::Session;
+
+fn main() -> ExitCode {
+    let args = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+    match chain::parse(args).and_then(run_all) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+/// Runs the commands in their order. The configuration is written before a node is started, and at the end; not at all if
+/// a command before that fails.
+fn run_all(commands: Vec<Cli>) -> Result<(), Failure> {
+    let mut session = Session::default();
+    if let Some(Cli { logging, command }) = commands.first() {
+        logging.start(if matches!(command, Command::Node(NodeCommand::Run(_))) { "info" } else { "warn" })?;
+    }
+    for Cli { logging, command } in commands {
+        match command {
+            Command::Edit(edit) => edit.run(&mut session)?,
+            Command::Profile(profile) => profile.run(&mut session)?,
+            Command::Node(command) => {
+                session.save()?;
+                run_node_command(command, &logging)?;
+            }
+        }
+    }
+    session.save()
+}
+
+fn run_node_command(command: NodeCommand, logging: &Logging) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("the threads of the runtime cannot be started: {error}")))?;
+    let outcome = runtime.block_on(async {
+        match command {
+            NodeCommand::Run(run) => run.run().await,
+            NodeCommand::Snd(snd) => snd.run().await,
+            NodeCommand::Cal(cal) => cal.run().await,
+            NodeCommand::Mon(mon) => mon.run().await,
+            NodeCommand::Db(db) => db.run().await,
+            NodeCommand::Demo(demo) => demo.run(logging).await,
+            NodeCommand::DemoNode(node) => node.run().await,
+        }
+    });
+    // Nothing that is left is worth waiting for: the commands have shut their nodes down.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Prints a line on stdout.
+fn print(line: &str) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{line}")
+        .and_then(|()| stdout.flush())
+        .map_err(|error| Failure::failed(format!("stdout cannot be written: {error}")))
+}

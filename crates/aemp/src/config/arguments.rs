@@ -41,6 +41,21 @@ impl Arguments {
         Ok(arguments)
     }
 
+    /// No settings yet, for this profile.
+    pub fn for_profile(name: &str) -> Arguments {
+        Arguments { profile: Some(name.into()), ..Arguments::default() }
+    }
+
+    /// These arguments, and nothing from the file.
+    pub fn without_file(self) -> Arguments {
+        Arguments { norc: true, ..self }
+    }
+
+    /// These arguments, and they win over the file.
+    pub fn forced(self) -> Arguments {
+        Arguments { force: true, ..self }
+    }
+
     fn insert(&mut self, key: &str, text: &str) -> Result<(), ConfigError> {
         if key == "profile" {
             self.profile = Some(text.into());

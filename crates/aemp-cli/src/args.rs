@@ -1,0 +1,77 @@
+//! The command line, defined once: it yields the parser, the help and the way commands are chained.
+
+use clap::{Parser, Subcommand};
+
+use crate::cal::Cal;
+use crate::db::Db;
+use crate::demo::{Demo, DemoNode};
+use crate::edit::Edit;
+use crate::failure::EXIT_STATUSES;
+use crate::logging::Logging;
+use crate::mon::Mon;
+use crate::profile::Profile;
+use crate::run::Run;
+use crate::snd::Snd;
+
+/// Run nodes, talk to networks and edit the configuration.
+///
+/// Commands that change the configuration can be chained: each takes its arguments, and what is left is the next
+/// command. They change the global settings, or after `profile NAME` those of this profile:
+///
+///     aemp gensecret profile server setnodeid server/ setbinds '*:4040' setseeds seed.example:4040
+///
+/// An argument that starts with [, { or " is JSON. If the only argument starts with [, it is the list of all arguments.
+///
+/// The file is $AEMP_RC, else $XDG_CONFIG_HOME/aemp/config.json (~/.config/aemp/config.json); when nothing is there the
+/// one of the Perl tool: $PERL_ANYEVENT_MP_RC, else ~/.perl-anyevent-mp.
+#[derive(Debug, Parser)]
+#[command(name = "aemp", version, verbatim_doc_comment, after_help = EXIT_STATUSES)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) logging: Logging,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// All commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    #[command(flatten)]
+    Node(NodeCommand),
+    #[command(flatten)]
+    Profile(Profile),
+    #[command(flatten)]
+    Edit(Edit),
+}
+
+/// The commands that make a node.
+#[derive(Debug, Subcommand)]
+pub(crate) enum NodeCommand {
+    Run(Run),
+    Snd(Snd),
+    Cal(Cal),
+    Mon(Mon),
+    Db(Db),
+    Demo(Demo),
+    #[command(hide = true)]
+    DemoNode(DemoNode),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_a_description() {
+        for command in Cli::command().get_subcommands().filter(|command| !command.is_hide_set()) {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+        }
+    }
+}

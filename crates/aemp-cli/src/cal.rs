@@ -1,0 +1,45 @@
+//! `aemp cal`: send a message and print the answer.
+
+use aemp::{CallError, Message, Value};
+use clap::Args;
+
+use crate::client::{self, Client, Limit};
+use crate::failure::Failure;
+use crate::values;
+
+/// Send a message with a port for the answer at its end, and print the answer
+///
+/// The answer is printed as JSON values separated by commas. Example: aemp cal mynode time
+#[derive(Debug, Args)]
+pub(crate) struct Cal {
+    /// NODE#PORT, or NODE for its node port
+    port: String,
+    /// The values of the message; JSON where one starts with [, { or "
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    values: Vec<String>,
+    #[command(flatten)]
+    limit: Limit,
+    #[command(flatten)]
+    client: Client,
+}
+
+impl Cal {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let (port, mut message) = (client::port(&self.port)?, client::message(&self.values)?);
+        let node = self.client.start().await?;
+        let answer = node
+            .call(&port, self.limit.timeout, |reply| {
+                message.0.push(Value::from(reply.port()));
+                message
+            })
+            .await;
+        node.shutdown().await;
+        match answer {
+            Ok(Message(values)) => crate::print(&values::to_line(&values)),
+            Err(CallError::Died(reason)) => {
+                Err(Failure::failed(format!("{port}: {}", values::to_words(reason.values()))))
+            }
+            Err(error) => Err(Failure::failed(format!("{port}: {error}"))),
+        }
+    }
+}

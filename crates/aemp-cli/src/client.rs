@@ -1,0 +1,66 @@
+//! The short-lived node of the commands that talk to a network.
+
+use std::time::Duration;
+
+use aemp::config::{Arguments, Settings, parse_argument, value_from_json};
+use aemp::{Message, Node, PortId};
+use clap::Args;
+use serde_json::json;
+
+use crate::failure::Failure;
+
+/// How such a command gets into the network.
+#[derive(Debug, Args)]
+pub(crate) struct Client {
+    /// The profile to use, which names seeds and secret
+    #[arg(long, default_value = "aemp")]
+    profile: String,
+    /// A setting that wins over the configuration file, e.g. `--set seeds=127.0.0.1:4040`
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+}
+
+/// How long to wait.
+#[derive(Debug, Args)]
+pub(crate) struct Limit {
+    /// Seconds to wait before giving up
+    #[arg(long = "timeout", value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    pub(crate) timeout: Duration,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+impl Client {
+    /// Starts the node. Its ID, its services and where it listens are its own, whatever the file says about the nodes of this
+    /// machine: it may be one of many, and it is gone in a moment.
+    pub(crate) async fn start(&self) -> Result<Node, Failure> {
+        let mut arguments = Arguments::for_profile(&self.profile).forced();
+        for (key, value) in
+            [("nodeid", json!("aemp/%n/%u")), ("services", json!([])), ("binds", json!(["*"]))]
+        {
+            arguments.set(key, &value)?;
+        }
+        for setting in &self.settings {
+            let (key, text) = setting
+                .split_once('=')
+                .ok_or_else(|| Failure::usage(format!("--set {setting}: expected KEY=VALUE")))?;
+            arguments.set(key, &parse_argument(text)?)?;
+        }
+        let settings = Settings::load(&arguments)?;
+        Ok(Node::builder().settings(settings).start().await?)
+    }
+}
+
+/// Reads the destination of a message: a port ID, or a node ID for its node port.
+pub(crate) fn port(text: &str) -> Result<PortId, Failure> {
+    PortId::parse(text).map_err(|error| Failure::usage(format!("{text}: {error}")))
+}
+
+/// Reads the values of a message.
+pub(crate) fn message(arguments: &[String]) -> Result<Message, Failure> {
+    let value = |text: &String| Ok(value_from_json(&parse_argument(text)?));
+    arguments.iter().map(value).collect()
+}

@@ -1,0 +1,41 @@
+//! `aemp db`: show a family of the shared database.
+
+use aemp::DatabaseError;
+use clap::Args;
+use tokio::time::timeout;
+
+use crate::client::{Client, Limit};
+use crate::failure::Failure;
+use crate::values;
+
+/// Show a family of the shared database
+///
+/// One line for each subkey, and after a blank its value as JSON, unless that is null. The subkeys of a family of ports, such
+/// as `aemp::echo`, are the IDs of the ports.
+#[derive(Debug, Args)]
+pub(crate) struct Db {
+    /// The family; `'l` has where the nodes of the network listen
+    family: String,
+    #[command(flatten)]
+    limit: Limit,
+    #[command(flatten)]
+    client: Client,
+}
+
+impl Db {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let node = self.client.start().await?;
+        let content = timeout(self.limit.timeout, node.db().family(&self.family)).await;
+        node.shutdown().await;
+        let content = content
+            .map_err(|_| Failure::failed(format!("no seed has answered within {:?}", self.limit.timeout)))?
+            .map_err(|error: DatabaseError| Failure::failed(error))?;
+        for (key, value) in content {
+            match value {
+                aemp::Value::Null => crate::print(&key)?,
+                value => crate::print(&format!("{key} {}", values::to_line(&[value])))?,
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,68 @@
+//! `gencert`, `setcert`, `delcert`.
+
+use std::fs;
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+use serde_json::json;
+
+use super::Operation;
+use crate::failure::Failure;
+
+/// The certificate.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Certificate {
+    /// Make a self-signed certificate with its key; give it to all nodes of the network, and TLS protects all traffic
+    #[command(name = "gencert")]
+    Generate,
+    /// Take the certificate from a PEM file: the key, the certificate, then the certificates to trust beside it
+    #[command(name = "setcert", visible_alias = "cert")]
+    Set {
+        /// The file
+        file: PathBuf,
+    },
+    /// Remove the certificate, so that it is inherited
+    #[command(name = "delcert")]
+    Unset,
+}
+
+impl Certificate {
+    pub(super) fn operation(self) -> Result<Operation, Failure> {
+        Ok(match self {
+            Certificate::Generate => Operation::Set("cert", json!(generate()?)),
+            Certificate::Set { file } => {
+                let pem = fs::read_to_string(&file)
+                    .map_err(|error| Failure::failed(format!("{}: {error}", file.display())))?;
+                Operation::Set("cert", json!(pem))
+            }
+            Certificate::Unset => Operation::Unset("cert"),
+        })
+    }
+}
+
+/// Key and certificate of a network in one PEM text (`PROTOCOL.md` §2.2). It names no host and does not run out: whoever
+/// has it belongs to the network.
+fn generate() -> Result<String, Failure> {
+    let fault = |error: rcgen::Error| Failure::failed(format!("the certificate cannot be made: {error}"));
+    let key = KeyPair::generate().map_err(fault)?;
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, "AnyEvent::MP");
+    let certificate = params.self_signed(&key).map_err(fault)?;
+    Ok(key.serialize_pem() + &certificate.pem())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generated_certificate_can_be_used() {
+        let pem = generate().unwrap();
+        assert_eq!(pem.matches("-----BEGIN ").count(), 2);
+        assert!(pem.starts_with("-----BEGIN PRIVATE KEY-----"));
+        assert!(crate::session::check("cert", &json!(pem)).is_ok());
+        assert_ne!(pem, generate().unwrap());
+    }
+}

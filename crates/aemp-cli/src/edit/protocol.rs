@@ -1,0 +1,117 @@
+//! `setsecure`, `setmonitor_timeout` and the other settings of the protocol: a `set` and a `del` command for each.
+
+use aemp::config::parse_argument;
+use clap::error::ErrorKind;
+use clap::{Arg, ArgMatches, Command, FromArgMatches, Subcommand};
+
+use super::Operation;
+use crate::failure::Failure;
+
+/// A setting: its key, what its value is called and may be, and what the `set` command does.
+struct Setting {
+    key: &'static str,
+    value: &'static str,
+    values: &'static str,
+    about: &'static str,
+}
+
+const METHODS: &str = "out of tls_sha3_512,hmac_sha3_512,tls_anon,cleartext";
+
+#[rustfmt::skip]
+const SETTINGS: &[Setting] = &[
+    Setting { key: "secure", value: "FLAG", values: "1 or 0",
+        about: "Set whether other nodes are refused to run registered functions here" },
+    Setting { key: "monitor_timeout", value: "SECONDS", values: "30 where it is not set",
+        about: "Set how long a node may be silent, or take to be reached, before its monitors fire" },
+    Setting { key: "connect_interval", value: "SECONDS", values: "a third of monitor_timeout where it is not set",
+        about: "Set how long an attempt to connect to a node may take" },
+    Setting { key: "framing_format", value: "LIST", values: "out of aemp1,cbor,json",
+        about: "Set the framings to offer, best first" },
+    Setting { key: "auth_offer", value: "LIST", values: METHODS,
+        about: "Set the authentication methods that this node uses, best first" },
+    Setting { key: "auth_accept", value: "LIST", values: METHODS,
+        about: "Set the authentication methods that this node accepts, best first" },
+    Setting { key: "verify_peeraddr", value: "MODE", values: "auto, strict, warn or off",
+        about: "Set what happens when a peer sees this node under a foreign address (address translation, or a relay)" },
+    Setting { key: "nodelay", value: "FLAG", values: "1 or 0; 1 where it is not set",
+        about: "Set whether small messages are sent at once (TCP_NODELAY)" },
+    Setting { key: "autocork", value: "FLAG", values: "1 or 0",
+        about: "Set whether Perl nodes collect small writes; it has no effect here" },
+];
+
+/// How nodes talk to each other.
+#[derive(Debug)]
+pub(crate) enum Protocol {
+    /// `set…`, with the argument as it was typed.
+    Set(&'static str, String),
+    /// `del…`
+    Unset(&'static str),
+}
+
+impl Protocol {
+    pub(super) fn operation(self) -> Result<Operation, Failure> {
+        Ok(match self {
+            Protocol::Set(key, text) => Operation::Set(key, parse_argument(&text)?),
+            Protocol::Unset(key) => Operation::Unset(key),
+        })
+    }
+}
+
+/// The key of a command `set…` or `del…`.
+fn key_of(command: &str, prefix: &str) -> Option<&'static str> {
+    let name = command.strip_prefix(prefix)?;
+    SETTINGS.iter().map(|setting| setting.key).find(|key| *key == name)
+}
+
+impl FromArgMatches for Protocol {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Protocol, clap::Error> {
+        let unknown = || clap::Error::new(ErrorKind::InvalidSubcommand);
+        let (command, arguments) = matches.subcommand().ok_or_else(unknown)?;
+        if let Some(key) = key_of(command, "del") {
+            return Ok(Protocol::Unset(key));
+        }
+        let key = key_of(command, "set").ok_or_else(unknown)?;
+        let text = arguments.get_one::<String>("value").cloned();
+        Ok(Protocol::Set(key, text.ok_or_else(|| clap::Error::new(ErrorKind::MissingRequiredArgument))?))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Protocol::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Subcommand for Protocol {
+    fn augment_subcommands(mut command: Command) -> Command {
+        for setting in SETTINGS {
+            let value = Arg::new("value").value_name(setting.value).help(setting.values).required(true);
+            let set = Command::new(format!("set{}", setting.key));
+            command = command
+                .subcommand(set.about(setting.about).visible_alias(setting.key).arg(value))
+                .subcommand(
+                    Command::new(format!("del{}", setting.key)).about("Remove it, so that it is inherited"),
+                );
+        }
+        command
+    }
+
+    fn augment_subcommands_for_update(command: Command) -> Command {
+        Protocol::augment_subcommands(command)
+    }
+
+    fn has_subcommand(name: &str) -> bool {
+        key_of(name, "set").or_else(|| key_of(name, "del")).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_setting_is_a_known_key() {
+        for setting in SETTINGS {
+            assert!(aemp::config::Key::find(setting.key).is_ok(), "{}", setting.key);
+        }
+    }
+}

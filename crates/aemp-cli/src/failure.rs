@@ -1,0 +1,65 @@
+//! How a command fails: with an exit status and words that say what to do.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use aemp::StartError;
+use aemp::config::ConfigError;
+
+/// What the exit statuses mean, for `--help`.
+pub(crate) const EXIT_STATUSES: &str = "\
+Exit status:
+  0  done
+  1  it failed: no connection, no answer in time, the port is gone, the counts differ
+  2  the command line is wrong
+  3  the configuration cannot be read, written or used
+  130  interrupted (mon, demo)";
+
+/// An error that ends the command.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    status: u8,
+    message: String,
+}
+
+impl Failure {
+    /// What was asked for did not work.
+    pub(crate) fn failed(message: impl fmt::Display) -> Failure {
+        Failure { status: 1, message: message.to_string() }
+    }
+
+    /// The command line is wrong.
+    pub(crate) fn usage(message: impl fmt::Display) -> Failure {
+        Failure { status: 2, message: message.to_string() }
+    }
+
+    /// The user ended it.
+    pub(crate) fn interrupted() -> Failure {
+        Failure { status: 130, message: "interrupted".into() }
+    }
+
+    /// Whether what was asked for did not work, although it was asked for in the right way.
+    pub(crate) fn is_failed(&self) -> bool {
+        self.status == 1
+    }
+
+    /// Says it on stderr.
+    pub(crate) fn report(&self) -> ExitCode {
+        eprintln!("aemp: {}", self.message);
+        ExitCode::from(self.status)
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Failure {
+        let of_system = matches!(error, StartError::Listen { .. } | StartError::Random(_));
+        Failure { status: if of_system { 1 } else { 3 }, message: error.to_string() }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Failure {
+        let of_command_line = matches!(error, ConfigError::Arguments(_) | ConfigError::UnknownKey { .. });
+        Failure { status: if of_command_line { 2 } else { 3 }, message: error.to_string() }
+    }
+}

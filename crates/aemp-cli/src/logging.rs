@@ -1,0 +1,58 @@
+//! Logs: to stderr, as text or as JSON, filtered by `--log` or `$AEMP_LOG`.
+
+use std::io::IsTerminal;
+
+use clap::{Args, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+use crate::failure::Failure;
+
+/// What is logged and how.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Logging {
+    /// What to log: a level (error, warn, info, debug, trace), also per module, e.g. `warn,aemp=debug`
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILTER",
+        env = "AEMP_LOG",
+        help_heading = "Logging (to stderr)"
+    )]
+    log: Option<String>,
+    /// The form of a log line
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORM",
+        env = "AEMP_LOG_FORMAT",
+        default_value = "text",
+        help_heading = "Logging (to stderr)"
+    )]
+    log_format: Form,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Form {
+    Text,
+    Json,
+}
+
+impl Logging {
+    /// Starts logging, with the filter `default` if none is asked for.
+    pub(crate) fn start(&self, default: &str) -> Result<(), Failure> {
+        let filter = self.log.as_deref().unwrap_or(default);
+        let filter = EnvFilter::try_new(filter)
+            .map_err(|error| Failure::usage(format!("--log (or $AEMP_LOG) {filter:?}: {error}")))?;
+        let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        match self.log_format {
+            Form::Text => builder.with_ansi(std::io::stderr().is_terminal()).init(),
+            Form::Json => builder.json().init(),
+        }
+        Ok(())
+    }
+
+    /// The filter that was asked for.
+    pub(crate) fn filter(&self) -> Option<&str> {
+        self.log.as_deref()
+    }
+}

@@ -1,0 +1,33 @@
+//! `aemp mon`: wait until a port dies.
+
+use clap::Args;
+
+use crate::client::{self, Client};
+use crate::failure::Failure;
+use crate::{run, values};
+
+/// Wait until a port dies, and print the reason
+///
+/// NODE alone waits until the connection to that node is lost, or cannot be made. A normal death has an empty reason, and
+/// an empty line is printed.
+#[derive(Debug, Args)]
+pub(crate) struct Mon {
+    /// NODE#PORT, or NODE for its node port
+    port: String,
+    #[command(flatten)]
+    client: Client,
+}
+
+impl Mon {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let port = client::port(&self.port)?;
+        let ending = run::ending()?;
+        let node = self.client.start().await?;
+        let reason = tokio::select! {
+            reason = node.died(&port) => Ok(reason),
+            () = ending => Err(Failure::interrupted()),
+        };
+        node.shutdown().await;
+        crate::print(&values::to_words(reason?.values()))
+    }
+}

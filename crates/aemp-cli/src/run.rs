@@ -1,0 +1,64 @@
+//! `aemp run`: a node with services, until it is told to end.
+
+use aemp::Node;
+use aemp::config::{Arguments, Settings};
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::failure::Failure;
+use crate::services;
+
+/// Run a node until SIGINT or SIGTERM
+///
+/// When it listens it prints one line on stdout: ready NODEID HOST:PORT[,HOST:PORT…]. Logs go to stderr.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Keys: nodeid, binds, seeds, secret, cert, services, secure, monitor_timeout, connect_interval, framing_format, auth_offer,
+auth_accept, verify_peeraddr, nodelay; and about the configuration file:
+  profile NAME  the profile to use; by default the one with this host's name
+  norc 1        do not read the file
+  force 1       let the arguments win over the file (by default the file wins, as with the Perl tool)
+
+Services that are built in: aemp::global, aemp::echo, aemp::sink.
+
+Example: aemp run norc 1 nodeid echo secret geheim binds 127.0.0.1:4040 services aemp::echo,aemp::sink")]
+pub(crate) struct Run {
+    /// [PROFILE] [KEY VALUE]… as Perl's `configure` takes them; JSON where a value starts with [, { or "
+    #[arg(value_name = "PROFILE | KEY VALUE", trailing_var_arg = true)]
+    arguments: Vec<String>,
+}
+
+impl Run {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let mut settings = Settings::load(&Arguments::parse(&self.arguments)?)?;
+        services::check(&mut settings, &[])?;
+        // Before the line that others wait for: from then on a signal ends the node in order.
+        let ending = ending()?;
+        let node = services::register(Node::builder()).settings(settings).start().await?;
+        announce(&node)?;
+        ending.await;
+        tracing::info!(node = %node.id(), "ending");
+        node.shutdown().await;
+        Ok(())
+    }
+}
+
+/// Says that the node listens, and where.
+pub(crate) fn announce(node: &Node) -> Result<(), Failure> {
+    let line = format!("ready {} {}", node.id(), node.listeners().join(","));
+    crate::print(line.trim_end())
+}
+
+/// Waits for SIGINT or SIGTERM, which are caught from the call on.
+pub(crate) fn ending() -> Result<impl Future<Output = ()>, Failure> {
+    let catch =
+        |kind| signal(kind).map_err(|error| Failure::failed(format!("signals cannot be caught: {error}")));
+    let mut interrupt = catch(SignalKind::interrupt())?;
+    let mut terminate = catch(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}

@@ -1,0 +1,85 @@
+//! Values of messages on the terminal.
+
+use aemp::Value;
+use serde_json::{Map, Number, Value as Json};
+
+/// The values as JSON, separated by commas: a JSON list without its brackets, as the Perl tool prints answers.
+pub(crate) fn to_line(values: &[Value]) -> String {
+    let texts: Vec<String> = values.iter().map(|value| to_json(value).to_string()).collect();
+    texts.join(",")
+}
+
+/// The values as plain texts, separated by blanks.
+pub(crate) fn to_words(values: &[Value]) -> String {
+    let word = |value: &Value| match to_json(value) {
+        Json::String(text) => text,
+        other => other.to_string(),
+    };
+    values.iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
+fn to_json(value: &Value) -> Json {
+    match value {
+        Value::Null => Json::Null,
+        Value::Bool(truth) => Json::Bool(*truth),
+        Value::Int(number) => {
+            Number::from_i128(*number).map_or_else(|| number.to_string().into(), Json::Number)
+        }
+        Value::Float(number) => {
+            Number::from_f64(*number).map_or_else(|| number.to_string().into(), Json::Number)
+        }
+        Value::Text(text) => Json::String(text.clone()),
+        Value::Bytes(octets) => Json::String(from_octets(octets)),
+        Value::List(items) => Json::Array(items.iter().map(to_json).collect()),
+        Value::Map(entries) => {
+            let entry = |(key, value): &(Value, Value)| (key_text(key), to_json(value));
+            Json::Object(entries.iter().map(entry).collect::<Map<_, _>>())
+        }
+        Value::Tag(_, value) => to_json(value),
+    }
+}
+
+fn key_text(key: &Value) -> String {
+    match to_json(key) {
+        Json::String(text) => text,
+        other => other.to_string(),
+    }
+}
+
+/// Octets are mostly text that Perl holds encoded.
+fn from_octets(octets: &[u8]) -> String {
+    match std::str::from_utf8(octets) {
+        Ok(text) => text.into(),
+        Err(_) => octets.iter().map(|&octet| char::from(octet)).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_json_with_commas() {
+        let map = Value::Map(vec![(Value::Int(1), Value::Bytes(vec![0xc3, 0xa9].into()))]);
+        let values =
+            [Value::Int(5), Value::Text("a\"b".into()), Value::Null, Value::List(vec![true.into()]), map];
+        assert_eq!(to_line(&values), r#"5,"a\"b",null,[true],{"1":"é"}"#);
+        assert_eq!(to_line(&[Value::Bytes(vec![0xe9].into())]), "\"é\"");
+        assert_eq!(
+            to_line(&[Value::Int(-(1 << 64)), Value::Float(f64::NAN)]),
+            "\"-18446744073709551616\",\"NaN\""
+        );
+        assert_eq!(to_line(&[]), "");
+    }
+
+    #[test]
+    fn reasons_are_words() {
+        let values = [
+            Value::name("transport_error"),
+            Value::name("node"),
+            Value::Text("connect timeout".into()),
+            5.into(),
+        ];
+        assert_eq!(to_words(&values), "transport_error node connect timeout 5");
+    }
+}
