@@ -1,0 +1,146 @@
+//! The local workloads on aemp: typed callback ports.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aemp::{Context, Message, Node, PortId, Reason, ReplyTo};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, mpsc};
+
+use crate::measure::{Measured, status_kib};
+
+const PAIRS: u64 = 1000;
+const BATCH: u64 = 10_000;
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// What the ports of all workloads take.
+#[derive(Serialize, Deserialize, Message)]
+enum Work {
+    Count(u64),
+    Ping(PortId, u64),
+    Call { value: u64, reply: ReplyTo<u64> },
+}
+
+/// Runs a workload; `None` if there is none of this name.
+pub(crate) async fn run(workload: String, count: u64) -> Option<Measured> {
+    let node = Node::builder().start().await.ok()?;
+    Some(match workload.as_str() {
+        "l1" => one_way(&node, 1, 1, count).await,
+        "l1x4" => one_way(&node, 4, 1, count).await,
+        "l1pairs" => one_way(&node, PAIRS, PAIRS, count).await,
+        "l2" => ping_pong(&node, 1, count).await,
+        "l2pairs" => ping_pong(&node, PAIRS, count).await,
+        "l3" => create_and_kill(&node, count).await,
+        "l3mem" => memory(&node, count),
+        "l4" => calls(&node, count).await,
+        _ => return None,
+    })
+}
+
+/// A port that says when it has had so many messages.
+fn counter(node: &Node, expected: u64, done: Arc<Notify>) -> PortId {
+    let mut seen = 0;
+    node.port(move |_: &mut Context<'_>, work: Work| {
+        if let Work::Count(_) = work {
+            seen += 1;
+            if seen == expected {
+                done.notify_one();
+            }
+        }
+    })
+}
+
+async fn one_way(node: &Node, producers: u64, ports: u64, count: u64) -> Measured {
+    let done: Vec<Arc<Notify>> = (0..ports).map(|_| Arc::new(Notify::new())).collect();
+    let targets: Vec<PortId> = done.iter().map(|done| counter(node, count / ports, done.clone())).collect();
+    let began = Instant::now();
+    for producer in 0..producers {
+        let (node, target) = (node.clone(), targets[(producer % ports) as usize].clone());
+        tokio::spawn(async move {
+            for n in 0..count / producers {
+                node.send(&target, Work::Count(n)).expect("it encodes");
+                if n % 1024 == 1023 {
+                    tokio::task::yield_now().await;
+                }
+            }
+        });
+    }
+    for done in &done {
+        done.notified().await;
+    }
+    Measured::since(began, count)
+}
+
+async fn ping_pong(node: &Node, pairs: u64, count: u64) -> Measured {
+    let (sender, mut done) = mpsc::unbounded_channel();
+    let began = Instant::now();
+    for _ in 0..pairs {
+        let sender = sender.clone();
+        let pong = node.port(|cx: &mut Context<'_>, work: Work| {
+            if let Work::Ping(from, left) = work {
+                let me = cx.me();
+                cx.send(&from, Work::Ping(me, left));
+            }
+        });
+        let ping = node.port(move |cx: &mut Context<'_>, work: Work| {
+            if let Work::Ping(from, left) = work {
+                if left == 0 {
+                    sender.send(()).expect("the workload waits");
+                } else {
+                    let me = cx.me();
+                    cx.send(&from, Work::Ping(me, left - 1));
+                }
+            }
+        });
+        node.send(&ping, Work::Ping(pong, count / pairs)).expect("it encodes");
+    }
+    for _ in 0..pairs {
+        done.recv().await;
+    }
+    Measured::since(began, count)
+}
+
+async fn create_and_kill(node: &Node, count: u64) -> Measured {
+    let began = Instant::now();
+    for _ in 0..count / BATCH {
+        let ports: Vec<PortId> = (0..BATCH).map(|_| node.port(|_: &mut Context<'_>, _: Work| {})).collect();
+        let last = node.died(&ports[ports.len() - 1]);
+        for port in &ports {
+            node.kill(port, Reason::NORMAL);
+        }
+        last.await;
+    }
+    Measured::since(began, count)
+}
+
+/// Octets of an idle port with its ID and one handler.
+fn memory(node: &Node, count: u64) -> Measured {
+    let before = status_kib("VmRSS:");
+    let began = Instant::now();
+    let ports: Vec<PortId> = (0..count)
+        .map(|n| {
+            node.port(move |_: &mut Context<'_>, work: Work| {
+                if let Work::Count(other) = work {
+                    assert_ne!(n, other);
+                }
+            })
+        })
+        .collect();
+    let grown = (status_kib("VmRSS:") - before) * 1024;
+    let measured = Measured::since(began, count);
+    measured.with_rate(grown as f64 / ports.len() as f64)
+}
+
+async fn calls(node: &Node, count: u64) -> Measured {
+    let port = node.port(|cx: &mut Context<'_>, work: Work| {
+        if let Work::Call { value, reply } = work {
+            cx.reply(reply, value + 1);
+        }
+    });
+    let began = Instant::now();
+    for value in 0..count {
+        let answer = node.call(&port, LIMIT, |reply| Work::Call { value, reply }).await;
+        assert_eq!(answer.ok(), Some(value + 1));
+    }
+    Measured::since(began, count)
+}
