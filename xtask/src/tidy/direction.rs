@@ -12,8 +12,9 @@ use serde_json::Value;
 use super::Problem;
 
 /// Each crate of the workspace with those that it may depend on. Nothing points back up.
-const ALLOWED: [(&str, &[&str]); 6] = [
+const ALLOWED: [(&str, &[&str]); 7] = [
     ("aemp", &["aemp-macros", "aemp-proto"]),
+    ("aemp-bench", &["aemp"]),
     ("aemp-cli", &["aemp"]),
     ("aemp-macros", &[]),
     ("aemp-proto", &[]),
