@@ -1,6 +1,11 @@
-//! How much room a value takes, for the limit on database entries.
+//! How much room values take: for the limit on database entries, and so that a database fits into messages.
 
 use crate::Value;
+use crate::wire::Tables;
+
+/// About how many octets of a database travel in one message. Far below the limit of a frame, so that what this estimate
+/// misses does not matter.
+pub(crate) const PART: usize = 8 << 20;
 
 /// About as many octets as the value has on the wire.
 pub(crate) fn size(value: &Value) -> usize {
@@ -12,5 +17,54 @@ pub(crate) fn size(value: &Value) -> usize {
         Value::List(values) => 5 + values.iter().map(size).sum::<usize>(),
         Value::Map(entries) => 5 + entries.iter().map(|(key, value)| size(key) + size(value)).sum::<usize>(),
         Value::Tag(_, value) => 9 + size(value),
+    }
+}
+
+/// Cuts a database into parts of about `limit` octets; there is at least one part.
+pub(crate) fn split(tables: Tables, limit: usize) -> Vec<Tables> {
+    let (mut parts, mut part, mut room) = (Vec::new(), Tables::new(), limit);
+    for (family, entries) in tables {
+        for (key, value) in entries {
+            let octets = key.len() + size(&value);
+            if octets > room && !part.is_empty() {
+                parts.push(std::mem::take(&mut part));
+                room = limit;
+            }
+            room = room.saturating_sub(octets);
+            part.entry(family.clone()).or_default().insert(key, value);
+        }
+    }
+    parts.push(part);
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tables(families: u32, entries: u32) -> Tables {
+        let family = |f| (0..entries).map(|n| (format!("key{n}"), Value::from(f))).collect();
+        (0..families).map(|f| (format!("family{f}"), family(f))).collect()
+    }
+
+    #[test]
+    fn a_small_database_is_one_part_even_if_it_is_empty() {
+        assert_eq!(split(Tables::new(), 100), [Tables::new()]);
+        assert_eq!(split(tables(2, 3), 1000), [tables(2, 3)]);
+    }
+
+    #[test]
+    fn the_parts_of_a_large_one_are_small_and_make_up_the_whole() {
+        let parts = split(tables(3, 20), 100);
+        assert!(parts.len() > 5);
+        let mut whole = Tables::new();
+        for part in parts {
+            let octets: usize = part.values().flatten().map(|(key, value)| key.len() + size(value)).sum();
+            assert!(octets <= 100);
+            for (family, entries) in part {
+                whole.entry(family).or_default().extend(entries);
+            }
+        }
+        assert_eq!(whole, tables(3, 20));
     }
 }

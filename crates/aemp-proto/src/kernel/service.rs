@@ -3,7 +3,7 @@
 use super::{Action, Kernel, QueryKind, Time};
 use crate::db::client::{self, Master};
 use crate::db::merged::Delta;
-use crate::db::size::size;
+use crate::db::size::{PART, size, split};
 use crate::db::{Change, Changes, GLOBALS, LISTENERS, VERSIONS, binds_of_value};
 use crate::wire::request::Family;
 use crate::wire::{MeshRequest, Tables};
@@ -145,7 +145,7 @@ impl Kernel {
 
     fn choose_master(&mut self, node: NodeId) {
         self.client.set_master(Master::Node(node.clone()));
-        self.send(&node, MeshRequest::Slave(Some(self.local.tables().clone())));
+        self.send_tables(&node, self.local.tables().clone(), |tables| MeshRequest::Slave(Some(tables)));
         for request in self.client.open_requests() {
             self.send(&node, request);
         }
@@ -182,9 +182,18 @@ impl Kernel {
     /// Exchanges databases with another global node.
     fn greet_global(&mut self, node: &NodeId, now: Time) {
         self.set_own(GLOBALS, node.as_str(), Value::Null, now);
-        self.send(node, MeshRequest::Set(self.merged.claims()));
+        self.send_tables(node, self.merged.claims(), MeshRequest::Set);
         let stamps = self.merged.stamps();
         self.send_stamps(node, &stamps);
+    }
+
+    /// Sends a whole database by this request; what does not fit into one message follows as updates.
+    fn send_tables(&mut self, to: &NodeId, tables: Tables, whole: impl FnOnce(Tables) -> MeshRequest) {
+        let mut parts = split(tables, PART).into_iter();
+        self.send(to, whole(parts.next().unwrap_or_default()));
+        for (family, entries) in parts.flatten() {
+            self.send(to, MeshRequest::Update(family, entries, Vec::new()));
+        }
     }
 
     fn global_tables(&mut self, from: &NodeId, tables: Tables, now: Time) {
