@@ -1,8 +1,9 @@
 //! Monitors: who is told when a port dies, or when something sent to it may have been lost.
 //!
-//! A monitor is armed, then either cancelled (its guard was dropped) or fired, once. It counts as fired when its code runs or
-//! its message leaves the mailbox, not when that is queued: until then the port that it watched stays gated, if it fired
-//! because of a loss.
+//! A monitor is armed, then either cancelled (its guard was dropped) or fired, once. It counts as fired when its code begins
+//! to run or its message leaves the mailbox, not when that is queued: until then the port that it watched stays gated, if it
+//! fired because of a loss. Not longer, for whoever learns of the loss from that code, the code itself first of all, may send
+//! to the port or monitor it anew, and that must not be dropped or fire again.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -100,21 +101,16 @@ impl Fire {
     /// The fire has left the mailbox of its port: does what is to be done there, or gives the message to be handled.
     pub(crate) fn open(self, cx: &mut Context<'_>) -> Option<Result<Envelope, EncodeError>> {
         let Some(Action::Port(_, action)) = self.monitor.take() else { return None };
-        let (reason, gate) = (self.reason, self.gate);
+        drop(self.gate);
         match action {
-            PortAction::Message(make) => {
-                let message = make(reason);
-                drop(gate);
-                Some(message)
-            }
+            PortAction::Message(make) => Some(make(self.reason)),
             PortAction::Job(job) => {
-                job(cx, reason);
-                drop(gate);
+                job(cx, self.reason);
                 None
             }
             PortAction::Kill => {
-                if !reason.is_normal() {
-                    cx.end(reason);
+                if !self.reason.is_normal() {
+                    cx.end(self.reason);
                 }
                 None
             }
@@ -144,7 +140,9 @@ impl Fire {
 
     /// Runs an action outside of any port.
     fn run(self, node: &Node) {
-        match self.monitor.take() {
+        let action = self.monitor.take();
+        drop(self.gate);
+        match action {
             Some(Action::Callback(callback)) => callback(self.reason),
             Some(Action::Send(port, make)) => match make(self.reason) {
                 Ok(message) => node.send_or_log(&port, message),
@@ -153,7 +151,6 @@ impl Fire {
             Some(Action::Kill(port)) if !self.reason.is_normal() => node.kill(&port, self.reason),
             Some(Action::Kill(_) | Action::Port(..)) | None => {}
         }
-        drop(self.gate);
     }
 }
 

@@ -229,7 +229,10 @@ impl Port {
                 Signal::Fire(fire) => match fire.into_message() {
                     None => return,
                     Some((Opened::Kill(reason), _)) => self.end(reason).await,
-                    Some((Opened::Job(job), _gate)) => return self.run(job).await,
+                    Some((Opened::Job(job), gate)) => {
+                        drop(gate);
+                        return self.run(job).await;
+                    }
                     Some((Opened::Message(Err(error)), _)) => self.end(Reason::died(error)).await,
                     Some((Opened::Message(Ok(message)), gate)) => (message, gate),
                 },
