@@ -385,12 +385,20 @@ impl Node {
         let _ = self.0.events.send(event);
     }
 
+    /// From now on this link drains the outbox of a node, and what it brings is delivered.
+    pub(crate) fn attach_remote(&self, remote: &Remote, link: aemp_proto::kernel::LinkId) {
+        *remote.delivering.lock() = Some(link);
+        remote.outbox.lock().attach(link);
+    }
+
     /// Breaks the outbox of a node: its monitors fire, what it monitors here is forgotten. Returns the link to be closed.
     pub(crate) fn break_remote(
         &self,
         remote: &Arc<Remote>,
         reason: &str,
     ) -> Option<aemp_proto::kernel::LinkId> {
+        // Its reader may not have heard yet: what it still has came before the break, and would arrive after it.
+        *remote.delivering.lock() = None;
         let broken = remote.outbox.lock().break_now();
         self.forget_watchers(remote);
         let reason = Reason::transport(&remote.node, reason);

@@ -26,6 +26,9 @@ pub(crate) struct Remote {
     pub(crate) blocked: Mutex<Vec<u64>>,
     /// Ports of this node that the other one monitors, by the link that it asked over; how often each.
     pub(crate) watching: Mutex<Watching>,
+    /// The link whose frames count. Its reader holds this while it delivers, so nothing of a link is delivered once the
+    /// outbox that belonged to it has been broken.
+    pub(crate) delivering: Mutex<Option<LinkId>>,
     /// Names of ports that this node spawns there.
     pub(crate) spawned: Arc<Home>,
 }
@@ -62,6 +65,7 @@ impl Remotes {
                 drained: Notify::new(),
                 blocked: Mutex::default(),
                 watching: Mutex::default(),
+                delivering: Mutex::default(),
                 spawned: Home::new(node.clone(), &self.spawn_head),
             })
         };

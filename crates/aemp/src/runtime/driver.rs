@@ -130,7 +130,7 @@ impl Driver {
             Action::Probe { link } => self.command(link, Command::Probe),
             Action::Attach { link, node } => {
                 let remote = self.node.remotes().get(&node);
-                remote.outbox.lock().attach(link);
+                self.node.attach_remote(&remote, link);
                 self.command(link, Command::Attach(remote));
             }
             Action::Break { node, reason } => {

@@ -146,3 +146,6 @@ impl Node {
         let _ = done.await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -203,8 +203,13 @@ impl Pump {
         Ok(())
     }
 
-    /// Delivers the frames that are complete.
+    /// Delivers the frames that are complete, as long as this is the link to its node.
     fn frames(&mut self) -> Result<(), End> {
+        let remote = self.remote.clone();
+        let delivering = remote.delivering.lock();
+        if *delivering != Some(self.link) {
+            return Err(End::Lost("another connection took over".into()));
+        }
         loop {
             match self.frames.next() {
                 Ok(None) => break,

@@ -1,0 +1,186 @@
+//! What happens around the end of a connection, one step at a time: the links here lead to no socket.
+
+#![allow(clippy::unwrap_used)] // a test may
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aemp_proto::kernel::{LinkId, Peer};
+use aemp_proto::link::Terms;
+use aemp_proto::wire::{Request, native};
+use aemp_proto::{Body, Framing, NodeId, PortId, Reason, Value};
+use tokio::io::{AsyncWriteExt as _, DuplexStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::Command;
+use super::pump::Pump;
+use crate::node::Node;
+use crate::port::Context;
+use crate::remote::Remote;
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(LIMIT, future).await.unwrap()
+}
+
+/// A node, and a remote node as it stands in its table.
+async fn node() -> (Node, Arc<Remote>) {
+    let node = Node::builder().start().await.unwrap();
+    let remote = node.remotes().get(&NodeId::new("far").unwrap());
+    (node, remote)
+}
+
+/// A connection with `far`, after its handshake.
+struct Link {
+    id: LinkId,
+    /// The end of the peer.
+    peer: DuplexStream,
+    /// Commands of the driver.
+    commands: mpsc::UnboundedSender<Command>,
+    pump: JoinHandle<String>,
+    seq: u64,
+}
+
+impl Link {
+    fn attach(node: &Node, remote: &Arc<Remote>, id: LinkId) -> Link {
+        node.attach_remote(remote, id);
+        let peer = Peer { node: remote.node.clone(), incarnation: None, native: true };
+        let terms = Terms {
+            peer,
+            send: Framing::Native,
+            receive: Framing::Native,
+            heartbeat: Some(LIMIT),
+            tls: false,
+        };
+        let pump = Pump::new(node.clone(), id, terms, remote.clone(), Default::default());
+        let (peer, ours) = tokio::io::duplex(1 << 20);
+        let (reader, writer) = tokio::io::split(ours);
+        let (commands, mut receiver) = mpsc::unbounded_channel();
+        let pump = tokio::spawn(async move { pump.run(reader, writer, &mut receiver).await });
+        Link { id, peer, commands, pump, seq: 1 }
+    }
+
+    async fn send(&mut self, port: &str, body: &Body) {
+        let mut octets = Vec::new();
+        native::write_message(&mut octets, self.seq, port, body).unwrap();
+        self.seq += 1;
+        self.peer.write_all(&octets).await.unwrap();
+    }
+
+    async fn request(&mut self, request: &Request) {
+        self.send("", &request.encode().unwrap()).await;
+    }
+
+    /// The peer closes; everything that it sent has been dealt with afterwards.
+    async fn end(self) {
+        drop(self.peer);
+        soon(self.pump).await.unwrap();
+        drop(self.commands);
+    }
+}
+
+fn counting(node: &Node) -> (PortId, mpsc::UnboundedReceiver<u64>) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let port = node.port(move |_: &mut Context<'_>, (n,): (u64,)| sender.send(n).unwrap());
+    (port, receiver)
+}
+
+fn body(n: u64) -> Body {
+    Body::encode(&[Value::from(n)]).unwrap()
+}
+
+/// What the outbox has for this link.
+fn queued(remote: &Remote, link: LinkId) -> usize {
+    let mut records = Vec::new();
+    assert!(remote.outbox.lock().take(link, &mut records));
+    records.len()
+}
+
+#[tokio::test]
+async fn nothing_of_a_broken_link_is_delivered() {
+    let (node, remote) = node().await;
+    let (port, mut received) = counting(&node);
+    let name = port.name().to_string();
+    let mut old = Link::attach(&node, &remote, LinkId::dialled(1));
+    old.send(&name, &body(1)).await;
+    assert_eq!(soon(received.recv()).await, Some(1));
+    // The driver decides; the link's task has not heard of it and still has octets to read.
+    assert_eq!(node.break_remote(&remote, "test"), Some(old.id));
+    let mut new = Link::attach(&node, &remote, LinkId::dialled(2));
+    old.send(&name, &body(2)).await;
+    old.request(&Request::Monitor(name.clone())).await;
+    old.end().await;
+    new.send(&name, &body(3)).await;
+    assert_eq!(soon(received.recv()).await, Some(3));
+    new.request(&Request::Monitor(name.clone())).await;
+    new.end().await;
+    // One monitor: the new link's.
+    assert_eq!(remote.watching.lock().link, Some(LinkId::dialled(2)));
+    node.kill(&port, Reason::NORMAL);
+    soon(node.died(&port)).await;
+    assert!(remote.watching.lock().ports.is_empty());
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_late_kil0_fires_no_monitor_of_the_next_link() {
+    let (node, remote) = node().await;
+    let far = remote.node.named("port");
+    let mut old = Link::attach(&node, &remote, LinkId::dialled(1));
+    node.break_remote(&remote, "test");
+    let _new = Link::attach(&node, &remote, LinkId::dialled(2));
+    let (sender, mut fired) = mpsc::unbounded_channel();
+    let guard = node.monitor(&far, move |reason| sender.send(reason).unwrap());
+    old.request(&Request::Died("port".into(), Reason::text("limit", "of the old connection"))).await;
+    old.end().await;
+    assert_eq!(remote.outbox.lock().watched_ports(), 1);
+    drop(guard);
+    assert_eq!(soon(fired.recv()).await, None);
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_code_of_a_fire_can_send_and_monitor_again() {
+    let (node, remote) = node().await;
+    let far = remote.node.named("port");
+    let link = LinkId::dialled(1);
+    node.attach_remote(&remote, link);
+    let (sender, mut fired) = mpsc::unbounded_channel();
+    let (again, target) = (node.clone(), far.clone());
+    let guard = node.monitor(&far, move |_| {
+        again.attach_remote(&again.remotes().get(target.node()), LinkId::dialled(2));
+        again.send(&target, ("back",)).unwrap();
+        let guard = again.monitor(&target, |_| panic!("nothing was lost since"));
+        sender.send(guard).unwrap();
+    });
+    queued(&remote, link);
+    node.break_remote(&remote, "test");
+    let renewed = soon(fired.recv()).await.unwrap();
+    assert_eq!(remote.outbox.lock().watched_ports(), 1);
+    assert!(queued(&remote, LinkId::dialled(2)) > 0);
+    drop((guard, renewed));
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_port_stays_gated_until_its_fire_has_left_the_mailbox() {
+    let (node, remote) = node().await;
+    let far = remote.node.named("port");
+    node.attach_remote(&remote, LinkId::dialled(1));
+    let (sender, mut received) = mpsc::unbounded_channel();
+    let port = node.port(move |_: &mut Context<'_>, (n,): (u64,)| sender.send(n).unwrap());
+    let guard = node.monitor_send(&far, &port, |_| (1u64,));
+    // This runtime has one thread: the port runs when the test waits.
+    node.break_remote(&remote, "test");
+    node.attach_remote(&remote, LinkId::dialled(2));
+    node.send(&far, ("lost",)).unwrap();
+    assert_eq!(queued(&remote, LinkId::dialled(2)), 0);
+    assert_eq!(soon(received.recv()).await, Some(1));
+    node.send(&far, ("arrives",)).unwrap();
+    assert!(queued(&remote, LinkId::dialled(2)) > 0);
+    drop(guard);
+    node.shutdown().await;
+}
