@@ -131,9 +131,10 @@ impl Node {
     {
         let (waiting, answer) = oneshot::channel();
         let reply = self.open(State::Unscheduled, Box::new(AnswerBox { waiting: Some(waiting) }), None);
+        // Before anything else, for the code that makes and encodes the message may panic.
+        let ends = AnswerPort { node: self.clone(), port: reply.clone() };
         let guard = self.set_monitor(port, Action::Port(reply.parts().1, PortAction::Kill));
-        let sent = self.send(port, message(ReplyTo::new(reply.clone())));
-        let ends = AnswerPort { node: self.clone(), port: reply };
+        let sent = self.send(port, message(ReplyTo::new(reply)));
         Pending { limit, sent, answer, reply: PhantomData, _ends: (guard, ends) }
     }
 }

@@ -6,6 +6,7 @@
 //! to the port or monitor it anew, and that must not be dropped or fire again.
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -18,6 +19,8 @@ use tokio::sync::oneshot;
 use crate::message::{EncodeError, Envelope, IntoMessage};
 use crate::node::Node;
 use crate::port::Context;
+use crate::port::mailbox::{Job, Signal};
+use crate::port::run::panic_text;
 use crate::remote::Gate;
 
 const ARMED: u8 = 0;
@@ -82,9 +85,15 @@ impl Monitor {
         };
         let fire = Fire { monitor: self, reason, gate };
         match port {
-            // A dead port's monitors are gone with it.
-            Some(number) => node.signal(number, crate::port::mailbox::Signal::Fire(fire)),
             None => node.scheduler().call(Box::new(move |node| fire.run(node))),
+            // A dead port's monitors are gone with it. What they own may panic when it is dropped; that is no reason not to
+            // tell the others.
+            Some(number) => {
+                let tell = AssertUnwindSafe(|| node.signal(number, Signal::Fire(fire)));
+                if let Err(panic) = catch_unwind(tell) {
+                    tracing::error!(text = panic_text(&*panic), "a monitor panicked while it was dropped");
+                }
+            }
         }
     }
 }
@@ -159,7 +168,7 @@ pub(crate) enum Opened {
     /// A message to be handled.
     Message(Result<Envelope, EncodeError>),
     /// Code to be run.
-    Job(crate::port::mailbox::Job),
+    Job(Job),
     /// The port dies too.
     Kill(Reason),
 }
@@ -194,7 +203,9 @@ impl Drop for MonitorGuard {
             && monitor.decide(CANCELLED)
         {
             self.node.unmonitor(&monitor);
-            monitor.action.lock().take();
+            // Dropped when the lock is free again, for it is code of the user's.
+            let action = monitor.action.lock().take();
+            drop(action);
         }
     }
 }

@@ -5,11 +5,13 @@
 //! that become busy through other threads go to a shared queue. A runner gives the thread back to the runtime every so often,
 //! so that sockets and tasks get their turn.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::time::{Duration, Instant};
 
+use aemp_proto::Reason;
 use crossbeam_deque::{Injector, Steal, Stealer, Worker};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -163,13 +165,14 @@ impl Scheduler {
             self.idle_count.store(idle.len(), Ordering::Relaxed);
         }
         fence(Ordering::SeqCst);
-        if self.has_work() || self.stopped.load(Ordering::SeqCst) {
-            let mut idle = self.idle.lock();
-            idle.retain(|other| *other != index);
-            self.idle_count.store(idle.len(), Ordering::Relaxed);
-            return;
+        if !self.has_work() && !self.stopped.load(Ordering::SeqCst) {
+            self.wakers[index].notified().await;
         }
-        self.wakers[index].notified().await;
+        // Whoever woke this runner may have done so for an earlier rest. As long as it stands in the list it would be
+        // chosen to help although it is busy, while others sleep.
+        let mut idle = self.idle.lock();
+        idle.retain(|other| *other != index);
+        self.idle_count.store(idle.len(), Ordering::Relaxed);
     }
 }
 
@@ -195,7 +198,8 @@ async fn run(node: Node, index: usize, mut queue: Worker<Work>) {
 /// Runs ports for one turn. False if nothing is left to do.
 fn turn(node: &Node, queue: Worker<Work>) -> (Worker<Work>, bool) {
     let scheduler = node.scheduler();
-    CURRENT.set(Some(Current { scheduler, queue, newest: None, picked: 0, in_a_row: 0 }));
+    // A handler may run a whole runtime with nodes of its own on this thread, so there may be an outer runner.
+    let outer = CURRENT.replace(Some(Current { scheduler, queue, newest: None, picked: 0, in_a_row: 0 }));
     let began = Instant::now();
     let mut busy = true;
     while let Some(work) = next(scheduler) {
@@ -208,7 +212,7 @@ fn turn(node: &Node, queue: Worker<Work>) -> (Worker<Work>, bool) {
             break;
         }
     }
-    let Some(Current { queue, newest, .. }) = CURRENT.take() else {
+    let Some(Current { queue, newest, .. }) = CURRENT.replace(outer) else {
         unreachable!("only this function sets and takes the runner of its thread")
     };
     if let Some(work) = newest {
@@ -241,8 +245,11 @@ fn next(scheduler: &Scheduler) -> Option<Work> {
 fn execute(node: &Node, work: Work) {
     match work {
         Work::Port(number) => {
-            if run_port(node, number) == Next::Again {
-                requeue(number);
+            match catch_unwind(AssertUnwindSafe(|| run_port(node, number))) {
+                Ok(Next::Again) => requeue(number),
+                Ok(Next::Rest) => {}
+                // Not the handler, whose panics end in `run_port`: what belongs to the port panicked while it was put away.
+                Err(panic) => end_of_panicked(node, number, &*panic),
             }
         }
         Work::Call(code) => {
@@ -253,6 +260,13 @@ fn execute(node: &Node, work: Work) {
     }
 }
 
+fn end_of_panicked(node: &Node, number: u64, panic: &(dyn Any + Send)) {
+    let reason = Reason::died(panic_text(panic));
+    if catch_unwind(AssertUnwindSafe(|| node.end_port(number, reason))).is_err() {
+        tracing::error!(port = %node.port_id(number), "a port panicked again while it was ended");
+    }
+}
+
 /// A port that has more to do goes behind the others.
 fn requeue(number: u64) {
     CURRENT.with_borrow(|current| {
@@ -260,4 +274,22 @@ fn requeue(number: u64) {
             current.queue.push(Work::Port(number));
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_runner_that_does_not_rest_does_not_stand_among_the_idle() {
+        let scheduler = Scheduler::new(2);
+        // Somebody chose the runner just when it found work by itself: the wake-up is still there at its next rest.
+        scheduler.wakers[0].notify_one();
+        scheduler.rest(0).await;
+        assert!(scheduler.idle.lock().is_empty());
+        assert_eq!(scheduler.idle_count.load(Ordering::SeqCst), 0);
+        scheduler.call(Box::new(|_| {}));
+        scheduler.rest(1).await;
+        assert!(scheduler.idle.lock().is_empty());
+    }
 }
