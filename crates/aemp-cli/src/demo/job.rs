@@ -25,6 +25,9 @@ const TICK: Duration = Duration::from_millis(250);
 /// Without any news for so long, something is wrong.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How often a worker may be lost whose process lives.
+const LOST: usize = 5;
+
 /// What the network tells the job.
 enum Event {
     /// A chunk is counted.
@@ -66,6 +69,8 @@ pub(crate) struct Job<'a, 'n> {
     source: &'a mut Source,
     /// Whether there is more to read.
     reading: bool,
+    /// Files that are not counted.
+    skipped: usize,
     schedule: Schedule<PortId>,
     /// The workers that are there.
     workers: BTreeMap<PortId, usize>,
@@ -75,6 +80,8 @@ pub(crate) struct Job<'a, 'n> {
     octets: (u64, u64),
     chunks: u64,
     kill: Kill,
+    /// How often a worker was lost that nobody has killed.
+    lost: usize,
     started: Option<Instant>,
     finished: Instant,
     reports: PortId,
@@ -100,6 +107,7 @@ impl<'a, 'n> Job<'a, 'n> {
         Job {
             node,
             reading: true,
+            skipped: 0,
             schedule: Schedule::new(OUTSTANDING),
             workers: BTreeMap::new(),
             tallies: vec![Tally::default(); network.size()],
@@ -107,6 +115,7 @@ impl<'a, 'n> Job<'a, 'n> {
             octets: (0, octets),
             chunks: 0,
             kill: Kill::Due,
+            lost: 0,
             started: None,
             finished: Instant::now(),
             network,
@@ -157,9 +166,18 @@ impl<'a, 'n> Job<'a, 'n> {
             }
             Some(Read::Skipped(file, why)) => {
                 self.octets.1 = self.octets.1.saturating_sub(file.octets);
+                self.skipped += 1;
                 tracing::info!(file = %file.path.display(), why, "not counted");
             }
-            None => self.reading = false,
+            None => {
+                self.reading = false;
+                if self.skipped > 0 {
+                    self.progress.say(&format!(
+                        "{} files are left out, most often because they are not text",
+                        self.skipped
+                    ))?;
+                }
+            }
         }
         Ok(())
     }
@@ -215,39 +233,46 @@ impl<'a, 'n> Job<'a, 'n> {
 
     async fn lose(&mut self, worker: &PortId, reason: &Reason, at: Instant) -> Result<(), Failure> {
         let Some(index) = self.workers.remove(worker) else { return Ok(()) };
-        let Kill::Done { victim, at: killed } = self.kill else {
-            return Err(self.network.blame(index, "was lost and nobody has killed it", reason));
-        };
-        if victim != index {
-            return Err(self.network.blame(index, "was lost and another one was killed", reason));
-        }
-        let after = at.saturating_duration_since(killed);
-        self.kill = Kill::Noticed { victim, after };
         let chunks = self.schedule.leave(worker);
-        self.progress.say(&format!(
-            "monitor of {} fired after {:.1} ms ({reason}); its {chunks} unfinished chunks go to others",
-            name(victim),
-            after.as_secs_f64() * 1000.0
-        ))?;
-        self.tallies[victim].restarts += 1;
-        self.network.start_worker(victim).await
+        match self.kill {
+            Kill::Done { victim, at: killed } if victim == index => {
+                let after = at.saturating_duration_since(killed);
+                self.kill = Kill::Noticed { victim, after };
+                self.progress.say(&format!(
+                    "monitor of {} fired after {:.1} ms ({reason}); its {chunks} unfinished chunks go to others",
+                    name(index),
+                    after.as_secs_f64() * 1000.0
+                ))?;
+                self.tallies[index].restarts += 1;
+                self.network.start_worker(index).await
+            }
+            _ => self.find_again(worker, index, reason),
+        }
+    }
+
+    /// A worker was lost that nobody has killed. If its process lives, only the connection was lost: right after a restart a
+    /// node may still be looked for where it was before.
+    fn find_again(&mut self, worker: &PortId, index: usize, reason: &Reason) -> Result<(), Failure> {
+        self.network.check()?;
+        self.lost += 1;
+        if self.lost > LOST {
+            return Err(self.network.blame(index, "was lost too often, and its process lives", reason));
+        }
+        self.progress
+            .say(&format!("{} was lost ({reason}), but its process lives: once more", name(index)))?;
+        self.join(worker, index);
+        Ok(())
     }
 
     /// Workers that are new in the database join.
     fn look(&mut self, change: &Change) -> Result<(), Failure> {
         for worker in change.added.iter().filter_map(|key| PortId::parse(key).ok()) {
             let Some(index) = self.network.worker_of(worker.node()) else { continue };
-            if self.workers.insert(worker.clone(), index).is_some() {
+            if self.workers.contains_key(&worker) {
                 continue;
             }
-            let (news, port) = (self.news.clone(), worker.clone());
-            let gone = move |reason| {
-                // Nobody listens any more when the job is over.
-                let _ = news.send(Event::Gone { worker: port, reason, at: Instant::now() });
-            };
-            self.node.monitor(&worker, gone).detach();
             self.progress.say(&format!("{} found in the database: {worker}", name(index)))?;
-            self.schedule.join(worker);
+            self.join(&worker, index);
             if let Kill::Noticed { victim, after } = self.kill
                 && victim == index
             {
@@ -258,6 +283,18 @@ impl<'a, 'n> Job<'a, 'n> {
             self.started = Some(Instant::now());
         }
         Ok(())
+    }
+
+    /// From now on a worker is monitored and gets chunks.
+    fn join(&mut self, worker: &PortId, index: usize) {
+        let (news, port) = (self.news.clone(), worker.clone());
+        let gone = move |reason| {
+            // Nobody listens any more when the job is over.
+            let _ = news.send(Event::Gone { worker: port, reason, at: Instant::now() });
+        };
+        self.node.monitor(worker, gone).detach();
+        self.workers.insert(worker.clone(), index);
+        self.schedule.join(worker.clone());
     }
 
     fn check(&mut self, heard: Instant) -> Result<(), Failure> {
