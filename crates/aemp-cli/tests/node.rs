@@ -24,11 +24,16 @@ fn network(services: &str) -> (User, Running) {
     (user, seed)
 }
 
-/// The only port in a family. A service is registered before its node is ready to answer.
+/// The only port in a family, as soon as it is there.
 fn port(user: &User, family: &str) -> String {
-    let ports = user.ok(&["db", family]);
-    assert_eq!(ports.lines().count(), 1, "{ports}");
-    ports.trim_end().to_owned()
+    for _ in 0..1000 {
+        let ports = user.ok(&["db", family]);
+        if !ports.is_empty() {
+            assert_eq!(ports.lines().count(), 1, "{ports}");
+            return ports.trim_end().to_owned();
+        }
+    }
+    panic!("nothing is registered in {family}")
 }
 
 #[test]
