@@ -89,6 +89,8 @@ pub struct Builder {
     always_encode: bool,
     limits: Limits,
     outbox: OutboxLimits,
+    frames: FrameLimits,
+    handshake_limit: Duration,
     functions: Functions,
 }
 
@@ -112,6 +114,8 @@ impl Builder {
             always_encode: false,
             limits: Limits::default(),
             outbox: OutboxLimits::default(),
+            frames: FrameLimits::default(),
+            handshake_limit: HANDSHAKE_LIMIT,
             functions: Functions::default(),
         }
     }
@@ -237,6 +241,18 @@ impl Builder {
         self
     }
 
+    /// Limits of the frames that other nodes send. A frame beyond them ends the connection.
+    pub fn frame_limits(mut self, limits: FrameLimits) -> Builder {
+        self.frames = limits;
+        self
+    }
+
+    /// How long a whole handshake may take: 10 s.
+    pub fn handshake_limit(mut self, limit: Duration) -> Builder {
+        self.handshake_limit = limit;
+        self
+    }
+
     /// Registers a function that this and other nodes can spawn ports with, by a name such as `my::room`. It runs in the new
     /// port, and sets its receiver ([`Context::receive`] and others). An error kills the port.
     pub fn function<A, E>(
@@ -321,8 +337,8 @@ impl Builder {
         Shared {
             link: Arc::new(link),
             tls,
-            frames: FrameLimits::default(),
-            handshake_limit: HANDSHAKE_LIMIT,
+            frames: self.frames,
+            handshake_limit: self.handshake_limit,
             up: Default::default(),
             listening: Default::default(),
             events: broadcast::Sender::new(256),

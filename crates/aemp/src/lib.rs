@@ -18,6 +18,7 @@ mod spawn;
 pub use aemp_macros::Message;
 pub use aemp_proto::link::{AuthMethod, PeerAddress};
 pub use aemp_proto::outbox::OutboxLimits;
+pub use aemp_proto::wire::Limits as FrameLimits;
 pub use aemp_proto::{Body, Framing, Message, NameError, NodeId, PortId, Reason, Value};
 pub use builder::{Builder, StartError};
 pub use call::CallError;

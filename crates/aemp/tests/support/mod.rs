@@ -1,5 +1,7 @@
 //! What the integration tests share: nodes in both modes, and waiting with a limit.
 
+#![allow(dead_code)] // each test uses a part
+
 use std::future::Future;
 use std::time::Duration;
 
