@@ -1,4 +1,4 @@
-//! Erlang-style message passing between Rust programs, and with AnyEvent::MP networks.
+#![doc = include_str!("../../../README.md")]
 
 // So that derived code works inside of this crate too.
 extern crate self as aemp;

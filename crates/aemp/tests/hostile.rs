@@ -364,3 +364,33 @@ fn a_frame_beyond_the_limit_ends_the_connection_and_one_at_the_limit_does_not() 
         }
     });
 }
+
+#[test]
+fn a_peer_without_heartbeat_that_answered_once_is_lost_when_it_is_silent_for_the_limit() {
+    run(async {
+        let limit = Duration::from_secs(2);
+        let node = builder(false)
+            .id("target")
+            .bind("127.0.0.1:0")
+            .secret(SECRET)
+            .monitor_timeout(limit)
+            .start()
+            .await
+            .unwrap();
+        let mut raw = Raw::connect(&node).await;
+        raw.authenticate("aemp;1;perl;hmac_sha3_512;json", "json").await;
+        soon("the node's line", raw.line()).await;
+        let death = node.died(&aemp::PortId::parse("perl").unwrap());
+        // The probe asks for a message to a port of the node; what it sends before are keep-alives.
+        let mut probe = Vec::new();
+        while !probe.ends_with(b",1]") {
+            probe.push(soon("a probe", raw.reader.read_u8()).await.unwrap());
+        }
+        raw.send(b"[\"aemp::alive\",1]").await;
+        let answered = std::time::Instant::now();
+        let reason = soon("the fire", death).await;
+        assert!(reason.to_string().contains("nothing was heard"), "{reason}");
+        let silence = answered.elapsed();
+        assert!(silence >= limit.mul_f64(0.75) && silence < limit * 2, "{silence:?}");
+    });
+}

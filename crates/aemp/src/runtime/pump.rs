@@ -186,7 +186,10 @@ impl Pump {
         }
         let sent = self.outgoing.last_sent();
         self.live.sent(sent);
-        self.live.progress(sent);
+        // Only while something of ours still waits can a probe stand behind it.
+        if self.remote.outbox.lock().backlog() > 0 {
+            self.live.progress(sent);
+        }
         while let Some(pulse) = self.live.poll(now) {
             match pulse {
                 Pulse::Dead => {
