@@ -254,6 +254,11 @@ impl<M> Outbox<M> {
         }
     }
 
+    /// Whether the limit was passed, and the break that has to follow has not come yet.
+    pub fn is_condemned(&self) -> bool {
+        self.condemned
+    }
+
     /// Octets that wait or are being written, counting 64 a frame.
     pub fn backlog(&self) -> usize {
         self.records.len() + self.frames * FRAME_COST + self.in_flight

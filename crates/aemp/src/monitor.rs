@@ -85,7 +85,10 @@ impl Monitor {
         };
         let fire = Fire { monitor: self, reason, gate };
         match port {
-            None => node.scheduler().call(Box::new(move |node| fire.run(node))),
+            None => {
+                let mut queued = Queued(Some(fire));
+                node.scheduler().call(Box::new(move |node| queued.run(node)));
+            }
             // A dead port's monitors are gone with it. What they own may panic when it is dropped; that is no reason not to
             // tell the others.
             Some(number) => {
@@ -159,6 +162,25 @@ impl Fire {
             },
             Some(Action::Kill(port)) if !self.reason.is_normal() => node.kill(&port, self.reason),
             Some(Action::Kill(_) | Action::Port(..)) | None => {}
+        }
+    }
+}
+
+/// A fire that waits to run outside of any port. If the node ends first, its action is dropped, and whoever waits for it knows.
+struct Queued(Option<Fire>);
+
+impl Queued {
+    fn run(&mut self, node: &Node) {
+        if let Some(fire) = self.0.take() {
+            fire.run(node);
+        }
+    }
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        if let Some(fire) = self.0.take() {
+            drop(fire.monitor.take());
         }
     }
 }

@@ -1,6 +1,6 @@
 //! One remote node as the rest of this node sees it: its outbox under a lock, and who waits for it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use aemp_proto::kernel::LinkId;
@@ -24,7 +24,7 @@ pub(crate) struct Remote {
     pub(crate) drained: Notify,
     /// Ports of this node that wait for the backlog to drain.
     pub(crate) blocked: Mutex<Vec<u64>>,
-    /// Ports of this node that the other one monitors, by the link that it asked over; how often each.
+    /// Ports of this node that the other one monitors, and the link that it asked over.
     pub(crate) watching: Mutex<Watching>,
     /// The link whose frames count. Its reader holds this while it delivers, so nothing of a link is delivered once the
     /// outbox that belonged to it has been broken.
@@ -33,19 +33,36 @@ pub(crate) struct Remote {
     pub(crate) spawned: Arc<Home>,
 }
 
+impl Remote {
+    /// Whether it could be forgotten. Asked while nobody can get at it but by the table.
+    fn is_unused(self: &Arc<Remote>) -> bool {
+        Arc::strong_count(self) == 1 && self.outbox.lock().is_idle()
+    }
+}
+
 /// What another node monitors here.
 #[derive(Default)]
 pub(crate) struct Watching {
     pub(crate) link: Option<LinkId>,
-    pub(crate) ports: HashMap<u64, usize>,
+    pub(crate) ports: HashSet<u64>,
 }
 
 /// All nodes that something was sent to, or that are connected.
 pub(crate) struct Remotes {
-    nodes: RwLock<HashMap<NodeId, Arc<Remote>>>,
+    nodes: RwLock<Nodes>,
     spawn_head: String,
     limits: OutboxLimits,
 }
+
+#[derive(Default)]
+struct Nodes {
+    known: HashMap<NodeId, Arc<Remote>>,
+    /// How many may be known before those that nobody needs are looked for.
+    room: usize,
+}
+
+/// So many nodes are known before any is forgotten.
+const ROOM: usize = 64;
 
 impl Remotes {
     pub(crate) fn new(spawn_head: String, limits: OutboxLimits) -> Remotes {
@@ -54,7 +71,7 @@ impl Remotes {
 
     /// The node with this ID, made known if it was not.
     pub(crate) fn get(&self, node: &NodeId) -> Arc<Remote> {
-        if let Some(remote) = self.nodes.read().get(node) {
+        if let Some(remote) = self.nodes.read().known.get(node) {
             return remote.clone();
         }
         let make = || {
@@ -69,17 +86,25 @@ impl Remotes {
                 spawned: Home::new(node.clone(), &self.spawn_head),
             })
         };
-        self.nodes.write().entry(node.clone()).or_insert_with(make).clone()
+        let mut nodes = self.nodes.write();
+        if nodes.known.len() >= nodes.room {
+            // Most names that were tried in vain are never tried again.
+            nodes.known.retain(|_, remote| !remote.is_unused());
+            nodes.room = (nodes.known.len() * 2).max(ROOM);
+        }
+        nodes.known.entry(node.clone()).or_insert_with(make).clone()
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> Vec<Arc<Remote>> {
+        self.nodes.read().known.values().cloned().collect()
     }
 
     /// Forgets a node that nothing is queued for, monitored at or gated.
     pub(crate) fn forget_if_idle(&self, node: &NodeId) {
         let mut nodes = self.nodes.write();
-        let idle = nodes
-            .get(node)
-            .is_some_and(|remote| Arc::strong_count(remote) == 1 && remote.outbox.lock().is_idle());
-        if idle {
-            nodes.remove(node);
+        if nodes.known.get(node).is_some_and(Remote::is_unused) {
+            nodes.known.remove(node);
         }
     }
 }
@@ -99,5 +124,23 @@ impl Gate {
 impl Drop for Gate {
     fn drop(&mut self) {
         self.remote.outbox.lock().fired(&self.port);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_that_nobody_needs_are_forgotten() {
+        let remotes = Remotes::new("x".into(), OutboxLimits::default());
+        let node = |n: usize| NodeId::new(&format!("n{n}")).expect("a node ID");
+        let kept = remotes.get(&node(0));
+        let watched = node(1).named("port");
+        let _ = remotes.get(&node(1)).outbox.lock().request(&aemp_proto::wire::Request::Nothing);
+        (2..10_000).for_each(|n| drop(remotes.get(&node(n))));
+        assert!(remotes.all().len() <= ROOM);
+        assert!(Arc::ptr_eq(&kept, &remotes.get(&node(0))));
+        assert!(remotes.get(watched.node()).outbox.lock().backlog() > 0);
     }
 }

@@ -57,7 +57,10 @@ impl Node {
         }
         let behind = octets > self.limits().mailbox_high;
         match after {
-            After::Schedule if cell.state == State::Idle || (behind && cell.state == State::Parked) => {
+            // A parked port is woken if it falls behind itself, and if it is to die: nobody it sends to can keep it alive.
+            After::Schedule
+                if cell.state == State::Idle || (cell.state == State::Parked && (behind || cell.closing)) =>
+            {
                 cell.state = State::Queued;
                 drop(cell);
                 self.scheduler().schedule(number);
@@ -283,7 +286,7 @@ impl Node {
     /// What another node monitors here is forgotten, for its connection is gone.
     pub(crate) fn forget_watchers(&self, remote: &Arc<Remote>) {
         let watched = std::mem::take(&mut *remote.watching.lock());
-        for number in watched.ports.into_keys() {
+        for number in watched.ports {
             if let Some(mut cell) = self.table().get(number)
                 && let Some(extra) = &mut cell.extra
             {

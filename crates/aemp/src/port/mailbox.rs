@@ -110,6 +110,17 @@ impl<M: FromMessage> Queue<M> {
         std::mem::swap(&mut self.items, spare);
     }
 
+    /// The reason of a kill that waits here.
+    pub(crate) fn kill(&self) -> Option<Reason> {
+        self.items.iter().find_map(|item| match item {
+            Item::Signal(signal) => match &**signal {
+                Signal::Kill(reason) => Some(reason.clone()),
+                Signal::Job(_) | Signal::Fire(_) => None,
+            },
+            Item::Message(_) | Item::Encoded(_) => None,
+        })
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.items.is_empty()
     }

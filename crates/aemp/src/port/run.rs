@@ -11,6 +11,7 @@ use aemp_proto::Reason;
 use super::Context;
 use super::actor::Actor;
 use super::context::{StartTask, Successor};
+use super::mailbox::{Mailbox, TaskQueue};
 use super::table::State;
 use crate::node::{Node, Pressure};
 
@@ -68,8 +69,14 @@ pub(crate) fn run_port(node: &Node, number: u64) -> Next {
         return Next::Rest;
     }
     let (actor, task) = match successor {
-        Some(successor) => succeed(node, number, actor, successor),
         None => (Some(actor), None),
+        Some(successor) => match succeed(node, number, actor, successor) {
+            Ok(new) => new,
+            Err(killed) => {
+                node.end_port(number, killed);
+                return Next::Rest;
+            }
+        },
     };
     let next = put_back(node, number, actor, quota_after(quota, handled, took), pressure);
     if let Some(start) = task {
@@ -78,16 +85,17 @@ pub(crate) fn run_port(node: &Node, number: u64) -> Next {
     next
 }
 
-/// The port becomes another: what is left for it moves over, in order.
+/// The port becomes another: what is left for it moves over, in order. An async port that was killed already ends at once, as
+/// any other would: its task may look at its mailbox much later, or never.
 fn succeed(
     node: &Node,
     number: u64,
     mut old: Box<dyn Actor>,
     successor: Successor,
-) -> (Option<Box<dyn Actor>>, Option<StartTask>) {
-    let (mut mailbox, actor, task): (Box<dyn super::mailbox::Mailbox>, _, _) = match successor {
+) -> Result<(Option<Box<dyn Actor>>, Option<StartTask>), Reason> {
+    let (mut mailbox, actor, task): (Box<dyn Mailbox>, _, _) = match successor {
         Successor::Callback(mailbox, actor) => (mailbox, Some(actor), None),
-        Successor::Task(start) => (Box::new(super::mailbox::TaskQueue::default()), None, Some(start)),
+        Successor::Task(start) => (Box::new(TaskQueue::default()), None, Some(start)),
     };
     old.hand_over(mailbox.as_mut());
     if let Some(mut cell) = node.table().get(number) {
@@ -96,12 +104,16 @@ fn succeed(
         {
             old.hand_over(mailbox.as_mut());
         }
-        cell.mailbox = Some(mailbox);
         if task.is_some() {
             cell.state = State::Unscheduled;
+            let tasks = mailbox.as_any().downcast_mut::<TaskQueue>();
+            if let Some(reason) = tasks.and_then(|tasks| tasks.queue.kill()) {
+                return Err(reason);
+            }
         }
+        cell.mailbox = Some(mailbox);
     }
-    (actor, task)
+    Ok((actor, task))
 }
 
 fn put_back(
@@ -112,10 +124,12 @@ fn put_back(
     pressure: Option<Pressure>,
 ) -> Next {
     let Some(mut actor) = actor else { return Next::Rest };
-    let Some(mut cell) = node.table().get(number) else { return Next::Rest };
+    let Some(mut guard) = node.table().get(number) else { return Next::Rest };
+    let cell = &mut *guard;
     let Some(mailbox) = &mut cell.mailbox else { return Next::Rest };
-    // A port that is behind itself is never parked: so of any ring of ports at least one goes on.
-    let pressure = pressure.filter(|_| mailbox.octets() < node.limits().mailbox_high);
+    // A port that is behind itself is never parked: so of any ring of ports at least one goes on. Nor is one that is to die.
+    let parks = !cell.closing && mailbox.octets() < node.limits().mailbox_high;
+    let pressure = pressure.filter(|_| parks);
     let more = actor.load(mailbox.as_mut());
     cell.actor = Some(actor);
     cell.quota = quota;
@@ -125,7 +139,7 @@ fn put_back(
         (None, true) => State::Queued,
         (None, false) => State::Idle,
     };
-    drop(cell);
+    drop(guard);
     node.unpark(blocked);
     match pressure {
         Some(pressure) => {

@@ -22,6 +22,9 @@ use crate::node::Node;
 /// How long a runner goes on before it lets the runtime poll its sockets.
 const TURN: Duration = Duration::from_micros(500);
 
+/// How long runners of a stopped node go on with what is queued, such as monitors that fired because of it.
+const LAST_TURNS: Duration = Duration::from_secs(1);
+
 /// How often in a row the newest port may go before the others.
 const NEWEST_IN_A_ROW: u32 = 3;
 
@@ -43,6 +46,11 @@ pub(crate) struct Scheduler {
     idle_count: AtomicUsize,
     wakers: Vec<Notify>,
     stopped: AtomicBool,
+    /// Runners that have started and not ended.
+    running: AtomicUsize,
+    /// Nobody will run anything any more.
+    over: AtomicBool,
+    end: Notify,
 }
 
 /// The runner that this thread is in the middle of.
@@ -75,6 +83,9 @@ impl Scheduler {
             idle_count: AtomicUsize::new(0),
             wakers: (0..runners).map(|_| Notify::new()).collect(),
             stopped: AtomicBool::new(false),
+            running: AtomicUsize::new(runners),
+            over: AtomicBool::new(false),
+            end: Notify::new(),
         }
     }
 
@@ -86,10 +97,35 @@ impl Scheduler {
         }
     }
 
-    /// Ends the runners after what they do now.
+    /// Ends the runners when nothing is left to do, or soon.
     pub(crate) fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
         self.wakers.iter().for_each(Notify::notify_one);
+    }
+
+    /// Waits until all runners have ended.
+    pub(crate) async fn ended(&self) {
+        let end = self.end.notified();
+        tokio::pin!(end);
+        end.as_mut().enable();
+        if !self.over.load(Ordering::SeqCst) {
+            end.await;
+        }
+    }
+
+    /// A runner ends. After the last one what is still queued, and may own handles of the node, is dropped.
+    fn leave(&self) {
+        if self.running.fetch_sub(1, Ordering::SeqCst) > 1 {
+            return;
+        }
+        self.over.store(true, Ordering::SeqCst);
+        let sink = Worker::new_fifo();
+        while let Some(work) = sink.pop().or_else(|| self.find(&sink)) {
+            if catch_unwind(AssertUnwindSafe(|| drop(work))).is_err() {
+                tracing::error!("a callback panicked while it was dropped");
+            }
+        }
+        self.end.notify_waiters();
     }
 
     /// Queues a port, which is in state `Queued`.
@@ -103,6 +139,9 @@ impl Scheduler {
     }
 
     fn push(&self, work: Work) {
+        if self.over.load(Ordering::SeqCst) {
+            return;
+        }
         let left = CURRENT.with_borrow_mut(|current| match current {
             Some(current) if std::ptr::eq(current.scheduler, self) => {
                 match current.newest.replace(work) {
@@ -184,9 +223,16 @@ enum Left {
 
 async fn run(node: Node, index: usize, mut queue: Worker<Work>) {
     let scheduler = node.scheduler();
-    while !scheduler.stopped.load(Ordering::SeqCst) {
+    let mut stopped = None;
+    loop {
         let busy;
         (queue, busy) = turn(&node, queue);
+        if scheduler.stopped.load(Ordering::SeqCst) {
+            let since = *stopped.get_or_insert_with(Instant::now);
+            if !busy || since.elapsed() > LAST_TURNS {
+                return scheduler.leave();
+            }
+        }
         if busy {
             tokio::task::yield_now().await;
         } else {
@@ -201,14 +247,9 @@ fn turn(node: &Node, queue: Worker<Work>) -> (Worker<Work>, bool) {
     // A handler may run a whole runtime with nodes of its own on this thread, so there may be an outer runner.
     let outer = CURRENT.replace(Some(Current { scheduler, queue, newest: None, picked: 0, in_a_row: 0 }));
     let began = Instant::now();
-    let mut busy = true;
     while let Some(work) = next(scheduler) {
         execute(node, work);
         if began.elapsed() > TURN {
-            break;
-        }
-        busy = !scheduler.stopped.load(Ordering::Relaxed);
-        if !busy {
             break;
         }
     }
@@ -218,7 +259,7 @@ fn turn(node: &Node, queue: Worker<Work>) -> (Worker<Work>, bool) {
     if let Some(work) = newest {
         queue.push(work);
     }
-    let busy = busy && (!queue.is_empty() || scheduler.has_work());
+    let busy = !queue.is_empty() || scheduler.has_work();
     (queue, busy)
 }
 

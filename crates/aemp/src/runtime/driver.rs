@@ -73,6 +73,9 @@ impl Driver {
             Event::Overflow(node) => {
                 let reason = "more was queued for the node than it took";
                 let remote = self.node.remotes().get(&node);
+                if !remote.outbox.lock().is_condemned() {
+                    return; // it was broken for another reason since
+                }
                 if let Some(link) = self.node.break_remote(&remote, reason) {
                     self.close(link, reason);
                 }
@@ -224,12 +227,22 @@ impl Driver {
             }
         })
         .await;
-        self.node.scheduler().stop();
-        for number in self.node.table().numbers() {
-            self.node.end_port(number, aemp_proto::Reason::NORMAL);
+        for remote in self.node.remotes().all() {
+            self.node.break_remote(&remote, "this node has shut down");
         }
+        self.end_ports();
+        // The monitors that fired because of this are still to run, and may have opened ports.
+        self.node.scheduler().stop();
+        let _ = tokio::time::timeout(FAREWELL, self.node.scheduler().ended()).await;
+        self.end_ports();
         for done in waiters {
             let _ = done.send(());
+        }
+    }
+
+    fn end_ports(&self) {
+        for number in self.node.table().numbers() {
+            self.node.end_port(number, aemp_proto::Reason::NORMAL);
         }
     }
 }

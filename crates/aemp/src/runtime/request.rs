@@ -131,8 +131,11 @@ impl Node {
                     watching.link = Some(link);
                     watching.ports.clear();
                 }
+                if watching.ports.contains(&number) {
+                    return; // told once, the other node knows it for all its monitors
+                }
                 if watching.ports.len() < self.limits().peer_monitors {
-                    *watching.ports.entry(number).or_default() += 1;
+                    watching.ports.insert(number);
                     cell.extra().watchers.push(Watcher::Remote(remote.clone(), link));
                     return;
                 }

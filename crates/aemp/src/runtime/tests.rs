@@ -14,8 +14,9 @@ use tokio::io::{AsyncWriteExt as _, DuplexStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::Command;
 use super::pump::Pump;
+use super::writer::Outgoing;
+use super::{Command, Event};
 use crate::node::Node;
 use crate::port::Context;
 use crate::remote::Remote;
@@ -182,5 +183,45 @@ async fn a_port_stays_gated_until_its_fire_has_left_the_mailbox() {
     node.send(&far, ("arrives",)).unwrap();
     assert!(queued(&remote, LinkId::dialled(2)) > 0);
     drop(guard);
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_overflow_that_was_dealt_with_breaks_nothing() {
+    let (node, remote) = node().await;
+    node.attach_remote(&remote, LinkId::dialled(1));
+    node.event(Event::Overflow(remote.node.clone()));
+    // The driver takes its events in order.
+    node.db().keys("any").await.unwrap();
+    assert_eq!(remote.outbox.lock().epoch(), 0);
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_port_that_is_monitored_again_and_again_is_watched_once() {
+    let (node, remote) = node().await;
+    let (port, _received) = counting(&node);
+    let name = port.name().to_string();
+    let mut link = Link::attach(&node, &remote, LinkId::dialled(1));
+    for _ in 0..100 {
+        link.request(&Request::Monitor(name.clone())).await;
+    }
+    link.end().await;
+    let before = remote.outbox.lock().backlog();
+    node.kill(&port, Reason::text("why", "not"));
+    soon(node.died(&port)).await;
+    let told = remote.outbox.lock().backlog() - before;
+    assert!(told > 0 && told < 200, "{told} octets for one kil0");
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn pings_of_a_peer_that_does_not_read_fill_no_memory() {
+    let (node, remote) = node().await;
+    let outgoing = Outgoing::new(Framing::Native, Duration::ZERO);
+    for n in 0..100_000 {
+        outgoing.control(&remote, native::Control::Pong(n));
+    }
+    assert!(outgoing.waiting() <= 65 << 10);
     node.shutdown().await;
 }

@@ -21,6 +21,10 @@ const PIECE: usize = 256 << 10;
 /// A buffer that grew beyond this is not kept.
 const KEEP: usize = 4 << 20;
 
+/// Signs of life and answers to them that may wait: more of them say nothing more, and a peer that asks without reading must
+/// not fill our memory.
+const CONTROL_MAX: usize = 64 << 10;
+
 /// What reader and writer of a link share.
 pub(crate) struct Outgoing {
     framing: Framing,
@@ -38,7 +42,11 @@ impl Outgoing {
 
     /// Queues a frame of the link itself.
     pub(crate) fn control(&self, remote: &Remote, control: Control) {
-        native::write_control(&mut self.control.lock(), control);
+        let mut waiting = self.control.lock();
+        if waiting.len() < CONTROL_MAX {
+            native::write_control(&mut waiting, control);
+        }
+        drop(waiting);
         remote.wake.notify_one();
     }
 
@@ -50,9 +58,19 @@ impl Outgoing {
     ) -> Result<(), FrameError> {
         let mut record = Vec::new();
         native::write_message(&mut record, 1, "", &request.encode()?)?;
-        reframe(&record, self.framing, &mut self.control.lock())?;
+        let mut waiting = self.control.lock();
+        if waiting.len() < CONTROL_MAX {
+            reframe(&record, self.framing, &mut waiting)?;
+        }
+        drop(waiting);
         remote.wake.notify_one();
         Ok(())
+    }
+
+    /// Octets of such frames that are not written yet.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.control.lock().len()
     }
 
     /// Lets the writer write what is there, say goodbye and end.

@@ -1,0 +1,102 @@
+//! Ends: of a node, and of ports that are stuck in some way.
+
+#![allow(clippy::unwrap_used)] // a test may
+
+mod support;
+
+use std::sync::Arc;
+
+use aemp::{CallError, Context, Limits, Message, PortId, Reason};
+use support::{LIMIT, builder, in_both_modes, soon};
+
+#[test]
+fn a_shutdown_fires_every_monitor_and_ends_every_call() {
+    in_both_modes(async |mode| {
+        let far = builder(mode).id("far").bind("127.0.0.1:0").secret("s").start().await.unwrap();
+        let node =
+            builder(mode).id("near").secret("s").seed(far.listeners()[0].clone()).start().await.unwrap();
+        let ignores = |_: &mut Context<'_>, _: Message| {};
+        let (local, remote) = (node.port(ignores), far.port(ignores));
+        let (here, there, link) = (node.died(&local), node.died(&remote), node.died(&far.id().port()));
+        let call = node.call::<_, u8, _>(&remote, LIMIT * 10, |reply| ("ask", reply));
+        assert_eq!(
+            node.call::<_, (u8,), _>(&far.id().port(), LIMIT, |to| ("snd", to.port().clone(), 1))
+                .await
+                .unwrap(),
+            (1,)
+        );
+        soon("the end", node.shutdown()).await;
+        assert!(soon("the local fire", here).await.is_normal());
+        assert_eq!(soon("the remote fire", there).await.identifier().as_deref(), Some("transport_error"));
+        soon("the node's fire", link).await;
+        assert!(matches!(soon("the call", call).await, Err(CallError::Died(_))));
+        // Nobody is left to run a monitor; then the future says so.
+        soon("a fire after the end", node.died(&local)).await;
+        far.shutdown().await;
+    });
+}
+
+#[test]
+fn a_node_that_was_shut_down_keeps_nothing_alive() {
+    in_both_modes(async |mode| {
+        let node = builder(mode).start().await.unwrap();
+        let token = Arc::new(());
+        let (in_port, in_monitor, own) = (token.clone(), token.clone(), node.clone());
+        let port = node.port(move |_: &mut Context<'_>, (): ()| {
+            let _ = (&in_port, &own);
+        });
+        node.shutdown().await;
+        let again = node.clone();
+        node.monitor(&port, move |_| drop((in_monitor, again))).detach();
+        drop(node);
+        assert_eq!(Arc::strong_count(&token), 1);
+    });
+}
+
+#[test]
+fn a_port_that_waits_for_a_receiver_can_be_killed() {
+    in_both_modes(async |mode| {
+        let limits = Limits { mailbox_high: 1000, ..Limits::default() };
+        let node = builder(mode).limits(limits).start().await.unwrap();
+        let deaf = node.port_async(|port| async move {
+            std::future::pending::<()>().await;
+            drop(port);
+            Ok(())
+        });
+        node.send(&deaf, ("x".repeat(2000),)).unwrap();
+        let (sent, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let sender = node.port(move |cx: &mut Context<'_>, (): ()| {
+            cx.send(&deaf, ("more",));
+            sent.send(()).unwrap();
+        });
+        let death = node.died(&sender);
+        node.send(&sender, ()).unwrap();
+        soon("the message", told.recv()).await.unwrap();
+        node.kill(&sender, Reason::text("enough", "of this"));
+        assert_eq!(soon("the death", death).await.identifier().as_deref(), Some("enough"));
+        node.shutdown().await;
+    });
+}
+
+#[test]
+fn a_kill_that_stands_before_the_start_of_an_async_port_ends_it() {
+    in_both_modes(async |mode| {
+        let node = builder(mode)
+            .function("test::sleeper", |cx: &mut Context<'_>, (): ()| {
+                cx.receive_async(|port| async move {
+                    std::future::pending::<()>().await;
+                    drop(port);
+                    Ok(())
+                });
+                Ok::<(), Reason>(())
+            })
+            .start()
+            .await
+            .unwrap();
+        let port: PortId = node.spawn(node.id(), "test::sleeper", ()).unwrap();
+        let death = node.died(&port);
+        node.kill(&port, Reason::text("enough", "of this"));
+        assert_eq!(soon("the death", death).await.identifier().as_deref(), Some("enough"));
+        node.shutdown().await;
+    });
+}
