@@ -100,3 +100,38 @@ fn a_kill_that_stands_before_the_start_of_an_async_port_ends_it() {
         node.shutdown().await;
     });
 }
+
+#[test]
+fn what_an_async_port_does_not_pick_counts_for_its_limit() {
+    in_both_modes(async |mode| {
+        let limits = Limits { mailbox: 100_000, ..Limits::default() };
+        let node = builder(mode).limits(limits).start().await.unwrap();
+        let port = node.port_async(|mut port| async move {
+            loop {
+                let (tag, reply): (String, PortId) = port.get_tag("ask").await;
+                if tag == "take" {
+                    let _: (String,) = port.get_tag("fill").await;
+                }
+                port.send(&reply, (1u8,)).map_err(Reason::died)?;
+            }
+        });
+        let fill = |tag: &'static str| {
+            let (node, port) = (node.clone(), port.clone());
+            async move {
+                for _ in 0..200 {
+                    node.send(&port, ("fill", "x".repeat(1000))).unwrap();
+                    node.call::<_, u8, _>(&port, LIMIT, |to| ("ask", tag, to)).await?;
+                }
+                Ok::<(), CallError>(())
+            }
+        };
+        soon("the answers", fill("take")).await.unwrap();
+        match soon("the end", fill("leave")).await {
+            Err(CallError::Died(reason)) => {
+                assert!(reason.identifier().is_some_and(|id| id == "mailbox_full" || id == "no_such_port"))
+            }
+            other => panic!("{other:?}"),
+        }
+        node.shutdown().await;
+    });
+}

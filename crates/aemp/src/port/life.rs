@@ -45,11 +45,11 @@ impl Node {
 
     /// Something was added to a mailbox: sees to it that somebody takes it out.
     pub(crate) fn delivered(&self, number: u64, mut cell: MutexGuard<'_, Cell>) -> Option<Pressure> {
-        let (octets, after) = {
+        let (octets, kept, after) = {
             let mailbox = cell.mailbox.as_mut()?;
-            (mailbox.octets(), mailbox.after())
+            (mailbox.octets(), mailbox.kept(), mailbox.after())
         };
-        if octets > self.limits().mailbox {
+        if octets + kept > self.limits().mailbox {
             drop(cell);
             let text = format_args!("more than {} octets waited for this port", self.limits().mailbox);
             self.signal(number, Signal::Kill(Reason::text("mailbox_full", text)));

@@ -5,6 +5,8 @@
 
 use std::any::{Any, TypeId};
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Waker;
 
 use aemp_proto::{Body, Reason};
@@ -14,7 +16,7 @@ use crate::message::{Envelope, FromMessage};
 use crate::monitor::Fire;
 
 /// Octets that an item is counted with beside its content.
-const ITEM_COST: usize = 32;
+pub(crate) const ITEM_COST: usize = 32;
 
 /// Code that runs in the context of a port.
 pub(crate) type Job = Box<dyn FnOnce(&mut Context<'_>) + Send>;
@@ -61,6 +63,11 @@ pub(crate) trait Mailbox: Any + Send {
     fn after(&mut self) -> After;
     /// Octets that wait.
     fn octets(&self) -> usize;
+    /// Octets that were taken out and are not dealt with yet. They count for the limit of the mailbox, but hold no sender up: the
+    /// port may wait for just one of these.
+    fn kept(&self) -> usize {
+        0
+    }
     /// For the downcast by a sender that has a value of this mailbox's own type.
     fn as_any(&mut self) -> &mut dyn Any;
 }
@@ -161,6 +168,7 @@ impl<M: FromMessage> Mailbox for Queue<M> {
 pub(crate) struct TaskQueue {
     pub(crate) queue: Queue<Envelope>,
     pub(crate) waker: Option<Waker>,
+    pub(crate) kept: Arc<AtomicUsize>,
 }
 
 impl Mailbox for TaskQueue {
@@ -182,6 +190,10 @@ impl Mailbox for TaskQueue {
 
     fn octets(&self) -> usize {
         self.queue.octets()
+    }
+
+    fn kept(&self) -> usize {
+        self.kept.load(Ordering::Relaxed)
     }
 
     fn as_any(&mut self) -> &mut dyn Any {

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -11,7 +13,7 @@ use aemp_proto::{Message, PortId, Reason, typed};
 use serde::de::DeserializeOwned;
 
 use super::Context;
-use super::mailbox::{Item, Job, Signal, TaskQueue};
+use super::mailbox::{ITEM_COST, Item, Job, Signal, TaskQueue};
 use super::run::{caught, panic_text};
 use super::table::State;
 use crate::message::{DecodeError, Envelope, FromMessage, IntoMessage, misfit};
@@ -33,13 +35,28 @@ pub struct Port {
     id: PortId,
     stash: VecDeque<Waiting>,
     batch: VecDeque<Item<Envelope>>,
+    /// Octets in the stash, as senders see them.
+    kept: Arc<AtomicUsize>,
 }
 
 /// A message that was taken out of the mailbox and not picked yet.
 struct Waiting {
     message: Envelope,
-    /// Opens when the code gets the message.
-    gate: Option<Gate>,
+    /// Given back when the code gets the message.
+    ticket: Ticket,
+}
+
+/// What a message that was not picked yet holds: the gate of a fire, and its part of the limit of the mailbox.
+struct Ticket {
+    _gate: Option<Gate>,
+    octets: usize,
+    kept: Arc<AtomicUsize>,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.kept.fetch_sub(self.octets, Ordering::Relaxed);
+    }
 }
 
 impl Port {
@@ -238,7 +255,10 @@ impl Port {
                 },
             },
         };
-        self.stash.push_back(Waiting { message, gate });
+        let octets = ITEM_COST + message.octets();
+        self.kept.fetch_add(octets, Ordering::Relaxed);
+        let ticket = Ticket { _gate: gate, octets, kept: self.kept.clone() };
+        self.stash.push_back(Waiting { message, ticket });
     }
 
     /// Runs code in the context of the port.
@@ -268,15 +288,15 @@ enum Picked<T> {
 }
 
 fn try_pick<M: FromMessage, T>(waiting: Waiting, picker: &mut impl FnMut(M) -> Result<T, M>) -> Picked<T> {
-    let Waiting { message, gate } = waiting;
+    let Waiting { message, ticket } = waiting;
     if let Envelope::Encoded(body) = &message {
         // Only a tag that the type knows makes it ours.
         return match M::decode(body) {
             Ok(decoded) => match picker(decoded) {
                 Ok(picked) => Picked::Yes(picked),
-                Err(_) => Picked::No(Waiting { message, gate }),
+                Err(_) => Picked::No(Waiting { message, ticket }),
             },
-            Err(DecodeError::UnknownTag(_)) => Picked::No(Waiting { message, gate }),
+            Err(DecodeError::UnknownTag(_)) => Picked::No(Waiting { message, ticket }),
             Err(error) => Picked::Bad(misfit(&error)),
         };
     }
@@ -284,14 +304,14 @@ fn try_pick<M: FromMessage, T>(waiting: Waiting, picker: &mut impl FnMut(M) -> R
         return match message.open::<M>().map(picker) {
             Ok(Ok(picked)) => Picked::Yes(picked),
             Ok(Err(other)) => match other.into_envelope() {
-                Ok(message) => Picked::No(Waiting { message, gate }),
+                Ok(message) => Picked::No(Waiting { message, ticket }),
                 Err(error) => Picked::Bad(Reason::text("bad_message", error)),
             },
             Err(error) => Picked::Bad(misfit(&error)),
         };
     }
     match message.encode() {
-        Ok(body) => try_pick(Waiting { message: Envelope::Encoded(body), gate }, picker),
+        Ok(body) => try_pick(Waiting { message: Envelope::Encoded(body), ticket }, picker),
         Err(error) => Picked::Bad(Reason::text("bad_message", error)),
     }
 }
@@ -322,7 +342,12 @@ impl Node {
     {
         let node = self.clone();
         let id = self.port_id(number);
-        let port = Port { node: self.clone(), number, id, stash: VecDeque::new(), batch: VecDeque::new() };
+        let kept = self.table().get(number).and_then(|mut cell| {
+            let mailbox = cell.mailbox.as_mut()?.as_any().downcast_mut::<TaskQueue>()?;
+            Some(mailbox.kept.clone())
+        });
+        let (stash, batch) = (VecDeque::new(), VecDeque::new());
+        let port = Port { node: self.clone(), number, id, stash, batch, kept: kept.unwrap_or_default() };
         let task = self.inner().runtime.spawn(async move {
             // Ends the port too when the task is aborted with its runtime.
             let mut ends =
