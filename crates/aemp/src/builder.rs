@@ -339,6 +339,7 @@ impl Builder {
             tls,
             frames: self.frames,
             handshake_limit: self.handshake_limit,
+            requests: Default::default(),
             up: Default::default(),
             listening: Default::default(),
             events: broadcast::Sender::new(256),

@@ -93,7 +93,7 @@ impl Driver {
                 self.links.remove(&link);
                 Input::Closed { link, reason }
             }
-            Event::Request(from, request) => Input::Request { from, request },
+            Event::Request(from, request, _waiting) => Input::Request { from, request },
             Event::Db(command) => Input::Db(command),
             Event::Query { id, kind, family, answer } => {
                 self.queries.insert(id, answer);

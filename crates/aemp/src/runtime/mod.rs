@@ -3,6 +3,7 @@
 //! [`driver`] is the only loop around the kernel; [`link`] is a connection's task, [`handshake`] its beginning, [`pump`] its life
 //! with a reader and a writer; [`request`] answers what comes for the node port.
 
+pub(crate) mod backlog;
 pub(crate) mod driver;
 pub(crate) mod handshake;
 pub(crate) mod link;
@@ -49,7 +50,7 @@ pub(crate) enum Event {
     /// A link is over.
     Closed(LinkId, String),
     /// A request of the global service.
-    Request(NodeId, MeshRequest),
+    Request(NodeId, MeshRequest, backlog::Waiting),
     /// A change of the own database.
     Db(DbCommand),
     /// A question to the database.
@@ -105,6 +106,8 @@ pub(crate) struct Shared {
     pub(crate) tls: Option<Arc<tls::Tls>>,
     pub(crate) frames: FrameLimits,
     pub(crate) handshake_limit: Duration,
+    /// Requests of all links that the driver has not seen yet.
+    pub(crate) requests: Arc<backlog::Backlog>,
     pub(crate) up: RwLock<BTreeSet<NodeId>>,
     pub(crate) listening: RwLock<Vec<String>>,
     pub(crate) events: broadcast::Sender<NodeEvent>,

@@ -109,6 +109,7 @@ impl Pump {
             return end;
         }
         loop {
+            self.node.inner().shared.requests.room().await;
             let wake = self.asked.unwrap_or(Time::MAX).min(self.live.next());
             let wake = Instant::from_std(self.node.inner().shared.started + wake);
             self.frames.buffer().reserve(READ);

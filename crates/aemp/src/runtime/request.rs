@@ -58,7 +58,10 @@ impl Node {
                     self.signal(number, Signal::Kill(reason));
                 }
             }
-            Request::Mesh(request) => self.event(Event::Request(remote.node.clone(), request)),
+            Request::Mesh(request) => {
+                let waiting = self.inner().shared.requests.enter(body.items().len());
+                self.event(Event::Request(remote.node.clone(), request, waiting));
+            }
             Request::Spawn { name, function, args } => {
                 self.spawned_from(&remote.node, &name, &function, args)
             }
