@@ -112,9 +112,14 @@ impl Node {
             tracing::warn!(%from, name, function, "refused to spawn a port with a name that is taken");
             return;
         }
-        let number = self.open_nascent(Some(id));
-        self.inner().names.write().insert(name.into(), number);
         tracing::debug!(%from, name, function, "spawn");
+        // Held until the init function stands in the mailbox: nothing can be sent to the name before.
+        let mut names = self.inner().names.write();
+        if names.contains_key(name) {
+            return; // another node has chosen it just now
+        }
+        let number = self.open_nascent(Some(id));
+        names.insert(name.into(), number);
         self.run_init(number, function, args);
     }
 

@@ -85,6 +85,9 @@ pub(crate) fn run_port(node: &Node, number: u64) -> Next {
     next
 }
 
+/// The code of a port that has become another, or what starts its task.
+type Became = (Option<Box<dyn Actor>>, Option<StartTask>);
+
 /// The port becomes another: what is left for it moves over, in order. An async port that was killed already ends at once, as
 /// any other would: its task may look at its mailbox much later, or never.
 fn succeed(
@@ -92,7 +95,7 @@ fn succeed(
     number: u64,
     mut old: Box<dyn Actor>,
     successor: Successor,
-) -> Result<(Option<Box<dyn Actor>>, Option<StartTask>), Reason> {
+) -> Result<Became, Reason> {
     let (mut mailbox, actor, task): (Box<dyn Mailbox>, _, _) = match successor {
         Successor::Callback(mailbox, actor) => (mailbox, Some(actor), None),
         Successor::Task(start) => (Box::new(TaskQueue::default()), None, Some(start)),
