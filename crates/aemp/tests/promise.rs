@@ -1,0 +1,183 @@
+//! The promise, over a connection that breaks again and again: what arrives between two fires is a prefix of what was sent.
+
+#![allow(clippy::unwrap_used)] // a test may
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aemp::{Context, Framing, Node, OutboxLimits, PortId, Reason};
+use support::{builder, in_both_modes, soon};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+/// What the proxy does to a connection when it is cut.
+#[derive(Clone, Copy, PartialEq)]
+enum Cut {
+    /// Nothing.
+    No,
+    /// Both ends learn of it at once; what is on the way is lost.
+    Close,
+    /// One end learns of it, the other still gets what was sent to it, and learns of it later.
+    OneEnd,
+}
+
+/// Forwards connections to `target` until they are cut; `cuts` says which one, by number, and how.
+async fn proxy(target: String, cuts: watch::Receiver<(u64, Cut)>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((near, _)) = listener.accept().await {
+            let Ok(far) = TcpStream::connect(&target).await else { continue };
+            tokio::spawn(forward(near, far, cuts.clone()));
+        }
+    });
+    address
+}
+
+async fn forward(near: TcpStream, far: TcpStream, mut cuts: watch::Receiver<(u64, Cut)>) {
+    cuts.borrow_and_update();
+    let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
+    let to_far = tokio::spawn(copy(near_in, far_out));
+    let to_near = tokio::spawn(copy(far_in, near_out));
+    let _ = cuts.changed().await;
+    let cut = cuts.borrow().1;
+    to_far.abort();
+    if cut == Cut::OneEnd {
+        // Still delivers what `far` has written, while `far` cannot be reached any more.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    to_near.abort();
+}
+
+async fn copy(mut from: tokio::net::tcp::OwnedReadHalf, mut to: tokio::net::tcp::OwnedWriteHalf) {
+    let mut buffer = vec![0; 4096];
+    while let Ok(n @ 1..) = from.read(&mut buffer).await {
+        if to.write_all(&buffer[..n]).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Checks what arrives: messages `(EPOCH, NUMBER)`.
+struct Judge {
+    port: PortId,
+    count: watch::Receiver<u64>,
+    wrong: Arc<Mutex<Vec<String>>>,
+}
+
+impl Judge {
+    fn new(node: &Node) -> Judge {
+        let (counts, count) = watch::channel(0);
+        let wrong = Arc::new(Mutex::new(Vec::new()));
+        let (finds, mut seen) = (wrong.clone(), BTreeMap::new());
+        let port = node.port(move |_: &mut Context<'_>, (epoch, number, _): (u64, u64, String)| {
+            let latest = seen.keys().next_back().copied().unwrap_or(0);
+            let expected = seen.get(&epoch).copied().unwrap_or(0);
+            if epoch < latest || number != expected {
+                finds
+                    .lock()
+                    .unwrap()
+                    .push(format!("{number} of epoch {epoch}, not {expected}; latest is {latest}"));
+            }
+            seen.insert(epoch, number + 1);
+            counts.send_modify(|count| *count += 1);
+        });
+        Judge { port, count, wrong }
+    }
+
+    /// Waits until this many more have arrived.
+    async fn more(&self, n: u64) {
+        let mut count = self.count.clone();
+        let until = *count.borrow() + n;
+        count.wait_for(|count| *count >= until).await.unwrap();
+    }
+}
+
+/// The state of a sender: which fire it is behind, and how many messages it has sent since.
+#[derive(Default)]
+struct Sender {
+    epoch: u64,
+    number: u64,
+    fires: watch::Sender<u64>,
+}
+
+/// A port that sends and sends, and counts its fires.
+fn sender(node: &Node, to: &PortId) -> (PortId, watch::Receiver<u64>) {
+    let sender = Sender::default();
+    let fires = sender.fires.subscribe();
+    let target = to.clone();
+    let port = node
+        .handlers()
+        .on("go", move |cx: &mut Context<'_>, ()| {
+            for _ in 0..20 {
+                let sender = cx.state::<Sender>();
+                let message = (sender.epoch, sender.number, "x".repeat(500));
+                sender.number += 1;
+                cx.send(&target, message);
+            }
+            cx.after(Duration::from_millis(1), |cx| {
+                let me = cx.me();
+                cx.send(&me, ("go",));
+            });
+        })
+        .state(sender)
+        .open();
+    let target = to.clone();
+    node.run_in(&port, move |cx| {
+        watch_it(cx, target);
+        let me = cx.me();
+        cx.send(&me, ("go",));
+    });
+    (port, fires)
+}
+
+fn watch_it(cx: &mut Context<'_>, target: PortId) {
+    let again = target.clone();
+    cx.monitor(&target, move |cx, _| {
+        let sender = cx.state::<Sender>();
+        (sender.epoch, sender.number) = (sender.epoch + 1, 0);
+        sender.fires.send_modify(|fires| *fires += 1);
+        watch_it(cx, again);
+    })
+    .detach();
+}
+
+#[test]
+fn between_two_fires_a_prefix_arrives() {
+    in_both_modes(async |mode| {
+        // So little that a burst, or a moment without connection, is more than it takes.
+        let tight = OutboxLimits { connected: 48 << 10, waiting: 16 << 10, ..OutboxLimits::default() };
+        for (framing, limits) in [(Framing::Native, OutboxLimits::default()), (Framing::Cbor, tight)] {
+            let base = |id: &str| builder(mode).id(id).secret("s").framings([framing]).outbox_limits(limits);
+            let far = base("far").bind("127.0.0.1:0").start().await.unwrap();
+            let (cut, cuts) = watch::channel((0, Cut::No));
+            let address = proxy(far.listeners()[0].clone(), cuts).await;
+            let near = base("near").seed(address).start().await.unwrap();
+            let (here, there) = (Judge::new(&near), Judge::new(&far));
+            let senders = [(sender(&near, &there.port), &near), (sender(&far, &here.port), &far)];
+            for round in 1..=4 {
+                let arrive = async { tokio::join!(here.more(100), there.more(100)) };
+                soon("messages in both directions", arrive).await;
+                cut.send((round, if round % 2 == 0 { Cut::OneEnd } else { Cut::Close })).unwrap();
+            }
+            for ((_, fires), _) in &senders {
+                let mut fires = fires.clone();
+                soon("the fires", fires.wait_for(|fires| *fires >= 4)).await.unwrap();
+            }
+            for ((port, _), node) in &senders {
+                let death = node.died(port);
+                node.kill(port, Reason::NORMAL);
+                soon("the end of a sender", death).await;
+            }
+            for judge in [&here, &there] {
+                assert!(judge.wrong.lock().unwrap().is_empty(), "{:?}", judge.wrong.lock().unwrap());
+            }
+            near.shutdown().await;
+            far.shutdown().await;
+        }
+    });
+}
