@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use crate::message::{EncodeError, Envelope, IntoMessage};
 use crate::node::Node;
 use crate::port::Context;
+use crate::port::extra::Child;
 use crate::port::mailbox::{Job, Signal};
 use crate::port::run::panic_text;
 use crate::remote::Gate;
@@ -70,6 +71,21 @@ impl Monitor {
 
     fn decide(&self, state: u8) -> bool {
         self.state.compare_exchange(ARMED, state, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// Withdraws the monitor, unless it has fired.
+    pub(crate) fn withdraw(self: &Arc<Self>, node: &Node) {
+        if self.decide(CANCELLED) {
+            node.unmonitor(self);
+            // Dropped when the lock is free again, for it is code of the user's.
+            let action = self.action.lock().take();
+            drop(action);
+        }
+    }
+
+    /// Whether it may still fire.
+    pub(crate) fn is_armed(&self) -> bool {
+        self.state.load(Ordering::Acquire) == ARMED
     }
 
     /// The action, if the monitor had neither fired nor been cancelled; now it has fired.
@@ -208,9 +224,16 @@ impl MonitorGuard {
         MonitorGuard { node, monitor: Some(monitor) }
     }
 
-    /// Keeps the monitor until it fires.
+    /// Keeps the monitor until it fires, or until the port dies in which it would do something.
     pub fn detach(mut self) {
-        self.monitor = None;
+        let Some(monitor) = self.monitor.take() else { return };
+        let port = match &*monitor.action.lock() {
+            Some(Action::Port(number, _)) => Some(*number),
+            _ => None,
+        };
+        if let Some(number) = port {
+            self.node.adopt(number, Child::Monitor(monitor));
+        }
     }
 
     /// The port that is monitored; `None` only while the guard is being taken apart.
@@ -221,13 +244,8 @@ impl MonitorGuard {
 
 impl Drop for MonitorGuard {
     fn drop(&mut self) {
-        if let Some(monitor) = self.monitor.take()
-            && monitor.decide(CANCELLED)
-        {
-            self.node.unmonitor(&monitor);
-            // Dropped when the lock is free again, for it is code of the user's.
-            let action = monitor.action.lock().take();
-            drop(action);
+        if let Some(monitor) = self.monitor.take() {
+            monitor.withdraw(&self.node);
         }
     }
 }
@@ -301,5 +319,30 @@ impl Node {
     /// Waits until the port dies and gives the reason; set at once, not when first polled.
     pub fn died(&self, port: &PortId) -> Death {
         Death::of(self, port)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn monitors_of_a_dead_port_are_withdrawn() {
+        let node = Node::builder().start().await.expect("a node without settings");
+        let server = node.port(|_: &mut Context<'_>, (): ()| {});
+        let far = PortId::parse("far#port").expect("a port ID");
+        for _ in 0..100 {
+            let port = node.port(|_: &mut Context<'_>, (): ()| {});
+            node.monitor_send(&server, &port, |_| ()).detach();
+            node.monitor_kill(&server, &port).detach();
+            node.monitor_kill(&far, &port).detach();
+            node.kill(&port, Reason::NORMAL);
+            node.monitor_kill(&server, &port).detach();
+        }
+        let (_, number) = server.parts();
+        let watchers = node.table().get(number).map(|mut cell| cell.extra().watchers.len());
+        assert_eq!(watchers, Some(0));
+        assert_eq!(node.remotes().get(far.node()).outbox.lock().watched_ports(), 0);
+        node.shutdown().await;
     }
 }

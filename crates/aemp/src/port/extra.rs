@@ -24,6 +24,19 @@ pub(crate) enum Child {
     Task(AbortHandle),
     /// A registration in the database.
     Registration(Registration),
+    /// A monitor of another port, which does something in this one.
+    Monitor(Arc<Monitor>),
+}
+
+impl Child {
+    /// Whether nothing is left to be ended.
+    fn is_over(&self) -> bool {
+        match self {
+            Child::Task(task) => task.is_finished(),
+            Child::Monitor(monitor) => !monitor.is_armed(),
+            Child::Registration(_) => false,
+        }
+    }
 }
 
 /// The rarer part of a port.
@@ -38,10 +51,10 @@ pub(crate) struct Extra {
 }
 
 impl Extra {
-    /// Adds something that ends with the port; finished tasks make room first.
+    /// Adds something that ends with the port; finished tasks and fired monitors make room first.
     pub(crate) fn adopt(&mut self, child: Child) {
         if self.children.len() >= 16 && self.children.len().is_power_of_two() {
-            self.children.retain(|child| !matches!(child, Child::Task(task) if task.is_finished()));
+            self.children.retain(|child| !child.is_over());
         }
         self.children.push(child);
     }

@@ -117,10 +117,7 @@ impl Node {
             self.forget_name(id, reason);
         }
         for child in extra.children {
-            match child {
-                Child::Task(task) => task.abort(),
-                Child::Registration(registration) => drop(registration),
-            }
+            self.end_child(child);
         }
         if extra.watchers.is_empty() && !reason.is_normal() {
             tracing::warn!(port = %id, %reason, "a port died, and nobody monitors it");
@@ -158,10 +155,20 @@ impl Node {
     pub(crate) fn adopt(&self, number: u64, child: Child) {
         match self.table().get(number) {
             Some(mut cell) => cell.extra().adopt(child),
-            None => match child {
-                Child::Task(task) => task.abort(),
-                Child::Registration(registration) => drop(registration),
-            },
+            None => self.end_child(child),
+        }
+    }
+
+    fn end_child(&self, child: Child) {
+        match child {
+            Child::Task(task) => task.abort(),
+            Child::Registration(registration) => drop(registration),
+            Child::Monitor(monitor) => {
+                // The code that it would have run is dropped here, and may panic.
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| monitor.withdraw(self))) {
+                    tracing::error!(text = panic_text(&*panic), "a monitor panicked while it was dropped");
+                }
+            }
         }
     }
 
