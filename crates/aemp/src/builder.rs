@@ -91,6 +91,7 @@ pub struct Builder {
     outbox: OutboxLimits,
     frames: FrameLimits,
     handshake_limit: Duration,
+    nodelay: bool,
     functions: Functions,
 }
 
@@ -116,6 +117,7 @@ impl Builder {
             outbox: OutboxLimits::default(),
             frames: FrameLimits::default(),
             handshake_limit: HANDSHAKE_LIMIT,
+            nodelay: true,
             functions: Functions::default(),
         }
     }
@@ -206,6 +208,7 @@ impl Builder {
         self.offer = settings.auth_offer;
         self.accept = settings.auth_accept;
         self.verify_peeraddr = settings.verify_peeraddr;
+        self.nodelay = settings.nodelay;
         self.secure = settings.secure;
         self.services = settings.services;
         self

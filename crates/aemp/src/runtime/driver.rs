@@ -93,7 +93,13 @@ impl Driver {
                 self.links.remove(&link);
                 Input::Closed { link, reason }
             }
-            Event::Request(from, request, _waiting) => Input::Request { from, request },
+            Event::Request(link, from, request, _waiting) => {
+                // A request of a link that is gone must not count as one of the next.
+                if self.node.remotes().get(&from).outbox.lock().link() != Some(link) {
+                    return;
+                }
+                Input::Request { from, request }
+            }
             Event::Db(command) => Input::Db(command),
             Event::Query { id, kind, family, answer } => {
                 self.queries.insert(id, answer);

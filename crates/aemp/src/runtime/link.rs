@@ -44,7 +44,8 @@ async fn live(
     ticket: Option<Ticket>,
 ) -> Result<String, Failure> {
     let local = stream.peer_addr()?.ip().to_canonical().is_loopback();
-    tcp::prepare(&stream, node.inner().shared.link.monitor_timeout)?;
+    let shared = &node.inner().shared;
+    tcp::prepare(&stream, shared.link.monitor_timeout, shared.nodelay)?;
     let Opened { terms, stream, read } =
         Greeter::new(node, link, side, &stream, commands)?.run(stream).await?;
     drop(ticket);

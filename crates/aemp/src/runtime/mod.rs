@@ -49,8 +49,8 @@ pub(crate) enum Event {
     ProbeDone(LinkId, bool),
     /// A link is over.
     Closed(LinkId, String),
-    /// A request of the global service.
-    Request(NodeId, MeshRequest, backlog::Waiting),
+    /// A request of the global service, which came over this link.
+    Request(LinkId, NodeId, MeshRequest, backlog::Waiting),
     /// A change of the own database.
     Db(DbCommand),
     /// A question to the database.
@@ -106,6 +106,8 @@ pub(crate) struct Shared {
     pub(crate) tls: Option<Arc<tls::Tls>>,
     pub(crate) frames: FrameLimits,
     pub(crate) handshake_limit: Duration,
+    /// `TCP_NODELAY` on connections.
+    pub(crate) nodelay: bool,
     /// Requests of all links that the driver has not seen yet.
     pub(crate) requests: Arc<backlog::Backlog>,
     pub(crate) up: RwLock<BTreeSet<NodeId>>,

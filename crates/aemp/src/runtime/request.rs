@@ -60,7 +60,7 @@ impl Node {
             }
             Request::Mesh(request) => {
                 let waiting = self.inner().shared.requests.enter(body.items().len());
-                self.event(Event::Request(remote.node.clone(), request, waiting));
+                self.event(Event::Request(link, remote.node.clone(), request, waiting));
             }
             Request::Spawn { name, function, args } => {
                 self.spawned_from(&remote.node, &name, &function, args)

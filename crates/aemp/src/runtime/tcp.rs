@@ -11,10 +11,10 @@ pub(crate) async fn connect(address: &str) -> io::Result<TcpStream> {
     TcpStream::connect(address).await
 }
 
-/// Sets the options of a connection: no delay, and the kernel's own watch over it (`reliability` §3): a dead host or cable is
+/// Sets the options of a connection: no delay unless the settings say otherwise, and the kernel's own watch over it (`reliability` §3): a dead host or cable is
 /// noticed within `limit` even if nothing else notices.
-pub(crate) fn prepare(stream: &TcpStream, limit: Duration) -> io::Result<()> {
-    stream.set_nodelay(true)?;
+pub(crate) fn prepare(stream: &TcpStream, limit: Duration, nodelay: bool) -> io::Result<()> {
+    stream.set_nodelay(nodelay)?;
     let second = Duration::from_secs(1);
     let keepalive = TcpKeepalive::new()
         .with_time((limit / 2).max(second))
