@@ -123,6 +123,7 @@ impl Kernel {
                     let link = self.dial(&address, Purpose::Node(node.clone()), limit, now);
                     self.attempts.dialled(&node, link);
                 }
+                Step::LookUp(node) => self.look_up(&node, now),
                 Step::Failed { node, reason, wanted, links } => {
                     self.close_all(links, &reason);
                     if wanted {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use super::throttle::Throttle;
+use super::throttle::{SHORTEST, Throttle};
 use super::{LinkId, Time};
 use crate::NodeId;
 
@@ -15,6 +15,8 @@ const STAGGER: Duration = Duration::from_millis(250);
 pub(super) enum Step {
     /// Dial this address for the node, and say so with [`Attempts::dialled`].
     Dial(NodeId, String),
+    /// No address has answered: ask for the addresses once more, the node may have moved.
+    LookUp(NodeId),
     /// The attempt has failed. `wanted`: somebody waits for it, not only the mesh.
     Failed {
         /// For which node.
@@ -36,7 +38,10 @@ struct Attempt {
     told: bool,
     queue: VecDeque<String>,
     seen: BTreeSet<String>,
+    /// Whether the addresses were asked for a second time.
+    again: bool,
     links: BTreeSet<LinkId>,
+    /// Nothing is dialled, and no failure is reported, before this time.
     next: Time,
     failure: Option<String>,
 }
@@ -46,12 +51,17 @@ struct Attempt {
 pub(super) struct Attempts {
     limit: Duration,
     attempts: BTreeMap<NodeId, Attempt>,
+    /// When the last attempt for a node failed: a program that tries again at once must not spin.
+    failed: BTreeMap<NodeId, Time>,
 }
+
+/// Failures that are remembered before old ones are looked for.
+const FAILURES: usize = 1024;
 
 impl Attempts {
     /// No attempts. Each one may take `limit`.
     pub(super) fn new(limit: Duration) -> Attempts {
-        Attempts { limit, attempts: BTreeMap::new() }
+        Attempts { limit, attempts: BTreeMap::new(), failed: BTreeMap::new() }
     }
 
     /// A connection to this node is needed. Gives whether that is news, so that addresses have to be found.
@@ -60,14 +70,16 @@ impl Attempts {
             attempt.wanted |= wanted;
             return false;
         }
+        let paced = self.failed.get(node).map_or(now, |failed| now.max(*failed + SHORTEST));
         let attempt = Attempt {
             deadline: now + self.limit,
             wanted,
             told: false,
             queue: VecDeque::new(),
             seen: BTreeSet::new(),
+            again: false,
             links: BTreeSet::new(),
-            next: now,
+            next: paced,
             failure: None,
         };
         self.attempts.insert(node.clone(), attempt);
@@ -122,7 +134,12 @@ impl Attempts {
         })?;
         Some(match due {
             Due::Dial(address) => Step::Dial(node, address),
+            Due::LookUp => Step::LookUp(node),
             Due::Fail(reason) => {
+                if self.failed.len() >= FAILURES {
+                    self.failed.retain(|_, failed| *failed + SHORTEST > now);
+                }
+                self.failed.insert(node.clone(), now);
                 let wanted = self.attempts.get(&node).is_some_and(|attempt| attempt.wanted);
                 let links = self.finish(&node);
                 Step::Failed { node, reason, wanted, links }
@@ -142,6 +159,7 @@ impl Attempts {
 
 enum Due {
     Dial(String),
+    LookUp,
     Fail(String),
 }
 
@@ -153,12 +171,19 @@ impl Attempt {
         if !self.told || busy() {
             return None;
         }
-        if self.queue.is_empty() {
-            // Every address has been tried, and every try has ended: waiting would change nothing.
-            return self.links.is_empty().then(|| Due::Fail(self.verdict("connect timeout")));
-        }
         if now < self.next {
             return None;
+        }
+        if self.queue.is_empty() {
+            if !self.links.is_empty() {
+                return None;
+            }
+            // Every address has been tried, and every try has ended. The node may have come back elsewhere meanwhile.
+            if !self.again && !self.seen.is_empty() {
+                (self.again, self.told) = (true, false);
+                return Some(Due::LookUp);
+            }
+            return Some(Due::Fail(self.verdict("connect timeout")));
         }
         let at = self.queue.iter().position(|address| throttle.ready_at(address) <= now)?;
         let address = self.queue.remove(at)?;
@@ -175,8 +200,14 @@ impl Attempt {
     }
 
     fn next_dial(&self, throttle: &Throttle) -> Option<Time> {
-        let ready = self.queue.iter().map(|address| throttle.ready_at(address)).min()?;
-        self.told.then(|| ready.max(self.next))
+        if !self.told {
+            return None;
+        }
+        let ready = self.queue.iter().map(|address| throttle.ready_at(address)).min();
+        match ready {
+            Some(ready) => Some(ready.max(self.next)),
+            None => self.links.is_empty().then_some(self.next),
+        }
     }
 }
 
@@ -213,6 +244,7 @@ mod tests {
                     *links += 1;
                     dialled.push(address);
                 }
+                Step::LookUp(node) => attempts.addresses(&node, &[]),
                 Step::Failed { reason, .. } => failed = Some(reason),
             }
         }
@@ -255,5 +287,34 @@ mod tests {
         attempts.addresses(&node(), &[]);
         let end = run(&mut attempts, &mut throttle, &mut links, at(2));
         assert_eq!(end.1.as_deref(), Some("no known address"));
+    }
+
+    #[test]
+    fn a_node_that_has_moved_is_found_at_its_new_address() {
+        let (mut attempts, mut throttle, mut links) = (Attempts::new(at(10_000)), Throttle::new(at(5000)), 0);
+        attempts.want(&node(), true, at(0));
+        attempts.addresses(&node(), &addresses(&["old:1"]));
+        run(&mut attempts, &mut throttle, &mut links, at(0));
+        attempts.ended(&node(), LinkId::dialled(0), "connection refused", at(10));
+        assert_eq!(attempts.step(&throttle, |_| false, at(10)), Some(Step::LookUp(node())));
+        assert_eq!(attempts.step(&throttle, |_| false, at(10)), None);
+        attempts.addresses(&node(), &addresses(&["new:1", "old:1"]));
+        assert_eq!(run(&mut attempts, &mut throttle, &mut links, at(20)).0, ["new:1"]);
+    }
+
+    #[test]
+    fn trying_again_at_once_after_a_failure_is_paced() {
+        let (mut attempts, mut throttle, mut links) = (Attempts::new(at(10_000)), Throttle::new(at(5000)), 0);
+        let mut failures = Vec::new();
+        let mut now = at(0);
+        while now < at(1000) {
+            attempts.want(&node(), true, now);
+            attempts.addresses(&node(), &[]);
+            match run(&mut attempts, &mut throttle, &mut links, now).1 {
+                Some(_) => failures.push(now),
+                None => now = attempts.next_timeout(&throttle, |_| false).unwrap(),
+            }
+        }
+        assert_eq!(failures, [at(0), at(300), at(600), at(900)]);
     }
 }
