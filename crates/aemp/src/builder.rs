@@ -342,6 +342,7 @@ impl Builder {
             tls,
             frames: self.frames,
             handshake_limit: self.handshake_limit,
+            nodelay: self.nodelay,
             requests: Default::default(),
             up: Default::default(),
             listening: Default::default(),
