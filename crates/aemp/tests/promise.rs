@@ -48,7 +48,7 @@ async fn forward(near: TcpStream, far: TcpStream, mut cuts: watch::Receiver<(u64
     to_far.abort();
     if cut == Cut::OneEnd {
         // Still delivers what `far` has written, while `far` cannot be reached any more.
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        tokio::time::sleep(Duration::from_millis(300)).await; // sleep: the end that comes late is the fault
     }
     to_near.abort();
 }
