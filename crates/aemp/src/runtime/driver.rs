@@ -1,6 +1,7 @@
 //! The loop around the kernel: events in, actions out.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aemp_proto::Value;
@@ -13,6 +14,7 @@ use tokio::time::Instant;
 use super::{Command, Event, NodeEvent, link, tcp};
 use crate::database::Change;
 use crate::node::Node;
+use crate::remote::Remote;
 
 /// How long the links may take to write what is queued when the node ends.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -27,6 +29,8 @@ pub(crate) struct Driver {
     queries: HashMap<u64, oneshot::Sender<Value>>,
     watches: HashMap<u64, mpsc::UnboundedSender<Change>>,
     refused: Refused,
+    /// The link that is about to be told that it may deliver.
+    attached: Option<(LinkId, Arc<Remote>)>,
 }
 
 #[derive(Default)]
@@ -45,6 +49,7 @@ impl Driver {
             queries: HashMap::new(),
             watches: HashMap::new(),
             refused: Refused::default(),
+            attached: None,
         }
     }
 
@@ -140,7 +145,8 @@ impl Driver {
             Action::Attach { link, node } => {
                 let remote = self.node.remotes().get(&node);
                 self.node.attach_remote(&remote, link);
-                self.command(link, Command::Attach(remote));
+                // It delivers nothing before everybody can see that the node is up: `NodeUp` follows.
+                self.attached = Some((link, remote));
             }
             Action::Break { node, reason } => {
                 let remote = self.node.remotes().get(&node);
@@ -157,6 +163,9 @@ impl Driver {
                 tracing::info!(peer = %node, "node up");
                 self.node.inner().shared.up.write().insert(node.clone());
                 self.announce(NodeEvent::Up(node));
+                if let Some((link, remote)) = self.attached.take() {
+                    self.command(link, Command::Attach(remote));
+                }
             }
             Action::NodeDown(node, reason) => {
                 tracing::info!(peer = %node, reason, "node down");
