@@ -1,6 +1,6 @@
 //! One remote node as the rest of this node sees it: its outbox under a lock, and who waits for it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use aemp_proto::kernel::LinkId;
@@ -44,7 +44,8 @@ impl Remote {
 #[derive(Default)]
 pub(crate) struct Watching {
     pub(crate) link: Option<LinkId>,
-    pub(crate) ports: HashSet<u64>,
+    /// How many `mon1` without a `mon0` there were for each port: each one is answered.
+    pub(crate) ports: HashMap<u64, u32>,
 }
 
 /// All nodes that something was sent to, or that are connected.

@@ -7,65 +7,13 @@ mod support;
 use std::time::Duration;
 
 use aemp::{Context, Node};
-use aemp_proto::link::auth::{self, Lines, Method};
+use support::raw::{Raw, SECRET};
 use support::{LIMIT, builder, soon};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-
-const SECRET: &str = "hostile-secret";
 
 async fn listener() -> Node {
     builder(false).id("target").bind("127.0.0.1:0").secret(SECRET).start().await.unwrap()
-}
-
-/// A raw connection to a node.
-struct Raw {
-    reader: BufReader<OwnedReadHalf>,
-    writer: OwnedWriteHalf,
-    theirs: Lines,
-}
-
-impl Raw {
-    /// Connects and reads the node's two lines.
-    async fn connect(node: &Node) -> Raw {
-        let stream = TcpStream::connect(&node.listeners()[0]).await.unwrap();
-        let (reader, writer) = stream.into_split();
-        let mut raw = Raw { reader: BufReader::new(reader), writer, theirs: Lines::default() };
-        raw.theirs = Lines { greeting: raw.line().await, nonce: raw.line().await };
-        raw
-    }
-
-    async fn line(&mut self) -> Vec<u8> {
-        let mut line = Vec::new();
-        loop {
-            match self.reader.read_u8().await.unwrap() {
-                b'\n' => return line,
-                octet => line.push(octet),
-            }
-        }
-    }
-
-    async fn send(&mut self, octets: impl AsRef<[u8]>) {
-        // The node may have closed already; what matters is what it does.
-        let _ = self.writer.write_all(octets.as_ref()).await;
-    }
-
-    /// Sends greeting and nonce, and the right line for them.
-    async fn authenticate(&mut self, greeting: &str, framing: &str) {
-        let ours = Lines { greeting: greeting.into(), nonce: "a nonce".into() };
-        let proof = auth::proof(Method::HmacSha3, SECRET.as_bytes(), &ours, &self.theirs);
-        self.send(format!("{greeting}\na nonce\nhmac_sha3_512;{proof};{framing}\n")).await;
-    }
-
-    /// Waits until the node has closed the connection, and gives what it sent before.
-    async fn closed(mut self) -> Vec<u8> {
-        let mut rest = Vec::new();
-        let read = soon("the end of the connection", self.reader.read_to_end(&mut rest)).await;
-        // A reset is an end too.
-        drop(read);
-        rest
-    }
 }
 
 fn run(test: impl Future<Output = ()>) {
@@ -96,7 +44,7 @@ fn whoever_does_not_prove_himself_is_closed_and_told_nothing() {
             "aemp-unknown;1;evil;hmac_sha3_512;json\nn\n",
             &format!("{greeting}\nn\nhmac_sha3_512;{};json\n", "0".repeat(128)),
             &format!("{greeting}\nn\nhmac_sha3_512;abc;json\n"),
-            &format!("{greeting}\nn\ncleartext;686f7374696c652d736563726574;json\n"),
+            &format!("{greeting}\nn\ncleartext;68616e642d6d6164652d736563726574;json\n"),
             &format!("{greeting}\nn\ntls_anon;;json\n"),
             &format!("{greeting}\nn\ntls_sha3_512;{};json\n", "0".repeat(128)),
             &format!("{greeting}\nn\n[\"\",\"mon1\",\"x\"]\n"),

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use aemp_proto::Reason;
 
 use super::Context;
+use super::context::NO_TAGS;
 use super::mailbox::{Item, Mailbox, Queue, Signal};
 use crate::message::{Envelope, FromMessage, misfit};
 
@@ -28,7 +29,7 @@ pub(crate) trait Handle<M>: Send {
 
     /// Takes over changes of tagged handlers that the last item asked for.
     fn settle(&mut self, cx: &mut Context<'_>) {
-        cx.fail("this port has no tagged handlers: open it with Node::handlers");
+        cx.fail(NO_TAGS);
     }
 }
 
@@ -47,6 +48,10 @@ pub(crate) struct Nascent;
 impl Handle<Envelope> for Nascent {
     fn message(&mut self, cx: &mut Context<'_>, _message: Envelope) {
         cx.fail("a spawned port was sent a message before its init function had run");
+    }
+
+    fn settle(&mut self, cx: &mut Context<'_>) {
+        cx.receive_tagged();
     }
 }
 

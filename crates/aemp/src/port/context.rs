@@ -25,13 +25,25 @@ pub struct Context<'a> {
     number: u64,
     state: Option<Box<dyn Any + Send>>,
     end: Option<Reason>,
-    successor: Option<Successor>,
+    successor: Option<Becoming>,
     changes: Vec<Change>,
     pressure: Option<Pressure>,
 }
 
 /// Starts the task of the port with this number.
 pub(crate) type StartTask = Box<dyn FnOnce(&Node, u64) + Send>;
+
+/// What the code that runs now has asked the port to become.
+enum Becoming {
+    /// A port with tagged handlers, which are known when the code has ended; and its state.
+    Tagged(Option<Box<dyn Any + Send>>),
+    /// This.
+    Ready(Successor),
+}
+
+/// Why handlers of tags cannot be changed.
+pub(crate) const NO_TAGS: &str =
+    "this port has no tagged handlers: open it with Node::handlers or Context::receive_tagged";
 
 /// What a port becomes after the code that runs now.
 pub(crate) enum Successor {
@@ -189,11 +201,11 @@ impl<'a> Context<'a> {
         self.become_callback(Callback::new(Closure(handler), state), Queue::<M>::default());
     }
 
-    /// From the next message on the own port has tagged handlers; add them with [`Context::on`].
+    /// From the next message on the own port has tagged handlers: those that are added with [`Context::on`], now or later. In an
+    /// init function `on` alone does this too.
     pub fn receive_tagged(&mut self) {
         let state = self.state.take();
-        let tagged = Tagged::new(std::mem::take(&mut self.changes));
-        self.become_callback(Callback::<Envelope, Tagged>::new(tagged, state), Queue::<Envelope>::default());
+        self.successor = Some(Becoming::Tagged(state));
     }
 
     /// From now on the own port is an async one, and this is its code; see [`Node::port_async`].
@@ -201,7 +213,8 @@ impl<'a> Context<'a> {
     where
         F: Future<Output = Ended> + Send + 'static,
     {
-        self.successor = Some(Successor::Task(Box::new(move |node, number| node.start_task(number, code))));
+        let start = Box::new(move |node: &Node, number| node.start_task(number, code));
+        self.successor = Some(Becoming::Ready(Successor::Task(start)));
     }
 
     fn become_callback<M: FromMessage, H: Handle<M> + 'static>(
@@ -209,7 +222,7 @@ impl<'a> Context<'a> {
         actor: Callback<M, H>,
         mailbox: Queue<M>,
     ) {
-        self.successor = Some(Successor::Callback(Box::new(mailbox), Box::new(actor)));
+        self.successor = Some(Becoming::Ready(Successor::Callback(Box::new(mailbox), Box::new(actor))));
     }
 
     /// Sets the state that [`Context::state`] gives, for the init function of a spawned port: before `receive`.
@@ -231,7 +244,7 @@ impl<'a> Context<'a> {
 
     /// Whether the code that runs now has set a receiver.
     pub(crate) fn has_receiver(&self) -> bool {
-        self.successor.is_some()
+        self.successor.is_some() || !self.changes.is_empty()
     }
 
     pub(crate) fn take_changes(&mut self) -> Vec<Change> {
@@ -243,7 +256,19 @@ impl<'a> Context<'a> {
         self.end.is_some() || self.successor.is_some() || self.pressure.is_some()
     }
 
-    pub(crate) fn finish(self) -> (Option<Reason>, Option<Successor>, Option<Pressure>) {
-        (self.end, self.successor, self.pressure)
+    /// What follows from the run: the end of the port, what it becomes, and whom it has to wait for.
+    pub(crate) fn finish(mut self) -> (Option<Reason>, Option<Successor>, Option<Pressure>) {
+        let successor = self.successor.take().map(|becoming| match becoming {
+            Becoming::Ready(successor) => successor,
+            Becoming::Tagged(state) => {
+                let tagged = Tagged::new(std::mem::take(&mut self.changes));
+                let actor = Callback::<Envelope, Tagged>::new(tagged, state);
+                Successor::Callback(Box::new(Queue::<Envelope>::default()), Box::new(actor))
+            }
+        });
+        if !self.changes.is_empty() {
+            self.fail(NO_TAGS);
+        }
+        (self.end, successor, self.pressure)
     }
 }

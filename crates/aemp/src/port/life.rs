@@ -126,8 +126,10 @@ impl Node {
             match watcher {
                 Watcher::Local(monitor) => monitor.fire(self, reason.clone(), None),
                 Watcher::Remote(remote, link) => {
-                    remote.watching.lock().ports.remove(&number);
-                    self.tell_death(&remote, link, id, reason);
+                    let monitors = remote.watching.lock().ports.remove(&number).unwrap_or(1);
+                    for _ in 0..monitors {
+                        self.tell_death(&remote, link, id, reason);
+                    }
                 }
             }
         }
@@ -293,7 +295,7 @@ impl Node {
     /// What another node monitors here is forgotten, for its connection is gone.
     pub(crate) fn forget_watchers(&self, remote: &Arc<Remote>) {
         let watched = std::mem::take(&mut *remote.watching.lock());
-        for number in watched.ports {
+        for number in watched.ports.into_keys() {
             if let Some(mut cell) = self.table().get(number)
                 && let Some(extra) = &mut cell.extra
             {

@@ -134,11 +134,13 @@ impl Node {
                     watching.link = Some(link);
                     watching.ports.clear();
                 }
-                if watching.ports.contains(&number) {
-                    return; // told once, the other node knows it for all its monitors
+                if let Some(monitors) = watching.ports.get_mut(&number) {
+                    // Our own kind asks once for a port; minimal peers may ask again, and get as many answers.
+                    *monitors = monitors.saturating_add(1);
+                    return;
                 }
                 if watching.ports.len() < self.limits().peer_monitors {
-                    watching.ports.insert(number);
+                    watching.ports.insert(number, 1);
                     cell.extra().watchers.push(Watcher::Remote(remote.clone(), link));
                     return;
                 }
@@ -152,18 +154,22 @@ impl Node {
         self.queued(remote, queued);
     }
 
-    /// Another node withdraws its monitors of a port here.
+    /// Another node withdraws a monitor of a port here.
     fn unwatch(&self, remote: &Arc<Remote>, name: &str) {
         let Some(number) = self.number_of(name) else { return };
-        if let Some(mut cell) = self.table().get(number)
-            && let Some(extra) = &mut cell.extra
-        {
-            extra.watchers.retain(|watcher| match watcher {
-                Watcher::Remote(other, _) => !Arc::ptr_eq(other, remote),
-                Watcher::Local(_) => true,
-            });
+        let Some(mut cell) = self.table().get(number) else { return };
+        let mut watching = remote.watching.lock();
+        match watching.ports.get_mut(&number) {
+            Some(monitors) if *monitors > 1 => *monitors -= 1,
+            Some(_) => {
+                watching.ports.remove(&number);
+                cell.extra().watchers.retain(|watcher| match watcher {
+                    Watcher::Remote(other, _) => !Arc::ptr_eq(other, remote),
+                    Watcher::Local(_) => true,
+                });
+            }
+            None => {}
         }
-        remote.watching.lock().ports.remove(&number);
     }
 
     /// A port of another node, which we monitor, is gone.

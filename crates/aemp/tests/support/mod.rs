@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // each test uses a part
 
+pub(crate) mod raw;
+
 use std::future::Future;
 use std::time::Duration;
 
