@@ -198,20 +198,32 @@ async fn an_overflow_that_was_dealt_with_breaks_nothing() {
 }
 
 #[tokio::test]
-async fn a_port_that_is_monitored_again_and_again_is_watched_once() {
+async fn each_monitor_that_is_not_withdrawn_is_answered_and_the_port_keeps_one_entry_for_all() {
     let (node, remote) = node().await;
-    let (port, _received) = counting(&node);
-    let name = port.name().to_string();
-    let mut link = Link::attach(&node, &remote, LinkId::dialled(1));
-    for _ in 0..100 {
-        link.request(&Request::Monitor(name.clone())).await;
+    let mut told = Vec::new();
+    for (monitors, withdrawn) in [(1, 0), (3, 0), (3, 2), (2, 2)] {
+        let (port, _received) = counting(&node);
+        let name = port.name().to_string();
+        let mut link = Link::attach(&node, &remote, LinkId::dialled(1));
+        for _ in 0..monitors {
+            link.request(&Request::Monitor(name.clone())).await;
+        }
+        for _ in 0..withdrawn {
+            link.request(&Request::Unmonitor(name.clone())).await;
+        }
+        link.end().await;
+        let entries = node.table().get(port.parts().1).unwrap().extra().watchers.len();
+        assert_eq!(entries, usize::from(monitors > withdrawn));
+        let before = remote.outbox.lock().backlog();
+        node.kill(&port, Reason::text("why", "not"));
+        soon(node.died(&port)).await;
+        told.push(remote.outbox.lock().backlog() - before);
+        assert!(remote.watching.lock().ports.is_empty());
+        remote.outbox.lock().break_now();
     }
-    link.end().await;
-    let before = remote.outbox.lock().backlog();
-    node.kill(&port, Reason::text("why", "not"));
-    soon(node.died(&port)).await;
-    let told = remote.outbox.lock().backlog() - before;
-    assert!(told > 0 && told < 200, "{told} octets for one kil0");
+    // A kil0 is a little more than a hundred octets, by the length of the port's name.
+    let answers: Vec<usize> = told.iter().map(|octets| octets / 100).collect();
+    assert_eq!(answers, [1, 3, 1, 0], "{told:?}");
     node.shutdown().await;
 }
 
