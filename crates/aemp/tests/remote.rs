@@ -250,13 +250,15 @@ fn requests_to_the_node_port_are_answered() {
             .await
             .unwrap();
         assert!(time.0 == "tail" && time.1 > 1.7e9);
-        let known: (String, bool) = seed
-            .call(&other.id().port(), LIMIT, |reply: ReplyTo<(String, bool)>| {
-                ("can", "g_find", reply.port().clone(), "tail")
-            })
-            .await
-            .unwrap();
-        assert_eq!(known, ("tail".into(), true));
+        for request in ["g_find", "g_found", "g_reply"] {
+            let known: (String, bool) = seed
+                .call(&other.id().port(), LIMIT, |reply: ReplyTo<(String, bool)>| {
+                    ("can", request, reply.port().clone(), "tail")
+                })
+                .await
+                .unwrap();
+            assert_eq!(known, ("tail".into(), true), "{request}");
+        }
         let unknown: (String, bool) = seed
             .call(&other.id().port(), LIMIT, |reply: ReplyTo<(String, bool)>| {
                 ("can", "nothing", reply.port().clone(), "tail")

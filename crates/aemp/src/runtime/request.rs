@@ -14,7 +14,7 @@ use crate::port::mailbox::Signal;
 use crate::remote::Remote;
 
 /// Requests that every node knows, for `can`.
-const KNOWN: [&str; 22] = [
+const KNOWN: [&str; 24] = [
     "mon0",
     "mon1",
     "kil0",
@@ -30,9 +30,11 @@ const KNOWN: [&str; 22] = [
     "g_set",
     "g_upd",
     "g_find",
+    "g_found",
     "g_db_family",
     "g_db_keys",
     "g_db_values",
+    "g_reply",
     "g_mon1",
     "g_mon0",
     "g_chg1",
