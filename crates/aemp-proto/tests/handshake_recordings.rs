@@ -159,6 +159,7 @@ fn our_machine_agrees_with_the_recorded_sides() {
                 };
                 assert_eq!(terms.receive, Framing::Json);
                 assert_eq!(terms.heartbeat, None);
+                assert_eq!(terms.monitors, theirs[0].contains(";mproto=1"), "{place}");
                 agreed += 1;
             }
         }

@@ -314,6 +314,23 @@ fn a_frame_beyond_the_limit_ends_the_connection_and_one_at_the_limit_does_not() 
 }
 
 #[test]
+fn a_peer_that_speaks_the_monitoring_protocol_is_probed_before_it_was_silent() {
+    run(async {
+        // A quarter of this is beyond the patience of the test.
+        let limit = Duration::from_secs(300);
+        let node = builder(false).id("target").bind("127.0.0.1:0").secret(SECRET).monitor_timeout(limit);
+        let node = node.start().await.unwrap();
+        let mut raw = Raw::connect(&node).await;
+        raw.authenticate("aemp;1;perl;hmac_sha3_512;json;mproto=1", "json").await;
+        soon("the node's line", raw.line()).await;
+        let expected = "[\"\",\"snd\",\"target#";
+        let mut probe = vec![0; expected.len()];
+        soon("the probe", raw.reader.read_exact(&mut probe)).await.unwrap();
+        assert_eq!(std::str::from_utf8(&probe).unwrap(), expected);
+    });
+}
+
+#[test]
 fn a_peer_without_heartbeat_that_answered_once_is_lost_when_it_is_silent_for_the_limit() {
     run(async {
         let limit = Duration::from_secs(2);

@@ -200,6 +200,8 @@ pub struct Terms {
     pub receive: Framing,
     /// The peer's limit of silence, if it knows our heartbeat.
     pub heartbeat: Option<Duration>,
+    /// Whether the peer says that it speaks the monitoring protocol, as Perl nodes do: then it answers requests, too.
+    pub monitors: bool,
     /// Whether the connection is encrypted.
     pub tls: bool,
 }
@@ -455,6 +457,7 @@ impl Handshake {
             send,
             receive,
             heartbeat,
+            monitors: greeting.get("mproto").is_some(),
             tls: self.tls,
         }));
     }

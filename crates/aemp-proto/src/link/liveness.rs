@@ -34,8 +34,8 @@ pub struct Liveness {
 enum Judge {
     /// The peer sends heartbeats of its own.
     Silence,
-    /// The peer answers probes, if it has ever answered one.
-    Probes { number: u64, asked: Option<Time>, answered: bool },
+    /// The peer answers probes, if it has ever answered one. An eager first probe does not wait for silence.
+    Probes { eager: bool, number: u64, asked: Option<Time>, answered: bool },
 }
 
 impl Liveness {
@@ -44,7 +44,7 @@ impl Liveness {
         let shorter = heartbeat.map_or(limit, |theirs| theirs.min(limit));
         let judge = match heartbeat {
             Some(_) => Judge::Silence,
-            None => Judge::Probes { number: 0, asked: None, answered: false },
+            None => Judge::Probes { eager: false, number: 0, asked: None, answered: false },
         };
         Liveness {
             limit,
@@ -54,6 +54,14 @@ impl Liveness {
             last_sent: now,
             last_progress: now,
             last_poll: now,
+        }
+    }
+
+    /// Asks the peer at once, without waiting for silence: it says that it speaks the protocols that nodes have among themselves.
+    /// One that stops before it has answered anything would never be judged.
+    pub fn ask_at_once(&mut self) {
+        if let Judge::Probes { eager, .. } = &mut self.judge {
+            *eager = true;
         }
     }
 
@@ -107,6 +115,7 @@ impl Liveness {
         let mut next = self.last_sent + self.interval;
         match &self.judge {
             Judge::Silence => next = next.min(self.last_received + self.limit),
+            Judge::Probes { eager: true, number: 0, .. } => next = self.last_poll,
             Judge::Probes { asked: None, .. } => next = next.min(self.last_received + self.interval),
             Judge::Probes { answered: true, .. } => next = next.min(self.judged_from() + self.limit),
             Judge::Probes { .. } => {}
@@ -120,8 +129,8 @@ impl Liveness {
     }
 
     fn probe(&mut self, now: Time) -> Option<Pulse> {
-        let due = now >= self.last_received + self.interval;
-        let Judge::Probes { number, asked: asked @ None, .. } = &mut self.judge else { return None };
+        let Judge::Probes { eager, number, asked: asked @ None, .. } = &mut self.judge else { return None };
+        let due = (*eager && *number == 0) || now >= self.last_received + self.interval;
         if !due {
             return None;
         }
@@ -210,6 +219,20 @@ mod tests {
         });
         let silence = dead.unwrap() - last;
         assert!(silence >= T.mul_f64(0.75) && silence <= T.mul_f64(1.05), "{silence:?}");
+    }
+
+    #[test]
+    fn a_perl_peer_that_stops_soon_after_the_handshake_is_dead_after_the_limit() {
+        let mut live = Liveness::new(T, None, Time::ZERO);
+        live.ask_at_once();
+        assert_eq!(live.next(), Time::ZERO);
+        assert_eq!(live.poll(Time::ZERO), Some(Pulse::Probe(1)));
+        live.received(seconds(0.1));
+        live.answered();
+        // Data that answers nothing keeps it alive, and does not put off the judgement.
+        live.received(seconds(1.0));
+        let dead = run(&mut live, 300.0, |_, _, _| ()).unwrap();
+        assert!(dead >= T.mul_f64(0.75) && dead <= T.mul_f64(1.05) + seconds(1.0), "{dead:?}");
     }
 
     #[test]

@@ -64,7 +64,10 @@ impl Pump {
         let now = shared.now();
         let mut frames = FrameReader::new(terms.receive, shared.frames);
         frames.buffer().unsplit(read);
-        let live = Liveness::new(shared.link.monitor_timeout, terms.heartbeat, now);
+        let mut live = Liveness::new(shared.link.monitor_timeout, terms.heartbeat, now);
+        if terms.monitors {
+            live.ask_at_once();
+        }
         let outgoing = Outgoing::new(terms.send, now);
         Pump { node, link, remote, frames, outgoing, live, asked: None, received: 0, acknowledged: 0 }
     }

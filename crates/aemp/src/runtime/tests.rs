@@ -54,6 +54,7 @@ impl Link {
             send: Framing::Native,
             receive: Framing::Native,
             heartbeat: Some(LIMIT),
+            monitors: true,
             tls: false,
         };
         let pump = Pump::new(node.clone(), id, terms, remote.clone(), Default::default());
