@@ -12,10 +12,11 @@ use serde_json::Value;
 use super::Problem;
 
 /// Each crate of the workspace with those that it may depend on. Nothing points back up.
-const ALLOWED: [(&str, &[&str]); 7] = [
+const ALLOWED: [(&str, &[&str]); 8] = [
     ("aemp", &["aemp-macros", "aemp-proto"]),
     ("aemp-bench", &["aemp"]),
     ("aemp-cli", &["aemp"]),
+    ("aemp-interop", &["aemp"]),
     ("aemp-macros", &[]),
     ("aemp-proto", &[]),
     ("aemp-sim", &["aemp-proto"]),

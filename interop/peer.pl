@@ -1,0 +1,71 @@
+#!/usr/bin/perl
+# A Perl node for the tests beside it. Its argument is what `configure` of AnyEvent::MP takes, as a JSON object. Every line on
+# standard input is Perl code, run in package main; `ev NAME, VALUE...` writes a JSON array to standard output, on one line.
+use strict;
+use warnings;
+
+use EV;
+use AnyEvent;
+use JSON::XS ();
+use POSIX ();
+use Types::Serialiser ();
+use AnyEvent::MP;
+use AnyEvent::MP::Kernel;
+
+$| = 1;
+$SIG{PIPE} = 'IGNORE';
+
+my $json = JSON::XS->new->ascii->canonical->allow_nonref->allow_unknown->allow_blessed->convert_blessed;
+sub ev { print $json->encode ([@_]), "\n" }
+
+# What other nodes may spawn here.
+
+# Every message VALUE..., PORT is answered with VALUE...
+sub echo {
+   rcv $SELF, sub { my $to = pop; snd $to, @_ };
+}
+
+# Takes 0, 1, 2 ... in order, and answers the message "end", PORT with how many came and whether in order.
+sub counter {
+   my ($count, $ordered) = (0, 1);
+   rcv $SELF, sub {
+      return snd $_[1], $count, $ordered if $_[0] eq "end";
+      $ordered = 0 if $_[0] != $count;
+      ++$count;
+   };
+}
+
+sub dying { die "no luck with @_\n" }
+sub without_receiver { }
+
+# Says every change of a family, the content in front. A global node's own watch forgets what it was told at first (`db_mon` clears
+# it after the answer has come), so the content is kept here.
+sub watch {
+   my %content;
+   db_mon $_[0], sub {
+      my ($family, @lists) = @_;
+      $content{$_} = $family->{$_} for map @$_, @lists[0, 1];
+      delete @content{@{ $lists[2] }};
+      ev (told => \%content, map [sort @$_], @lists);
+   };
+}
+
+mon_nodes sub {
+   my ($node, $up, @reason) = @_;
+   ev ($up ? "up" : "down", $node, @reason);
+};
+
+configure norc => 1, %{ $json->decode ($ARGV[0]) };
+ev ready => $NODE, $AnyEvent::MP::Kernel::BINDS;
+
+my $input = "";
+my $reader = AE::io *STDIN, 0, sub {
+   my $read = sysread STDIN, $input, 65536, length $input;
+   POSIX::_exit (0) if defined $read && !$read;
+   while ($input =~ s/^(.*)\n//) {
+      my $code = $1;
+      eval "no strict; no warnings; $code; 1" or ev (failed => "$@", $code);
+   }
+};
+
+EV::run;

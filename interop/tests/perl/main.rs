@@ -1,0 +1,133 @@
+//! Rust and Perl nodes form one network.
+//!
+//! The tests run where `AEMP_PERL_LIB` names a folder with AnyEvent::MP 2.02 (the one in which `AnyEvent/MP.pm` lies), and its
+//! dependencies are installed. Elsewhere they pass, and say that they were skipped.
+
+#![allow(clippy::unwrap_used)] // a test may
+
+mod database;
+mod loss;
+mod network;
+mod order;
+mod peer;
+mod ports;
+mod spawn;
+mod values;
+
+use network::{CBOR, JSON, Kind, MIXED, Pair, Setup, with_perl};
+
+/// Makes tests of a case: one for each seed, framing and protection.
+macro_rules! in_every_setup {
+    ($($case:ident: $run:path;)*) => {$(
+        mod $case {
+            use super::*;
+            in_every_setup! { @each $run,
+                rust_seed_cbor: Rust CBOR false; rust_seed_json: Rust JSON false;
+                rust_seed_cbor_tls: Rust CBOR true; rust_seed_json_tls: Rust JSON true;
+                perl_seed_cbor: Perl CBOR false; perl_seed_json: Perl JSON false;
+                perl_seed_cbor_tls: Perl CBOR true; perl_seed_json_tls: Perl JSON true;
+                rust_seed_mixed: Rust MIXED false; perl_seed_mixed_tls: Perl MIXED true;
+            }
+        }
+    )*};
+    (@each $run:path, $($name:ident: $seed:ident $framing:ident $tls:literal;)*) => {$(
+        #[test]
+        fn $name() {
+            with_perl(async {
+                let mut pair = Pair::start(Setup::new(Kind::$seed, $framing, $tls)).await;
+                $run(&mut pair).await;
+                pair.finish().await;
+            });
+        }
+    )*};
+}
+
+in_every_setup! {
+    calls: ports::calls;
+    a_hundred_thousand_in_order: order::both_ways;
+    every_value: values::every_value;
+    kills_and_monitors: ports::kills_and_monitors;
+    spawning_in_perl: spawn::in_perl;
+    spawning_in_rust: spawn::in_rust;
+    tags: values::tags;
+    orderly_end: loss::orderly_end;
+    node_requests: ports::node_requests;
+    withdrawn_monitors: ports::withdrawn_monitors;
+}
+
+/// Makes tests of a case that starts its own nodes: one for each seed and framing.
+macro_rules! for_each_seed {
+    ($($name:ident: $run:expr;)*) => {$(
+        mod $name {
+            use super::*;
+            #[test]
+            fn rust_seed_cbor() {
+                with_perl($run(Setup::new(Kind::Rust, CBOR, false)));
+            }
+            #[test]
+            fn rust_seed_json_tls() {
+                with_perl($run(Setup::new(Kind::Rust, JSON, true)));
+            }
+            #[test]
+            fn perl_seed_cbor() {
+                with_perl($run(Setup::new(Kind::Perl, CBOR, false)));
+            }
+            #[test]
+            fn perl_seed_json_tls() {
+                with_perl($run(Setup::new(Kind::Perl, JSON, true)));
+            }
+        }
+    )*};
+}
+
+for_each_seed! {
+    an_idle_node_is_kept: loss::idleness;
+    a_silent_node_is_given_up: loss::silence;
+    owners_and_watchers: database::owners_and_watchers;
+    simultaneous_connect: loss::simultaneous_connect;
+}
+
+/// Makes tests of a case that depends on the secret and not on the framing.
+macro_rules! with_a_secret {
+    ($($name:ident: $run:expr;)*) => {$(
+        mod $name {
+            use super::*;
+            #[test]
+            fn rust_seed() {
+                with_perl($run(Setup::new(Kind::Rust, CBOR, false)));
+            }
+            #[test]
+            fn perl_seed() {
+                with_perl($run(Setup::new(Kind::Perl, CBOR, false)));
+            }
+        }
+    )*};
+}
+
+with_a_secret! {
+    a_wrong_secret: loss::wrong_secret;
+    perl_killed_and_restarted: loss::perl_killed_and_restarted;
+    rust_killed_and_restarted: loss::rust_killed_and_restarted;
+}
+
+/// Makes tests with these global nodes, of which the first one dies.
+macro_rules! global_nodes {
+    ($($name:ident: $($kind:ident)*;)*) => {
+        mod a_master_that_dies {
+            use super::*;
+            $(
+                #[test]
+                fn $name() {
+                    with_perl(database::globals(Setup::new(Kind::Rust, CBOR, false), &[$(Kind::$kind),*]));
+                }
+            )*
+        }
+    };
+}
+
+global_nodes! {
+    perl_then_rust: Perl Rust;
+    rust_then_perl: Rust Perl;
+    two_perl_one_rust: Perl Rust Perl;
+    two_rust_one_perl: Rust Perl Rust;
+}
