@@ -3,6 +3,7 @@
 // So that derived code works inside of this crate too.
 extern crate self as aemp;
 
+pub mod actor;
 mod builder;
 pub mod call;
 pub mod config;
@@ -15,6 +16,7 @@ mod remote;
 mod runtime;
 mod spawn;
 
+pub use actor::Actor;
 pub use aemp_macros::Message;
 pub use aemp_proto::link::{AuthMethod, PeerAddress};
 pub use aemp_proto::outbox::OutboxLimits;
