@@ -10,8 +10,8 @@
 //!
 //! This is not: the choice of a connection (the kernel's), writing (the link's), firing (the node's).
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::kernel::LinkId;
 use crate::wire::{Body, Request, native};
@@ -96,7 +96,7 @@ pub struct Outbox<M> {
     frames: usize,
     in_flight: usize,
     next_seq: u64,
-    watched: HashMap<PortId, Vec<(u64, M)>>,
+    watched: HashMap<PortId, BTreeMap<u64, M>>,
     gates: HashMap<PortId, usize>,
 }
 
@@ -149,11 +149,11 @@ impl<M> Outbox<M> {
         }
         let queued = match self.watched.entry(port.clone()) {
             Entry::Occupied(mut others) => {
-                others.get_mut().push((id, monitor));
+                others.get_mut().insert(id, monitor);
                 Queued::Behind
             }
             Entry::Vacant(first) => {
-                first.insert(vec![(id, monitor)]);
+                first.insert(BTreeMap::from([(id, monitor)]));
                 if port.is_node() {
                     self.want()
                 } else {
@@ -167,8 +167,7 @@ impl<M> Outbox<M> {
     /// Withdraws a monitor; the last one on a port tells the peer. `None` if it is not set any more.
     pub fn unmonitor(&mut self, port: &PortId, id: u64) -> Option<(M, Queued)> {
         let others = self.watched.get_mut(port)?;
-        let at = others.iter().position(|(other, _)| *other == id)?;
-        let (_, monitor) = others.swap_remove(at);
+        let monitor = others.remove(&id)?;
         if !others.is_empty() {
             return Some((monitor, Queued::Behind));
         }
@@ -183,7 +182,7 @@ impl<M> Outbox<M> {
 
     /// The peer says that this port is gone: its monitors, to be fired. They gate nothing, for a dead port takes nothing.
     pub fn died(&mut self, port: &PortId) -> Vec<M> {
-        self.watched.remove(port).unwrap_or_default().into_iter().map(|(_, monitor)| monitor).collect()
+        self.watched.remove(port).unwrap_or_default().into_values().collect()
     }
 
     /// One monitor that a break (or a set on a gated port) handed out has run, or its message has left the mailbox.
@@ -236,7 +235,7 @@ impl<M> Outbox<M> {
         let mut fires = Vec::new();
         for (port, monitors) in self.watched.drain() {
             *self.gates.entry(port.clone()).or_default() += monitors.len();
-            fires.extend(monitors.into_iter().map(|(_, monitor)| (port.clone(), monitor)));
+            fires.extend(monitors.into_values().map(|monitor| (port.clone(), monitor)));
         }
         Broken { link, fires, lost }
     }

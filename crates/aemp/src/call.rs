@@ -9,6 +9,7 @@ use aemp_proto::{PortId, Reason, typed};
 use serde::de::{DeserializeOwned, Error as _};
 use thiserror::Error;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::message::{DecodeError, Envelope, IntoMessage, ReplyTo};
 use crate::monitor::{Action, MonitorGuard, PortAction};
@@ -130,18 +131,25 @@ impl Node {
         M: IntoMessage,
     {
         let (waiting, answer) = oneshot::channel();
+        // A limit beyond the end of time is none.
+        let deadline = Instant::now().checked_add(limit);
         let reply = self.open(State::Unscheduled, Box::new(AnswerBox { waiting: Some(waiting) }), None);
         // Before anything else, for the code that makes and encodes the message may panic.
         let ends = AnswerPort { node: self.clone(), port: reply.clone() };
-        let guard = self.set_monitor(port, Action::Port(reply.parts().1, PortAction::Kill));
+        let number = reply.parts().1;
+        let guard = self.set_monitor(port, Action::Port(number, PortAction::Kill));
         let sent = self.send(port, message(ReplyTo::new(reply)));
-        Pending { limit, sent, answer, reply: PhantomData, _ends: (guard, ends) }
+        if let Some(deadline) = deadline {
+            self.end_at(deadline, number);
+        }
+        Pending { limit, deadline, sent, answer, reply: PhantomData, _ends: (guard, ends) }
     }
 }
 
 /// A call that was sent.
 pub(crate) struct Pending<R> {
     limit: Duration,
+    deadline: Option<Instant>,
     sent: Result<(), SendError>,
     answer: oneshot::Receiver<Answer>,
     reply: PhantomData<fn() -> R>,
@@ -152,11 +160,14 @@ impl<R: DeserializeOwned> Pending<R> {
     /// Waits for the answer.
     pub(crate) async fn answer(self) -> Result<R, CallError> {
         self.sent?;
-        match tokio::time::timeout(self.limit, self.answer).await {
-            Err(_) => Err(CallError::TimedOut(self.limit)),
-            Ok(Ok(Ok(answer))) => Ok(open_answer(&answer)?),
-            Ok(Ok(Err(reason))) => Err(CallError::Died(reason)),
-            Ok(Err(_)) => Err(CallError::Died(Reason::text("shutdown", "the node has ended"))),
+        match self.answer.await {
+            Ok(Ok(answer)) => Ok(open_answer(&answer)?),
+            Ok(Err(reason)) => Err(CallError::Died(reason)),
+            // The port for the answer has ended: its time has come, or that of the node.
+            Err(_) if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) => {
+                Err(CallError::TimedOut(self.limit))
+            }
+            Err(_) => Err(CallError::Died(Reason::text("shutdown", "the node has ended"))),
         }
     }
 }

@@ -8,6 +8,7 @@ mod builder;
 pub mod call;
 pub mod config;
 pub mod database;
+mod deadline;
 pub mod message;
 mod monitor;
 mod node;

@@ -13,6 +13,7 @@ use parking_lot::RwLock;
 use thiserror::Error;
 
 use crate::builder::Builder;
+use crate::deadline::Deadlines;
 use crate::message::{EncodeError, Envelope, FromMessage, IntoMessage};
 use crate::port::actor::{Callback, Closure};
 use crate::port::context::Context;
@@ -79,6 +80,7 @@ pub(crate) struct Inner {
     pub(crate) runtime: tokio::runtime::Handle,
     pub(crate) shared: crate::runtime::Shared,
     counter: AtomicU64,
+    deadlines: Deadlines,
 }
 
 /// What a node was started with, as far as ports are concerned.
@@ -131,6 +133,7 @@ impl Inner {
             runtime: tokio::runtime::Handle::current(),
             shared,
             counter: AtomicU64::new(1),
+            deadlines: Deadlines::new(),
         }
     }
 }
@@ -245,6 +248,10 @@ impl Node {
 
     pub(crate) fn remotes(&self) -> &Remotes {
         &self.0.remotes
+    }
+
+    pub(crate) fn deadlines(&self) -> &Deadlines {
+        &self.0.deadlines
     }
 
     pub(crate) fn limits(&self) -> &Limits {

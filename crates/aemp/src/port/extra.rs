@@ -1,5 +1,6 @@
 //! What a port has beside mailbox and code, if it has any of it: who watches it, and what ends with it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aemp_proto::PortId;
@@ -10,12 +11,24 @@ use crate::database::Registration;
 use crate::monitor::Monitor;
 use crate::remote::Remote;
 
-/// Somebody who is told when the port dies.
-pub(crate) enum Watcher {
-    /// A monitor of this node.
-    Local(Arc<Monitor>),
-    /// A node that sent `mon1` over this link.
-    Remote(Arc<Remote>, LinkId),
+/// Who is told when the port dies.
+#[derive(Default)]
+pub(crate) struct Watchers {
+    /// Monitors of this node by their number; in its order they fire.
+    pub(crate) local: BTreeMap<u64, Arc<Monitor>>,
+    /// Nodes that sent `mon1`, and the link over which they did.
+    pub(crate) remote: Vec<(Arc<Remote>, LinkId)>,
+}
+
+impl Watchers {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.local.is_empty() && self.remote.is_empty()
+    }
+
+    /// A node is not to be told any more.
+    pub(crate) fn forget(&mut self, remote: &Arc<Remote>) {
+        self.remote.retain(|(other, _)| !Arc::ptr_eq(other, remote));
+    }
 }
 
 /// Something that ends with the port.
@@ -42,7 +55,7 @@ impl Child {
 /// The rarer part of a port.
 #[derive(Default)]
 pub(crate) struct Extra {
-    pub(crate) watchers: Vec<Watcher>,
+    pub(crate) watchers: Watchers,
     pub(crate) children: Vec<Child>,
     /// Ports that wait until this one has drained.
     pub(crate) blocked: Vec<u64>,

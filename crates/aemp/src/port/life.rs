@@ -12,7 +12,7 @@ use parking_lot::MutexGuard;
 
 use super::Context;
 use super::actor::Actor;
-use super::extra::{Child, Extra, Watcher};
+use super::extra::{Child, Extra};
 use super::mailbox::{After, Mailbox, Signal};
 use super::run::{caught, panic_text};
 use super::table::{Cell, State};
@@ -122,15 +122,13 @@ impl Node {
         if extra.watchers.is_empty() && !reason.is_normal() {
             tracing::warn!(port = %id, %reason, "a port died, and nobody monitors it");
         }
-        for watcher in extra.watchers {
-            match watcher {
-                Watcher::Local(monitor) => monitor.fire(self, reason.clone(), None),
-                Watcher::Remote(remote, link) => {
-                    let monitors = remote.watching.lock().ports.remove(&number).unwrap_or(1);
-                    for _ in 0..monitors {
-                        self.tell_death(&remote, link, id, reason);
-                    }
-                }
+        for monitor in extra.watchers.local.into_values() {
+            monitor.fire(self, reason.clone(), None);
+        }
+        for (remote, link) in extra.watchers.remote {
+            let monitors = remote.watching.lock().ports.remove(&number).unwrap_or(1);
+            for _ in 0..monitors {
+                self.tell_death(&remote, link, id, reason);
             }
         }
         self.unpark(extra.blocked);
@@ -198,7 +196,7 @@ impl Node {
         match self.place(port) {
             Place::Here(number) => {
                 let set = self.table().get(number).map(|mut cell| {
-                    cell.extra().watchers.push(Watcher::Local(monitor.clone()));
+                    cell.extra().watchers.local.insert(monitor.id, monitor.clone());
                 });
                 if set.is_none() {
                     monitor.clone().fire(self, self.why_missing(port), None);
@@ -229,10 +227,7 @@ impl Node {
                 if let Some(mut cell) = self.table().get(number)
                     && let Some(extra) = &mut cell.extra
                 {
-                    extra.watchers.retain(|watcher| match watcher {
-                        Watcher::Local(other) => !Arc::ptr_eq(other, monitor),
-                        Watcher::Remote(..) => true,
-                    });
+                    extra.watchers.local.remove(&monitor.id);
                 }
             }
             Place::Node | Place::Nowhere => {}
@@ -299,10 +294,7 @@ impl Node {
             if let Some(mut cell) = self.table().get(number)
                 && let Some(extra) = &mut cell.extra
             {
-                extra.watchers.retain(|watcher| match watcher {
-                    Watcher::Local(_) => true,
-                    Watcher::Remote(other, _) => !Arc::ptr_eq(other, remote),
-                });
+                extra.watchers.forget(remote);
             }
         }
     }

@@ -68,6 +68,8 @@ impl Driver {
                 () = tokio::time::sleep_until(Instant::from_std(started + due.unwrap_or_default())), if due.is_some() => {
                     self.input(Input::Tick);
                 }
+                () = until(self.node.deadlines().next()) => self.node.end_due(),
+                () = self.node.deadlines().earlier() => {}
             }
         }
     }
@@ -259,6 +261,14 @@ impl Driver {
         for number in self.node.table().numbers() {
             self.node.end_port(number, aemp_proto::Reason::NORMAL);
         }
+    }
+}
+
+/// Waits until then; for ever if there is no such time.
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -9,7 +9,6 @@ use aemp_proto::{Body, PortId, Reason, Value};
 
 use super::Event;
 use crate::node::{Node, Place};
-use crate::port::extra::Watcher;
 use crate::port::mailbox::Signal;
 use crate::remote::Remote;
 
@@ -143,7 +142,7 @@ impl Node {
                 }
                 if watching.ports.len() < self.limits().peer_monitors {
                     watching.ports.insert(number, 1);
-                    cell.extra().watchers.push(Watcher::Remote(remote.clone(), link));
+                    cell.extra().watchers.remote.push((remote.clone(), link));
                     return;
                 }
                 Reason::text(
@@ -165,10 +164,7 @@ impl Node {
             Some(monitors) if *monitors > 1 => *monitors -= 1,
             Some(_) => {
                 watching.ports.remove(&number);
-                cell.extra().watchers.retain(|watcher| match watcher {
-                    Watcher::Remote(other, _) => !Arc::ptr_eq(other, remote),
-                    Watcher::Local(_) => true,
-                });
+                cell.extra().watchers.forget(remote);
             }
             None => {}
         }
