@@ -278,6 +278,11 @@ impl<M> Outbox<M> {
         self.watched.len()
     }
 
+    /// How many ports of that node are gated.
+    pub fn gated_ports(&self) -> usize {
+        self.gates.len()
+    }
+
     fn is_gated(&self, port: &PortId) -> bool {
         !self.gates.is_empty() && self.gates.contains_key(port)
     }

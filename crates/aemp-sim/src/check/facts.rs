@@ -1,0 +1,234 @@
+//! A history, sorted by what it is about. A place is an index into its records: smaller is earlier, on one node certainly, between
+//! nodes by the clock.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::history::{Event, FaultKind, History, Record, node_of};
+
+/// A message that was sent.
+pub(super) struct Sent<'a> {
+    pub(super) at: usize,
+    pub(super) sid: &'a str,
+    pub(super) p: &'a str,
+    pub(super) k: u64,
+    pub(super) hash: u64,
+    pub(super) epoch: Option<u64>,
+}
+
+/// A monitor from its beginning to its end.
+pub(super) struct Monitor<'a> {
+    pub(super) set: usize,
+    pub(super) m: u64,
+    pub(super) p: &'a str,
+    pub(super) to: Option<&'a str>,
+    pub(super) withdrawn: Option<usize>,
+    pub(super) fires: Vec<(usize, &'a [String])>,
+}
+
+/// A port from its beginning to its end.
+#[derive(Default)]
+pub(super) struct Port<'a> {
+    pub(super) new: Vec<usize>,
+    pub(super) died: Vec<(usize, &'a [String])>,
+}
+
+/// One run of one node.
+pub(super) type Run<'a> = (&'a str, u64);
+
+/// What is known of a run.
+pub(super) struct Life {
+    pub(super) start: usize,
+    pub(super) stop: Option<usize>,
+}
+
+pub(super) struct Facts<'a> {
+    pub(super) records: &'a [Record],
+    pub(super) sent: Vec<Sent<'a>>,
+    /// Where each message was handled, and what it was then.
+    pub(super) received: HashMap<u64, Vec<(usize, u64)>>,
+    pub(super) ports: BTreeMap<&'a str, Port<'a>>,
+    pub(super) monitors: BTreeMap<(Run<'a>, u64), Monitor<'a>>,
+    /// The monitors of a run on a port.
+    pub(super) on_port: HashMap<(Run<'a>, &'a str), Vec<u64>>,
+    /// Where the way from a run to a node broke.
+    pub(super) breaks: HashMap<(Run<'a>, &'a str), Vec<usize>>,
+    pub(super) lives: BTreeMap<Run<'a>, Life>,
+    /// Kills that took effect, by their reason, which is unique.
+    pub(super) kills: HashMap<&'a [String], (usize, &'a str, &'a str)>,
+    /// The first time that each port was to be killed.
+    doomed: HashMap<&'a str, usize>,
+    /// Faults with the time they began and that they ended.
+    pub(super) faults: Vec<(u64, u64)>,
+    pub(super) quiet: Option<usize>,
+    pub(super) end: usize,
+}
+
+impl<'a> Facts<'a> {
+    pub(super) fn new(history: &'a History) -> Facts<'a> {
+        let records = &history.records[..];
+        let mut facts = Facts {
+            records,
+            sent: Vec::new(),
+            received: HashMap::new(),
+            ports: BTreeMap::new(),
+            monitors: BTreeMap::new(),
+            on_port: HashMap::new(),
+            breaks: HashMap::new(),
+            lives: BTreeMap::new(),
+            kills: HashMap::new(),
+            doomed: HashMap::new(),
+            faults: faults(records),
+            quiet: None,
+            end: records.len(),
+        };
+        for (at, record) in records.iter().enumerate() {
+            facts.note(at, record);
+        }
+        facts
+    }
+
+    fn note(&mut self, at: usize, record: &'a Record) {
+        let run: Run<'a> = (&record.node, record.inc);
+        match &record.event {
+            Event::Start { .. } => {
+                self.lives.insert(run, Life { start: at, stop: None });
+            }
+            Event::Stop => {
+                if let Some(life) = self.lives.get_mut(&run) {
+                    life.stop = Some(at);
+                }
+            }
+            Event::Snd { sid, p, k, hash, epoch } => {
+                self.sent.push(Sent { at, sid, p, k: *k, hash: *hash, epoch: *epoch });
+            }
+            Event::Rcv { k, hash, .. } => self.received.entry(*k).or_default().push((at, *hash)),
+            Event::PortNew { p } => self.ports.entry(p).or_default().new.push(at),
+            Event::PortDied { p, reason } => self.ports.entry(p).or_default().died.push((at, reason)),
+            Event::Kil { sid, p, reason } => {
+                self.doomed.entry(p).or_insert(at);
+                if !reason.is_empty() {
+                    self.kills.insert(reason, (at, sid, p));
+                }
+            }
+            Event::Mon { m, p, to, .. } => {
+                let to = to.as_deref();
+                let monitor = Monitor { set: at, m: *m, p, to, withdrawn: None, fires: Vec::new() };
+                self.monitors.insert((run, *m), monitor);
+                self.on_port.entry((run, p)).or_default().push(*m);
+            }
+            Event::Unmon { m } => {
+                if let Some(monitor) = self.monitors.get_mut(&(run, *m)) {
+                    monitor.withdrawn = Some(at);
+                }
+            }
+            Event::Fire { m, reason } => {
+                if let Some(monitor) = self.monitors.get_mut(&(run, *m)) {
+                    monitor.fires.push((at, reason));
+                }
+            }
+            Event::Down { peer, .. } | Event::Broke { peer, .. } => {
+                self.breaks.entry((run, peer)).or_default().push(at);
+            }
+            Event::Quiet => self.quiet = Some(at),
+            Event::End => self.end = at,
+            _ => {}
+        }
+    }
+
+    pub(super) fn run(&self, at: usize) -> Run<'a> {
+        (&self.records[at].node, self.records[at].inc)
+    }
+
+    pub(super) fn time(&self, at: usize) -> u64 {
+        self.records.get(at).or(self.records.last()).map_or(0, |record| record.t)
+    }
+
+    /// Whether this run still went on at the end.
+    pub(super) fn lasts(&self, run: Run<'_>) -> bool {
+        self.lives.get(&run).is_some_and(|life| life.stop.is_none())
+    }
+
+    /// The run of each node that went on at the end.
+    pub(super) fn last_runs(&self) -> impl Iterator<Item = Run<'a>> + '_ {
+        self.lives.iter().filter(|(_, life)| life.stop.is_none()).map(|(run, _)| *run)
+    }
+
+    /// Whether a port is alive at this place of the history.
+    pub(super) fn is_alive(&self, port: &str, at: usize) -> bool {
+        let Some(known) = self.ports.get(port) else { return false };
+        let Some(new) = known.new.first().copied().filter(|new| *new < at) else { return false };
+        let run = self.run(new);
+        let stopped = self.lives.get(&run).is_some_and(|life| life.stop.is_some_and(|stop| stop < at));
+        !stopped && known.died.iter().all(|(died, _)| *died > at)
+    }
+
+    /// Where a port ends, with its own death or with its node.
+    pub(super) fn end_of(&self, port: &str) -> Option<usize> {
+        let known = self.ports.get(port)?;
+        let stop = known.new.first().and_then(|new| self.lives.get(&self.run(*new))?.stop);
+        known.died.first().map(|(died, _)| *died).into_iter().chain(stop).min()
+    }
+
+    /// Where nobody listens to a monitor any more, without it having fired: withdrawn, or the port that is told is gone. A kill
+    /// closes a mailbox at once, though what is in it is still handled.
+    pub(super) fn deaf(&self, monitor: &Monitor<'_>) -> Option<usize> {
+        let gone = monitor.to.and_then(|to| {
+            let end = self.end_of(to)?;
+            Some(self.doomed.get(to).map_or(end, |doomed| end.min(*doomed)))
+        });
+        monitor.withdrawn.into_iter().chain(gone).min()
+    }
+
+    /// Whether a monitor is set, and neither fired nor deaf, at this place.
+    pub(super) fn is_active(&self, monitor: &Monitor<'_>, at: usize) -> bool {
+        monitor.set < at
+            && monitor.fires.first().is_none_or(|(fire, _)| *fire > at)
+            && self.deaf(monitor).is_none_or(|deaf| deaf > at)
+    }
+
+    /// The monitors of a run on a port.
+    pub(super) fn monitors_on(&self, run: Run<'a>, port: &'a str) -> impl Iterator<Item = &Monitor<'a>> + '_ {
+        let ids = self.on_port.get(&(run, port)).into_iter().flatten();
+        ids.filter_map(move |m| self.monitors.get(&(run, *m)))
+    }
+
+    /// Whether a fault was there or ended within `before` of this time.
+    pub(super) fn faulty(&self, time: u64, before: u64) -> bool {
+        self.faults.iter().any(|(from, to)| *from <= time && to.saturating_add(before) >= time)
+    }
+
+    /// Whether a message was handled.
+    pub(super) fn came(&self, k: u64) -> bool {
+        self.received.contains_key(&k)
+    }
+
+    /// Whether a port is on the node of this run.
+    pub(super) fn is_local(&self, run: Run<'_>, port: &str) -> bool {
+        node_of(port) == run.0
+    }
+}
+
+/// When faults began and ended. That a node starts is one too: nobody knows it yet.
+fn faults(records: &[Record]) -> Vec<(u64, u64)> {
+    let mut open: BTreeMap<(FaultKind, &[String]), Vec<u64>> = BTreeMap::new();
+    let mut faults = Vec::new();
+    for record in records {
+        match &record.event {
+            Event::Start { .. } => faults.push((record.t, record.t)),
+            Event::Fault { kind, nodes } if kind.end().is_some() => {
+                open.entry((*kind, nodes)).or_default().push(record.t);
+            }
+            Event::Fault { kind, nodes } => {
+                faults.push((record.t, record.t));
+                let begun =
+                    open.iter_mut().find(|((begun, of), _)| begun.end() == Some(*kind) && of == nodes);
+                if let Some((_, begun)) = begun {
+                    faults.extend(begun.drain(..).map(|from| (from, record.t)));
+                }
+            }
+            _ => {}
+        }
+    }
+    faults.extend(open.into_values().flatten().map(|from| (from, u64::MAX)));
+    faults
+}

@@ -1,0 +1,218 @@
+//! M1–M5, M7–M11: what is sent arrives, or whoever watches is told.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::facts::{Facts, Run, Sent};
+use super::{Bounds, Violation, micros, report};
+use crate::history::{Event, node_of};
+
+pub(super) fn check(facts: &Facts<'_>, bounds: &Bounds, out: &mut Vec<Violation>) {
+    invention(facts, out);
+    order(facts, bounds, out);
+    streams(facts, bounds, out);
+    kills(facts, out);
+    after_death(facts, out);
+}
+
+/// M1, M2.
+fn invention(facts: &Facts<'_>, out: &mut Vec<Violation>) {
+    let sent: HashMap<u64, &Sent<'_>> = facts.sent.iter().map(|sent| (sent.k, sent)).collect();
+    for (k, received) in &facts.received {
+        let (at, hash) = received[0];
+        match sent.get(k) {
+            None => report(out, "M1", format_args!("message {k} was received and never sent")),
+            Some(sent) if sent.at > at => {
+                report(out, "M1", format_args!("message {k} was received before it was sent"));
+            }
+            Some(sent) => {
+                let there = matches!(&facts.records[at].event, Event::Rcv { p, .. } if p == sent.p);
+                if sent.hash != hash || !there {
+                    let (p, got) = (sent.p, &facts.records[at].event);
+                    report(out, "M1", format_args!("message {k} for {p} is not what was sent: {got:?}"));
+                }
+            }
+        }
+        if received.len() > 1 {
+            report(out, "M2", format_args!("message {k} was received {} times", received.len()));
+        }
+    }
+}
+
+/// M3.
+fn order(facts: &Facts<'_>, bounds: &Bounds, out: &mut Vec<Violation>) {
+    let mut last: HashMap<(Run<'_>, &str, &str), (usize, u64)> = HashMap::new();
+    for sent in &facts.sent {
+        let Some(received) = facts.received.get(&sent.k) else { continue };
+        let sid = if bounds.one_thread { "" } else { sent.sid };
+        let key = (facts.run(sent.at), sid, sent.p);
+        let at = received[0].0;
+        if let Some((before, k)) = last.get(&key)
+            && *before > at
+        {
+            report(
+                out,
+                "M3",
+                format_args!("{} received {} before {k}, which was sent first", sent.p, sent.k),
+            );
+        }
+        last.insert(key, (at, sent.k));
+    }
+}
+
+/// One message, or a kill that took effect, on its way from one run to one port.
+struct Step {
+    at: usize,
+    k: u64,
+    epoch: Option<u64>,
+    came: bool,
+}
+
+/// M4, M5, M7.
+fn streams(facts: &Facts<'_>, bounds: &Bounds, out: &mut Vec<Violation>) {
+    let mut streams: BTreeMap<(Run<'_>, &str), Vec<Step>> = BTreeMap::new();
+    for sent in &facts.sent {
+        let step = Step { at: sent.at, k: sent.k, epoch: sent.epoch, came: facts.came(sent.k) };
+        streams.entry((facts.run(sent.at), sent.p)).or_default().push(step);
+    }
+    for (port, known) in &facts.ports {
+        for (_, reason) in &known.died {
+            if let Some((at, _, p)) = facts.kills.get(reason)
+                && p == port
+            {
+                let step = Step { at: *at, k: 0, epoch: None, came: true };
+                streams.entry((facts.run(*at), port)).or_default().push(step);
+            }
+        }
+    }
+    for ((run, port), mut steps) in streams {
+        steps.sort_by_key(|step| step.at);
+        if facts.is_local(run, port) {
+            local(facts, run, port, &steps, out);
+        } else {
+            holes(facts, run, port, &steps, out);
+            losses(facts, run, port, &steps, bounds, out);
+        }
+    }
+}
+
+fn local(facts: &Facts<'_>, run: Run<'_>, port: &str, steps: &[Step], out: &mut Vec<Violation>) {
+    let last = steps.iter().rposition(|step| step.came).unwrap_or(0);
+    for (number, step) in steps.iter().enumerate().filter(|(_, step)| !step.came) {
+        let lives_on = facts.lasts(run) && facts.is_alive(port, step.at) && facts.is_alive(port, facts.end);
+        if number < last || lives_on {
+            report(out, "M7", format_args!("the local message {} to the live port {port} is lost", step.k));
+        }
+    }
+}
+
+fn holes<'a>(facts: &Facts<'a>, run: Run<'a>, port: &'a str, steps: &[Step], out: &mut Vec<Violation>) {
+    let mut next: Option<&Step> = None;
+    for step in steps.iter().rev() {
+        if step.came {
+            next = Some(step);
+        } else if let Some(next) = next
+            && let Err(why) = excused(facts, run, port, step, next)
+        {
+            let (k, later) = (step.k, next.k);
+            report(out, "M4", format_args!("{port} got {later} of {run:?}, but not {k} before it: {why}"));
+        }
+    }
+}
+
+/// Whether whoever watched knew of the loss of one message before the next one was sent that arrived.
+fn excused<'a>(
+    facts: &Facts<'a>,
+    run: Run<'a>,
+    port: &'a str,
+    lost: &Step,
+    next: &Step,
+) -> Result<(), String> {
+    let mut told = false;
+    for monitor in facts.monitors_on(run, port).filter(|monitor| facts.is_active(monitor, lost.at)) {
+        let fired = monitor.fires.first().is_some_and(|(fire, _)| *fire < next.at);
+        let deaf = facts.deaf(monitor).is_some_and(|deaf| deaf < next.at);
+        if !fired && !deaf {
+            return Err(format!("monitor {} had not fired", monitor.m));
+        }
+        told |= fired;
+    }
+    let breaks = facts.breaks.get(&(run, node_of(port))).map_or(&[][..], Vec::as_slice);
+    let broke_between = breaks.iter().any(|at| lost.at < *at && *at < next.at);
+    if told || broke_between || lost.epoch.zip(next.epoch).is_some_and(|(lost, next)| lost < next) {
+        return Ok(());
+    }
+    // Sent to a gated port after the monitor that gates it was withdrawn: its news may still lie in a mailbox.
+    let pending = facts.monitors_on(run, port).filter(|monitor| monitor.set < lost.at).any(|monitor| {
+        facts.deaf(monitor).is_some_and(|deaf| breaks.iter().any(|at| *at < lost.at && *at < deaf))
+    });
+    if pending { Ok(()) } else { Err("the connection was not lost in between".into()) }
+}
+
+/// M5.
+fn losses<'a>(
+    facts: &Facts<'a>,
+    run: Run<'a>,
+    port: &'a str,
+    steps: &[Step],
+    bounds: &Bounds,
+    out: &mut Vec<Violation>,
+) {
+    if !facts.lasts(run) {
+        return;
+    }
+    let detect = micros(bounds.detect);
+    for step in steps.iter().filter(|step| !step.came) {
+        for monitor in facts.monitors_on(run, port).filter(|monitor| facts.is_active(monitor, step.at)) {
+            let fire = monitor.fires.first().map(|(fire, _)| facts.time(*fire));
+            // A kill takes its turn behind what the port has not handled yet.
+            let died = facts.end_of(port).map_or(0, |died| facts.time(died));
+            let sent = facts.time(step.at).max(died);
+            let deaf = facts.deaf(monitor).is_some();
+            // Behind a slow port the news waits like everything else, so only callbacks are timed.
+            let timed = monitor.to.is_none() && !facts.faulty(fire.unwrap_or(u64::MAX - detect), detect);
+            let late = fire.is_some_and(|fire| timed && fire > sent.saturating_add(detect));
+            if late || fire.is_none() && !deaf {
+                let (k, m) = (step.k, monitor.m);
+                report(
+                    out,
+                    "M5",
+                    format_args!("{k} to {port} is lost, and monitor {m} has not fired in time"),
+                );
+            }
+        }
+    }
+}
+
+/// M8: what one sender sends after a kill that took effect is not received.
+fn kills(facts: &Facts<'_>, out: &mut Vec<Violation>) {
+    let mut by_sender: HashMap<(Run<'_>, &str, &str), usize> = HashMap::new();
+    for (port, known) in &facts.ports {
+        for (_, reason) in &known.died {
+            if let Some((at, sid, p)) = facts.kills.get(reason)
+                && p == port
+            {
+                by_sender.insert((facts.run(*at), *sid, *p), *at);
+            }
+        }
+    }
+    for sent in facts.sent.iter().filter(|sent| facts.came(sent.k)) {
+        if let Some(kill) = by_sender.get(&(facts.run(sent.at), sent.sid, sent.p))
+            && *kill < sent.at
+        {
+            report(out, "M8", format_args!("{} received {}, sent after its kill", sent.p, sent.k));
+        }
+    }
+}
+
+/// M9.
+fn after_death(facts: &Facts<'_>, out: &mut Vec<Violation>) {
+    for (k, received) in &facts.received {
+        for (at, _) in received {
+            let Event::Rcv { p, .. } = &facts.records[*at].event else { continue };
+            let died = facts.ports.get(p.as_str()).and_then(|port| port.died.first());
+            if died.is_some_and(|(died, _)| died < at) {
+                report(out, "M9", format_args!("{p} received {k} after its death"));
+            }
+        }
+    }
+}

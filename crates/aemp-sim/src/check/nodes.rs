@@ -1,0 +1,215 @@
+//! N1–N6, NET1–NET5: who is connected to whom.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use super::facts::{Facts, Run};
+use super::{Bounds, Violation, micros, report};
+use crate::history::{Event, node_of};
+
+/// The least time between two dials of one address, in microseconds.
+const PACE: u64 = 300_000;
+
+/// Dials of one address in a minute, at most: every 0.3 s at worst, when there is good news of it again and again.
+const DIALS_A_MINUTE: usize = 200;
+
+/// How often a node may dial itself before it knows better.
+const SELF_DIALS: usize = 3;
+
+/// A connection that is up: the run of the peer, and the connection.
+type Ups<'a> = BTreeMap<(Run<'a>, &'a str), (u64, u64)>;
+
+pub(super) fn check(facts: &Facts<'_>, bounds: &Bounds, out: &mut Vec<Violation>) {
+    let ups = alternate(facts, out);
+    fires_first(facts, bounds, out);
+    without_faults(facts, bounds, out);
+    dials(facts, out);
+    if facts.quiet.is_some() {
+        agree(facts, &ups, out);
+        mesh(facts, &ups, out);
+        settled(facts, bounds, out);
+    }
+}
+
+/// N1. Gives what is up at the end.
+fn alternate<'a>(facts: &Facts<'a>, out: &mut Vec<Violation>) -> Ups<'a> {
+    let mut ups = BTreeMap::new();
+    for (at, record) in facts.records.iter().enumerate() {
+        let run = facts.run(at);
+        match &record.event {
+            Event::Up { peer, pinc, conn } => {
+                let before = ups.insert((run, peer.as_str()), (*pinc, *conn));
+                if before.is_some() {
+                    report(out, "N1", format_args!("{peer} came up at {run:?} while it was up"));
+                }
+            }
+            Event::Down { peer, .. } => {
+                let before = ups.remove(&(run, peer.as_str()));
+                if before.is_none() {
+                    report(out, "N1", format_args!("{peer} went down at {run:?} while it was not up"));
+                }
+            }
+            _ => {}
+        }
+    }
+    ups.retain(|(run, _), _| facts.lasts(*run));
+    ups
+}
+
+/// N2, N3: what was set on ports of a node has fired when it is down. Callbacks only: a message may wait in a mailbox.
+fn fires_first(facts: &Facts<'_>, bounds: &Bounds, out: &mut Vec<Violation>) {
+    let mut by_node: HashMap<(Run<'_>, &str), Vec<u64>> = HashMap::new();
+    for ((run, m), monitor) in facts.monitors.iter().filter(|(_, monitor)| monitor.to.is_none()) {
+        by_node.entry((*run, node_of(monitor.p))).or_default().push(*m);
+    }
+    let late = micros(bounds.callback);
+    for (at, record) in facts.records.iter().enumerate() {
+        let Event::Down { peer, .. } = &record.event else { continue };
+        let run = facts.run(at);
+        for m in by_node.get(&(run, peer.as_str())).into_iter().flatten() {
+            let Some(monitor) = facts.monitors.get(&(run, *m)) else { continue };
+            if !facts.is_active(monitor, at) {
+                continue;
+            }
+            let fire = monitor.fires.first().map(|(fire, _)| facts.time(*fire));
+            let stopped = facts.lives.get(&run).and_then(|life| life.stop).map(|stop| facts.time(stop));
+            let until = facts.deaf(monitor).map(|deaf| facts.time(deaf)).into_iter().chain(stopped).min();
+            // A stopped process runs no callbacks.
+            let due =
+                fire.or(until).is_none_or(|over| over > record.t + late) && !paused(facts, run, record.t);
+            if due || late == 0 && fire.is_some() {
+                let m = monitor.m;
+                report(out, "N2", format_args!("{peer} is down at {run:?}, and monitor {m} had not fired"));
+            }
+        }
+    }
+}
+
+/// Whether the node is stopped at some time after this one, so that nothing on it is in time.
+fn paused(facts: &Facts<'_>, run: Run<'_>, since: u64) -> bool {
+    facts.records.iter().any(|record| match &record.event {
+        Event::Fault { kind: crate::history::FaultKind::Pause, nodes } => {
+            record.t >= since && nodes.iter().any(|node| node == run.0)
+        }
+        _ => false,
+    })
+}
+
+/// N5, M6: without a fault nothing that was up goes down.
+fn without_faults(facts: &Facts<'_>, bounds: &Bounds, out: &mut Vec<Violation>) {
+    for record in facts.records {
+        let Event::Down { peer, reason, .. } = &record.event else { continue };
+        let slack = micros(bounds.detect.max(bounds.heal));
+        if !facts.faulty(record.t, slack) {
+            let node = &record.node;
+            report(out, "N5", format_args!("{peer} went down at {node} without a fault: {reason}"));
+        }
+    }
+}
+
+/// NET4, NET5.
+fn dials(facts: &Facts<'_>, out: &mut Vec<Violation>) {
+    let mut own: HashMap<Run<'_>, (&str, usize)> = HashMap::new();
+    let mut dials: HashMap<(Run<'_>, &str), VecDeque<u64>> = HashMap::new();
+    for (at, record) in facts.records.iter().enumerate() {
+        let run = facts.run(at);
+        match &record.event {
+            Event::Start { address, .. } => {
+                own.insert(run, (address, 0));
+            }
+            Event::Dial { address } => {
+                let recent = dials.entry((run, address)).or_default();
+                if recent.back().is_some_and(|last| record.t < last + PACE) {
+                    report(out, "NET4", format_args!("{run:?} dialled {address} twice within 0.3 s"));
+                }
+                recent.push_back(record.t);
+                while recent.front().is_some_and(|first| first + 60_000_000 < record.t) {
+                    recent.pop_front();
+                }
+                if recent.len() > DIALS_A_MINUTE {
+                    report(
+                        out,
+                        "NET4",
+                        format_args!("{run:?} dialled {address} {} times a minute", recent.len()),
+                    );
+                }
+                if let Some((myself, count)) = own.get_mut(&run)
+                    && myself == address
+                {
+                    *count += 1;
+                    if *count > SELF_DIALS {
+                        report(out, "NET5", format_args!("{run:?} goes on dialling itself"));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// N4, N6.
+fn agree(facts: &Facts<'_>, ups: &Ups<'_>, out: &mut Vec<Violation>) {
+    let incs: BTreeMap<&str, u64> = facts.last_runs().collect();
+    for ((run, peer), (pinc, conn)) in ups {
+        let Some(inc) = incs.get(peer) else {
+            report(out, "N6", format_args!("{peer} is up at {run:?} and does not run"));
+            continue;
+        };
+        if inc != pinc {
+            report(
+                out,
+                "N6",
+                format_args!("run {pinc} of {peer} is up at {run:?}, and it is run {inc} by now"),
+            );
+        }
+        let back = ups.get(&((*peer, *inc), run.0));
+        if back.is_none_or(|(_, back)| back != conn) {
+            report(out, "N4", format_args!("{run:?} is connected to {peer} by {conn}, which has {back:?}"));
+        }
+    }
+}
+
+/// NET1–NET3.
+fn mesh(facts: &Facts<'_>, ups: &Ups<'_>, out: &mut Vec<Violation>) {
+    let running: BTreeMap<&str, u64> = facts.last_runs().collect();
+    let mut globals = BTreeSet::new();
+    let mut wanted: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (run, life) in facts.lives.iter().filter(|(_, life)| life.stop.is_none()) {
+        let Event::Start { global, seeds, .. } = &facts.records[life.start].event else { continue };
+        if *global {
+            globals.insert(run.0);
+        }
+        let seeds: Vec<&str> =
+            seeds.iter().map(String::as_str).filter(|seed| running.contains_key(seed)).collect();
+        globals.extend(seeds.iter().filter(|seed| **seed != run.0 || seeds.len() == 1));
+        wanted.insert(run.0, seeds);
+    }
+    let is_up = |a: &str, b: &str| running.get(a).is_some_and(|inc| ups.contains_key(&((a, *inc), b)));
+    for (node, seeds) in &wanted {
+        for seed in seeds.iter().filter(|seed| *seed != node) {
+            if !is_up(node, seed) {
+                report(out, "NET1", format_args!("{node} is not connected to its seed {seed}"));
+            }
+        }
+    }
+    for a in &globals {
+        for b in globals.iter().filter(|b| *b != a) {
+            if running.contains_key(a) && running.contains_key(b) && !is_up(a, b) {
+                report(out, "NET2", format_args!("the global nodes {a} and {b} are not connected"));
+            }
+        }
+    }
+}
+
+/// When the network has healed, nothing goes down any more.
+fn settled(facts: &Facts<'_>, bounds: &Bounds, out: &mut Vec<Violation>) {
+    let Some(quiet) = facts.quiet else { return };
+    let healed = facts.time(quiet).saturating_add(micros(bounds.heal));
+    for record in &facts.records[quiet..] {
+        if let Event::Down { peer, reason, .. } = &record.event
+            && record.t > healed
+        {
+            let node = &record.node;
+            report(out, "N4", format_args!("{peer} went down at {node} long after the last fault: {reason}"));
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! One connection: its handshake, what is written to it, and its end.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use aemp_proto::kernel::{LinkId, Time};
+use aemp_proto::link::{Handshake, HandshakeEvent, Liveness, Side, Terms};
+use aemp_proto::wire::native::{self, Control};
+use aemp_proto::wire::{FrameReader, Limits, reframe};
+use aemp_proto::{Framing, NodeId};
+use bytes::BytesMut;
+
+use super::driver::Told;
+use super::{Node, Remote};
+use crate::cx::Cx;
+use crate::options::Sabotage;
+
+/// How long a handshake may take.
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long what is queued may take to be written when we close.
+const CLOSE_LIMIT: Duration = Duration::from_secs(1);
+
+/// One connection of a node.
+pub(super) struct Link {
+    pub(super) wire: u64,
+    pub(super) side: usize,
+    pub(super) phase: Phase,
+    /// Octets that the socket has not taken yet.
+    pub(super) out: Vec<u8>,
+    /// When the socket last took some.
+    pub(super) sent: Time,
+    /// It is closed, but a bug lets what it brings be delivered.
+    pub(super) undead: bool,
+}
+
+pub(super) enum Phase {
+    Shaking {
+        machine: Box<Handshake>,
+        read: BytesMut,
+        until: Time,
+    },
+    /// Established; whether it is the one to the peer is the kernel's decision.
+    Waiting {
+        terms: Box<Terms>,
+        read: BytesMut,
+    },
+    Open(Box<Open>),
+    /// Closed by us; what is left is written.
+    Closing {
+        until: Time,
+    },
+}
+
+/// An open connection.
+pub(super) struct Open {
+    pub(super) peer: NodeId,
+    pub(super) send: Framing,
+    pub(super) frames: FrameReader,
+    pub(super) live: Liveness,
+    /// Frames of the link itself, which stand in no outbox.
+    pub(super) control: Vec<u8>,
+    /// Until when the kernel waits for a sign of life.
+    pub(super) asked: Option<Time>,
+}
+
+impl Node {
+    /// The connection that was dialled or accepted is there. `port` is that of the dialler's end.
+    pub(crate) fn opened(&mut self, link: LinkId, wire: u64, other: usize, port: u16, cx: &mut Cx) {
+        let dialled = link.is_dialled();
+        if dialled && !self.dialling.remove(&link) {
+            return cx.close(wire, 0);
+        }
+        let (side, own_port, other_port) =
+            if dialled { (Side::Dialler, port, 4040) } else { (Side::Acceptor, 4040, port) };
+        let (local, remote) = (socket(self.index, own_port), socket(other, other_port));
+        let machine = Handshake::new(self.shared.clone(), side, local, remote, cx.random.octets());
+        let phase = Phase::Shaking {
+            machine: Box::new(machine),
+            read: BytesMut::new(),
+            until: cx.now + HANDSHAKE_LIMIT,
+        };
+        let side = usize::from(!dialled);
+        self.links.insert(link, Link { wire, side, phase, out: Vec::new(), sent: cx.now, undead: false });
+        self.settle(cx);
+    }
+
+    /// A name for a connection that somebody else has dialled.
+    pub(crate) fn accept(&mut self) -> LinkId {
+        self.accepted += 1;
+        LinkId::accepted(self.accepted)
+    }
+
+    /// Whether this connection is still being dialled.
+    pub(crate) fn dials(&self, link: LinkId) -> bool {
+        self.dialling.contains(&link)
+    }
+
+    /// The host there has refused.
+    pub(crate) fn refused(&mut self, link: LinkId, cx: &mut Cx) {
+        if self.dialling.remove(&link) {
+            self.tell(Told::Closed(link, "connection refused".into()), cx);
+        }
+    }
+
+    /// Octets have come.
+    pub(crate) fn octets(&mut self, link: LinkId, octets: &[u8], cx: &mut Cx) {
+        let Some(known) = self.links.get_mut(&link) else { return };
+        let outcome = match &mut known.phase {
+            Phase::Shaking { machine, read, .. } => {
+                read.extend_from_slice(octets);
+                machine.input(read).map_err(|error| error.to_string())
+            }
+            Phase::Waiting { read, .. } => {
+                read.extend_from_slice(octets);
+                Ok(())
+            }
+            Phase::Open(open) => {
+                open.frames.buffer().extend_from_slice(octets);
+                self.heard(link, cx);
+                self.read_frames(link, cx)
+            }
+            Phase::Closing { .. } => Ok(()),
+        };
+        match outcome {
+            Ok(()) => self.shake(link, cx),
+            Err(reason) => self.lose_link(link, &reason, cx),
+        }
+        self.settle(cx);
+    }
+
+    /// The stream has ended, or the connection is reset.
+    pub(crate) fn ended(&mut self, link: LinkId, reason: &str, cx: &mut Cx) {
+        match self.links.get(&link) {
+            Some(known) if known.undead => {
+                cx.close(known.wire, known.side);
+                self.links.remove(&link);
+            }
+            Some(_) => self.lose_link(link, reason, cx),
+            None => {}
+        }
+        self.settle(cx);
+    }
+
+    /// Our authentication line may be sent.
+    pub(super) fn proceed(&mut self, link: LinkId, cx: &mut Cx) {
+        let Some(Link { phase: Phase::Shaking { machine, .. }, .. }) = self.links.get_mut(&link) else {
+            return;
+        };
+        match machine.proceed() {
+            Ok(()) => self.shake(link, cx),
+            Err(error) => self.lose_link(link, &error.to_string(), cx),
+        }
+    }
+
+    /// Tells what the handshake has come to.
+    fn shake(&mut self, link: LinkId, cx: &mut Cx) {
+        while let Some(known) = self.links.get_mut(&link) {
+            let Phase::Shaking { machine, read, .. } = &mut known.phase else { return };
+            known.out.extend(machine.output());
+            match machine.poll() {
+                None | Some(HandshakeEvent::StartTls { .. }) => return,
+                Some(HandshakeEvent::Suspicious(_)) => {}
+                Some(HandshakeEvent::Greeted(peer)) => self.tell(Told::Greeted(link, peer), cx),
+                Some(HandshakeEvent::Verified) => self.tell(Told::Verified(link), cx),
+                Some(HandshakeEvent::Established(terms)) => {
+                    let inc = terms.peer.incarnation.unwrap_or_default() as u64;
+                    self.conns.insert(link, (known.wire, inc));
+                    let read = std::mem::take(read);
+                    known.phase = Phase::Waiting { terms: Box::new(terms), read };
+                    return self.tell(Told::Established(link), cx);
+                }
+            }
+        }
+    }
+
+    /// From now on this connection is the one to the node.
+    pub(super) fn attach(&mut self, link: LinkId, node: &NodeId, cx: &mut Cx) {
+        let limit = self.shared.monitor_timeout;
+        let Some(known) = self.links.get_mut(&link) else { return };
+        let Phase::Waiting { terms, read } = &mut known.phase else { return };
+        let mut frames = FrameReader::new(terms.receive, Limits::default());
+        frames.buffer().unsplit(std::mem::take(read));
+        let live = Liveness::new(limit, terms.heartbeat, cx.now);
+        let (peer, send) = (node.clone(), terms.send);
+        known.phase =
+            Phase::Open(Box::new(Open { peer, send, frames, live, control: Vec::new(), asked: None }));
+        known.sent = cx.now;
+        if let Err(reason) = self.read_frames(link, cx) {
+            self.lose_link(link, &reason, cx);
+        }
+    }
+
+    /// The connection is broken, not by us.
+    pub(super) fn lose_link(&mut self, link: LinkId, reason: &str, cx: &mut Cx) {
+        if self.lingers(link, cx) {
+            return self.tell(Told::Closed(link, reason.into()), cx);
+        }
+        if let Some(known) = self.links.remove(&link) {
+            cx.close(known.wire, known.side);
+            self.tell(Told::Closed(link, reason.into()), cx);
+        }
+    }
+
+    /// We close a connection, after what is queued if it is open.
+    pub(super) fn close_link(&mut self, link: LinkId, reason: &str, cx: &mut Cx) {
+        if self.dialling.remove(&link) {
+            return self.tell(Told::Closed(link, reason.into()), cx);
+        }
+        if self.lingers(link, cx) {
+            return;
+        }
+        self.flush(link, cx);
+        let Some(known) = self.links.get_mut(&link) else { return };
+        match &known.phase {
+            Phase::Closing { .. } => {}
+            Phase::Shaking { .. } | Phase::Waiting { .. } => self.lose_link(link, reason, cx),
+            Phase::Open(open) => {
+                if open.send == Framing::Native {
+                    native::write_control(&mut known.out, Control::Bye);
+                }
+                known.phase = Phase::Closing { until: cx.now + CLOSE_LIMIT };
+            }
+        }
+    }
+
+    /// Whether a closed connection is kept by the bug that is built in: what it brings is delivered until the peer closes.
+    fn lingers(&mut self, link: LinkId, cx: &mut Cx) -> bool {
+        let Some(known) = self.links.get_mut(&link) else { return false };
+        if !known.undead && matches!(known.phase, Phase::Open(_)) && cx.sabotage(Sabotage::LateFrames, 1) {
+            known.undead = true;
+            cx.shut(known.wire, known.side);
+        }
+        known.undead
+    }
+
+    /// Writes what is there, on every connection.
+    pub(super) fn flush_all(&mut self, cx: &mut Cx) {
+        for link in self.links.keys().copied().collect::<Vec<_>>() {
+            self.flush(link, cx);
+        }
+    }
+
+    fn flush(&mut self, link: LinkId, cx: &mut Cx) {
+        loop {
+            let Some(known) = self.links.get_mut(&link) else { return };
+            if !known.out.is_empty() {
+                let count = cx.write(known.wire, known.side, &known.out);
+                if count > 0 {
+                    known.sent = cx.now;
+                }
+                known.out.drain(..count);
+                if !known.out.is_empty() {
+                    return;
+                }
+                if let Phase::Open(open) = &known.phase
+                    && let Some(remote) = self.remotes.get_mut(&open.peer)
+                {
+                    remote.outbox.written(link);
+                }
+            }
+            match &mut known.phase {
+                Phase::Closing { .. } => {
+                    let (wire, side) = (known.wire, known.side);
+                    self.links.remove(&link);
+                    return cx.close(wire, side);
+                }
+                Phase::Shaking { machine, .. } => known.out = machine.output(),
+                Phase::Waiting { .. } => {}
+                Phase::Open(open) => {
+                    if let Err(reason) = take(open, self.remotes.get_mut(&open.peer), link, &mut known.out) {
+                        return self.lose_link(link, &reason, cx);
+                    }
+                }
+            }
+            if self.links.get(&link).is_some_and(|link| link.out.is_empty()) {
+                return;
+            }
+        }
+    }
+}
+
+/// Takes what is to be written next: signs of life, then what the outbox has.
+fn take(open: &mut Open, remote: Option<&mut Remote>, link: LinkId, out: &mut Vec<u8>) -> Result<(), String> {
+    out.append(&mut open.control);
+    let mut records = Vec::new();
+    if !remote.is_some_and(|remote| remote.outbox.take(link, &mut records)) {
+        return Ok(());
+    }
+    reframe(&records, open.send, out).map_err(|error| error.to_string())
+}
+
+fn socket(index: usize, port: u16) -> SocketAddr {
+    let host = u8::try_from(index + 1).unwrap_or(u8::MAX);
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, host)), port)
+}

@@ -1,0 +1,215 @@
+//! One run of one node: the real machines of the protocol crate, and around them a small model of what the library does.
+//!
+//! | file | what |
+//! |---|---|
+//! | `driver` | the loop around the kernel |
+//! | `link`, `frames` | one connection: handshake, octets out and in, signs of life |
+//! | `requests` | what other nodes ask |
+//! | `ports` | ports and their mailboxes |
+//! | `monitors` | monitors, on their way from being set to having fired |
+//! | `verbs` | what programs do: send, kill, spawn, use the database |
+
+mod driver;
+mod frames;
+mod link;
+mod monitors;
+mod ports;
+mod requests;
+mod verbs;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use aemp_proto::kernel::{Kernel, KernelConfig, LinkId, Time};
+use aemp_proto::link::LinkConfig;
+use aemp_proto::name::random_head;
+use aemp_proto::outbox::Outbox;
+use aemp_proto::{Home, NodeId};
+
+use crate::cx::{Cx, Happening};
+use crate::history::Event;
+use driver::Told;
+use link::Link;
+use monitors::Monitor;
+use ports::Ports;
+
+/// The functions that every node has registered: one that works, one that fails, one that sets no receiver.
+pub(crate) const FUNCTIONS: [&str; 3] = ["sim::port", "sim::fails", "sim::nothing"];
+
+/// What all nodes know.
+const SECRET: &[u8] = b"a secret of the simulation";
+
+/// What a run of a node is started with.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) index: usize,
+    pub(crate) inc: u64,
+    /// The nodes that are seeds.
+    pub(crate) seeds: Vec<usize>,
+}
+
+/// Another node as this one sees it.
+struct Remote {
+    outbox: Outbox<u64>,
+    /// What the other one monitors here, by the link that it asked over.
+    watching: Watching,
+    /// Names for ports that are spawned there.
+    spawned: Arc<Home>,
+}
+
+#[derive(Default)]
+struct Watching {
+    link: Option<LinkId>,
+    ports: BTreeSet<u64>,
+}
+
+/// One run of one node.
+pub(crate) struct Node {
+    pub(crate) index: usize,
+    pub(crate) inc: u64,
+    pub(crate) id: NodeId,
+    name: String,
+    kernel: Kernel,
+    shared: Arc<LinkConfig>,
+    /// Events that the kernel has not seen yet.
+    told: VecDeque<Told>,
+    driving: bool,
+    dialling: BTreeSet<LinkId>,
+    links: BTreeMap<LinkId, Link>,
+    accepted: u64,
+    /// Of every established link: the connection, and the run of the peer.
+    conns: BTreeMap<LinkId, (u64, u64)>,
+    remotes: BTreeMap<NodeId, Remote>,
+    ports: Ports,
+    monitors: BTreeMap<u64, Monitor>,
+    fires: BTreeMap<u64, monitors::Fire>,
+    watches: BTreeMap<u64, String>,
+    queries: BTreeMap<u64, crate::history::Kind>,
+    wake: Option<Time>,
+}
+
+/// The ID of the node with this number. The order of names is not that of numbers, so that seeds are not always the lowest.
+pub(crate) fn node_id(index: usize) -> NodeId {
+    const NAMES: [&str; 9] = ["m", "c", "x", "a", "t", "h", "z", "e", "q"];
+    let name = NAMES.get(index).copied().unwrap_or("other");
+    NodeId::new(name).expect("a letter is a node ID")
+}
+
+/// Where the node with this number listens.
+pub(crate) fn address(index: usize) -> String {
+    format!("10.0.0.{}:4040", index + 1)
+}
+
+/// The number of the node that listens there.
+fn index_of(address: &str) -> Option<usize> {
+    let (host, _) = address.strip_prefix("10.0.0.")?.split_once(':')?;
+    host.parse::<usize>().ok()?.checked_sub(1)
+}
+
+impl Node {
+    /// Begins a run.
+    pub(crate) fn start(plan: Plan, cx: &mut Cx) -> Node {
+        let id = node_id(plan.index);
+        let inc = plan.inc;
+        let timeout = cx.options.monitor_timeouts[plan.index];
+        let mut config = KernelConfig::new(id.clone());
+        config.binds = vec![address(plan.index)];
+        config.seeds = plan.seeds.iter().map(|seed| address(*seed)).collect();
+        config.monitor_timeout = timeout;
+        config.rng_seed = cx.random.bits();
+        let incarnation = (u128::from(cx.random.bits()) << 64) | u128::from(inc);
+        let mut shared = LinkConfig::with_secret(id.clone(), incarnation, SECRET);
+        shared.monitor_timeout = timeout;
+        shared.framings.clone_from(&cx.options.framings[plan.index]);
+        let head = random_head(cx.random.octets());
+        cx.record(
+            id.as_str(),
+            inc,
+            Event::Start {
+                global: config.global,
+                seeds: plan.seeds.iter().map(|seed| node_id(*seed).to_string()).collect(),
+                functions: FUNCTIONS.map(String::from).to_vec(),
+                address: address(plan.index),
+            },
+        );
+        let mut node = Node {
+            index: plan.index,
+            inc,
+            name: id.to_string(),
+            kernel: Kernel::new(config, cx.now),
+            shared: Arc::new(shared),
+            told: VecDeque::new(),
+            driving: false,
+            dialling: BTreeSet::new(),
+            links: BTreeMap::new(),
+            accepted: 0,
+            conns: BTreeMap::new(),
+            remotes: BTreeMap::new(),
+            ports: Ports::new(Home::new(id.clone(), &head)),
+            monitors: BTreeMap::new(),
+            fires: BTreeMap::new(),
+            watches: BTreeMap::new(),
+            queries: BTreeMap::new(),
+            wake: None,
+            id,
+        };
+        node.act(cx);
+        node.settle(cx);
+        node
+    }
+
+    /// The run is over, whether by an end or by a crash.
+    pub(crate) fn stop(self, cx: &mut Cx) {
+        cx.record(&self.name, self.inc, Event::Stop);
+    }
+
+    /// A timer may be due.
+    pub(crate) fn wake(&mut self, cx: &mut Cx) {
+        self.wake = None;
+        if self.kernel.next_timeout().is_some_and(|at| at <= cx.now) {
+            self.input(aemp_proto::kernel::Input::Tick, cx);
+        }
+        self.pulses(cx);
+        self.settle(cx);
+    }
+
+    /// After every step: what was queued is written, and the next timer is set.
+    pub(crate) fn settle(&mut self, cx: &mut Cx) {
+        self.flush_all(cx);
+        let next = self.kernel.next_timeout().into_iter().chain(self.next_pulse()).min();
+        let Some(next) = next.filter(|next| *next < Time::MAX) else { return };
+        if self.wake.is_none_or(|wake| next < wake) {
+            let next = next.max(cx.now);
+            self.wake = Some(next);
+            cx.at(next, Happening::Wake(self.index, self.inc));
+        }
+    }
+
+    /// Writes down what is kept for other nodes.
+    pub(crate) fn tables(&self, cx: &mut Cx) {
+        for (peer, remote) in &self.remotes {
+            let watching = remote.watching.ports.iter().map(|number| self.ports.id(*number).to_string());
+            let watching = watching.collect();
+            let targets = self.monitors.values().filter(|monitor| {
+                monitor.is_armed() && monitor.target.node() == peer && !monitor.target.is_node()
+            });
+            let watched: BTreeSet<String> = targets.map(|monitor| monitor.target.to_string()).collect();
+            let watched = watched.into_iter().collect();
+            let gated = remote.outbox.gated_ports();
+            let peer = peer.to_string();
+            cx.record(&self.name, self.inc, Event::Tables { peer, watched, watching, gated });
+        }
+    }
+
+    fn remote(&mut self, node: &NodeId, cx: &mut Cx) -> &mut Remote {
+        self.remotes.entry(node.clone()).or_insert_with(|| Remote {
+            outbox: Outbox::new(node.clone(), cx.options.outbox),
+            watching: Watching::default(),
+            spawned: Home::new(node.clone(), &random_head(cx.random.octets())),
+        })
+    }
+
+    fn record(&self, event: Event, cx: &mut Cx) {
+        cx.record(&self.name, self.inc, event);
+    }
+}

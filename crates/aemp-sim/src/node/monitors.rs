@@ -1,0 +1,177 @@
+//! Monitors: set, then either withdrawn or fired. A fire counts when its callback runs, or when it has left the mailbox of the
+//! port that is told; until then the port that was lost stays gated.
+
+use aemp_proto::outbox::Monitored;
+use aemp_proto::{NodeId, PortId, Reason};
+
+use super::Node;
+use super::ports::{Item, Watcher};
+use super::verbs::{Place, reason_texts};
+use crate::cx::{Cx, Happening};
+use crate::history::Event;
+use crate::options::Sabotage;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Armed,
+    Withdrawn,
+    Fired,
+}
+
+/// One monitor.
+pub(super) struct Monitor {
+    pub(super) target: PortId,
+    /// The port that is told; else a callback runs.
+    to: Option<u64>,
+    state: State,
+    /// Its fire is on the way.
+    off: bool,
+}
+
+impl Monitor {
+    /// Whether it is set, where it watches.
+    pub(super) fn is_armed(&self) -> bool {
+        self.state == State::Armed && !self.off
+    }
+}
+
+/// A monitor on its way to its action.
+pub(crate) struct Fire {
+    monitor: u64,
+    reason: Reason,
+    /// The port that stays gated until then.
+    pub(super) gate: Option<PortId>,
+}
+
+impl Node {
+    /// Sets a monitor.
+    pub(crate) fn monitor(&mut self, sid: &PortId, port: &PortId, to: Option<&PortId>, cx: &mut Cx) -> u64 {
+        let m = cx.id();
+        let told = to.and_then(|to| self.here(to));
+        let to = to.map(PortId::to_string);
+        self.record(Event::Mon { sid: sid.to_string(), m, p: port.to_string(), to }, cx);
+        let monitor = Monitor { target: port.clone(), to: told, state: State::Armed, off: false };
+        self.monitors.insert(m, monitor);
+        match self.place(port) {
+            Place::Node => {}
+            Place::Nowhere => self.fire(m, self.ports.why_missing(port), None, cx),
+            Place::Here(number) => match self.ports.port(number) {
+                Some(port) => port.watchers.push(Watcher::Local(m)),
+                None => self.fire(m, self.ports.why_missing(port), None, cx),
+            },
+            Place::There => match self.remote(port.node(), cx).outbox.monitor(port, m, m) {
+                Monitored::Set(queued) => self.queued(port.node(), queued, cx),
+                Monitored::Gated(m) => {
+                    let reason = Reason::transport(port.node(), "messages to this port were lost");
+                    self.fire(m, reason, Some(port.clone()), cx);
+                }
+            },
+        }
+        m
+    }
+
+    /// Withdraws a monitor, if it has neither fired nor been withdrawn.
+    pub(crate) fn unmonitor(&mut self, m: u64, cx: &mut Cx) {
+        let Some(monitor) = self.monitors.get_mut(&m).filter(|monitor| monitor.state == State::Armed) else {
+            return;
+        };
+        monitor.state = State::Withdrawn;
+        let target = monitor.target.clone();
+        self.record(Event::Unmon { m }, cx);
+        match self.place(&target) {
+            Place::Here(number) => {
+                if let Some(port) = self.ports.port(number) {
+                    port.watchers.retain(|watcher| !matches!(watcher, Watcher::Local(other) if *other == m));
+                }
+            }
+            Place::There => {
+                let withdrawn = self.remote(target.node(), cx).outbox.unmonitor(&target, m);
+                if let Some((_, queued)) = withdrawn {
+                    self.queued(target.node(), queued, cx);
+                }
+            }
+            Place::Node | Place::Nowhere => {}
+        }
+        self.settle(cx);
+    }
+
+    /// Whether a monitor may still fire.
+    pub(crate) fn is_set(&self, m: u64) -> bool {
+        self.monitors.get(&m).is_some_and(|monitor| monitor.state == State::Armed)
+    }
+
+    /// Brings the news to where the action happens.
+    pub(super) fn fire(&mut self, m: u64, reason: Reason, gate: Option<PortId>, cx: &mut Cx) {
+        let Some(monitor) = self.monitors.get_mut(&m) else { return };
+        monitor.off = true;
+        let to = monitor.to;
+        let fire = Fire { monitor: m, reason, gate };
+        if cx.sabotage(Sabotage::LoseFire, 5) {
+            return self.open_gate(fire.gate, cx);
+        }
+        match to {
+            Some(number) => self.signal(number, Item::Fire(fire), cx),
+            None if cx.options.callback_delay.is_zero() => self.open_fire(fire, cx),
+            None => {
+                let id = cx.id();
+                self.fires.insert(id, fire);
+                let longest = cx.options.callback_delay;
+                let wait = cx.random.up_to(longest);
+                cx.after(wait, Happening::Callback(self.index, self.inc, id));
+            }
+        }
+    }
+
+    /// A callback has its turn.
+    pub(crate) fn call_back(&mut self, id: u64, cx: &mut Cx) {
+        if let Some(fire) = self.fires.remove(&id) {
+            self.open_fire(fire, cx);
+        }
+        self.settle(cx);
+    }
+
+    /// The fire has arrived where it is heard.
+    pub(super) fn open_fire(&mut self, fire: Fire, cx: &mut Cx) {
+        let Some(monitor) = self.monitors.get_mut(&fire.monitor) else { return };
+        let heard = monitor.state == State::Armed
+            || monitor.state == State::Withdrawn && cx.sabotage(Sabotage::FireWithdrawn, 1);
+        if heard {
+            monitor.state = State::Fired;
+            let mut reason = reason_texts(&fire.reason);
+            if cx.sabotage(Sabotage::WrongReason, 5) {
+                reason = vec!["wrong".into()];
+            }
+            let m = fire.monitor;
+            if cx.sabotage(Sabotage::FireTwice, 5) {
+                self.record(Event::Fire { m, reason: reason.clone() }, cx);
+            }
+            self.record(Event::Fire { m, reason }, cx);
+        }
+        self.open_gate(fire.gate, cx);
+    }
+
+    pub(super) fn open_gate(&mut self, gate: Option<PortId>, cx: &mut Cx) {
+        if let Some(port) = gate {
+            self.remote(port.node(), cx).outbox.fired(&port);
+        }
+    }
+
+    /// A port of another node, which we monitor, is gone.
+    pub(super) fn died_there(&mut self, peer: &NodeId, name: &str, reason: &Reason, cx: &mut Cx) {
+        let port = peer.named(name);
+        for monitor in self.remote(peer, cx).outbox.died(&port) {
+            self.fire(monitor, reason.clone(), None, cx);
+        }
+    }
+
+    /// What another node monitors here is forgotten, for its connection is gone.
+    pub(super) fn forget_watchers(&mut self, peer: &NodeId, cx: &mut Cx) {
+        let watching = std::mem::take(&mut self.remote(peer, cx).watching);
+        for number in watching.ports {
+            if let Some(port) = self.ports.port(number) {
+                port.watchers
+                    .retain(|watcher| !matches!(watcher, Watcher::Remote(other, _) if other == peer));
+            }
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Ports: what waits in their mailboxes, who is told when they die.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use aemp_proto::kernel::LinkId;
+use aemp_proto::name::join_name;
+use aemp_proto::wire::{Body, Request};
+use aemp_proto::{Home, NodeId, PortId, Reason};
+
+use super::monitors::Fire;
+use super::verbs::{Letter, reason_texts};
+use super::{FUNCTIONS, Node};
+use crate::cx::{Cx, Happening};
+use crate::history::Event;
+use crate::options::Sabotage;
+
+/// How long a quick port takes for one thing.
+const QUICK: Duration = Duration::from_micros(200);
+
+/// What waits in a mailbox.
+pub(super) enum Item {
+    Message(Body),
+    Fire(Fire),
+    Init(String),
+    Kill(Reason),
+}
+
+/// Who is told of a death.
+pub(super) enum Watcher {
+    Local(u64),
+    /// A node that asked over this link.
+    Remote(NodeId, LinkId),
+}
+
+pub(super) struct Port {
+    id: PortId,
+    mailbox: VecDeque<Item>,
+    /// A kill is on its way: nothing later counts.
+    closing: bool,
+    scheduled: bool,
+    pace: Duration,
+    pub(super) watchers: Vec<Watcher>,
+    /// Entries of the database that go with the port.
+    pub(super) entries: Vec<(String, String)>,
+}
+
+/// The ports of a node.
+pub(super) struct Ports {
+    home: Arc<Home>,
+    count: u64,
+    table: BTreeMap<u64, Port>,
+    /// Ports whose names others have chosen.
+    names: BTreeMap<String, u64>,
+    /// Why a port with such a name is gone.
+    failed: BTreeMap<String, Reason>,
+}
+
+impl Ports {
+    pub(super) fn new(home: Arc<Home>) -> Ports {
+        Ports { home, count: 0, table: BTreeMap::new(), names: BTreeMap::new(), failed: BTreeMap::new() }
+    }
+
+    /// The number of the port with this name, which may be dead if it is one of our own.
+    pub(super) fn number(&self, head: &str, number: u64) -> Option<u64> {
+        if number != 0 && head == self.home.head() {
+            return Some(number);
+        }
+        self.names.get(&join_name(head, number)).copied()
+    }
+
+    pub(super) fn port(&mut self, number: u64) -> Option<&mut Port> {
+        self.table.get_mut(&number)
+    }
+
+    /// The ID of a port, dead or alive.
+    pub(super) fn id(&self, number: u64) -> PortId {
+        self.table.get(&number).map_or_else(|| self.home.port(number), |port| port.id.clone())
+    }
+
+    /// Why there is no such port.
+    pub(super) fn why_missing(&self, port: &PortId) -> Reason {
+        let known = self.failed.get(&port.name().to_string());
+        known.filter(|reason| !reason.is_normal()).cloned().unwrap_or_else(|| Reason::no_such_port(port))
+    }
+
+    /// Whether nobody may have a port of this name any more.
+    pub(super) fn is_taken(&self, name: &str) -> bool {
+        self.names.contains_key(name) || self.failed.contains_key(name)
+    }
+
+    pub(super) fn alive(&self) -> impl Iterator<Item = &PortId> {
+        self.table.values().filter(|port| !port.closing).map(|port| &port.id)
+    }
+}
+
+impl Node {
+    /// Opens a port, with a name of our own or one that another node has chosen.
+    pub(super) fn open(&mut self, name: Option<PortId>, pace: Duration, cx: &mut Cx) -> u64 {
+        self.ports.count += 1;
+        let number = self.ports.count;
+        let id = name.clone().unwrap_or_else(|| self.ports.home.port(number));
+        if let Some(name) = name {
+            self.ports.names.insert(name.name().to_string(), number);
+        }
+        let p = id.to_string();
+        if cx.sabotage(Sabotage::ReusePort, 5) {
+            self.record(Event::PortNew { p: p.clone() }, cx);
+        }
+        self.record(Event::PortNew { p }, cx);
+        let port = Port {
+            id,
+            mailbox: VecDeque::new(),
+            closing: false,
+            scheduled: false,
+            pace,
+            watchers: Vec::new(),
+            entries: Vec::new(),
+        };
+        self.ports.table.insert(number, port);
+        number
+    }
+
+    /// Puts a message into a mailbox.
+    pub(super) fn deliver(&mut self, number: u64, body: Body, cx: &mut Cx) {
+        let Some(port) = self.ports.table.get_mut(&number).filter(|port| !port.closing) else {
+            if cx.sabotage(Sabotage::DeliverToDead, 1) {
+                self.receive(number, &body, cx);
+            }
+            return;
+        };
+        if cx.sabotage(Sabotage::DropMessage, 60) {
+            return;
+        }
+        if cx.sabotage(Sabotage::DoubleMessage, 20) {
+            port.mailbox.push_back(Item::Message(body.clone()));
+        }
+        let last = port.mailbox.len();
+        if matches!(port.mailbox.back(), Some(Item::Message(_))) && cx.sabotage(Sabotage::SwapMessages, 2) {
+            port.mailbox.insert(last - 1, Item::Message(body));
+        } else {
+            port.mailbox.push_back(Item::Message(body));
+        }
+        self.schedule(number, cx);
+    }
+
+    /// Puts something other than a message into a mailbox. After a kill nothing counts.
+    pub(super) fn signal(&mut self, number: u64, item: Item, cx: &mut Cx) {
+        let Some(port) = self.ports.table.get_mut(&number).filter(|port| !port.closing) else {
+            return self.discard(item, cx);
+        };
+        if let Item::Kill(reason) = &item {
+            port.closing = true;
+            if !port.scheduled {
+                let reason = reason.clone();
+                return self.end_port(number, &reason, cx);
+            }
+        }
+        port.mailbox.push_back(item);
+        self.schedule(number, cx);
+    }
+
+    fn schedule(&mut self, number: u64, cx: &mut Cx) {
+        let Some(port) = self.ports.table.get_mut(&number) else { return };
+        if !std::mem::replace(&mut port.scheduled, true) {
+            let pace = port.pace.min(cx.options.work.slow).max(QUICK);
+            let wait = cx.random.up_to(pace);
+            cx.after(wait, Happening::Port(self.index, self.inc, number));
+        }
+    }
+
+    /// A port handles one thing.
+    pub(crate) fn run_port(&mut self, number: u64, cx: &mut Cx) {
+        let Some(port) = self.ports.table.get_mut(&number) else { return };
+        match port.mailbox.pop_front() {
+            None => {}
+            Some(Item::Message(body)) => self.receive(number, &body, cx),
+            Some(Item::Fire(fire)) => self.open_fire(fire, cx),
+            Some(Item::Init(function)) => self.init(number, function, cx),
+            Some(Item::Kill(reason)) => self.end_port(number, &reason, cx),
+        }
+        if let Some(port) = self.ports.table.get_mut(&number) {
+            port.scheduled = false;
+            if !port.mailbox.is_empty() {
+                self.schedule(number, cx);
+            }
+        }
+        self.settle(cx);
+    }
+
+    fn receive(&mut self, number: u64, body: &Body, cx: &mut Cx) {
+        let me = self.ports.id(number);
+        self.read_letter(&me, body, cx);
+    }
+
+    /// A port takes a message and does what it says.
+    pub(super) fn read_letter(&mut self, me: &PortId, body: &Body, cx: &mut Cx) {
+        let Some(letter) = Letter::read(body) else { return };
+        let hash = letter.hash() ^ u64::from(cx.sabotage(Sabotage::AlterMessage, 30));
+        let p = me.to_string();
+        if cx.sabotage(Sabotage::InventMessage, 100) {
+            let k = cx.id();
+            self.record(Event::Rcv { p: p.clone(), k, hash }, cx);
+        }
+        self.record(Event::Rcv { p, k: letter.k, hash }, cx);
+        let Ok(from) = PortId::parse(&letter.from) else { return };
+        match letter.wish {
+            Letter::ECHO => self.send(me, &from, Letter::NOTHING, cx),
+            Letter::LAST_WORDS => {
+                for _ in 0..3 {
+                    self.send(me, &from, Letter::NOTHING, cx);
+                }
+                if let Some(number) = self.here(me) {
+                    let reason = Reason::text("last words", letter.k);
+                    self.end_port(number, &reason, cx);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn init(&mut self, number: u64, function: String, cx: &mut Cx) {
+        let p = self.ports.id(number).to_string();
+        let known = FUNCTIONS.contains(&function.as_str());
+        if known || cx.sabotage(Sabotage::InitUnknown, 1) {
+            self.record(Event::Init { p: p.clone(), function: function.clone() }, cx);
+        }
+        if cx.sabotage(Sabotage::InitTwice, 2) {
+            self.record(Event::Init { p, function: function.clone() }, cx);
+        }
+        let reason = match function.as_str() {
+            "sim::port" => return,
+            "sim::fails" => Reason::died("the function fails"),
+            "sim::nothing" => Reason::no_such_port(&self.ports.id(number)),
+            _ => Reason::text("spawn_refused", "no such function"),
+        };
+        self.end_port(number, &reason, cx);
+    }
+
+    /// Ends a port: everything that belongs to it goes, whoever watches it is told.
+    pub(super) fn end_port(&mut self, number: u64, reason: &Reason, cx: &mut Cx) {
+        let Some(port) = self.ports.table.remove(&number) else { return };
+        self.record(Event::PortDied { p: port.id.to_string(), reason: reason_texts(reason) }, cx);
+        let name = port.id.name().to_string();
+        if self.ports.names.remove(&name).is_some() {
+            self.ports.failed.insert(name.clone(), reason.clone());
+        }
+        for (family, key) in port.entries {
+            self.delete(&family, &key, cx);
+        }
+        for watcher in port.watchers {
+            match watcher {
+                Watcher::Local(monitor) => self.fire(monitor, reason.clone(), None, cx),
+                Watcher::Remote(peer, link) => {
+                    let remote = self.remote(&peer, cx);
+                    remote.watching.ports.remove(&number);
+                    if remote.outbox.link() == Some(link) {
+                        let queued = remote.outbox.request(&Request::Died(name.clone(), reason.clone()));
+                        self.queued(&peer, queued, cx);
+                    }
+                }
+            }
+        }
+        for item in port.mailbox {
+            self.discard(item, cx);
+        }
+    }
+
+    /// Something will not be handled by anybody.
+    fn discard(&mut self, item: Item, cx: &mut Cx) {
+        if let Item::Fire(fire) = item {
+            self.open_gate(fire.gate, cx);
+        }
+    }
+}

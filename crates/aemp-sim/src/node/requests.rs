@@ -1,0 +1,94 @@
+//! What other nodes ask of this one.
+
+use aemp_proto::kernel::LinkId;
+use aemp_proto::name::split_name;
+use aemp_proto::wire::{Body, Request};
+use aemp_proto::{NodeId, PortId};
+
+use super::Node;
+use super::driver::Told;
+use super::ports::{Item, Watcher};
+use super::verbs::Letter;
+use crate::cx::Cx;
+use crate::options::Sabotage;
+
+impl Node {
+    /// A request that came over this link.
+    pub(super) fn remote_request(&mut self, peer: &NodeId, link: LinkId, body: &Body, cx: &mut Cx) {
+        let Ok(request) = Request::decode(body) else { return };
+        match request {
+            Request::Monitor(name) => self.watch_port(peer, link, &name, cx),
+            Request::Unmonitor(name) => self.unwatch_port(peer, &name, cx),
+            Request::Died(name, reason) => self.died_there(peer, &name, &reason, cx),
+            Request::Kill(name, reason) => {
+                if let Some(number) = self.named(&name) {
+                    self.signal(number, Item::Kill(reason), cx);
+                }
+            }
+            Request::Mesh(request) => self.tell(Told::Request(peer.clone(), request), cx),
+            Request::Spawn { name, function, .. } => self.spawned(&name, function, cx),
+            Request::Send(to, body) => self.forward(&to, &body, cx),
+            _ => {}
+        }
+    }
+
+    /// Sends on what another node wants to be sent from here.
+    fn forward(&mut self, to: &PortId, body: &Body, cx: &mut Cx) {
+        if to.node() != &self.id {
+            let queued = self.remote(to.node(), cx).outbox.send(to, body);
+            self.queued(to.node(), queued, cx);
+        }
+    }
+
+    fn named(&self, name: &str) -> Option<u64> {
+        let (head, number) = split_name(name);
+        self.ports.number(head, number)
+    }
+
+    /// Another node monitors a port here.
+    fn watch_port(&mut self, peer: &NodeId, link: LinkId, name: &str, cx: &mut Cx) {
+        let number = self.named(name);
+        if let Some(number) = number
+            && let Some(port) = self.ports.port(number)
+        {
+            port.watchers.push(Watcher::Remote(peer.clone(), link));
+            let watching = &mut self.remote(peer, cx).watching;
+            if watching.link != Some(link) {
+                watching.link = Some(link);
+                watching.ports.clear();
+            }
+            watching.ports.insert(number);
+            return;
+        }
+        let reason = self.ports.why_missing(&self.id.named(name));
+        let queued = self.remote(peer, cx).outbox.request(&Request::Died(name.into(), reason));
+        self.queued(peer, queued, cx);
+    }
+
+    /// Another node withdraws its monitors of a port here.
+    fn unwatch_port(&mut self, peer: &NodeId, name: &str, cx: &mut Cx) {
+        let Some(number) = self.named(name) else { return };
+        if let Some(port) = self.ports.port(number) {
+            port.watchers.retain(|watcher| !matches!(watcher, Watcher::Remote(other, _) if other == peer));
+        }
+        self.remote(peer, cx).watching.ports.remove(&number);
+    }
+
+    /// Another node makes a port here.
+    fn spawned(&mut self, name: &str, function: String, cx: &mut Cx) {
+        if self.named(name).is_some() || self.ports.is_taken(name) {
+            return;
+        }
+        let pace = self.pace(cx);
+        let number = self.open(Some(self.id.named(name)), pace, cx);
+        self.signal(number, Item::Init(function), cx);
+    }
+
+    /// A message for a port that never was here.
+    pub(super) fn astray(&mut self, port: &str, body: &Body, cx: &mut Cx) {
+        if Letter::read(body).is_some() && cx.sabotage(Sabotage::OldIncarnation, 1) {
+            let port = self.id.named(port);
+            self.read_letter(&port, body, cx);
+        }
+    }
+}

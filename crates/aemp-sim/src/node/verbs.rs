@@ -1,0 +1,230 @@
+//! What programs do: send, kill, spawn, open ports, use the database.
+
+use std::time::Duration;
+
+use aemp_proto::kernel::{DbCommand, QueryKind};
+use aemp_proto::wire::{Body, Request};
+use aemp_proto::{NodeId, PortId, Reason, Value};
+
+use super::Node;
+use super::driver::{Told, text};
+use super::ports::Item;
+use crate::cx::Cx;
+use crate::history::{Event, Kind};
+use crate::options::Sabotage;
+
+/// Where a port ID leads.
+pub(super) enum Place {
+    Here(u64),
+    Node,
+    Nowhere,
+    There,
+}
+
+/// What the simulated programs send.
+pub(super) struct Letter {
+    pub(super) k: u64,
+    pub(super) from: String,
+    payload: String,
+    /// What the receiver is to do.
+    pub(super) wish: u64,
+}
+
+impl Letter {
+    pub(crate) const NOTHING: u64 = 0;
+    /// Send one back.
+    pub(crate) const ECHO: u64 = 1;
+    /// Send three back, then die.
+    pub(crate) const LAST_WORDS: u64 = 2;
+
+    pub(super) fn read(body: &Body) -> Option<Letter> {
+        let values = body.decode().ok()?;
+        let [k, from, payload, wish] = values.as_slice() else { return None };
+        let number = |value: &Value| match value {
+            Value::Int(number) => u64::try_from(*number).ok(),
+            _ => None,
+        };
+        Some(Letter {
+            k: number(k)?,
+            from: from.to_name()?,
+            payload: payload.to_name()?,
+            wish: number(wish)?,
+        })
+    }
+
+    fn body(&self) -> Body {
+        let values =
+            [self.k.into(), Value::name(&self.from), Value::Text(self.payload.clone()), self.wish.into()];
+        Body::encode(&values).expect("numbers and strings have a wire form")
+    }
+
+    /// FNV-1a over all that it says.
+    pub(super) fn hash(&self) -> u64 {
+        let all = format!("{} {} {} {}", self.k, self.from, self.payload, self.wish);
+        all.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, octet| {
+            (hash ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3)
+        })
+    }
+}
+
+/// A reason as the history shows it.
+pub(super) fn reason_texts(reason: &Reason) -> Vec<String> {
+    reason.values().iter().map(text).collect()
+}
+
+impl Node {
+    pub(super) fn place(&self, port: &PortId) -> Place {
+        if port.node() != &self.id {
+            return Place::There;
+        }
+        if port.is_node() {
+            return Place::Node;
+        }
+        let (home, number) = port.parts();
+        self.ports.number(home.head(), number).map_or(Place::Nowhere, Place::Here)
+    }
+
+    /// The number of a port of this node.
+    pub(super) fn here(&self, port: &PortId) -> Option<u64> {
+        match self.place(port) {
+            Place::Here(number) => Some(number),
+            _ => None,
+        }
+    }
+
+    /// The ports that are alive.
+    pub(crate) fn alive(&self) -> Vec<PortId> {
+        self.ports.alive().cloned().collect()
+    }
+
+    /// How slow the next port is.
+    pub(super) fn pace(&self, cx: &mut Cx) -> Duration {
+        let share = cx.options.work.slow_ports;
+        if cx.random.percent(share) { cx.options.work.slow } else { Duration::ZERO }
+    }
+
+    /// Opens a port.
+    pub(crate) fn open_port(&mut self, cx: &mut Cx) -> PortId {
+        let pace = self.pace(cx);
+        let number = self.open(None, pace, cx);
+        self.ports.id(number)
+    }
+
+    /// Sends a message.
+    pub(crate) fn send(&mut self, from: &PortId, to: &PortId, wish: u64, cx: &mut Cx) {
+        let length = cx.options.work.payload;
+        let length = cx.random.within(1, length);
+        let payload: String = (0..length).map(|at| char::from(b'a' + (at % 26) as u8)).collect();
+        let letter = Letter { k: cx.id(), from: from.to_string(), payload, wish };
+        let (k, hash, body) = (letter.k, letter.hash(), letter.body());
+        let place = self.place(to);
+        let epoch = match place {
+            Place::There => Some(self.remote(to.node(), cx).outbox.epoch()),
+            _ => None,
+        };
+        self.record(Event::Snd { sid: from.to_string(), p: to.to_string(), k, hash, epoch }, cx);
+        match place {
+            Place::Here(number) => self.deliver(number, body, cx),
+            Place::There => {
+                let queued = self.remote(to.node(), cx).outbox.send(to, &body);
+                self.queued(to.node(), queued, cx);
+            }
+            Place::Node | Place::Nowhere => {}
+        }
+    }
+
+    /// Kills a port.
+    pub(crate) fn kill(&mut self, sid: &PortId, port: &PortId, normal: bool, cx: &mut Cx) {
+        let reason = if normal { Reason::NORMAL } else { Reason::text("killed", cx.id()) };
+        let told = reason_texts(&reason);
+        self.record(Event::Kil { sid: sid.to_string(), p: port.to_string(), reason: told }, cx);
+        match self.place(port) {
+            Place::Here(number) => self.signal(number, Item::Kill(reason), cx),
+            Place::There => {
+                let queued = self.remote(port.node(), cx).outbox.kill(port, &reason);
+                self.queued(port.node(), queued, cx);
+            }
+            Place::Node | Place::Nowhere => {}
+        }
+    }
+
+    /// Makes a port on a node.
+    pub(crate) fn spawn(&mut self, sid: &PortId, node: &NodeId, function: &str, cx: &mut Cx) -> PortId {
+        let sid = sid.to_string();
+        if node == &self.id {
+            let pace = self.pace(cx);
+            let number = self.open(None, pace, cx);
+            let port = self.ports.id(number);
+            self.record(Event::Spawn { sid, p: port.to_string(), function: function.into() }, cx);
+            self.signal(number, Item::Init(function.into()), cx);
+            return port;
+        }
+        let number = cx.id();
+        let port = self.remote(node, cx).spawned.port(number);
+        self.record(Event::Spawn { sid, p: port.to_string(), function: function.into() }, cx);
+        let request = Request::Spawn {
+            name: port.name().to_string(),
+            function: function.into(),
+            args: Body::default(),
+        };
+        let queued = self.remote(node, cx).outbox.request(&request);
+        self.queued(node, queued, cx);
+        port
+    }
+
+    /// Sets a database entry; one that belongs to a port goes with it.
+    pub(crate) fn set(&mut self, family: &str, key: &str, value: String, with: Option<&PortId>, cx: &mut Cx) {
+        let (family, key) = (family.to_owned(), key.to_owned());
+        let number = with.map(|port| self.here(port));
+        if number.is_some_and(|number| number.is_none_or(|number| self.ports.port(number).is_none())) {
+            return; // the port is gone, and so would the entry be
+        }
+        self.record(Event::Set { f: family.clone(), k: key.clone(), v: value.clone() }, cx);
+        if let Some(number) = number.flatten()
+            && let Some(port) = self.ports.port(number)
+        {
+            port.entries.push((family.clone(), key.clone()));
+        }
+        if !cx.sabotage(Sabotage::ForgetSet, 3) {
+            self.tell(Told::Db(DbCommand::Set { family, key, value: Value::Text(value) }), cx);
+        }
+    }
+
+    /// Takes a database entry back.
+    pub(crate) fn delete(&mut self, family: &str, key: &str, cx: &mut Cx) {
+        let (family, key) = (family.to_owned(), key.to_owned());
+        self.record(Event::Del { f: family.clone(), k: key.clone() }, cx);
+        if !cx.sabotage(Sabotage::ForgetDelete, 1) {
+            self.tell(Told::Db(DbCommand::Delete { family, key }), cx);
+        }
+    }
+
+    /// Watches a family.
+    pub(crate) fn watch(&mut self, family: &str, cx: &mut Cx) {
+        let id = cx.id();
+        self.record(Event::Dbmon { m: id, f: family.into() }, cx);
+        self.watches.insert(id, family.into());
+        self.tell(Told::Db(DbCommand::Watch { id, family: family.into() }), cx);
+    }
+
+    /// Ends the oldest watch.
+    pub(crate) fn unwatch(&mut self, cx: &mut Cx) {
+        if let Some((m, _)) = self.watches.pop_first() {
+            self.record(Event::Dbunmon { m }, cx);
+            self.tell(Told::Db(DbCommand::Unwatch { id: m }), cx);
+        }
+    }
+
+    /// Asks the database.
+    pub(crate) fn query(&mut self, kind: Kind, family: &str, cx: &mut Cx) {
+        let id = cx.id();
+        self.record(Event::Q { id, f: family.into(), kind }, cx);
+        self.queries.insert(id, kind);
+        let kind = match kind {
+            Kind::Family => QueryKind::Family,
+            Kind::Keys => QueryKind::Keys,
+            Kind::Values => QueryKind::Values,
+        };
+        self.tell(Told::Db(DbCommand::Query { id, kind, family: family.into() }), cx);
+    }
+}

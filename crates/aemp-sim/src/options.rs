@@ -1,0 +1,260 @@
+//! Everything that can be turned in a run, in one place.
+
+use std::time::Duration;
+
+use aemp_proto::Framing;
+use aemp_proto::outbox::OutboxLimits;
+
+use crate::random::Random;
+
+/// The settings of a run. [`Options::of_seed`] draws them, so that every seed is another mixture.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where all randomness comes from.
+    pub seed: u64,
+    /// How many nodes.
+    pub nodes: usize,
+    /// How many of them are seeds for all.
+    pub seeds: usize,
+    /// How long the work and the faults last.
+    pub duration: Duration,
+    /// The limit of silence of each node.
+    pub monitor_timeouts: Vec<Duration>,
+    /// The framings of each node, best first.
+    pub framings: Vec<Vec<Framing>>,
+    /// The network.
+    pub net: NetOptions,
+    /// What goes wrong, and how often.
+    pub faults: FaultOptions,
+    /// What the nodes do.
+    pub work: WorkOptions,
+    /// The limits of every outbox.
+    pub outbox: OutboxLimits,
+    /// How long an event may lie before the kernel sees it.
+    pub driver_delay: Duration,
+    /// How long a monitor's callback may wait for its turn.
+    pub callback_delay: Duration,
+    /// A bug that is built in, to see whether the checkers notice.
+    pub sabotage: Option<Sabotage>,
+    /// Say on standard error what happens.
+    pub trace: bool,
+}
+
+/// How the network behaves when nothing is wrong.
+#[derive(Debug, Clone)]
+pub struct NetOptions {
+    /// The longest time that octets are under way.
+    pub latency: Duration,
+    /// The most octets that arrive at once.
+    pub chunk: usize,
+    /// Octets that fit between two processes until the writer has to wait.
+    pub buffer: usize,
+}
+
+/// Mean times between two faults of a kind in the whole network; zero means never.
+#[derive(Debug, Clone, Default)]
+#[allow(missing_docs)] // the names say it
+pub struct FaultOptions {
+    pub reset: Duration,
+    pub cut: Duration,
+    pub crash: Duration,
+    pub pause: Duration,
+    pub stall: Duration,
+    /// The longest that a cut, pause or stall lasts.
+    pub longest: Duration,
+    /// Of a hundred cuts so many are in one direction only.
+    pub one_way: u32,
+    /// Of a hundred crashes so many take the host with them, so that nobody is told.
+    pub ghosts: u32,
+}
+
+/// What the nodes do.
+#[derive(Debug, Clone)]
+pub struct WorkOptions {
+    /// Mean time between two things that somebody does.
+    pub pause: Duration,
+    /// Pairs of ports with a steady stream of messages.
+    pub flows: usize,
+    /// The longest that a slow port takes for one message.
+    pub slow: Duration,
+    /// Of a hundred ports so many are slow.
+    pub slow_ports: u32,
+    /// The most octets of a message.
+    pub payload: usize,
+    /// Of a hundred things done so many concern the database.
+    pub database: u32,
+}
+
+/// A bug in the layer that the simulator adds to the protocol crate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)] // the names say it
+pub enum Sabotage {
+    DropMessage,
+    DoubleMessage,
+    SwapMessages,
+    AlterMessage,
+    InventMessage,
+    /// A port is open again as soon as its monitors are queued.
+    NoGate,
+    LoseFire,
+    FireTwice,
+    FireWithdrawn,
+    WrongReason,
+    /// What a closed connection still brings is delivered.
+    LateFrames,
+    /// A node that was restarted takes messages for the ports of its former run.
+    OldIncarnation,
+    DeliverToDead,
+    InitTwice,
+    InitUnknown,
+    ReusePort,
+    /// Nobody is told that a connection is lost.
+    HideDown,
+    ForgetSet,
+    ForgetDelete,
+    HideWatchEvent,
+    AnswerTwice,
+    /// The other node's monitors are kept when its connection is lost.
+    KeepWatchers,
+}
+
+impl Sabotage {
+    /// All of them.
+    pub const ALL: [Sabotage; 22] = [
+        Sabotage::DropMessage,
+        Sabotage::DoubleMessage,
+        Sabotage::SwapMessages,
+        Sabotage::AlterMessage,
+        Sabotage::InventMessage,
+        Sabotage::NoGate,
+        Sabotage::LoseFire,
+        Sabotage::FireTwice,
+        Sabotage::FireWithdrawn,
+        Sabotage::WrongReason,
+        Sabotage::LateFrames,
+        Sabotage::OldIncarnation,
+        Sabotage::DeliverToDead,
+        Sabotage::InitTwice,
+        Sabotage::InitUnknown,
+        Sabotage::ReusePort,
+        Sabotage::HideDown,
+        Sabotage::ForgetSet,
+        Sabotage::ForgetDelete,
+        Sabotage::HideWatchEvent,
+        Sabotage::AnswerTwice,
+        Sabotage::KeepWatchers,
+    ];
+}
+
+impl Options {
+    /// The mixture of this seed: some faults often, some never, and sometimes none at all.
+    pub fn of_seed(seed: u64) -> Options {
+        let random = &mut Random::new(seed ^ 0x5eed);
+        let nodes = random.within(2, 9);
+        let seconds = |random: &mut Random, of: &[u64]| Duration::from_secs(*random.pick(of).unwrap_or(&4));
+        let uniform = random.percent(50).then(|| seconds(random, &[2, 4, 8]));
+        let timeouts: Vec<Duration> =
+            (0..nodes).map(|_| uniform.unwrap_or_else(|| seconds(random, &[2, 4, 8]))).collect();
+        let mixed = random.percent(30);
+        let shortest = *timeouts.iter().min().unwrap_or(&Duration::ZERO);
+        let net = NetOptions::draw(random, shortest);
+        let mut work = WorkOptions::draw(random);
+        // Small pieces make a narrow network; what is sent must fit through in the end.
+        work.payload = work.payload.min(net.chunk * 2);
+        Options {
+            seed,
+            nodes,
+            seeds: random.within(1, nodes.min(3)),
+            duration: Duration::from_secs(random.within(10, 30) as u64),
+            monitor_timeouts: timeouts,
+            framings: (0..nodes).map(|_| framings(random, mixed)).collect(),
+            net,
+            faults: FaultOptions::draw(random),
+            work,
+            outbox: outbox(random),
+            driver_delay: Duration::from_micros(*random.pick(&[0, 50, 2000]).unwrap_or(&0)),
+            callback_delay: Duration::from_millis(*random.pick(&[0, 0, 5, 200]).unwrap_or(&0)),
+            sabotage: None,
+            trace: false,
+        }
+    }
+
+    /// Without any fault.
+    pub fn calm(mut self) -> Options {
+        self.faults = FaultOptions::default();
+        self.outbox = OutboxLimits::default();
+        self
+    }
+
+    /// The longest limit of silence of all nodes.
+    pub fn longest_timeout(&self) -> Duration {
+        self.monitor_timeouts.iter().copied().max().unwrap_or_default()
+    }
+}
+
+fn framings(random: &mut Random, mixed: bool) -> Vec<Framing> {
+    if !mixed {
+        return Framing::ALL.to_vec();
+    }
+    match random.below(3) {
+        0 => Framing::ALL.to_vec(),
+        1 => vec![Framing::Cbor, Framing::Json],
+        _ => vec![Framing::Json],
+    }
+}
+
+/// Mostly so that nothing overflows, sometimes so small that it does.
+fn outbox(random: &mut Random) -> OutboxLimits {
+    match random.percent(25) {
+        true => OutboxLimits { connected: 48 << 10, waiting: 12 << 10, message: 8 << 10 },
+        false => OutboxLimits::default(),
+    }
+}
+
+impl NetOptions {
+    fn draw(random: &mut Random, shortest: Duration) -> NetOptions {
+        let mut latency = Duration::from_micros(*random.pick(&[200, 2000, 20_000, 150_000]).unwrap_or(&200));
+        // A handshake takes five times the latency, and an attempt to connect a third of the limit of silence at most.
+        latency = latency.min(shortest / 30);
+        let mut buffer = *random.pick(&[2048, 16_384, 262_144]).unwrap_or(&16_384);
+        if latency > Duration::from_millis(10) {
+            buffer = buffer.max(65_536); // less would let hardly anything through
+        }
+        NetOptions { latency, chunk: *random.pick(&[17, 300, 4096, 65_536]).unwrap_or(&4096), buffer }
+    }
+}
+
+impl FaultOptions {
+    fn draw(random: &mut Random) -> FaultOptions {
+        let mut faults = FaultOptions {
+            longest: Duration::from_secs(random.within(1, 12) as u64),
+            one_way: *random.pick(&[0, 30, 100]).unwrap_or(&0),
+            ghosts: *random.pick(&[0, 50]).unwrap_or(&0),
+            ..FaultOptions::default()
+        };
+        if random.percent(12) {
+            return faults;
+        }
+        let kinds =
+            [&mut faults.reset, &mut faults.cut, &mut faults.crash, &mut faults.pause, &mut faults.stall];
+        for mean in kinds {
+            if random.percent(60) {
+                *mean = Duration::from_millis(*random.pick(&[800, 3000, 10_000]).unwrap_or(&3000));
+            }
+        }
+        faults
+    }
+}
+
+impl WorkOptions {
+    fn draw(random: &mut Random) -> WorkOptions {
+        WorkOptions {
+            pause: Duration::from_millis(*random.pick(&[10, 30, 100]).unwrap_or(&30)),
+            flows: random.within(1, 4),
+            slow: Duration::from_millis(*random.pick(&[0, 20, 300]).unwrap_or(&20)),
+            slow_ports: *random.pick(&[0, 30, 70]).unwrap_or(&30),
+            payload: *random.pick(&[10, 100, 2000]).unwrap_or(&100),
+            database: *random.pick(&[0, 20, 50]).unwrap_or(&20),
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! What the programs on the nodes do: a random mixture, and steady streams of messages to ports that are monitored.
+
+use std::time::Duration;
+
+use aemp_proto::PortId;
+
+use super::World;
+use crate::cx::{Cx, Happening};
+use crate::history::Kind;
+use crate::node::{FUNCTIONS, Node, node_id};
+
+/// The families of the database that are used.
+pub(super) const FAMILIES: [&str; 3] = ["alpha", "beta", "gamma"];
+
+/// Ports that are known to everybody; older ones are forgotten.
+const KNOWN: usize = 40;
+
+/// Ports of a node beyond which old ones are killed.
+const CROWD: usize = 25;
+
+/// What a message of the work may ask for: mostly nothing.
+const WISHES: [u64; 5] = [0, 0, 0, 1, 1];
+
+/// The state of the work.
+#[derive(Default)]
+pub(super) struct Work {
+    /// Ports, dead or alive, that somebody may use.
+    known: Vec<PortId>,
+    /// Ports that were spawned and may not be there yet. Who learns of them before that is told that they do not exist, and so they are
+    /// made known later, as a port does that introduces itself.
+    unborn: Vec<PortId>,
+    /// Monitors that may be withdrawn: node, run, monitor.
+    monitors: Vec<(usize, u64, u64)>,
+    flows: Vec<Flow>,
+    values: u64,
+    stopped: bool,
+}
+
+/// A steady stream of messages from one port to another.
+#[derive(Default)]
+struct Flow {
+    node: usize,
+    sender: Option<PortId>,
+    target: Option<PortId>,
+    monitors: Vec<u64>,
+}
+
+impl Work {
+    pub(super) fn new(flows: usize) -> Work {
+        Work { flows: (0..flows).map(|_| Flow::default()).collect(), ..Work::default() }
+    }
+
+    /// Nobody does anything any more.
+    pub(super) fn stop(&mut self) {
+        self.stopped = true;
+    }
+
+    fn learn(&mut self, port: PortId) {
+        if self.known.len() >= KNOWN {
+            self.known.remove(0);
+        }
+        self.known.push(port);
+    }
+
+    fn some_port(&self, cx: &mut Cx) -> Option<PortId> {
+        cx.random.pick(&self.known).cloned()
+    }
+
+    fn value(&mut self) -> String {
+        self.values += 1;
+        format!("v{}", self.values)
+    }
+}
+
+impl World {
+    /// Somebody does something.
+    pub(super) fn work_on(&mut self) {
+        if self.quiet {
+            return;
+        }
+        let pause = self.cx.options.work.pause;
+        let wait = self.cx.random.up_to(pause * 2);
+        self.cx.after(wait, Happening::Work);
+        let awake: Vec<usize> =
+            self.running().into_iter().filter(|index| !self.hosts[*index].paused).collect();
+        let Some(index) = self.cx.random.pick(&awake).copied() else { return };
+        self.introduce();
+        let nodes = self.hosts.len();
+        let (cx, work) = (&mut self.cx, &mut self.work);
+        let Some(node) = &mut self.hosts[index].node else { return };
+        let alive = node.alive();
+        let me = match cx.random.pick(&alive) {
+            Some(me) if alive.len() > 2 => me.clone(),
+            _ => {
+                let port = node.open_port(cx);
+                work.learn(port.clone());
+                port
+            }
+        };
+        if alive.len() > CROWD {
+            node.kill(&me, &alive[0], true, cx);
+        }
+        let database = cx.options.work.database;
+        if cx.random.percent(database) {
+            work.use_database(node, &me, cx);
+        } else {
+            work.use_ports(node, &me, nodes, cx);
+        }
+        node.settle(cx);
+    }
+
+    /// Spawned ports that exist become known.
+    fn introduce(&mut self) {
+        let nodes: Vec<&Node> = self.hosts.iter().filter_map(|host| host.node.as_ref()).collect();
+        let (born, unborn): (Vec<PortId>, Vec<PortId>) =
+            std::mem::take(&mut self.work.unborn).into_iter().partition(|port| {
+                nodes.iter().any(|node| node.id == *port.node() && node.alive().contains(port))
+            });
+        let old = unborn.len().saturating_sub(KNOWN);
+        self.work.unborn = unborn.into_iter().skip(old).collect();
+        for port in born {
+            self.work.learn(port);
+        }
+    }
+
+    /// A stream of messages goes on.
+    pub(super) fn flow_on(&mut self, flow: usize) {
+        if self.work.stopped {
+            return;
+        }
+        let wait = self.cx.random.up_to(Duration::from_millis(150));
+        self.cx.after(wait, Happening::Flow(flow));
+        let known = std::mem::take(&mut self.work.flows[flow]);
+        self.work.flows[flow] = self.flow(known);
+    }
+
+    fn flow(&mut self, mut flow: Flow) -> Flow {
+        let running = self.running();
+        let alive = |port: &Option<PortId>, hosts: &[super::Host]| {
+            let Some(port) = port else { return false };
+            hosts.iter().filter_map(|host| host.node.as_ref()).any(|node| node.alive().contains(port))
+        };
+        if !alive(&flow.sender, &self.hosts) {
+            let Some(index) = self.cx.random.pick(&running).copied() else { return flow };
+            let Some(node) = &mut self.hosts[index].node else { return flow };
+            flow = Flow { node: index, sender: Some(node.open_port(&mut self.cx)), ..Flow::default() };
+        }
+        if self.hosts[flow.node].paused {
+            return flow;
+        }
+        if !alive(&flow.target, &self.hosts) && self.cx.random.percent(20) {
+            let others: Vec<usize> = running.into_iter().filter(|index| *index != flow.node).collect();
+            let Some(index) = self.cx.random.pick(&others).copied() else { return flow };
+            let Some(node) = &mut self.hosts[index].node else { return flow };
+            flow.target = Some(node.open_port(&mut self.cx));
+            flow.monitors.clear();
+        }
+        let (Some(sender), Some(target)) = (&flow.sender, &flow.target) else { return flow };
+        let cx = &mut self.cx;
+        let Some(node) = &mut self.hosts[flow.node].node else { return flow };
+        flow.monitors.retain(|m| node.is_set(*m));
+        if flow.monitors.is_empty() && cx.random.percent(80) {
+            for _ in 0..cx.random.within(1, 3) {
+                let to = cx.random.percent(70).then_some(sender);
+                flow.monitors.push(node.monitor(sender, target, to, cx));
+            }
+        } else if cx.random.percent(2)
+            && let Some(m) = flow.monitors.pop()
+        {
+            node.unmonitor(m, cx);
+        }
+        for _ in 0..cx.random.within(1, 5) {
+            node.send(sender, target, 0, cx);
+        }
+        // Something for a slow sender to be busy with, so that a fire has to wait behind it.
+        if cx.random.percent(30) {
+            node.send(sender, sender, 0, cx);
+        }
+        node.settle(cx);
+        flow
+    }
+}
+
+impl Work {
+    fn use_ports(&mut self, node: &mut Node, me: &PortId, nodes: usize, cx: &mut Cx) {
+        let Some(target) = self.some_port(cx) else { return };
+        match cx.random.below(100) {
+            0..8 => {
+                let port = node.open_port(cx);
+                self.learn(port);
+            }
+            8..45 => {
+                for _ in 0..cx.random.within(1, 8) {
+                    let wish = *cx.random.pick(&WISHES).unwrap_or(&0);
+                    node.send(me, &target, wish, cx);
+                }
+            }
+            45..62 => {
+                let to = cx.random.percent(50).then_some(me);
+                let m = node.monitor(me, &target, to, cx);
+                self.monitors.push((node.index, node.inc, m));
+            }
+            62..72 => self.withdraw(node, cx),
+            72..77 => {
+                node.send(me, &target, 0, cx);
+                let normal = cx.random.percent(30);
+                node.kill(me, &target, normal, cx);
+                node.send(me, &target, 0, cx);
+            }
+            77..87 => self.spawn(node, me, nodes, cx),
+            87..93 => {
+                node.monitor(me, &target, Some(me), cx);
+                node.send(me, &target, 2, cx);
+            }
+            93..96 => {
+                let other = node_id(cx.random.below(nodes));
+                let m = node.monitor(me, &other.port(), None, cx);
+                self.monitors.push((node.index, node.inc, m));
+            }
+            _ => {
+                for other in node.alive() {
+                    node.send(me, &other, 1, cx);
+                }
+            }
+        }
+    }
+
+    fn withdraw(&mut self, node: &mut Node, cx: &mut Cx) {
+        self.monitors.retain(|(index, inc, _)| *index != node.index || *inc == node.inc);
+        let own: Vec<u64> =
+            self.monitors.iter().filter(|(index, ..)| *index == node.index).map(|(.., m)| *m).collect();
+        let Some(m) = cx.random.pick(&own).copied() else { return };
+        self.monitors.retain(|(.., other)| *other != m);
+        node.unmonitor(m, cx);
+    }
+
+    fn spawn(&mut self, node: &mut Node, me: &PortId, nodes: usize, cx: &mut Cx) {
+        let on = node_id(cx.random.below(nodes));
+        let function = match cx.random.below(10) {
+            0 => "sim::unknown",
+            1 => FUNCTIONS[1],
+            2 => FUNCTIONS[2],
+            _ => FUNCTIONS[0],
+        };
+        let port = node.spawn(me, &on, function, cx);
+        if cx.random.percent(70) {
+            let to = cx.random.percent(50).then_some(me);
+            node.monitor(me, &port, to, cx);
+        }
+        for _ in 0..3 {
+            node.send(me, &port, 1, cx);
+        }
+        self.unborn.push(port);
+    }
+
+    fn use_database(&mut self, node: &mut Node, me: &PortId, cx: &mut Cx) {
+        let family = *cx.random.pick(&FAMILIES).unwrap_or(&FAMILIES[0]);
+        let number = cx.random.below(4);
+        // Keys of one node alone, and keys that several may set.
+        let key = match cx.random.percent(60) {
+            true => format!("{}{number}", node.id),
+            false => format!("shared{number}"),
+        };
+        match cx.random.below(100) {
+            0..50 => {
+                let value = self.value();
+                node.set(family, &key, value, None, cx);
+            }
+            50..60 => {
+                let value = self.value();
+                node.set(family, &format!("port{}", cx.id()), value, Some(me), cx);
+            }
+            60..80 => node.delete(family, &key, cx),
+            80..88 => node.watch(family, cx),
+            88..91 => node.unwatch(cx),
+            _ => {
+                let kind =
+                    *cx.random.pick(&[Kind::Family, Kind::Keys, Kind::Values]).unwrap_or(&Kind::Family);
+                node.query(kind, family, cx);
+            }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The checkers are checked: for each of many bugs that can be built into the simulated library there has to be a seed in which
+//! somebody notices, and by the rule that is meant for it.
+
+use aemp_sim::options::{Options, Sabotage};
+use aemp_sim::{check, world};
+
+/// Seeds in which a bug has to be noticed.
+const SEEDS: u64 = 30;
+
+/// The rules that a run with this bug breaks, in the first seed in which it breaks one of `wanted`.
+#[track_caller]
+fn noticed(sabotage: Sabotage, wanted: &[&str]) {
+    let mut shown = 0;
+    let mut others = Vec::new();
+    for seed in 0..SEEDS {
+        let mut options = Options::of_seed(seed);
+        options.sabotage = Some(sabotage);
+        let outcome = world::run(options);
+        shown += outcome.sabotaged;
+        let rules: Vec<&str> =
+            check::all(&outcome.history, &outcome.bounds).iter().map(|violation| violation.rule).collect();
+        if rules.iter().any(|rule| wanted.contains(rule)) {
+            return;
+        }
+        others.extend(rules);
+    }
+    panic!("{sabotage:?} showed itself {shown} times, and none of {wanted:?} was reported, only {others:?}");
+}
+
+/// What has to notice each bug.
+fn rules(sabotage: Sabotage) -> &'static [&'static str] {
+    match sabotage {
+        Sabotage::DropMessage | Sabotage::NoGate => &["M4"],
+        Sabotage::DoubleMessage => &["M2"],
+        Sabotage::SwapMessages => &["M3"],
+        Sabotage::AlterMessage | Sabotage::InventMessage => &["M1"],
+        Sabotage::LoseFire => &["MON2", "M5"],
+        Sabotage::FireTwice => &["MON1"],
+        Sabotage::FireWithdrawn => &["MON3"],
+        Sabotage::WrongReason => &["MON5"],
+        Sabotage::LateFrames => &["M3", "M4"],
+        Sabotage::OldIncarnation => &["P2"],
+        Sabotage::DeliverToDead => &["M9"],
+        Sabotage::InitTwice => &["S1"],
+        Sabotage::InitUnknown => &["S4"],
+        Sabotage::ReusePort => &["P1"],
+        Sabotage::HideDown => &["N1"],
+        Sabotage::ForgetSet | Sabotage::ForgetDelete => &["DB1"],
+        Sabotage::HideWatchEvent => &["DB6", "DB7"],
+        Sabotage::AnswerTwice => &["DB8"],
+        Sabotage::KeepWatchers => &["MON8"],
+    }
+}
+
+#[test]
+fn every_bug_is_noticed_by_the_rule_that_is_meant_for_it() {
+    let queue = std::sync::Mutex::new(Sabotage::ALL.iter());
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let next = queue.lock().ok().and_then(|mut queue| queue.next().copied());
+                    let Some(sabotage) = next else { return };
+                    noticed(sabotage, rules(sabotage));
+                }
+            });
+        }
+    });
+}

@@ -1,0 +1,57 @@
+//! Some seeds, so that an ordinary test run would notice; `.ci/run` has many more.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use aemp_sim::history::{Event, History};
+use aemp_sim::options::Options;
+use aemp_sim::{check, command, world};
+
+/// Seeds in this test.
+const SEEDS: u64 = 200;
+
+#[track_caller]
+fn kept(options: Options) -> History {
+    let seed = options.seed;
+    let outcome = world::run(options);
+    let violations = check::all(&outcome.history, &outcome.bounds);
+    let told: Vec<String> = violations.iter().take(5).map(ToString::to_string).collect();
+    assert!(violations.is_empty(), "seed {seed}: {told:#?}\nrepeat it: {}", command(seed));
+    outcome.history
+}
+
+#[test]
+fn a_few_hundred_seeds_keep_all_promises() {
+    let next = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= SEEDS {
+                        return;
+                    }
+                    kept(Options::of_seed(seed));
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn without_faults_nothing_is_lost_and_nothing_fires_for_a_loss() {
+    for seed in 0..20 {
+        let history = kept(Options::of_seed(seed).calm());
+        assert!(
+            !history.records.iter().any(|record| matches!(record.event, Event::Down { .. })),
+            "seed {seed}"
+        );
+    }
+}
+
+#[test]
+fn a_seed_gives_the_same_history_again() {
+    for seed in [3, 22, 100] {
+        let run = || world::run(Options::of_seed(seed)).history;
+        assert!(run() == run(), "seed {seed}");
+    }
+}
