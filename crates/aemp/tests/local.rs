@@ -407,3 +407,43 @@ fn several_nodes_live_in_one_process() {
         assert_eq!(soon("a message", received.recv()).await, Some(3));
     });
 }
+
+#[test]
+fn a_port_that_sends_faster_than_its_receiver_works_waits_for_it() {
+    const HIGH: usize = 64 << 10;
+    const MESSAGES: u64 = 5_000;
+    in_both_modes(async |mode| {
+        let limits = aemp::Limits { mailbox_high: HIGH, ..aemp::Limits::default() };
+        let node = builder(mode).limits(limits).start().await.unwrap();
+        let (sent, most) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+        let (finished, mut finish) = mpsc::unbounded_channel();
+        let (sent_seen, most_seen) = (sent.clone(), most.clone());
+        let mut received = 0;
+        let slow = node.port(move |_: &mut Context<'_>, (_, text): (u64, String)| {
+            assert_eq!(text.len(), 1000);
+            // Work, so that the sender is faster.
+            (0..2000u32).for_each(|n| {
+                std::hint::black_box(n);
+            });
+            received += 1;
+            most_seen.fetch_max(sent_seen.load(Ordering::SeqCst) - received, Ordering::SeqCst);
+            if u64::from(received) == MESSAGES {
+                finished.send(()).unwrap();
+            }
+        });
+        let fast = node.port(move |cx: &mut Context<'_>, (n,): (u64,)| {
+            sent.fetch_add(1, Ordering::SeqCst);
+            cx.send(&slow, (n, "x".repeat(1000)));
+            if n < MESSAGES {
+                let me = cx.me();
+                cx.send(&me, (n + 1,));
+            }
+        });
+        node.send(&fast, (1,)).unwrap();
+        soon("all messages", finish.recv()).await;
+        // One mailbox up to its mark, one that the receiver has taken already, and what was under way. All at once would be 5,000.
+        let bound = 2 * (HIGH as u32 / 1000) + 50;
+        let most = most.load(Ordering::SeqCst);
+        assert!(most <= bound, "{most} messages waited, more than {bound}");
+    });
+}

@@ -1,0 +1,74 @@
+//! What a node says in its log: once for each thing that nobody else would tell.
+
+#![allow(clippy::unwrap_used)] // a test may
+
+mod support;
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use aemp::{Context, Node, PortId, Reason};
+use support::{builder, soon};
+
+/// Everything that was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(octets)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    /// How many lines have both texts.
+    fn count(&self, one: &str, other: &str) -> usize {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        text.lines().filter(|line| line.contains(one) && line.contains(other)).count()
+    }
+}
+
+fn port(node: &Node) -> PortId {
+    node.port(|cx: &mut Context<'_>, (text,): (String,)| match text.as_str() {
+        "panic" => panic!("on purpose"),
+        _ => cx.end(Reason::NORMAL),
+    })
+}
+
+#[tokio::test]
+async fn an_abnormal_death_that_nobody_monitors_is_logged_once() {
+    let log = Log::default();
+    let writer = log.clone();
+    tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).init();
+    let node = builder(false).start().await.unwrap();
+
+    let lonely = [port(&node), port(&node)];
+    for port in &lonely {
+        node.send(port, ("panic",)).unwrap();
+    }
+    let killed = port(&node);
+    node.kill(&killed, Reason::text("by", "hand"));
+    let monitored = port(&node);
+    let death = node.died(&monitored);
+    node.send(&monitored, ("panic",)).unwrap();
+    soon("the death", death).await;
+    let normal = port(&node);
+    node.send(&normal, ("end",)).unwrap();
+    // All of them are dead now.
+    for port in lonely.iter().chain([&killed, &normal]) {
+        soon("a death", async {
+            while node.died(port).await.identifier().as_deref() != Some("no_such_port") {}
+        })
+        .await;
+    }
+    for port in lonely.iter().chain([&killed]) {
+        assert_eq!(log.count("nobody monitors", &format!("port={port} ")), 1, "{port}");
+    }
+    for port in [&monitored, &normal] {
+        assert_eq!(log.count("nobody monitors", &format!("port={port} ")), 0, "{port}");
+    }
+}
