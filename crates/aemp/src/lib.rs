@@ -16,6 +16,7 @@ mod port;
 mod remote;
 mod runtime;
 mod spawn;
+pub mod supervise;
 
 pub use actor::Actor;
 pub use aemp_macros::Message;
