@@ -165,7 +165,7 @@ impl Builder {
         self
     }
 
-    /// How long an attempt to connect may take; a third of `monitor_timeout` unless set.
+    /// How long an attempt to connect may take; a third of `monitor_timeout`, and at least 1 s, unless set.
     pub fn connect_interval(mut self, limit: Duration) -> Builder {
         self.connect_interval = Some(limit);
         self

@@ -5,6 +5,9 @@ use std::time::Duration;
 use super::random::Random;
 use crate::NodeId;
 
+/// The least time for an attempt to connect: a handshake takes about five times the latency.
+const ATTEMPT_MIN: Duration = Duration::from_secs(1);
+
 /// The settings of one node, and where its randomness comes from.
 #[derive(Debug, Clone)]
 pub struct KernelConfig {
@@ -18,7 +21,7 @@ pub struct KernelConfig {
     pub global: bool,
     /// The time after which a silent node counts as lost.
     pub monitor_timeout: Duration,
-    /// How long a whole attempt to connect may take; a third of `monitor_timeout` where it is not given.
+    /// How long a whole attempt to connect may take; a third of `monitor_timeout`, and at least 1 s, where it is not given.
     pub connect_interval: Option<Duration>,
     /// Where the kernel's randomness starts: random, or chosen to repeat a run.
     pub rng_seed: u64,
@@ -42,7 +45,7 @@ impl KernelConfig {
     }
 
     pub(crate) fn attempt(&self) -> Duration {
-        self.connect_interval.unwrap_or(self.monitor_timeout / 3)
+        self.connect_interval.unwrap_or((self.monitor_timeout / 3).max(ATTEMPT_MIN))
     }
 
     pub(crate) fn random(&self) -> Random {

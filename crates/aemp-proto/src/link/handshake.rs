@@ -10,7 +10,7 @@
 //! Who may proceed is the kernel's decision, for it alone knows the other connections to the same peer. A Perl acceptor sends
 //! its line unasked; that is kept until we have sent ours.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,158 +18,16 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::{Buf as _, BytesMut};
-use thiserror::Error;
 
 use super::auth::{self, Lines, Method};
-use super::hello::{Greeting, HelloError, LINE_MAX};
+use super::config::{LinkConfig, PeerAddress, Side, canonical};
+use super::error::HandshakeError;
+use super::hello::{Greeting, LINE_MAX};
+use crate::Framing;
 use crate::kernel::Peer;
-use crate::{Framing, NodeId};
 
 /// Octets of randomness in a nonce line.
 pub const NONCE_LEN: usize = 66;
-
-/// Which end of the connection we are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
-    /// We dialled.
-    Dialler,
-    /// We accepted.
-    Acceptor,
-}
-
-/// How the address that the peer sees of us is held against the one we have (`reliability` §1: a relay that joins two
-/// listeners shows by it).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum PeerAddress {
-    /// Strict for a peer that gives no role, off for one that does (its role is checked).
-    #[default]
-    Auto,
-    /// Must be there and be right.
-    Strict,
-    /// What does not fit is reported, [`HandshakeEvent::Suspicious`], and accepted.
-    Warn,
-    /// Not checked.
-    Off,
-}
-
-/// What is the same for all connections of a node.
-#[derive(Clone)]
-pub struct LinkConfig {
-    /// Our node ID.
-    pub node: NodeId,
-    /// 128 random bits that tell this run of the node from others.
-    pub incarnation: u128,
-    /// How long silence may last.
-    pub monitor_timeout: Duration,
-    /// The shared secret; an empty one counts as none.
-    pub secret: Option<Vec<u8>>,
-    /// Whether a certificate is configured.
-    pub tls: bool,
-    /// The methods that we are willing to prove ourselves with.
-    pub offer: Vec<Method>,
-    /// The methods that we accept, as far as they are possible here. Without one that works in plain text, peers need TLS.
-    pub accept: Vec<Method>,
-    /// The framings that we speak, best first.
-    pub framings: Vec<Framing>,
-    /// See [`PeerAddress`].
-    pub verify_peeraddr: PeerAddress,
-}
-
-impl LinkConfig {
-    /// The settings of a node that has this secret, and else the defaults.
-    pub fn with_secret(node: NodeId, incarnation: u128, secret: &[u8]) -> LinkConfig {
-        LinkConfig {
-            node,
-            incarnation,
-            monitor_timeout: Duration::from_secs(30),
-            secret: Some(secret.to_vec()),
-            tls: false,
-            offer: Method::PROOFS.to_vec(),
-            accept: Method::PROOFS.to_vec(),
-            framings: Framing::ALL.to_vec(),
-            verify_peeraddr: PeerAddress::Auto,
-        }
-    }
-
-    fn secret(&self) -> Option<&[u8]> {
-        self.secret.as_deref().filter(|secret| !secret.is_empty())
-    }
-
-    fn is_possible(&self, method: Method) -> bool {
-        match method {
-            Method::TlsSha3 | Method::TlsAnon => self.tls,
-            Method::HmacSha3 | Method::Cleartext => self.secret().is_some(),
-        }
-    }
-
-    fn accepts(&self, method: Method) -> bool {
-        self.accept.contains(&method) && self.is_possible(method)
-    }
-
-    fn greeting(&self, side: Side, remote: SocketAddr) -> Greeting {
-        let mut pairs: Vec<(&str, String)> = vec![
-            ("provider", format!("aemp-{}", env!("CARGO_PKG_VERSION"))),
-            ("peeraddr", canonical(remote).to_string()),
-            ("mproto", "1".into()),
-            ("gproto", "1".into()),
-            ("role", if side == Side::Dialler { "c" } else { "s" }.into()),
-            ("inc", format!("{:032x}", self.incarnation)),
-            ("hb", self.monitor_timeout.as_secs_f64().to_string()),
-            ("caps", "ack".into()),
-        ];
-        if self.tls {
-            pairs.push(("tls", "1.0".into()));
-        }
-        let offered = Method::ALL.into_iter().filter(|method| self.accepts(*method));
-        Greeting {
-            protocol: "aemp".into(),
-            node: self.node.clone(),
-            methods: offered.map(|method| method.as_str().into()).collect(),
-            framings: self.framings.iter().map(|framing| framing.as_str().into()).collect(),
-            pairs: pairs.into_iter().map(|(key, value)| (key.into(), value)).collect(),
-        }
-    }
-}
-
-/// Why a handshake failed. What is shown to people names no secret; the peer is told nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[allow(missing_docs)]
-pub enum HandshakeError {
-    #[error(transparent)]
-    Hello(#[from] HelloError),
-    #[error("a line of the handshake is longer than {LINE_MAX} octets")]
-    LineTooLong,
-    #[error("the peer speaks {0:?}, which nothing here understands")]
-    OtherProtocol(String),
-    #[error("the peer sent our own greeting or nonce back")]
-    Echo,
-    #[error("the peer dialled and accepted the same way as we did: somebody joins two connections")]
-    SameRole,
-    #[error(
-        "the peer sees us as {seen}, but we are {local}: address translation, or somebody in between (verify_peeraddr)"
-    )]
-    PeerAddress { seen: String, local: SocketAddr },
-    #[error("the peer does not say how it sees us, and verify_peeraddr is strict")]
-    NoPeerAddress,
-    #[error(
-        "no common authentication method: the peer accepts {0}; is a secret or certificate missing here?"
-    )]
-    NoMethod(String),
-    #[error("no common framing: the peer reads {0}")]
-    NoFraming(String),
-    #[error("the peer has no certificate, and TLS is required here")]
-    TlsRequired,
-    #[error("the authentication line has not the form METHOD;DATA;FRAMING")]
-    AuthForm,
-    #[error("the peer authenticates by {0:?}, which we did not offer")]
-    MethodNotOffered(String),
-    #[error("the peer chose the framing {0:?}, which we did not offer")]
-    FramingNotOffered(String),
-    #[error("authentication failed: the secret (or certificate) of the peer differs from ours")]
-    WrongProof,
-    #[error("the peer spoke before we had answered")]
-    Early,
-}
 
 /// What a handshake tells its driver.
 #[derive(Debug, Clone, PartialEq)]
@@ -480,12 +338,4 @@ fn take_line(buffer: &mut BytesMut) -> Result<Option<Vec<u8>>, HandshakeError> {
     let line = buffer.split_to(end);
     buffer.advance(1);
     Ok(Some(line.strip_suffix(b"\r").unwrap_or(&line).to_vec()))
-}
-
-/// An IPv4 address that came through an IPv6 socket is the same address.
-fn canonical(address: SocketAddr) -> SocketAddr {
-    match address.ip() {
-        IpAddr::V6(ip) => SocketAddr::new(ip.to_canonical(), address.port()),
-        IpAddr::V4(_) => address,
-    }
 }

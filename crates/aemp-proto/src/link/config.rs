@@ -1,0 +1,119 @@
+//! What is the same for all connections of a node, and the greeting that follows from it.
+
+use core::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::auth::Method;
+use super::hello::Greeting;
+use crate::{Framing, NodeId};
+
+/// Which end of the connection we are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// We dialled.
+    Dialler,
+    /// We accepted.
+    Acceptor,
+}
+
+/// How the address that the peer sees of us is held against the one we have (`reliability` §1: a relay that joins two
+/// listeners shows by it).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PeerAddress {
+    /// Strict for a peer that gives no role, off for one that does (its role is checked).
+    #[default]
+    Auto,
+    /// Must be there and be right.
+    Strict,
+    /// What does not fit is reported, [`HandshakeEvent::Suspicious`](super::HandshakeEvent::Suspicious), and accepted.
+    Warn,
+    /// Not checked.
+    Off,
+}
+
+/// What is the same for all connections of a node.
+#[derive(Clone)]
+pub struct LinkConfig {
+    /// Our node ID.
+    pub node: NodeId,
+    /// 128 random bits that tell this run of the node from others.
+    pub incarnation: u128,
+    /// How long silence may last.
+    pub monitor_timeout: Duration,
+    /// The shared secret; an empty one counts as none.
+    pub secret: Option<Vec<u8>>,
+    /// Whether a certificate is configured.
+    pub tls: bool,
+    /// The methods that we are willing to prove ourselves with.
+    pub offer: Vec<Method>,
+    /// The methods that we accept, as far as they are possible here. Without one that works in plain text, peers need TLS.
+    pub accept: Vec<Method>,
+    /// The framings that we speak, best first.
+    pub framings: Vec<Framing>,
+    /// See [`PeerAddress`].
+    pub verify_peeraddr: PeerAddress,
+}
+
+impl LinkConfig {
+    /// The settings of a node that has this secret, and else the defaults.
+    pub fn with_secret(node: NodeId, incarnation: u128, secret: &[u8]) -> LinkConfig {
+        LinkConfig {
+            node,
+            incarnation,
+            monitor_timeout: Duration::from_secs(30),
+            secret: Some(secret.to_vec()),
+            tls: false,
+            offer: Method::PROOFS.to_vec(),
+            accept: Method::PROOFS.to_vec(),
+            framings: Framing::ALL.to_vec(),
+            verify_peeraddr: PeerAddress::Auto,
+        }
+    }
+
+    pub(super) fn secret(&self) -> Option<&[u8]> {
+        self.secret.as_deref().filter(|secret| !secret.is_empty())
+    }
+
+    pub(super) fn is_possible(&self, method: Method) -> bool {
+        match method {
+            Method::TlsSha3 | Method::TlsAnon => self.tls,
+            Method::HmacSha3 | Method::Cleartext => self.secret().is_some(),
+        }
+    }
+
+    pub(super) fn accepts(&self, method: Method) -> bool {
+        self.accept.contains(&method) && self.is_possible(method)
+    }
+
+    pub(super) fn greeting(&self, side: Side, remote: SocketAddr) -> Greeting {
+        let mut pairs: Vec<(&str, String)> = vec![
+            ("provider", format!("aemp-{}", env!("CARGO_PKG_VERSION"))),
+            ("peeraddr", canonical(remote).to_string()),
+            ("mproto", "1".into()),
+            ("gproto", "1".into()),
+            ("role", if side == Side::Dialler { "c" } else { "s" }.into()),
+            ("inc", format!("{:032x}", self.incarnation)),
+            ("hb", self.monitor_timeout.as_secs_f64().to_string()),
+            ("caps", "ack".into()),
+        ];
+        if self.tls {
+            pairs.push(("tls", "1.0".into()));
+        }
+        let offered = Method::ALL.into_iter().filter(|method| self.accepts(*method));
+        Greeting {
+            protocol: "aemp".into(),
+            node: self.node.clone(),
+            methods: offered.map(|method| method.as_str().into()).collect(),
+            framings: self.framings.iter().map(|framing| framing.as_str().into()).collect(),
+            pairs: pairs.into_iter().map(|(key, value)| (key.into(), value)).collect(),
+        }
+    }
+}
+
+/// An IPv4 address that came through an IPv6 socket is the same address.
+pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V6(ip) => SocketAddr::new(ip.to_canonical(), address.port()),
+        IpAddr::V4(_) => address,
+    }
+}
