@@ -14,7 +14,10 @@ use syn::{DeriveInput, parse_macro_input};
 /// Each variant is one message: its tag, then its fields in order, without their names. A struct is one message in the
 /// same way. The tag is the name in snake case:
 ///
-/// ```ignore
+/// ```
+/// use aemp::{IntoMessage, Message};
+/// use serde::{Deserialize, Serialize};
+///
 /// #[derive(Serialize, Deserialize, Message)]
 /// enum Work {
 ///     Resize { path: String, width: u32 }, // ["resize", path, width]
@@ -22,8 +25,11 @@ use syn::{DeriveInput, parse_macro_input};
 ///     #[message(tag = "halt")]
 ///     Stop,                                // ["halt"]
 ///     #[message(other)]
-///     Unknown(aemp::Message),              // any other message, with its tag
+///     Unknown(Message),                    // any other message, with its tag
 /// }
+///
+/// assert_eq!(Work::Stop.encode(), ("halt",).encode());
+/// assert_eq!(Work::Add(20, 22).encode(), ("add", 20, 22).encode());
 /// ```
 ///
 /// - `#[message(tag = "…")]` on a variant, or on a struct, sets the tag.
