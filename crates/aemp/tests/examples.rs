@@ -1,0 +1,187 @@
+//! The course in `examples/`, run as its users run it: each side a process of its own. What they print is what the course says.
+
+#![allow(clippy::unwrap_used)] // a test may
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+/// Long enough for any machine; reached only by a test that fails.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A running example. It is killed when the test is done with it.
+struct Terminal {
+    process: Child,
+    keyboard: Option<ChildStdin>,
+    lines: Receiver<String>,
+}
+
+impl Terminal {
+    fn new(example: &str, args: &[&str]) -> Terminal {
+        let mut folder = std::env::current_exe().unwrap();
+        folder.pop();
+        folder.pop();
+        let binary = folder.join("examples").join(format!("{example}{}", std::env::consts::EXE_SUFFIX));
+        let mut process = Command::new(&binary)
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}; cargo build --examples makes it", binary.display()));
+        let (sender, lines) = channel();
+        let output = BufReader::new(process.stdout.take().unwrap());
+        std::thread::spawn(move || {
+            output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+        });
+        Terminal { keyboard: process.stdin.take(), process, lines }
+    }
+
+    /// The listening side, and its address.
+    fn listen(example: &str) -> (Terminal, String) {
+        let terminal = Terminal::new(example, &["listen", "127.0.0.1:0", "--secret", "of the test"]);
+        let line = terminal.line();
+        let address = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}"));
+        (terminal, address.to_string())
+    }
+
+    fn connect(example: &str, address: &str, more: &[&str]) -> Terminal {
+        Terminal::new(example, &[&["connect", address, "--secret", "of the test"], more].concat())
+    }
+
+    fn line(&self) -> String {
+        self.lines.recv_timeout(LIMIT).expect("a line within the limit")
+    }
+
+    fn shows(&self, lines: &[&str]) {
+        for line in lines {
+            assert_eq!(self.line(), *line);
+        }
+    }
+
+    fn types(&mut self, line: &str) {
+        writeln!(self.keyboard.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    /// Waits for the end of the program, and gives what it printed until then.
+    fn ends(mut self) -> Vec<String> {
+        let mut rest = Vec::new();
+        while let Ok(line) = self.lines.recv_timeout(LIMIT) {
+            rest.push(line);
+        }
+        // It has closed its output; if it hangs now, the test's own limit ends it.
+        assert!(self.process.wait().unwrap().success(), "{rest:#?}");
+        rest
+    }
+
+    fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // An error says that it has ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn e01_ping() {
+    let (listens, address) = Terminal::listen("01_ping");
+    let connects = Terminal::connect("01_ping", &address, &[]);
+    assert_eq!(connects.ends(), ["pong 1", "pong 2", "pong 3"]);
+    listens.shows(&["ping 1", "ping 2", "ping 3"]);
+}
+
+#[test]
+fn e02_tags() {
+    let lines = Terminal::new("02_tags", &[]).ends();
+    assert_eq!(lines, ["[20, 22]", "no handler for \"double\"", "[84]", "the port ended: normal"]);
+}
+
+#[test]
+fn e03_workers() {
+    let (boss, address) = Terminal::listen("03_workers");
+    let workers = [(); 2].map(|()| Terminal::connect("03_workers", &address, &[]));
+    let counts = [168, 303, 430, 550, 669, 783, 900, 1007];
+    let expected: Vec<String> =
+        (1..).zip(counts).map(|(n, count)| format!("{count} primes below {n}000")).collect();
+    assert_eq!(boss.ends(), expected);
+    let mut jobs = Vec::new();
+    for worker in workers {
+        jobs.extend(worker.ends());
+    }
+    let gone = jobs.extract_if(.., |line| line.starts_with("the boss is gone: ")).count();
+    jobs.sort();
+    let expected: Vec<String> = (1..=8).map(|n| format!("primes below {n}000")).collect();
+    assert_eq!((gone, jobs), (2, expected));
+}
+
+#[test]
+fn e04_monitor() {
+    let (mut nursery, address) = Terminal::listen("04_monitor");
+    let watches = Terminal::connect("04_monitor", &address, &[]);
+    watches.shows(&["done: normal", "to go: told: to go", "panic: die: as you like", "again: no_such_port"]);
+    // Two monitors of one port: nothing is said about their order.
+    let mut both = [watches.line(), watches.line()];
+    both.sort();
+    assert_eq!(both, ["a callback: told: together", "the partner: told: together"]);
+    watches.shows(&["watching; now end the other process"]);
+    nursery.kill();
+    assert_eq!(watches.ends(), ["the nursery: transport_error"]);
+}
+
+#[test]
+fn e05_spawn() {
+    let (server, address) = Terminal::listen("05_spawn");
+    let client = Terminal::connect("05_spawn", &address, &[]);
+    let expected = [
+        "hello, a client",
+        "the sum of 1 numbers is 20",
+        "the sum of 2 numbers is 42",
+        "the connection ended: normal",
+        "no such function: spawn_refused",
+    ];
+    assert_eq!(client.ends(), expected);
+    server.shows(&["a client is here", "a client left: normal"]);
+}
+
+#[test]
+fn e06_chat() {
+    let (mut room, address) = Terminal::listen("06_chat");
+    let mut alice = Terminal::connect("06_chat", &address, &["alice"]);
+    alice.shows(&["alice joined"]);
+    let mut bob = Terminal::connect("06_chat", &address, &["bob"]);
+    bob.shows(&["bob joined"]);
+    let second = Terminal::connect("06_chat", &address, &["bob"]);
+    assert_eq!(second.ends(), ["taken: bob is here already"]);
+    bob.types("hello");
+    alice.types("hello, bob");
+    let mut said = [alice.line(), alice.line(), alice.line()];
+    said[1..].sort();
+    assert_eq!(said, ["bob joined", "alice: hello, bob", "bob: hello"]);
+    bob.kill(); // without a word
+    alice.shows(&["bob left"]);
+    let mut carol = Terminal::connect("06_chat", &address, &["carol"]);
+    carol.shows(&["carol joined"]);
+    carol.keyboard = None; // ctrl-d
+    assert!(carol.ends().is_empty());
+    alice.shows(&["carol joined", "carol left"]);
+    room.kill();
+    let last = alice.ends();
+    assert!(last.len() == 1 && last[0].starts_with("transport_error: "), "{last:?}");
+}
+
+#[test]
+fn e07_selective() {
+    let mut lines = Terminal::new("07_selective", &[]).ends();
+    // The guest prints beside the cook.
+    let served: Vec<String> = lines.extract_if(.., |line| line.starts_with("served: ")).collect();
+    assert_eq!(served, ["served: stew", "served: cake"]);
+    let cook =
+        ["got 3 crates", "put the fire out", "nobody cooked the soup", "the cook: closed: until tomorrow"];
+    assert_eq!(lines, cook);
+}
