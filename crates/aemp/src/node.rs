@@ -270,7 +270,12 @@ impl Node {
     /// The ID of a port of this node.
     pub(crate) fn port_id(&self, number: u64) -> PortId {
         let named = self.table().get(number).and_then(|cell| cell.extra.as_ref()?.name.clone());
-        named.unwrap_or_else(|| self.0.home.port(number))
+        named.unwrap_or_else(|| self.own_port(number))
+    }
+
+    /// The ID of a port with a name of our own.
+    pub(crate) fn own_port(&self, number: u64) -> PortId {
+        self.0.home.port(number)
     }
 
     /// The head of the names that this node makes for its own ports.

@@ -23,6 +23,7 @@ use crate::node::{Node, Pressure};
 pub struct Context<'a> {
     node: &'a Node,
     number: u64,
+    name: Option<PortId>,
     state: Option<Box<dyn Any + Send>>,
     end: Option<Reason>,
     successor: Option<Becoming>,
@@ -54,8 +55,18 @@ pub(crate) enum Successor {
 }
 
 impl<'a> Context<'a> {
-    pub(crate) fn new(node: &'a Node, number: u64) -> Context<'a> {
-        Context { node, number, state: None, end: None, successor: None, changes: Vec::new(), pressure: None }
+    /// A context for the port with this number, and the name that another node chose for it, if one did.
+    pub(crate) fn new(node: &'a Node, number: u64, name: Option<PortId>) -> Context<'a> {
+        Context {
+            node,
+            number,
+            name,
+            state: None,
+            end: None,
+            successor: None,
+            changes: Vec::new(),
+            pressure: None,
+        }
     }
 
     /// The node.
@@ -65,7 +76,7 @@ impl<'a> Context<'a> {
 
     /// The ID of the own port.
     pub fn me(&self) -> PortId {
-        self.node.port_id(self.number)
+        self.name.clone().unwrap_or_else(|| self.node.own_port(self.number))
     }
 
     /// Sends a message. Same order and loss as [`Node::send`]; a message that cannot be encoded kills the own port.

@@ -33,9 +33,9 @@ pub(crate) enum Next {
     Rest,
 }
 
-/// Runs a port that stood in a run queue.
-pub(crate) fn run_port(node: &Node, number: u64) -> Next {
-    let (mut actor, quota, blocked) = {
+/// Runs a port that stood in a run queue. `now` is the time, and moves on: reading the clock costs as much as a message.
+pub(crate) fn run_port(node: &Node, number: u64, now: &mut Instant) -> Next {
+    let (mut actor, quota, blocked, name) = {
         let Some(mut cell) = node.table().get(number) else { return Next::Rest };
         if cell.state != State::Queued {
             return Next::Rest;
@@ -46,13 +46,15 @@ pub(crate) fn run_port(node: &Node, number: u64) -> Next {
         };
         actor.load(mailbox.as_mut());
         cell.state = State::Running;
-        (actor, usize::from(cell.quota), cell.take_blocked())
+        let name = cell.extra.as_ref().and_then(|extra| extra.name.clone());
+        (actor, usize::from(cell.quota), cell.take_blocked(), name)
     };
     node.unpark(blocked);
-    let mut cx = Context::new(node, number);
-    let started = Instant::now();
+    let mut cx = Context::new(node, number, name);
+    let started = *now;
     let outcome = catch_unwind(AssertUnwindSafe(|| actor.run(&mut cx, quota)));
-    let took = started.elapsed();
+    *now = Instant::now();
+    let took = *now - started;
     if took > BLOCKED {
         node.report_blocking(number, took);
     }

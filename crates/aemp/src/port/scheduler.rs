@@ -247,9 +247,10 @@ fn turn(node: &Node, queue: Worker<Work>) -> (Worker<Work>, bool) {
     // A handler may run a whole runtime with nodes of its own on this thread, so there may be an outer runner.
     let outer = CURRENT.replace(Some(Current { scheduler, queue, newest: None, picked: 0, in_a_row: 0 }));
     let began = Instant::now();
+    let mut now = began;
     while let Some(work) = next(scheduler) {
-        execute(node, work);
-        if began.elapsed() > TURN {
+        execute(node, work, &mut now);
+        if now - began > TURN {
             break;
         }
     }
@@ -283,10 +284,10 @@ fn next(scheduler: &Scheduler) -> Option<Work> {
     })
 }
 
-fn execute(node: &Node, work: Work) {
+fn execute(node: &Node, work: Work, now: &mut Instant) {
     match work {
         Work::Port(number) => {
-            match catch_unwind(AssertUnwindSafe(|| run_port(node, number))) {
+            match catch_unwind(AssertUnwindSafe(|| run_port(node, number, now))) {
                 Ok(Next::Again) => requeue(number),
                 Ok(Next::Rest) => {}
                 // Not the handler, whose panics end in `run_port`: what belongs to the port panicked while it was put away.
@@ -297,6 +298,7 @@ fn execute(node: &Node, work: Work) {
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| code(node))) {
                 tracing::error!(text = panic_text(&*panic), "a callback panicked");
             }
+            *now = Instant::now();
         }
     }
 }

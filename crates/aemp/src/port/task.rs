@@ -263,7 +263,7 @@ impl Port {
 
     /// Runs code in the context of the port.
     async fn run(&mut self, job: Job) {
-        let mut cx = Context::new(&self.node, self.number);
+        let mut cx = Context::new(&self.node, self.number, Some(self.id.clone()));
         let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| job(&mut cx)));
         let reason = match outcome {
             Ok(()) => cx.finish().0,
