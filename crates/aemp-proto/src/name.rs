@@ -107,17 +107,26 @@ impl fmt::Debug for NodeId {
 
 /// A node together with the head that a group of its port names shares. A node makes one for its own ports and numbers
 /// them with [`Home::port`].
-#[derive(PartialEq, Eq)]
 pub struct Home {
     node: NodeId,
     head: Box<str>,
+    /// Whether names may be numbered, which is asked for every port ID that is made.
+    numbered: bool,
 }
+
+impl PartialEq for Home {
+    fn eq(&self, other: &Home) -> bool {
+        self.node == other.node && self.head == other.head
+    }
+}
+
+impl Eq for Home {}
 
 impl Home {
     /// A home for names that begin with `head`. For [`Home::port`] the head must have [`HEAD_LEN`] octets of
     /// `[0-9A-Za-z.]`; a whole name without number is a head too.
     pub fn new(node: NodeId, head: &str) -> Arc<Home> {
-        Arc::new(Home { node, head: head.into() })
+        Arc::new(Home { node, head: head.into(), numbered: is_head(head) })
     }
 
     /// The port with this number, which must not be 0.
@@ -126,7 +135,7 @@ impl Home {
     ///
     /// The head is not one for numbered names, or the number is 0.
     pub fn port(self: &Arc<Home>, number: u64) -> PortId {
-        assert!(number != 0 && is_head(&self.head), "only a numbered home numbers its ports, from 1 on");
+        assert!(number != 0 && self.numbered, "only a numbered home numbers its ports, from 1 on");
         PortId { home: self.clone(), number }
     }
 
