@@ -18,7 +18,7 @@ use crate::remote::{HIGH_WATER, Remote};
 /// Octets written at once; between two such pieces progress is noted.
 const PIECE: usize = 256 << 10;
 
-/// A buffer that grew beyond this is not kept.
+/// An idle link's buffers keep at most this.
 const KEEP: usize = 4 << 20;
 
 /// Signs of life and answers to them that may wait: more of them say nothing more, and a peer that asks without reading must
@@ -140,12 +140,18 @@ pub(crate) async fn write<W: AsyncWrite + Unpin>(
             put(&node, &outgoing, &mut socket, &octets).await?;
         }
         socket.flush().await?;
-        records.clear();
-        octets.clear();
-        records.shrink_to(KEEP);
-        octets.shrink_to(KEEP);
+        empty(&mut records);
+        empty(&mut octets);
         drained(&node, link, &remote);
     }
+}
+
+/// Empties a buffer. Memory that the last batch had no use for goes back; that of a busy link stays, for it would be asked for again.
+fn empty(buffer: &mut Vec<u8>) {
+    if buffer.len() < buffer.capacity() / 4 {
+        buffer.shrink_to(KEEP);
+    }
+    buffer.clear();
 }
 
 async fn put<W: AsyncWrite + Unpin>(
