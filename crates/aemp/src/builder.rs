@@ -348,6 +348,8 @@ impl Builder {
             listening: Default::default(),
             events: broadcast::Sender::new(256),
             accepted: AtomicU64::new(1),
+            failures: Default::default(),
+            refusals: Default::default(),
             listeners: Default::default(),
             started: Instant::now(),
         }

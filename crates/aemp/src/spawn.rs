@@ -102,14 +102,18 @@ impl Node {
     /// Another node makes a port here. Refusals are logged, and remembered for the monitor that follows.
     pub(crate) fn spawned_from(&self, from: &NodeId, name: &str, function: &str, args: Body) {
         if self.is_secure() {
-            tracing::warn!(%from, name, function, "refused to spawn: this node is in secure mode");
+            if let Some(withheld) = self.may_complain() {
+                tracing::warn!(%from, name, function, withheld, "refused to spawn: this node is in secure mode");
+            }
             return self.inner().functions.remember_failure(name.into(), refused(), self.limits().tombstones);
         }
         let id = self.id().named(name);
         let (home, number) = id.parts();
         let taken = !matches!(self.place_here(home.head(), number), Place::Nowhere);
         if taken || self.inner().functions.failure(name).is_some() {
-            tracing::warn!(%from, name, function, "refused to spawn a port with a name that is taken");
+            if let Some(withheld) = self.may_complain() {
+                tracing::warn!(%from, name, function, withheld, "refused to spawn a port with a name that is taken");
+            }
             return;
         }
         tracing::debug!(%from, name, function, "spawn");
@@ -126,7 +130,9 @@ impl Node {
     /// Another node calls a function by name: it runs in a port of its own, which stays if it sets a receiver.
     pub(crate) fn called_from(&self, from: &NodeId, function: &str, args: Body) {
         if self.is_secure() || self.inner().functions.get(function).is_none() {
-            tracing::warn!(%from, function, "refused to call a function: it is not registered, or secure mode is on");
+            if let Some(withheld) = self.may_complain() {
+                tracing::warn!(%from, function, withheld, "refused to call a function: it is not registered, or secure mode is on");
+            }
             return;
         }
         let number = self.open_nascent(None);

@@ -5,9 +5,11 @@
 mod support;
 
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Instant;
 
 use aemp::{Context, Node, PortId, Reason};
+use support::raw::{Raw, SECRET};
 use support::{builder, soon};
 
 /// Everything that was logged.
@@ -22,6 +24,18 @@ impl Write for Log {
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
+}
+
+/// The log of this process.
+fn log() -> Log {
+    static LOG: OnceLock<Log> = OnceLock::new();
+    LOG.get_or_init(|| {
+        let log = Log::default();
+        let writer = log.clone();
+        tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).init();
+        log
+    })
+    .clone()
 }
 
 impl Log {
@@ -41,9 +55,7 @@ fn port(node: &Node) -> PortId {
 
 #[tokio::test]
 async fn an_abnormal_death_that_nobody_monitors_is_logged_once() {
-    let log = Log::default();
-    let writer = log.clone();
-    tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).init();
+    let log = log();
     let node = builder(false).start().await.unwrap();
 
     let lonely = [port(&node), port(&node)];
@@ -71,4 +83,18 @@ async fn an_abnormal_death_that_nobody_monitors_is_logged_once() {
     for port in [&monitored, &normal] {
         assert_eq!(log.count("nobody monitors", &format!("port={port} ")), 0, "{port}");
     }
+}
+
+#[tokio::test]
+async fn whoever_knocks_all_the_time_does_not_fill_the_log() {
+    let log = log();
+    let node = builder(false).bind("127.0.0.1:0").secret(SECRET).start().await.unwrap();
+    let began = Instant::now();
+    for _ in 0..100 {
+        let mut raw = Raw::connect(&node).await;
+        raw.send("GET / HTTP/1.0\r\n\r\n").await;
+        assert!(raw.closed().await.is_empty());
+    }
+    let lines = log.count("no connection", "GET / HTTP/1.0");
+    assert!(lines >= 1 && lines as u64 <= 1 + began.elapsed().as_secs(), "{lines} lines");
 }

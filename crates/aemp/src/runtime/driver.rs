@@ -11,6 +11,7 @@ use aemp_proto::wire::Request;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::ration::Ration;
 use super::{Command, Event, NodeEvent, link, tcp};
 use crate::database::Change;
 use crate::node::Node;
@@ -19,25 +20,15 @@ use crate::remote::Remote;
 /// How long the links may take to write what is queued when the node ends.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// Refusals that are logged in one second; the others are counted.
-const REFUSALS_A_SECOND: u32 = 1;
-
 pub(crate) struct Driver {
     node: Node,
     kernel: Kernel,
     links: HashMap<LinkId, mpsc::UnboundedSender<Command>>,
     queries: HashMap<u64, oneshot::Sender<Value>>,
     watches: HashMap<u64, mpsc::UnboundedSender<Change>>,
-    refused: Refused,
+    refusals: Ration,
     /// The link that is about to be told that it may deliver.
     attached: Option<(LinkId, Arc<Remote>)>,
-}
-
-#[derive(Default)]
-struct Refused {
-    second: u64,
-    logged: u32,
-    suppressed: u32,
 }
 
 impl Driver {
@@ -48,7 +39,7 @@ impl Driver {
             links: HashMap::new(),
             queries: HashMap::new(),
             watches: HashMap::new(),
-            refused: Refused::default(),
+            refusals: Ration::default(),
             attached: None,
         }
     }
@@ -187,7 +178,11 @@ impl Driver {
                     let _ = sender.send(Change { added, changed, deleted, content });
                 }
             }
-            Action::Refused { what } => self.refused.log(&what, self.node.inner().shared.now().as_secs()),
+            Action::Refused { what } => {
+                if let Some(withheld) = self.refusals.take(self.node.inner().shared.now()) {
+                    tracing::warn!(withheld, "{what}");
+                }
+            }
         }
     }
 
@@ -269,22 +264,5 @@ async fn until(time: Option<Instant>) {
     match time {
         Some(time) => tokio::time::sleep_until(time).await,
         None => std::future::pending().await,
-    }
-}
-
-impl Refused {
-    fn log(&mut self, what: &str, second: u64) {
-        if second != self.second {
-            if self.suppressed > 0 {
-                tracing::warn!(count = self.suppressed, "more refusals, not shown");
-            }
-            *self = Refused { second, ..Refused::default() };
-        }
-        if self.logged < REFUSALS_A_SECOND {
-            self.logged += 1;
-            tracing::warn!("{what}");
-        } else {
-            self.suppressed += 1;
-        }
     }
 }

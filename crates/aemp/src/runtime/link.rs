@@ -24,9 +24,14 @@ pub(crate) async fn run(
     let reason = match live(&node, link, side, stream, &mut commands, ticket).await {
         Ok(reason) => reason,
         Err(failure) => {
+            let shared = &node.inner().shared;
             match &failure {
                 Failure::Closed(_) => tracing::debug!(%address, ?side, %failure, "no connection"),
-                _ => tracing::warn!(%address, ?side, %failure, "no connection"),
+                // Anybody can make a connection fail.
+                _ => match shared.failures.take(shared.now()) {
+                    Some(withheld) => tracing::warn!(%address, ?side, %failure, withheld, "no connection"),
+                    None => tracing::debug!(%address, ?side, %failure, "no connection"),
+                },
             }
             failure.to_string()
         }

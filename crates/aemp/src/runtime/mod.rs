@@ -9,6 +9,7 @@ pub(crate) mod handshake;
 pub(crate) mod link;
 pub(crate) mod listen;
 pub(crate) mod pump;
+pub(crate) mod ration;
 pub(crate) mod request;
 pub(crate) mod tcp;
 pub(crate) mod tls;
@@ -114,6 +115,9 @@ pub(crate) struct Shared {
     pub(crate) listening: RwLock<Vec<String>>,
     pub(crate) events: broadcast::Sender<NodeEvent>,
     pub(crate) accepted: AtomicU64,
+    /// Lines about connections that did not come to be, and about requests that were refused.
+    pub(crate) failures: ration::Ration,
+    pub(crate) refusals: ration::Ration,
     /// The tasks that accept connections.
     pub(crate) listeners: Mutex<Vec<AbortHandle>>,
     pub(crate) started: Instant,

@@ -46,7 +46,9 @@ impl Node {
         let request = match Request::decode(&body) {
             Ok(request) => request,
             Err(error) => {
-                tracing::warn!(peer = %remote.node, %error, "a request was refused");
+                if let Some(withheld) = self.may_complain() {
+                    tracing::warn!(peer = %remote.node, %error, withheld, "a request was refused");
+                }
                 return;
             }
         };
@@ -85,6 +87,12 @@ impl Node {
         }
     }
 
+    /// Whether a line about a refused request may be logged now, and how many were withheld before.
+    pub(crate) fn may_complain(&self) -> Option<u64> {
+        let shared = &self.inner().shared;
+        shared.refusals.take(shared.now())
+    }
+
     /// Requests that are the same whoever asks.
     fn answer(&self, request: Request) {
         match request {
@@ -99,7 +107,9 @@ impl Node {
                 self.answer_with(&to, &values, &[Value::name(if known { "1" } else { "" })]);
             }
             Request::Eval(_, reply) => {
-                tracing::warn!("refused to evaluate code of another node");
+                if let Some(withheld) = self.may_complain() {
+                    tracing::warn!(withheld, "refused to evaluate code of another node");
+                }
                 if let Some((to, values)) = reply {
                     self.answer_with(&to, &values, &[Value::Text("eval is refused on this node".into())]);
                 }
