@@ -40,10 +40,11 @@ async fn work(node: &Node) -> Result<(), Box<dyn Error>> {
         println!("primes below {below}");
         cx.reply(reply, primes(below));
     });
-    node.db().register(WORKERS, &worker);
     // Nobody needs a worker without its boss.
     let boss = node.db().any("example::boss").await?;
-    let reason = node.died(&boss).await;
+    let death = node.died(&boss);
+    node.db().register(WORKERS, &worker);
+    let reason = death.await;
     println!("the boss is gone: {reason}");
     node.shutdown().await;
     Ok(())
@@ -52,9 +53,7 @@ async fn work(node: &Node) -> Result<(), Box<dyn Error>> {
 async fn share_out(node: &Node) -> Result<(), Box<dyn Error>> {
     let boss = node.port(|_, _: Message| {});
     node.db().register("example::boss", &boss);
-    for address in node.listeners() {
-        println!("listening on {address}");
-    }
+    terminal::announce(node);
     let mut jobs = JoinSet::new();
     for below in (1000..=8000).step_by(1000) {
         jobs.spawn(get_done(node.clone(), below));

@@ -56,11 +56,21 @@ impl Terminal {
     }
 }
 
-/// The listening side says where it can be found, and stays until ctrl-c.
-pub(crate) async fn stay(node: &Node) -> Result<(), Box<dyn Error>> {
+/// The listening side says where it can be found.
+pub(crate) fn announce(node: &Node) {
     for address in node.listeners() {
         println!("listening on {address}");
     }
+}
+
+/// The listening side says where it can be found, and stays until ctrl-c.
+pub(crate) async fn stay(node: &Node) -> Result<(), Box<dyn Error>> {
+    announce(node);
+    until_ctrl_c(node).await
+}
+
+/// Ends the node in order when the user wants it.
+pub(crate) async fn until_ctrl_c(node: &Node) -> Result<(), Box<dyn Error>> {
     tokio::signal::ctrl_c().await?;
     node.shutdown().await;
     Ok(())
