@@ -6,12 +6,14 @@ use crate::cal::Cal;
 use crate::db::Db;
 use crate::demo::{Demo, DemoNode};
 use crate::edit::Edit;
+use crate::eval::Eval;
 use crate::failure::EXIT_STATUSES;
 use crate::logging::Logging;
 use crate::mon::Mon;
 use crate::profile::Profile;
 use crate::run::Run;
 use crate::snd::Snd;
+use crate::trace::Trace;
 
 /// Run nodes, talk to networks and edit the configuration.
 ///
@@ -53,6 +55,8 @@ pub(crate) enum NodeCommand {
     Cal(Cal),
     Mon(Mon),
     Db(Db),
+    Eval(Eval),
+    Trace(Trace),
     Demo(Demo),
     #[command(hide = true)]
     DemoNode(DemoNode),

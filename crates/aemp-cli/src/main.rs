@@ -12,6 +12,7 @@ mod client;
 mod db;
 mod demo;
 mod edit;
+mod eval;
 mod failure;
 mod logging;
 mod mon;
@@ -20,6 +21,7 @@ mod run;
 mod services;
 mod session;
 mod snd;
+mod trace;
 mod values;
 
 use std::io::Write;
@@ -70,6 +72,8 @@ fn run_node_command(command: NodeCommand, logging: &Logging) -> Result<(), Failu
             NodeCommand::Cal(cal) => cal.run().await,
             NodeCommand::Mon(mon) => mon.run().await,
             NodeCommand::Db(db) => db.run().await,
+            NodeCommand::Eval(eval) => eval.run().await,
+            NodeCommand::Trace(trace) => trace.run().await,
             NodeCommand::Demo(demo) => demo.run(logging).await,
             NodeCommand::DemoNode(node) => node.run().await,
         }

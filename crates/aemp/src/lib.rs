@@ -33,3 +33,4 @@ pub use node::{Limits, Node, SendError};
 pub use port::{Context, Ended, Handlers, Port};
 pub use runtime::NodeEvent;
 pub use runtime::tls::BundleError;
+pub use runtime::up_nodes::UP_NODES;

@@ -278,5 +278,12 @@ fn requests_to_the_node_port_are_answered() {
             .await
             .unwrap();
         assert!(refused.contains("refused"));
+        let neighbours: (u8, String, String) = seed
+            .call(&other.id().port(), LIMIT, |reply: ReplyTo<(u8, String, String)>| {
+                ("eval", aemp::UP_NODES, reply.port().clone(), 7)
+            })
+            .await
+            .unwrap();
+        assert_eq!(neighbours, (7, String::new(), "seed".into()));
     });
 }

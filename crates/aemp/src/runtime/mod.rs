@@ -13,6 +13,7 @@ pub(crate) mod ration;
 pub(crate) mod request;
 pub(crate) mod tcp;
 pub(crate) mod tls;
+pub(crate) mod up_nodes;
 pub(crate) mod writer;
 
 use std::collections::BTreeSet;

@@ -7,7 +7,7 @@ use aemp_proto::kernel::LinkId;
 use aemp_proto::wire::{BodyBuilder, Request};
 use aemp_proto::{Body, PortId, Reason, Value};
 
-use super::Event;
+use super::{Event, up_nodes};
 use crate::node::{Node, Place};
 use crate::port::mailbox::Signal;
 use crate::remote::Remote;
@@ -105,6 +105,9 @@ impl Node {
                 let known = KNOWN.contains(&tag.as_str()) || self.inner().functions.get(&tag).is_some();
                 // Perl's own truth values.
                 self.answer_with(&to, &values, &[Value::name(if known { "1" } else { "" })]);
+            }
+            Request::Eval(code, Some((to, values))) if up_nodes::is_asked(&code) => {
+                self.answer_with(&to, &values, &self.up_nodes_answer());
             }
             Request::Eval(_, reply) => {
                 if let Some(withheld) = self.may_complain() {

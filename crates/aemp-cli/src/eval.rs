@@ -1,0 +1,83 @@
+//! `aemp eval`: have a node evaluate code.
+
+use aemp::{CallError, Message, ReplyTo, Value};
+use clap::Args;
+
+use crate::client::{self, Client, Limit};
+use crate::failure::Failure;
+use crate::values;
+
+/// Have a node evaluate code, and print the result
+///
+/// The texts are joined with blanks and sent as they are: Perl for a Perl node, a script for one of ours that has scripts enabled.
+/// The result is printed as JSON values separated by commas. Example: aemp eval mynode 6 '*' 7
+#[derive(Debug, Args)]
+pub(crate) struct Eval {
+    /// The node; of a port ID, the node of the port
+    node: String,
+    /// The code
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    text: Vec<String>,
+    /// Print the result as one JSON list
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    limit: Limit,
+    #[command(flatten)]
+    client: Client,
+}
+
+impl Eval {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let target = client::port(&self.node)?.node().clone();
+        let code = self.text.join(" ");
+        let node = self.client.start().await?;
+        let request = |reply: ReplyTo<Message>| ("eval", code, reply.port().clone());
+        let answer = node.call(&target.port(), self.limit.timeout, request).await;
+        node.shutdown().await;
+        let Message(values) = match answer {
+            Ok(message) => message,
+            Err(CallError::Died(reason)) => {
+                return Err(Failure::failed(format!("{target}: {}", values::to_words(reason.values()))));
+            }
+            Err(CallError::TimedOut(limit)) => return Err(Failure::failed(no_answer(&target, limit))),
+            Err(error) => return Err(Failure::failed(format!("{target}: {error}"))),
+        };
+        let results = results(values).map_err(|error| Failure::failed(format!("{target}: {error}")))?;
+        let line = values::to_line(&results);
+        crate::print(&if self.json { format!("[{line}]") } else { line })
+    }
+}
+
+/// What a node that does not answer may be doing.
+pub(crate) fn no_answer(node: &aemp::NodeId, limit: std::time::Duration) -> String {
+    format!(
+        "{node}: no answer within {limit:?}: the code is still running, or the node does not evaluate code for others (a Perl \
+         node in secure mode does not say so)"
+    )
+}
+
+/// Reads `ERROR, RESULT…`: the results, or the error if it is not empty.
+pub(crate) fn results(mut values: Vec<Value>) -> Result<Vec<Value>, String> {
+    if values.is_empty() {
+        return Err("the answer is empty".into());
+    }
+    let results = values.split_off(1);
+    match values::to_words(&values).trim_end() {
+        "" | "null" => Ok(results),
+        error => Err(error.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_error_stands_before_the_results() {
+        assert_eq!(results(vec![Value::name(""), 1.into(), 2.into()]), Ok(vec![1.into(), 2.into()]));
+        assert_eq!(results(vec![Value::name("")]), Ok(vec![]));
+        assert_eq!(results(vec![Value::name("no at line 1.\n"), 1.into()]), Err("no at line 1.".into()));
+        assert!(results(vec![]).is_err());
+    }
+}

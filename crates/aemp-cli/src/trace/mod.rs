@@ -1,0 +1,225 @@
+//! `aemp trace`: the connections between the nodes of a network.
+//!
+//! [`survey`] decides who is asked and along which way, [`network`] what follows from the answers, [`draw`] how it looks; here is
+//! the node that asks.
+
+mod draw;
+mod network;
+mod survey;
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use aemp::{Message, MonitorGuard, Node, NodeId, PortId, UP_NODES, Value};
+use clap::Args;
+use tokio::sync::mpsc;
+use tokio::time::{sleep_until, timeout};
+
+use crate::client::{Client, Limit};
+use crate::failure::Failure;
+use crate::values;
+use network::Network;
+use survey::{Question, Survey};
+
+/// Show the connections between the nodes
+///
+/// Begins at NODE, or at the seeds, and asks each node to whom it is connected. Prints a tree in which each node appears once;
+/// what is special stands in brackets: no answer in time, a connection that one side does not see, one that another node
+/// carries. A connection that came or went meanwhile can look as if one side did not see it.
+///
+/// Works with Perl nodes, unless these are in secure mode: then they do not answer. Exit status 1 if a node has not answered.
+#[derive(Debug, Args)]
+pub(crate) struct Trace {
+    /// The node to begin at
+    node: Option<String>,
+    /// Print a graph for Graphviz
+    #[arg(long, conflicts_with = "json")]
+    dot: bool,
+    /// Print JSON: nodes and connections
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    limit: Limit,
+    #[command(flatten)]
+    client: Client,
+}
+
+impl Trace {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let start = self.node.as_deref().map(NodeId::new).transpose().map_err(Failure::usage)?;
+        let node = self.client.start().await?;
+        let network = self.explore(&node, start).await;
+        node.shutdown().await;
+        let network = network?;
+        let text = if self.dot {
+            draw::dot(&network)
+        } else if self.json {
+            format!("{}\n", draw::json(&network))
+        } else {
+            draw::tree(&network)
+        };
+        crate::print(text.trim_end_matches('\n'))?;
+        let silent: Vec<&str> = network.silent().into_iter().map(NodeId::as_str).collect();
+        if silent.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::failed(format!(
+            "no answer from {}: it is gone, cannot be reached, or is a Perl node in secure mode",
+            silent.join(", ")
+        )))
+    }
+
+    async fn explore(&self, node: &Node, start: Option<NodeId>) -> Result<Network, Failure> {
+        let mut events = node.node_events();
+        if start.is_none() {
+            let up = async { while node.up_nodes().is_empty() && events.recv().await.is_ok() {} };
+            timeout(self.limit.timeout, up).await.map_err(|_| {
+                Failure::failed(format!("no seed has answered within {:?}", self.limit.timeout))
+            })?;
+        }
+        let began = Instant::now();
+        let mut inquirer = Inquirer::new(node);
+        let mut survey = Survey::new(node.id().clone(), self.limit.timeout);
+        loop {
+            let roots = start.clone().map_or_else(|| node.up_nodes(), |start| vec![start]);
+            let mut questions: Vec<Question> =
+                roots.iter().filter_map(|root| survey.begin_at(root, began.elapsed())).collect();
+            questions.extend(survey.due(began.elapsed()));
+            for question in questions {
+                inquirer.ask(&question)?;
+            }
+            let Some(next) = survey.next_timeout() else { return Ok(survey.into_network()) };
+            let mut news = tokio::select! {
+                news = inquirer.news.recv() => news,
+                _ = events.recv(), if start.is_none() => None,
+                () = sleep_until((began + next).into()) => None,
+            };
+            while let Some(one) = news {
+                for question in take(one, &mut survey, began) {
+                    inquirer.ask(&question)?;
+                }
+                news = inquirer.news.try_recv().ok();
+            }
+        }
+    }
+}
+
+/// What comes back.
+enum News {
+    /// `NODE, ERROR, NODE…`.
+    Answer(Message),
+    /// A node that was asked directly cannot be reached.
+    Unreachable(NodeId, String),
+}
+
+/// Tells the survey; what it wants to know next.
+fn take(news: News, survey: &mut Survey, began: Instant) -> Vec<Question> {
+    match news {
+        News::Answer(Message(values)) => match answer(&values) {
+            Some((node, Ok(neighbours))) => survey.answered(&node, neighbours, began.elapsed()),
+            Some((node, Err(why))) => {
+                survey.refused(&node, why);
+                Vec::new()
+            }
+            None => Vec::new(),
+        },
+        News::Unreachable(node, why) => {
+            survey.unreachable(&node, why);
+            Vec::new()
+        }
+    }
+}
+
+type Neighbours = BTreeMap<NodeId, Option<NodeId>>;
+
+/// Reads `NODE, ERROR, NODE…`. What is no node ID is left out.
+fn answer(values: &[Value]) -> Option<(NodeId, Result<Neighbours, String>)> {
+    let name = |value: &Value| NodeId::new(&value.to_name()?).ok();
+    let [node, error, neighbours @ ..] = values else { return None };
+    let error = values::to_words(std::slice::from_ref(error));
+    let answer = if error.is_empty() {
+        Ok(neighbours.iter().filter_map(name).map(|node| (node, None)).collect())
+    } else {
+        Err(error.trim_end().to_owned())
+    };
+    Some((name(node)?, answer))
+}
+
+/// Asks nodes, and hears what they say.
+struct Inquirer<'a> {
+    node: &'a Node,
+    /// Where the answers go.
+    port: PortId,
+    sender: mpsc::UnboundedSender<News>,
+    news: mpsc::UnboundedReceiver<News>,
+    monitors: Vec<MonitorGuard>,
+}
+
+impl<'a> Inquirer<'a> {
+    fn new(node: &'a Node) -> Inquirer<'a> {
+        let (sender, news) = mpsc::unbounded_channel();
+        let answers = sender.clone();
+        // Nobody listens any more when the survey is over.
+        let port = node.port(move |_, answer: Message| drop(answers.send(News::Answer(answer))));
+        Inquirer { node, port, sender, news, monitors: Vec::new() }
+    }
+
+    fn ask(&mut self, question: &Question) -> Result<(), Failure> {
+        let first = question.way.first().unwrap_or(&question.node).port();
+        if question.way.is_empty() {
+            let (sender, node) = (self.sender.clone(), question.node.clone());
+            self.monitors.push(self.node.monitor(&first, move |reason| {
+                let why = reason.values().last().map(|why| values::to_words(std::slice::from_ref(why)));
+                drop(sender.send(News::Unreachable(node, why.unwrap_or_default())));
+            }));
+        }
+        self.node.send(&first, message(question, &self.port)).map_err(Failure::failed)
+    }
+}
+
+/// The question as the first node gets it: it passes on what the next one gets, and the answer comes back the same way.
+fn message(question: &Question, answer_to: &PortId) -> Message {
+    let (snd, node) = (Value::name("snd"), Value::name(question.node.as_str()));
+    let mut values = Vec::new();
+    for next in question.way.iter().chain([&question.node]).skip(1) {
+        values.extend([snd.clone(), Value::name(next.as_str())]);
+    }
+    values.extend([Value::name("eval"), Value::name(UP_NODES)]);
+    for back in question.way.iter().rev() {
+        values.extend([Value::name(back.as_str()), snd.clone()]);
+    }
+    values.extend([Value::from(answer_to), node]);
+    Message(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(message: &Message) -> Vec<String> {
+        message.0.iter().map(|value| value.to_name().unwrap()).collect()
+    }
+
+    #[test]
+    fn questions_and_answers_are_passed_on_by_the_nodes_between() {
+        let node = |name: &str| NodeId::new(name).unwrap();
+        let me = PortId::parse("me#port").unwrap();
+        let direct = message(&Question { node: node("a"), way: Vec::new() }, &me);
+        assert_eq!(words(&direct), ["eval", UP_NODES, "me#port", "a"]);
+        let relayed = message(&Question { node: node("c"), way: vec![node("a"), node("b")] }, &me);
+        let expected = ["snd", "b", "snd", "c", "eval", UP_NODES, "b", "snd", "a", "snd", "me#port", "c"];
+        assert_eq!(words(&relayed), expected);
+    }
+
+    #[test]
+    fn answers_are_read_as_perl_and_we_write_them() {
+        let values =
+            [Value::name("a"), Value::name(""), Value::Text("b".into()), Value::Null, Value::name("c d")];
+        let (node, neighbours) = answer(&values).unwrap();
+        assert_eq!(node.as_str(), "a");
+        assert_eq!(neighbours.unwrap().into_keys().map(|node| node.to_string()).collect::<Vec<_>>(), ["b"]);
+        let refused = answer(&[Value::name("a"), Value::name("no\n")]).unwrap().1;
+        assert_eq!(refused.unwrap_err(), "no");
+        assert!(answer(&[Value::name("a")]).is_none());
+    }
+}

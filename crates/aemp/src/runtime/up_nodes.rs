@@ -1,0 +1,43 @@
+//! The question for a node's connections, with which `aemp trace` finds its way through a network.
+//!
+//! Perl's tool asks by `eval` with the name of a function. Nothing is evaluated here: it is answered because it is known, whether
+//! or not a node evaluates anything, and also in secure mode. What it tells stands in the shared database in a coarser form.
+
+use aemp_proto::Value;
+
+use crate::node::Node;
+
+/// The code that asks for the connected nodes of a node, Perl's or ours: `eval` it with a port for the answer, which is
+/// `VALUE…, "", NODE…`. The asked node itself is not among them.
+pub const UP_NODES: &str = "AnyEvent::MP::Kernel::up_nodes";
+
+/// Whether this code asks for the connections.
+pub(crate) fn is_asked(code: &str) -> bool {
+    let call = code.trim().trim_end_matches(';').trim_end();
+    call.strip_suffix("()").unwrap_or(call).trim_end() == UP_NODES
+}
+
+impl Node {
+    /// What Perl's `eval` would send: no error, and the connected nodes.
+    pub(crate) fn up_nodes_answer(&self) -> Vec<Value> {
+        let nodes = self.up_nodes();
+        std::iter::once(Value::name("")).chain(nodes.iter().map(|node| Value::name(node.as_str()))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_call_alone_is_the_question() {
+        for asked in [UP_NODES, " AnyEvent::MP::Kernel::up_nodes () ;\n"] {
+            assert!(is_asked(asked), "{asked}");
+        }
+        for other in
+            ["", "up_nodes", "AnyEvent::MP::Kernel::up_nodes, die", "AnyEvent::MP::Kernel::up_nodes;;x"]
+        {
+            assert!(!is_asked(other), "{other}");
+        }
+    }
+}
