@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used)] // a test may
 
+mod command;
 mod database;
 mod loss;
 mod network;
@@ -105,6 +106,8 @@ macro_rules! with_a_secret {
 }
 
 with_a_secret! {
+    the_command_evaluates: command::eval;
+    the_command_traces: command::trace;
     a_wrong_secret: loss::wrong_secret;
     perl_killed_and_restarted: loss::perl_killed_and_restarted;
     rust_killed_and_restarted: loss::rust_killed_and_restarted;

@@ -1,0 +1,140 @@
+//! The `aemp` command of ours in networks with Perl nodes.
+
+use std::path::PathBuf;
+use std::process::{Output, Stdio};
+use std::sync::OnceLock;
+
+use serde_json::{Value as Json, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+
+use crate::network::{Kind, Pair, SECRET, Setup, seeds, soon, up};
+use crate::peer::Perl;
+
+/// The binary, built when it is needed first: it belongs to another package, and cargo builds only libraries of those.
+fn binary() -> PathBuf {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    let build = || {
+        let folder = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().to_owned();
+        let mut cargo = std::process::Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "--package", "aemp-cli", "--bin", "aemp"]);
+        if !cfg!(debug_assertions) {
+            cargo.arg("--release");
+        }
+        cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
+        assert!(cargo.env("CARGO_TARGET_DIR", folder.parent().unwrap()).status().unwrap().success());
+        folder.join("aemp")
+    };
+    BINARY.get_or_init(build).clone()
+}
+
+/// What a command left behind.
+struct Ran {
+    status: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+/// Runs a command against the network of these seeds, with this on its stdin.
+async fn aemp(command: &str, seeds: &[String], args: &[&str], input: &str) -> Ran {
+    let binary = tokio::task::spawn_blocking(binary).await.unwrap();
+    let home = std::env::temp_dir();
+    let mut child = Command::new(binary)
+        .args([command, "--set", &format!("secret={SECRET}"), "--set", &format!("seeds={}", seeds.join(","))])
+        .args(args)
+        .env_clear()
+        .env("HOME", home)
+        .env("AEMP_RC", "/dev/null")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    // Closed afterwards: that is the end of its input.
+    child.stdin.take().unwrap().write_all(input.as_bytes()).await.unwrap();
+    let Output { status, stdout, stderr } =
+        soon("the end of the command", child.wait_with_output()).await.unwrap();
+    let text = |octets| String::from_utf8(octets).unwrap();
+    Ran { status: status.code(), stdout: text(stdout), stderr: text(stderr) }
+}
+
+/// The binds of the node that is the seed.
+fn seed_of(pair: &Pair) -> Vec<String> {
+    match pair.setup.seed {
+        Kind::Rust => pair.rust.listeners(),
+        Kind::Perl => pair.perl.binds.clone(),
+    }
+}
+
+/// `aemp eval`: Perl nodes evaluate Perl.
+pub(crate) async fn eval(setup: Setup) {
+    let pair = Pair::start(setup).await;
+    let seed = seed_of(&pair);
+    let ran =
+        aemp("eval", &seed, &["perl", "6", "*", "7,", "[1, {a => 2}],", "$AnyEvent::MP::Kernel::NODE"], "")
+            .await;
+    assert_eq!((ran.status, ran.stdout.as_str()), (Some(0), "42,[1,{\"a\":2}],\"perl\"\n"), "{}", ran.stderr);
+    let ran = aemp("eval", &seed, &["--json", "perl", "()"], "").await;
+    assert_eq!((ran.status, ran.stdout.as_str()), (Some(0), "[]\n"), "{}", ran.stderr);
+    let ran = aemp("eval", &seed, &["perl", "die", "\"no luck\\n\""], "").await;
+    assert_eq!((ran.status, ran.stderr.as_str()), (Some(1), "aemp: perl: no luck\n"));
+    let mut config = setup.perl("secure", &seed);
+    config["secure"] = json!(1);
+    let mut secure = Perl::start(config).await;
+    let of_seed = if setup.seed == Kind::Rust { pair.rust.id() } else { &pair.perl.node };
+    secure.up(of_seed).await;
+    let ran = aemp("eval", &seed, &["--timeout", "1", "secure", "1"], "").await;
+    assert_eq!(ran.status, Some(1));
+    assert!(
+        ran.stderr.contains("no answer within 1s") && ran.stderr.contains("secure mode"),
+        "{}",
+        ran.stderr
+    );
+    // It complains that it was asked.
+    secure.kill().await;
+    pair.finish().await;
+}
+
+/// `aemp trace` through Perl nodes and ours, some of which nobody can dial; and ours answer what Perl's tool asks.
+pub(crate) async fn trace(setup: Setup) {
+    let mut pair = Pair::start(setup).await;
+    let seed = seed_of(&pair);
+    let hub = Perl::start(setup.perl("hub", &seed)).await;
+    let (mut beyond_hub, mut beyond_rust) =
+        (setup.perl("far/perl", &hub.binds), setup.perl("leaf", &pair.rust.listeners()));
+    beyond_hub["binds"] = json!([]);
+    beyond_rust["binds"] = json!([]);
+    let (mut far, mut leaf) = (Perl::start(beyond_hub).await, Perl::start(beyond_rust).await);
+    let rust = seeds(setup.rust("far/rust"), &hub.binds).start().await.unwrap();
+    far.up(&hub.node).await;
+    leaf.up(pair.rust.id()).await;
+    up(&rust, &hub.node).await;
+    let ran = aemp("trace", &seed, &["--json"], "").await;
+    assert_eq!(ran.status, Some(0), "{}{}", ran.stdout, ran.stderr);
+    let json: Json = serde_json::from_str(&ran.stdout).unwrap();
+    let names: Vec<&str> =
+        json["nodes"].as_array().unwrap().iter().map(|one| one["node"].as_str().unwrap()).collect();
+    assert_eq!(names, ["far/perl", "far/rust", "hub", "leaf", "perl", "rust"]);
+    let connections = json["connections"].as_array().unwrap();
+    for ends in [["far/perl", "hub"], ["far/rust", "hub"], ["leaf", "rust"], ["perl", "rust"]] {
+        let one = connections.iter().find(|one| one["nodes"] == json!(ends));
+        assert_eq!(one.unwrap_or_else(|| panic!("{ends:?}: {json}"))["seen_by"], json!(ends), "{json}");
+    }
+    let ran = aemp("trace", &seed, &["hub"], "").await;
+    assert_eq!(ran.status, Some(0), "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.starts_with("hub\n├── far/perl\n├── far/rust"), "{}", ran.stdout);
+    // What Perl's tool sends, as it sends it.
+    let ask = "AnyEvent::MP::Kernel::eval_on rust => 'AnyEvent::MP::Kernel::up_nodes', port { ev (answer => @_) }, 'rust'";
+    pair.perl.run(ask).await;
+    let mut answer = pair.perl.event("answer").await;
+    let mut nodes = answer.split_off(2);
+    nodes.sort_by_key(|node| node.as_str().map(str::to_owned));
+    assert_eq!(answer, [json!("rust"), json!("")]);
+    assert!(nodes.contains(&json!("perl")) && nodes.contains(&json!("leaf")), "{nodes:?}");
+    rust.shutdown().await;
+    for perl in [far, leaf, hub] {
+        perl.finish().await;
+    }
+    pair.finish().await;
+}
