@@ -1,6 +1,6 @@
 //! The commands about profiles: `profile`, `setparent`, `showconfig` and so on.
 
-use aemp::config::{Arguments, Host, KEYS, Key, Shape, effective};
+use aemp::config::{Arguments, ConfigFile, Host, KEYS, Key, Shape, effective};
 use clap::Subcommand;
 use serde_json::{Map, Value as Json, json};
 
@@ -53,7 +53,11 @@ impl Profile {
     pub(crate) fn run(self, session: &mut Session) -> Result<(), Failure> {
         match self {
             Profile::Select { name } => session.select(&name)?,
-            Profile::Delete { name } => session.remove_profile(&name)?,
+            Profile::Delete { name } => {
+                if !session.remove_profile(&name)? {
+                    note(session.file()?, &name);
+                }
+            }
             Profile::SetParent { name } => {
                 session.section_mut()?.insert("parent".into(), json!(name));
             }
@@ -61,17 +65,30 @@ impl Profile {
                 session.section_mut()?.remove("parent");
             }
             Profile::Show { name } => {
-                let settings = session.file()?.section(Some(&name)).cloned().unwrap_or_default();
-                show(settings)?;
+                let file = session.file()?;
+                let settings = file.section(Some(&name));
+                if settings.is_none() {
+                    note(file, &name);
+                }
+                show(settings.cloned().unwrap_or_default())?;
             }
             Profile::ShowEffective { arguments } => {
                 let arguments = Arguments::parse(&arguments)?;
-                let file = if arguments.norc { None } else { Some(&*session.file()?) };
+                let file = if arguments.norc { None } else { Some(session.file()?) };
                 show(effective(file, &arguments, &Host::current())?.settings)?;
             }
         }
         Ok(())
     }
+}
+
+/// Says on stderr that a profile is not there, which is no error: it has no settings.
+fn note(file: &ConfigFile, name: &str) {
+    let others = match file.profiles().collect::<Vec<_>>().join(", ") {
+        others if others.is_empty() => "and no other one".to_owned(),
+        others => format!("but {others}"),
+    };
+    eprintln!("aemp: there is no profile {name} in {}, {others}", file.path().display());
 }
 
 /// Prints settings as JSON, without what must stay secret.

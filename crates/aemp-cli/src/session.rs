@@ -1,14 +1,16 @@
 //! The configuration file while commands work on it.
 
-use aemp::config::{Arguments, ConfigError, ConfigFile, Host, Places, Settings, effective};
+use aemp::config::{Arguments, ConfigChange, ConfigError, ConfigFile, Host, Places, Settings, effective};
 use serde_json::{Map, Value as Json};
 
 use crate::failure::Failure;
 
-/// The file, read when the first command needs it and written once after the last.
+/// The file: locked and read when the first command changes it, and written once after the last. Commands that only look at
+/// it need no lock.
 #[derive(Debug, Default)]
 pub(crate) struct Session {
-    file: Option<ConfigFile>,
+    change: Option<ConfigChange>,
+    seen: Option<ConfigFile>,
     /// The profile that commands change; `None` is the global settings.
     profile: Option<String>,
     changed: bool,
@@ -21,39 +23,50 @@ impl Session {
         self.section_mut().map(|_| ())
     }
 
-    /// The file.
-    pub(crate) fn file(&mut self) -> Result<&mut ConfigFile, Failure> {
-        let file = match self.file.take() {
-            Some(file) => file,
+    /// The file, with the changes that were made.
+    pub(crate) fn file(&mut self) -> Result<&ConfigFile, Failure> {
+        if let Some(change) = &self.change {
+            return Ok(change.file());
+        }
+        let seen = match self.seen.take() {
+            Some(seen) => seen,
             None => ConfigFile::open(&Places::from_env())?,
         };
-        Ok(self.file.insert(file))
+        Ok(self.seen.insert(seen))
     }
 
     /// The settings that commands change; they count as changed from now on.
     pub(crate) fn section_mut(&mut self) -> Result<&mut Map<String, Json>, Failure> {
         self.changed = true;
         let profile = self.profile.clone();
-        Ok(self.file()?.section_mut(profile.as_deref()))
+        Ok(self.change()?.file_mut().section_mut(profile.as_deref()))
     }
 
-    /// Removes a profile.
-    pub(crate) fn remove_profile(&mut self, name: &str) -> Result<(), Failure> {
-        self.changed |= self.file()?.remove_profile(name);
-        if self.profile.as_deref() == Some(name) {
-            self.profile = None;
-        }
-        Ok(())
+    /// Removes a profile; false if it was not there. If it is the one that commands change, the next one makes it anew.
+    pub(crate) fn remove_profile(&mut self, name: &str) -> Result<bool, Failure> {
+        let was_there = self.change()?.file_mut().remove_profile(name);
+        self.changed |= was_there;
+        Ok(was_there)
     }
 
-    /// Writes the file if a command changed it.
+    /// Writes the file if a command changed it. Others may change it from now on.
     pub(crate) fn save(&mut self) -> Result<(), Failure> {
+        self.seen = None;
+        let Some(change) = self.change.take() else { return Ok(()) };
         if std::mem::take(&mut self.changed) {
-            let file = self.file()?;
-            file.save()?;
-            tracing::info!(file = %file.path().display(), "configuration written");
+            let path = change.file().path().to_owned();
+            change.save()?;
+            tracing::info!(file = %path.display(), "configuration written");
         }
         Ok(())
+    }
+
+    fn change(&mut self) -> Result<&mut ConfigChange, Failure> {
+        let change = match self.change.take() {
+            Some(change) => change,
+            None => ConfigChange::begin(&Places::from_env())?,
+        };
+        Ok(self.change.insert(change))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -37,6 +38,16 @@ pub enum ConfigError {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// Somebody else is changing the file and does not come to an end.
+    #[error("{}: is being changed by {holder}, for more than {waited:?}. End that, or try again later", path.display())]
+    Locked {
+        /// The file.
+        path: PathBuf,
+        /// Who has the lock, as far as it is known.
+        holder: String,
+        /// How long this process has waited.
+        waited: Duration,
     },
     /// Profiles that inherit from each other in a circle.
     #[error("the profiles inherit in a circle: {}. Give one of them another parent (aemp profile NAME delparent)", chain.join(" -> "))]

@@ -1,13 +1,18 @@
-//! The file of profiles: found, read, changed in memory and written back whole.
+//! The file of profiles: found, read, changed in memory and written back whole, by one process at a time.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::{Map, Value as Json, json};
 
+use super::lock::Lock;
 use super::relaxed::to_plain;
-use super::{ConfigError, Places, random_text};
+use super::write::{replace, resolve};
+use super::{ConfigError, Places};
+
+/// A change takes milliseconds, and a slow disk some of these a second: who has the lock for so long hangs.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where the profiles are in the object of the file.
 const PROFILES: &str = "profile";
@@ -47,6 +52,11 @@ impl ConfigFile {
         }
     }
 
+    /// The names of the profiles, sorted.
+    pub fn profiles(&self) -> impl Iterator<Item = &str> {
+        self.root.get(PROFILES).and_then(Json::as_object).into_iter().flatten().map(|(name, _)| name.as_str())
+    }
+
     /// The settings of a profile, made if it is not there, or the global ones.
     pub fn section_mut(&mut self, profile: Option<&str>) -> &mut Map<String, Json> {
         match profile {
@@ -62,38 +72,74 @@ impl ConfigFile {
             .and_then(Json::as_object_mut)
             .is_some_and(|all| all.remove(name).is_some())
     }
+}
 
-    /// Writes the file: a new one beside it, then renamed over it, readable for the owner only. Either the old or the
-    /// new content is there at any time, a crash included.
+/// The configuration file while it is being changed: nobody else who asks for a change gets it before this is saved or
+/// dropped. (Somebody who just writes the file, as an editor or the Perl tool does, is not kept from it.)
+///
+/// ```
+/// use aemp::config::{ConfigChange, Places};
+///
+/// let folder = tempfile::tempdir()?;
+/// let places = Places { chosen: Some(folder.path().join("config.json")), ..Places::default() };
+/// let mut change = ConfigChange::begin(&places)?;
+/// change.file_mut().section_mut(Some("server")).insert("nodeid".into(), "server/".into());
+/// change.save()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct ConfigChange {
+    file: ConfigFile,
+    /// The file that `file` leads to, behind its symbolic links.
+    real: PathBuf,
+    _lock: Lock,
+}
+
+impl ConfigChange {
+    /// Waits for its turn, and reads the file. This may block the thread for up to ten seconds.
+    ///
+    /// The lock is a file beside it, `.NAME.lock`, which is gone when the change is over. Where the file system has no locks (some
+    /// network file systems) it goes on without, and of two changes at the same moment one may be lost.
+    ///
+    /// # Errors
+    ///
+    /// As [`ConfigFile::open`]; also if somebody else has the file for too long, or its folder cannot be written.
+    pub fn begin(places: &Places) -> Result<ConfigChange, ConfigError> {
+        loop {
+            let path = ConfigFile::open(places)?.path;
+            let fault = |source| ConfigError::Write { path: path.clone(), source };
+            let real = resolve(&path).map_err(fault)?;
+            let lock = Lock::take(&path, &real, PATIENCE)?;
+            let file = ConfigFile::open(places)?;
+            // Somebody may have made a file at a place that comes first, or moved a link, in between.
+            if file.path == path && resolve(&path).is_ok_and(|now| now == real) {
+                return Ok(ConfigChange { file, real, _lock: lock });
+            }
+        }
+    }
+
+    /// The file as it will be written.
+    pub fn file(&self) -> &ConfigFile {
+        &self.file
+    }
+
+    /// The file, to be changed.
+    pub fn file_mut(&mut self) -> &mut ConfigFile {
+        &mut self.file
+    }
+
+    /// Writes the file: a new one beside it, then renamed over it. A symbolic link stays one. Either the old or the new content is
+    /// there at any time, a crash included. A new file is readable for the owner only; one that was there keeps its owner,
+    /// its group and what these may do, but others may do nothing.
     ///
     /// # Errors
     ///
     /// The folder or the file cannot be written. The old file is untouched then.
-    pub fn save(&self) -> Result<(), ConfigError> {
-        let fault = |source| ConfigError::Write { path: self.path.clone(), source };
-        // A symbolic link stays one: what it points to is replaced.
-        let path = match fs::canonicalize(&self.path) {
-            Ok(path) if path.is_file() => path,
-            Ok(_) => return Err(fault(io::Error::other("not a regular file"))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.path.clone(),
-            Err(error) => return Err(fault(error)),
-        };
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        create_folder(folder).map_err(fault)?;
-        let mut text = serde_json::to_vec_pretty(&self.root).map_err(|error| fault(error.into()))?;
+    pub fn save(self) -> Result<(), ConfigError> {
+        let fault = |source| ConfigError::Write { path: self.file.path.clone(), source };
+        let mut text = serde_json::to_vec_pretty(&self.file.root).map_err(|error| fault(error.into()))?;
         text.push(b'\n');
-        let unique = random_text(8)?;
-        let fresh = folder.join(format!(".aemp-{unique}.new"));
-        let outcome =
-            write_new(&fresh, &text).and_then(|()| fs::rename(&fresh, &path)).and_then(|()| sync(folder));
-        outcome.map_err(|error| {
-            // After the rename there is nothing left to remove, and that is no second error.
-            let _ = fs::remove_file(&fresh);
-            fault(error)
-        })
+        replace(&self.real, &text).map_err(fault)
     }
 }
 
@@ -108,7 +154,7 @@ fn object<'a>(map: &'a mut Map<String, Json>, key: &str) -> &'a mut Map<String, 
 
 /// The content of a file; `None` if it is not there. An empty file is one without settings.
 fn read(path: &Path) -> Result<Option<Map<String, Json>>, ConfigError> {
-    let text = match fs::read(path) {
+    let text = match std::fs::read(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(ConfigError::Read { path: path.into(), source }),
@@ -135,38 +181,10 @@ fn read(path: &Path) -> Result<Option<Map<String, Json>>, ConfigError> {
     Ok(Some(root))
 }
 
-fn create_folder(folder: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
-}
-
-fn write_new(path: &Path, text: &[u8]) -> io::Result<()> {
-    let mut options = File::options();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
-    file.write_all(text)?;
-    file.sync_all()
-}
-
-/// The rename itself must reach the disk too.
-#[cfg(unix)]
-fn sync(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-#[cfg(not(unix))]
-fn sync(_folder: &Path) -> io::Result<()> {
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use tempfile::TempDir;
 
     fn folder() -> (TempDir, Places) {
@@ -176,29 +194,29 @@ mod tests {
         (folder, places)
     }
 
-    fn set(file: &mut ConfigFile, profile: Option<&str>, key: &str, value: Json) {
-        file.section_mut(profile).insert(key.into(), value);
+    fn set(places: &Places, profile: Option<&str>, key: &str, value: Json) -> Result<PathBuf, ConfigError> {
+        let mut change = ConfigChange::begin(places)?;
+        change.file_mut().section_mut(profile).insert(key.into(), value);
+        let path = change.file().path().to_owned();
+        change.save().map(|()| path)
     }
 
     #[test]
     fn a_new_file_is_made_at_our_own_place_for_the_owner_only() {
         let (_folder, places) = folder();
-        let mut file = ConfigFile::open(&places).unwrap();
-        set(&mut file, Some("server"), "nodeid", json!("server/"));
-        file.save().unwrap();
         let path = places.own.clone().unwrap();
-        assert_eq!(file.path(), path);
+        assert_eq!(set(&places, Some("server"), "nodeid", json!("server/")).unwrap(), path);
         let text = fs::read_to_string(&path).unwrap();
         let written: Json = serde_json::from_str(&text).unwrap();
         assert_eq!(written, json!({"version": 1, "profile": {"server": {"nodeid": "server/"}}}));
-        assert_eq!(ConfigFile::open(&places).unwrap(), file);
+        assert_eq!(Json::Object(ConfigFile::open(&places).unwrap().root), written);
         #[cfg(unix)]
         assert_eq!(
             std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions()) & 0o777,
             0o600
         );
         let names: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().collect();
-        assert_eq!(names.len(), 1, "no temporary file stays behind");
+        assert_eq!(names.len(), 1, "neither a temporary file nor a lock stays behind");
     }
 
     #[test]
@@ -207,9 +225,7 @@ mod tests {
         let path = places.perl.clone().unwrap();
         fs::write(&path, r#"{"eval": "1", "new": {"x": [1.5]}, "profile": {"p": {"colour": null},},}"#)
             .unwrap();
-        let mut file = ConfigFile::open(&places).unwrap();
-        set(&mut file, None, "secret", json!("s"));
-        file.save().unwrap();
+        set(&places, None, "secret", json!("s")).unwrap();
         let written: Json = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         let kept =
             json!({"eval": "1", "new": {"x": [1.5]}, "profile": {"p": {"colour": null}}, "secret": "s"});
@@ -229,7 +245,7 @@ mod tests {
         assert_eq!(nodeid(&places), json!("own"));
         places.chosen = Some(folder.path().join("chosen"));
         assert_eq!(nodeid(&places), json!("own"), "nothing is there yet");
-        ConfigFile::open(&places).unwrap().save().unwrap();
+        ConfigChange::begin(&places).unwrap().save().unwrap();
         assert!(places.chosen.as_ref().unwrap().exists(), "what $AEMP_RC names is what is written");
         fs::write(places.chosen.as_ref().unwrap(), r#"{"nodeid": "chosen"}"#).unwrap();
         assert_eq!(nodeid(&places), json!("chosen"));
@@ -275,26 +291,42 @@ mod tests {
     #[test]
     fn a_device_or_a_folder_is_not_replaced() {
         let (folder, mut places) = folder();
-        let file = ConfigFile::open(&places).unwrap();
         places.chosen = Some("/dev/null".into());
-        let device = ConfigFile::open(&places).unwrap();
-        assert!(matches!(device.save(), Err(ConfigError::Write { .. })));
+        assert!(matches!(ConfigChange::begin(&places), Err(ConfigError::Write { .. })));
+        places.chosen = None;
+        let change = ConfigChange::begin(&places).unwrap();
+        fs::remove_dir_all(folder.path().join("aemp")).unwrap();
         fs::write(folder.path().join("aemp"), "in the way of the folder").unwrap();
-        assert!(matches!(file.save(), Err(ConfigError::Write { .. })));
+        assert!(matches!(change.save(), Err(ConfigError::Write { .. })));
     }
 
     #[cfg(unix)]
     #[test]
-    fn a_symbolic_link_stays_one() {
+    fn a_symbolic_link_stays_one_even_if_it_leads_nowhere_yet() {
         let (folder, places) = folder();
         let (real, link) = (folder.path().join("dotfiles"), places.perl.clone().unwrap());
-        fs::write(&real, "{}").unwrap();
-        std::os::unix::fs::symlink(&real, &link).unwrap();
-        let mut file = ConfigFile::open(&places).unwrap();
-        set(&mut file, None, "nodeid", json!("n"));
-        file.save().unwrap();
-        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
-        assert!(fs::read_to_string(&real).unwrap().contains("\"nodeid\""));
+        std::os::unix::fs::symlink("dotfiles", &link).unwrap();
+        let chosen = Places { chosen: Some(link.clone()), ..places };
+        for id in ["n", "m"] {
+            set(&chosen, None, "nodeid", json!(id)).unwrap();
+            assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+            assert!(fs::read_to_string(&real).unwrap().contains(&format!("{id:?}")));
+        }
+    }
+
+    #[test]
+    fn what_happened_while_it_waited_is_not_lost() {
+        let (_folder, places) = folder();
+        let mut first = ConfigChange::begin(&places).unwrap();
+        let second = std::thread::spawn({
+            let places = places.clone();
+            move || set(&places, None, "nodeid", json!("n")).unwrap()
+        });
+        first.file_mut().section_mut(None).insert("secret".into(), json!("s"));
+        first.save().unwrap();
+        second.join().unwrap();
+        let root = ConfigFile::open(&places).unwrap().root;
+        assert_eq!((&root["nodeid"], &root["secret"]), (&json!("n"), &json!("s")));
     }
 
     #[test]
@@ -302,7 +334,7 @@ mod tests {
         let (_folder, places) = folder();
         let mut file = ConfigFile::open(&places).unwrap();
         assert!(!file.remove_profile("p"));
-        set(&mut file, Some("p"), "nodeid", json!("n"));
+        file.section_mut(Some("p")).insert("nodeid".into(), json!("n"));
         assert!(file.remove_profile("p"));
         assert!(file.section(Some("p")).is_none());
     }

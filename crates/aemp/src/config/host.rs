@@ -14,15 +14,19 @@ pub struct Host {
 impl Host {
     /// This machine, now.
     pub fn current() -> Host {
-        let name = hostname::get().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let found = if_addrs::get_if_addrs().unwrap_or_else(|error| {
             tracing::warn!(%error, "the addresses of this machine are not known, so `*` stands for loopback");
             Vec::new()
         });
         Host {
-            name: if name.is_empty() { "localhost".into() } else { name },
+            name: Host::current_name(),
             addresses: usable(found.into_iter().map(|interface| interface.ip())),
         }
+    }
+
+    pub(super) fn current_name() -> String {
+        let name = hostname::get().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if name.is_empty() { "localhost".into() } else { name }
     }
 }
 
