@@ -12,6 +12,7 @@ use crate::logging::Logging;
 use crate::mon::Mon;
 use crate::profile::Profile;
 use crate::run::Run;
+use crate::shell::Shell;
 use crate::snd::Snd;
 use crate::trace::Trace;
 
@@ -57,6 +58,7 @@ pub(crate) enum NodeCommand {
     Db(Db),
     Eval(Eval),
     Trace(Trace),
+    Shell(Shell),
     Demo(Demo),
     #[command(hide = true)]
     DemoNode(DemoNode),

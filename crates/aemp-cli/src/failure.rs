@@ -50,6 +50,12 @@ impl Failure {
     }
 }
 
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Failure {
         let of_system = matches!(error, StartError::Listen { .. } | StartError::Random(_));

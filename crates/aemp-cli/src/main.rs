@@ -20,6 +20,7 @@ mod profile;
 mod run;
 mod services;
 mod session;
+mod shell;
 mod snd;
 mod trace;
 mod values;
@@ -74,6 +75,7 @@ fn run_node_command(command: NodeCommand, logging: &Logging) -> Result<(), Failu
             NodeCommand::Db(db) => db.run().await,
             NodeCommand::Eval(eval) => eval.run().await,
             NodeCommand::Trace(trace) => trace.run().await,
+            NodeCommand::Shell(shell) => shell.run().await,
             NodeCommand::Demo(demo) => demo.run(logging).await,
             NodeCommand::DemoNode(node) => node.run().await,
         }

@@ -250,7 +250,7 @@ fn requests_to_the_node_port_are_answered() {
             .await
             .unwrap();
         assert!(time.0 == "tail" && time.1 > 1.7e9);
-        for request in ["g_find", "g_found", "g_reply"] {
+        for request in ["g_find", "g_found", "g_reply", "aemp"] {
             let known: (String, bool) = seed
                 .call(&other.id().port(), LIMIT, |reply: ReplyTo<(String, bool)>| {
                     ("can", request, reply.port().clone(), "tail")

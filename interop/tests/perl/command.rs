@@ -138,3 +138,25 @@ pub(crate) async fn trace(setup: Setup) {
     }
     pair.finish().await;
 }
+
+/// `aemp shell` through a pipe: Perl nodes evaluate, switch packages and send to the echo port.
+pub(crate) async fn shell(setup: Setup) {
+    let pair = Pair::start(setup).await;
+    let seed = seed_of(&pair);
+    let input = "=perl\n6 * 7, 'x'\n__PACKAGE__\npackage main;\n__PACKAGE__\nsnd $ECHO, 'hi', [1, undef]; ()\ndie \"no luck\\n\"\n=rust\n1 + 1\n=\n";
+    let ran = aemp("shell", &seed, &[], input).await;
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    let (last, lines) = lines.split_last().unwrap();
+    assert_eq!(
+        lines,
+        ["42,\"x\"", "\"AnyEvent::MP::Kernel\"", "\"main\"", "ECHO: \"hi\",[1,null]", ""],
+        "{}",
+        ran.stderr
+    );
+    let nodes: Vec<&str> = last.strip_prefix("nodes: aemp/").unwrap().split(' ').skip(1).collect();
+    assert_eq!(nodes, ["perl", "rust"]);
+    let failures: Vec<&str> = ran.stderr.lines().collect();
+    assert_eq!(failures[..2], ["aemp: perl: no luck", "aemp: rust: eval is refused on this node"]);
+    assert_eq!((ran.status, failures[2]), (Some(1), "aemp: lines that failed: 2"));
+    pair.finish().await;
+}

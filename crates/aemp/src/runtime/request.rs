@@ -13,7 +13,9 @@ use crate::port::mailbox::Signal;
 use crate::remote::Remote;
 
 /// Requests that every node knows, for `can`.
-const KNOWN: [&str; 24] = [
+const KNOWN: [&str; 25] = [
+    // Asks nothing; that it is known tells our nodes from Perl's.
+    "aemp",
     "mon0",
     "mon1",
     "kil0",
