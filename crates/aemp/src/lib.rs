@@ -33,4 +33,4 @@ pub use node::{Limits, Node, SendError};
 pub use port::{Context, Ended, Handlers, Port};
 pub use runtime::NodeEvent;
 pub use runtime::tls::BundleError;
-pub use runtime::up_nodes::UP_NODES;
+pub use runtime::up_nodes::{UP_NODES, UP_NODES_AND_CARRIERS};

@@ -10,7 +10,7 @@ mod survey;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use aemp::{Message, MonitorGuard, Node, NodeId, PortId, UP_NODES, Value};
+use aemp::{Message, MonitorGuard, Node, NodeId, PortId, UP_NODES_AND_CARRIERS, Value};
 use clap::Args;
 use tokio::sync::mpsc;
 use tokio::time::{sleep_until, timeout};
@@ -106,7 +106,7 @@ impl Trace {
 
 /// What comes back.
 enum News {
-    /// `NODE, ERROR, NODE…`.
+    /// `NODE, ERROR, NEIGHBOUR…`.
     Answer(Message),
     /// A node that was asked directly cannot be reached.
     Unreachable(NodeId, String),
@@ -132,13 +132,17 @@ fn take(news: News, survey: &mut Survey, began: Instant) -> Vec<Question> {
 
 type Neighbours = BTreeMap<NodeId, Option<NodeId>>;
 
-/// Reads `NODE, ERROR, NODE…`. What is no node ID is left out.
+/// Reads `NODE, ERROR, NEIGHBOUR…`. What is no node ID is left out.
 fn answer(values: &[Value]) -> Option<(NodeId, Result<Neighbours, String>)> {
     let name = |value: &Value| NodeId::new(&value.to_name()?).ok();
     let [node, error, neighbours @ ..] = values else { return None };
     let error = values::to_words(std::slice::from_ref(error));
     let answer = if error.is_empty() {
-        Ok(neighbours.iter().filter_map(name).map(|node| (node, None)).collect())
+        let neighbour = |value: &Value| match value {
+            Value::List(pair) => Some((name(pair.first()?)?, pair.get(1).and_then(name))),
+            value => Some((name(value)?, None)),
+        };
+        Ok(neighbours.iter().filter_map(neighbour).collect())
     } else {
         Err(error.trim_end().to_owned())
     };
@@ -184,7 +188,7 @@ fn message(question: &Question, answer_to: &PortId) -> Message {
     for next in question.way.iter().chain([&question.node]).skip(1) {
         values.extend([snd.clone(), Value::name(next.as_str())]);
     }
-    values.extend([Value::name("eval"), Value::name(UP_NODES)]);
+    values.extend([Value::name("eval"), Value::name(UP_NODES_AND_CARRIERS)]);
     for back in question.way.iter().rev() {
         values.extend([Value::name(back.as_str()), snd.clone()]);
     }
@@ -205,19 +209,29 @@ mod tests {
         let node = |name: &str| NodeId::new(name).unwrap();
         let me = PortId::parse("me#port").unwrap();
         let direct = message(&Question { node: node("a"), way: Vec::new() }, &me);
-        assert_eq!(words(&direct), ["eval", UP_NODES, "me#port", "a"]);
+        assert_eq!(words(&direct), ["eval", UP_NODES_AND_CARRIERS, "me#port", "a"]);
         let relayed = message(&Question { node: node("c"), way: vec![node("a"), node("b")] }, &me);
-        let expected = ["snd", "b", "snd", "c", "eval", UP_NODES, "b", "snd", "a", "snd", "me#port", "c"];
+        let expected =
+            ["snd", "b", "snd", "c", "eval", UP_NODES_AND_CARRIERS, "b", "snd", "a", "snd", "me#port", "c"];
         assert_eq!(words(&relayed), expected);
     }
 
     #[test]
     fn answers_are_read_as_perl_and_we_write_them() {
-        let values =
-            [Value::name("a"), Value::name(""), Value::Text("b".into()), Value::Null, Value::name("c d")];
+        let carried = Value::List(vec![Value::name("d"), Value::name("b")]);
+        let values = [
+            Value::name("a"),
+            Value::name(""),
+            Value::Text("b".into()),
+            Value::Null,
+            Value::name("c d"),
+            carried,
+            Value::List(vec![]),
+        ];
         let (node, neighbours) = answer(&values).unwrap();
         assert_eq!(node.as_str(), "a");
-        assert_eq!(neighbours.unwrap().into_keys().map(|node| node.to_string()).collect::<Vec<_>>(), ["b"]);
+        let texts = neighbours.unwrap().into_iter().map(|(node, carrier)| format!("{node} {carrier:?}"));
+        assert_eq!(texts.collect::<Vec<_>>(), ["b None", "d Some(NodeId(b))"]);
         let refused = answer(&[Value::name("a"), Value::name("no\n")]).unwrap().1;
         assert_eq!(refused.unwrap_err(), "no");
         assert!(answer(&[Value::name("a")]).is_none());

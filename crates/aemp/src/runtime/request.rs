@@ -109,7 +109,7 @@ impl Node {
                 self.answer_with(&to, &values, &[Value::name(if known { "1" } else { "" })]);
             }
             Request::Eval(code, Some((to, values))) if up_nodes::is_asked(&code) => {
-                self.answer_with(&to, &values, &self.up_nodes_answer());
+                self.answer_with(&to, &values, &self.up_nodes_answer(&code));
             }
             Request::Eval(_, reply) => {
                 if let Some(withheld) = self.may_complain() {

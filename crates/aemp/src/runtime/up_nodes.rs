@@ -11,15 +11,19 @@ use crate::node::Node;
 /// `VALUE…, "", NODE…`. The asked node itself is not among them.
 pub const UP_NODES: &str = "AnyEvent::MP::Kernel::up_nodes";
 
+/// The same question; nodes of ours tell a connection that another node carries as the list `[NODE, CARRIER]`. To Perl nodes, which
+/// have none, the end is a comment.
+pub const UP_NODES_AND_CARRIERS: &str = "AnyEvent::MP::Kernel::up_nodes # and carriers";
+
 /// Whether this code asks for the connections.
 pub(crate) fn is_asked(code: &str) -> bool {
     let call = code.trim().trim_end_matches(';').trim_end();
-    call.strip_suffix("()").unwrap_or(call).trim_end() == UP_NODES
+    call == UP_NODES_AND_CARRIERS || call.strip_suffix("()").unwrap_or(call).trim_end() == UP_NODES
 }
 
 impl Node {
     /// What Perl's `eval` would send: no error, and the connected nodes.
-    pub(crate) fn up_nodes_answer(&self) -> Vec<Value> {
+    pub(crate) fn up_nodes_answer(&self, _code: &str) -> Vec<Value> {
         let nodes = self.up_nodes();
         std::iter::once(Value::name("")).chain(nodes.iter().map(|node| Value::name(node.as_str()))).collect()
     }
@@ -31,7 +35,7 @@ mod tests {
 
     #[test]
     fn the_call_alone_is_the_question() {
-        for asked in [UP_NODES, " AnyEvent::MP::Kernel::up_nodes () ;\n"] {
+        for asked in [UP_NODES, UP_NODES_AND_CARRIERS, " AnyEvent::MP::Kernel::up_nodes () ;\n"] {
             assert!(is_asked(asked), "{asked}");
         }
         for other in
