@@ -15,6 +15,7 @@ use thiserror::Error;
 use tokio::sync::{broadcast, mpsc};
 
 use crate::config::{Service, Settings};
+use crate::log::{self, LogSource};
 use crate::message::EncodeError;
 use crate::node::{Inner, Limits, Node, NodeSettings};
 use crate::port::Context;
@@ -93,6 +94,7 @@ pub struct Builder {
     handshake_limit: Duration,
     nodelay: bool,
     functions: Functions,
+    logs: Option<LogSource>,
 }
 
 impl Builder {
@@ -118,7 +120,8 @@ impl Builder {
             frames: FrameLimits::default(),
             handshake_limit: HANDSHAKE_LIMIT,
             nodelay: true,
-            functions: Functions::default(),
+            functions: built_in(),
+            logs: None,
         }
     }
 
@@ -256,6 +259,12 @@ impl Builder {
         self
     }
 
+    /// Lets other nodes catch what this program logs, see [`log`](crate::log).
+    pub fn logs(mut self, source: &LogSource) -> Builder {
+        self.logs = Some(source.clone());
+        self
+    }
+
     /// Registers a function that this and other nodes can spawn ports with, by a name such as `my::room`. It runs in the new
     /// port, and sets its receiver ([`Context::receive`] and others). An error kills the port.
     pub fn function<A, E>(
@@ -295,8 +304,12 @@ impl Builder {
         let (events, receiver) = mpsc::unbounded_channel();
         let runners = tokio::runtime::Handle::current().metrics().num_workers();
         let remotes = Remotes::new(spawn_head, self.outbox);
-        let settings =
-            NodeSettings { limits: self.limits, always_encode: self.always_encode, secure: self.secure };
+        let settings = NodeSettings {
+            limits: self.limits,
+            always_encode: self.always_encode,
+            secure: self.secure,
+            logs: self.logs,
+        };
         let inner = Inner::new(own, remotes, runners, settings, self.functions, events, shared);
         let node = Node::from_inner(Arc::new(inner));
         let gatekeeper = Arc::new(Gatekeeper::default());
@@ -385,6 +398,13 @@ async fn listen_all(
     }
     *node.inner().shared.listening.write() = listening.clone();
     Ok(listening)
+}
+
+/// What every node answers.
+fn built_in() -> Functions {
+    let mut functions = Functions::default();
+    log::forward::register(&mut functions);
+    functions
 }
 
 /// Replaces `%u`, or adds to a trailing `/`, what makes an ID unique.

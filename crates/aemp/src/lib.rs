@@ -9,6 +9,7 @@ pub mod call;
 pub mod config;
 pub mod database;
 mod deadline;
+pub mod log;
 pub mod message;
 mod monitor;
 mod node;

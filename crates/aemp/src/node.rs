@@ -14,6 +14,7 @@ use thiserror::Error;
 
 use crate::builder::Builder;
 use crate::deadline::Deadlines;
+use crate::log::LogSource;
 use crate::message::{EncodeError, Envelope, FromMessage, IntoMessage};
 use crate::port::actor::{Callback, Closure};
 use crate::port::context::Context;
@@ -88,6 +89,8 @@ pub(crate) struct NodeSettings {
     pub(crate) limits: Limits,
     pub(crate) always_encode: bool,
     pub(crate) secure: bool,
+    /// What the program logs.
+    pub(crate) logs: Option<LogSource>,
 }
 
 /// Where a port ID leads.
@@ -181,12 +184,17 @@ impl Node {
     ///
     /// Nothing is lost when the future is dropped.
     pub async fn ready(&self, to: &PortId) {
+        self.ready_below(to, crate::remote::HIGH_WATER).await;
+    }
+
+    /// As [`Node::ready`], with another limit, which may not be above the high-water mark.
+    pub(crate) async fn ready_below(&self, to: &PortId, limit: usize) {
         let Place::There(remote) = self.place(to) else { return };
         loop {
             let drained = remote.drained.notified();
             tokio::pin!(drained);
             drained.as_mut().enable();
-            if remote.outbox.lock().backlog() < crate::remote::HIGH_WATER {
+            if remote.outbox.lock().backlog() < limit {
                 return;
             }
             drained.await;
@@ -261,6 +269,10 @@ impl Node {
     /// Whether other nodes may spawn and call nothing here.
     pub(crate) fn is_secure(&self) -> bool {
         self.0.settings.secure
+    }
+
+    pub(crate) fn log_source(&self) -> Option<&LogSource> {
+        self.0.settings.logs.as_ref()
     }
 
     pub(crate) fn next_id(&self) -> u64 {

@@ -1,0 +1,272 @@
+//! The side that catches: follows the nodes of the network, and asks each of them for its records.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use aemp_proto::{Message, NodeId, PortId, Reason};
+use parking_lot::Mutex;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::clock::Clock;
+use super::{CONNECT, Level, Record};
+use crate::call::CallError;
+use crate::database::Change;
+use crate::node::Node;
+use crate::runtime::NodeEvent;
+
+/// Records that wait for whoever reads them. What comes beyond is lost, and counted.
+const RECORDS_MAX: usize = 4096;
+
+/// How long a node may take to say what time it is before it is asked for its records all the same.
+const TIME_LIMIT: Duration = Duration::from_secs(5);
+
+/// How often the clocks are compared.
+const TIME_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How long to wait before a lost node is tried again: the first time, and at most. Earlier if it connects to us.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// Where the nodes of the network can be found.
+const LISTENERS: &str = "'l";
+
+/// The log records of all other nodes, as [`Node::catch_logs`] gives them. Dropping it tells the nodes to stop.
+#[must_use = "the nodes are told to stop when this is dropped"]
+pub struct LogCatcher {
+    records: mpsc::Receiver<Record>,
+    lost: Arc<AtomicU64>,
+    task: AbortHandle,
+}
+
+impl LogCatcher {
+    /// Waits for the next record; `None` when the node has been shut down.
+    ///
+    /// The records of one node come in their order; nothing is said about those of different nodes.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped.
+    pub async fn next(&mut self) -> Option<Record> {
+        self.records.recv().await
+    }
+
+    /// How many records were lost so far because they were not taken as fast as they came. What gets lost on the side of a node
+    /// stands in a record of that node.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for LogCatcher {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl fmt::Debug for LogCatcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LogCatcher({} waiting)", self.records.len())
+    }
+}
+
+impl Node {
+    /// Catches the log records of all other nodes, down to this level: of those that are in the network, and of those that will
+    /// come. A node that was lost is asked again when it is back; what it logged meanwhile is not heard of.
+    ///
+    /// Perl nodes take part as they are. A node in secure mode is silent, and so is a program without a
+    /// [`LogSource`](crate::log::LogSource).
+    pub fn catch_logs(&self, level: Level) -> LogCatcher {
+        let (sender, records) = mpsc::channel(RECORDS_MAX);
+        let lost = Arc::new(AtomicU64::new(0));
+        let wish = Wish { level, records: sender, lost: lost.clone() };
+        let task = self.inner().runtime.spawn(catch(self.clone(), wish)).abort_handle();
+        LogCatcher { records, lost, task }
+    }
+}
+
+/// What is asked of each node, and where its records go.
+#[derive(Clone)]
+struct Wish {
+    level: Level,
+    records: mpsc::Sender<Record>,
+    lost: Arc<AtomicU64>,
+}
+
+/// Follows the nodes of the network until the own one ends.
+async fn catch(node: Node, wish: Wish) {
+    let mut events = node.node_events();
+    let mut listeners = node.db().watch(LISTENERS);
+    let mut followed = Followed {
+        node: node.clone(),
+        wish,
+        listed: BTreeSet::new(),
+        nodes: BTreeMap::new(),
+        tasks: JoinSet::new(),
+    };
+    for up in node.up_nodes() {
+        followed.up(up);
+    }
+    loop {
+        tokio::select! {
+            change = listeners.next() => match change {
+                Some(change) => followed.change(change),
+                None => return,
+            },
+            event = events.recv() => match event {
+                Ok(NodeEvent::Up(up)) => followed.up(up),
+                Ok(NodeEvent::Down(down, _)) => followed.down(&down),
+                Err(RecvError::Lagged(_)) => node.up_nodes().into_iter().for_each(|up| followed.up(up)),
+                Err(RecvError::Closed) => return,
+            },
+            Some(_) = followed.tasks.join_next() => {}
+        }
+    }
+}
+
+/// The nodes whose records are caught: those that listen somewhere, and those that are connected.
+struct Followed {
+    node: Node,
+    wish: Wish,
+    /// Those that listen.
+    listed: BTreeSet<NodeId>,
+    nodes: BTreeMap<NodeId, Following>,
+    /// Ends with this, and with it what the tasks hold.
+    tasks: JoinSet<()>,
+}
+
+struct Following {
+    task: AbortHandle,
+    /// The node has just connected.
+    again: Arc<Notify>,
+}
+
+impl Followed {
+    fn change(&mut self, change: Change) {
+        for id in change.added.iter().filter_map(|id| NodeId::new(id).ok()) {
+            self.follow(id.clone());
+            self.listed.insert(id);
+        }
+        for id in change.deleted.iter().filter_map(|id| NodeId::new(id).ok()) {
+            self.listed.remove(&id);
+            if !self.node.up_nodes().contains(&id) {
+                self.forget(&id);
+            }
+        }
+    }
+
+    fn up(&mut self, id: NodeId) {
+        match self.nodes.get(&id) {
+            Some(following) => following.again.notify_one(),
+            None => self.follow(id),
+        }
+    }
+
+    fn down(&mut self, id: &NodeId) {
+        if !self.listed.contains(id) {
+            self.forget(id);
+        }
+    }
+
+    fn follow(&mut self, id: NodeId) {
+        if id == *self.node.id() || self.nodes.contains_key(&id) {
+            return;
+        }
+        let again = Arc::new(Notify::new());
+        let task = self.tasks.spawn(follow(self.node.clone(), id.clone(), self.wish.clone(), again.clone()));
+        self.nodes.insert(id, Following { task, again });
+    }
+
+    fn forget(&mut self, id: &NodeId) {
+        if let Some(following) = self.nodes.remove(id) {
+            following.task.abort();
+        }
+    }
+}
+
+/// Asks one node for its records, again and again as it is lost.
+async fn follow(node: Node, other: NodeId, wish: Wish, again: Arc<Notify>) {
+    let mut pause = PAUSE_MIN;
+    loop {
+        if listen(&node, &other, &wish).await {
+            pause = PAUSE_MIN;
+        }
+        // An error says that it is up to the time.
+        let _ = tokio::time::timeout(pause, again.notified()).await;
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+/// Takes the records of a node until it is lost. Gives whether there was an answer at all.
+async fn listen(node: &Node, other: &NodeId, wish: &Wish) -> bool {
+    let clock = Arc::new(Mutex::new(Clock::default()));
+    let mut asked = false;
+    let mut port = None;
+    // Monitored first: once it is lost there is no answer to wait for.
+    let death = node.died(&other.port());
+    tokio::pin!(death);
+    loop {
+        match ask_time(node, other, &clock).await {
+            Ok(()) => asked = true,
+            Err(CallError::Died(_) | CallError::Send(_)) => return asked,
+            Err(CallError::TimedOut(_) | CallError::BadReply(_)) => {}
+        }
+        // The first record already comes with the difference.
+        if port.is_none() {
+            let own = Receiving::open(node, other, wish, &clock);
+            let request = (CONNECT, 0, own.port.to_string(), wish.level.number());
+            if let Err(error) = node.send(&other.port(), request) {
+                tracing::error!(node = %other, %error, "a node could not be asked for its log records");
+                return asked;
+            }
+            port = Some(own);
+        }
+        tokio::select! {
+            _ = &mut death => return asked,
+            () = tokio::time::sleep(TIME_INTERVAL) => {}
+        }
+    }
+}
+
+/// Compares the clocks.
+async fn ask_time(node: &Node, other: &NodeId, clock: &Mutex<Clock>) -> Result<(), CallError> {
+    let asked = now();
+    let theirs: f64 = node.call(&other.port(), TIME_LIMIT, |reply| ("time", reply)).await?;
+    clock.lock().measured(asked, now(), theirs);
+    Ok(())
+}
+
+/// The port that gets the records of one node. They stop when it is gone.
+struct Receiving {
+    node: Node,
+    port: PortId,
+}
+
+impl Receiving {
+    fn open(node: &Node, other: &NodeId, wish: &Wish, clock: &Arc<Mutex<Clock>>) -> Receiving {
+        let (other, wish, clock) = (other.clone(), wish.clone(), clock.clone());
+        let port = node.port(move |_, message: Message| {
+            let record = Record::from_message(&other, clock.lock().difference(), &message);
+            // Nodes may know levels in between, or care less about what was asked for.
+            if record.level <= wish.level && wish.records.try_send(record).is_err() {
+                wish.lost.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        Receiving { node: node.clone(), port }
+    }
+}
+
+impl Drop for Receiving {
+    fn drop(&mut self) {
+        self.node.kill(&self.port, Reason::NORMAL);
+    }
+}
+
+/// Seconds since 1970.
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}

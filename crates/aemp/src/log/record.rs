@@ -1,0 +1,158 @@
+//! One record of another node: from the wire, and as text.
+
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use aemp_proto::{Message, NodeId, Value};
+
+use super::{CAUGHT, Level};
+
+/// A clock difference below this is not worth showing, in seconds.
+const VISIBLE: f64 = 1e-3;
+
+/// A log record of another node.
+///
+/// As text, and as a record of this program's own log ([`Record::log`]), it has the form of Perl's: `[NODE+1.234s] TEXT`.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Record {
+    /// When it was made, by the clock of its node.
+    pub time: SystemTime,
+    /// The node that it comes from.
+    pub node: NodeId,
+    /// The clock of this node minus that of the other, in seconds; 0 if it is too small to be measured over this connection, `None` if
+    /// that node has not answered yet.
+    pub clock_difference: Option<f64>,
+    /// What made it: the target of a `tracing` event (usually the module), the package in Perl.
+    pub context: String,
+    /// How important it is.
+    pub level: Level,
+    /// The text, with the fields of the event as `key=value` behind it.
+    pub text: String,
+}
+
+impl Record {
+    /// Reads the message `time, context, level, text` of a node. As lenient as the sides of Perl are: what is missing is empty, and a
+    /// record without a level is a note.
+    pub(crate) fn from_message(
+        node: &NodeId,
+        clock_difference: Option<f64>,
+        Message(values): &Message,
+    ) -> Record {
+        let value = |index: usize| values.get(index).unwrap_or(&Value::Null);
+        Record {
+            time: time(value(0)),
+            node: node.clone(),
+            clock_difference,
+            context: text(value(1)),
+            level: Level::from_value(value(2)).unwrap_or(Level::Note),
+            text: text(value(3)),
+        }
+    }
+
+    /// When it was made, by the clock of this node as far as the difference is known.
+    pub fn own_time(&self) -> SystemTime {
+        let difference = self.clock_difference.unwrap_or_default();
+        let size = Duration::try_from_secs_f64(difference.abs()).unwrap_or_default();
+        let moved = if difference < 0.0 { self.time.checked_sub(size) } else { self.time.checked_add(size) };
+        moved.unwrap_or(self.time)
+    }
+
+    /// Writes the record into the log of this program, with the target [`CAUGHT`]: it is not forwarded to those who catch the
+    /// records of this node.
+    pub fn log(&self) {
+        macro_rules! log {
+            ($level:ident) => {
+                tracing::event!(target: CAUGHT, tracing::Level::$level, context = %self.context, "{self}")
+            };
+        }
+        match self.level.to_tracing() {
+            tracing::Level::ERROR => log!(ERROR),
+            tracing::Level::WARN => log!(WARN),
+            tracing::Level::INFO => log!(INFO),
+            tracing::Level::DEBUG => log!(DEBUG),
+            tracing::Level::TRACE => log!(TRACE),
+        }
+    }
+}
+
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.clock_difference {
+            Some(difference) if difference.abs() >= VISIBLE => {
+                write!(f, "[{}{difference:+.3}s] {}", self.node, self.text)
+            }
+            _ => write!(f, "[{}] {}", self.node, self.text),
+        }
+    }
+}
+
+/// Seconds since 1970, in whatever form a number may come; 1970 if it is none.
+fn time(value: &Value) -> SystemTime {
+    let seconds = match value {
+        Value::Float(seconds) => *seconds,
+        Value::Int(seconds) => *seconds as f64,
+        other => other.to_name().and_then(|text| text.parse().ok()).unwrap_or_default(),
+    };
+    let since = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    UNIX_EPOCH.checked_add(since).unwrap_or(UNIX_EPOCH)
+}
+
+/// A string. Octets are mostly UTF-8: Perl programs log what they have read.
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::Bytes(octets) => match std::str::from_utf8(octets) {
+            Ok(text) => text.into(),
+            Err(_) => value.to_name().unwrap_or_default(),
+        },
+        Value::Int(number) => number.to_string(),
+        Value::Float(number) => number.to_string(),
+        other => other.to_name().unwrap_or_else(|| format!("{other:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(values: Vec<Value>, difference: Option<f64>) -> Record {
+        Record::from_message(&NodeId::new("n").unwrap(), difference, &Message(values))
+    }
+
+    #[test]
+    fn a_record_of_perl_is_read() {
+        let values = vec![1.5e9.into(), Value::name("My::Module"), 5.into(), Value::name("careful")];
+        let record = record(values, Some(-0.25));
+        assert_eq!(record.time, UNIX_EPOCH + Duration::from_secs(1_500_000_000));
+        assert_eq!(record.own_time(), UNIX_EPOCH + Duration::from_millis(1_499_999_999_750));
+        assert_eq!((record.context.as_str(), record.level), ("My::Module", Level::Warn));
+        assert_eq!(record.to_string(), "[n-0.250s] careful");
+    }
+
+    #[test]
+    fn whatever_comes_is_a_record() {
+        let nothing = record(Vec::new(), None);
+        assert_eq!(
+            (nothing.time, nothing.level, nothing.to_string()),
+            (UNIX_EPOCH, Level::Note, "[n] ".into())
+        );
+        for time in [Value::Float(f64::NAN), Value::Float(-1.0), Value::Float(1e300), Value::Int(-(1 << 63))]
+        {
+            let record = record(vec![time, Value::Null, Value::Int(77), Value::List(vec![])], Some(f64::MAX));
+            assert_eq!((record.time, record.own_time()), (UNIX_EPOCH, UNIX_EPOCH));
+        }
+        let number =
+            record(vec![Value::name("12.5"), 1.into(), Value::name("7"), Value::Float(0.5)], Some(0.0));
+        assert_eq!(number.time, UNIX_EPOCH + Duration::from_millis(12_500));
+        assert_eq!((number.level, number.to_string()), (Level::Info, "[n] 0.5".into()));
+    }
+
+    #[test]
+    fn octets_are_utf_8_or_latin_1() {
+        let text = |octets: &'static [u8]| {
+            record(vec![Value::Null, Value::Null, 4.into(), Value::Bytes(octets.into())], None).text
+        };
+        assert_eq!((text(b"\xc3\xa9"), text(b"\xe9")), ("é".into(), "é".into()));
+    }
+}
