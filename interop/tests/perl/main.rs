@@ -7,6 +7,7 @@
 
 mod command;
 mod database;
+mod logs;
 mod loss;
 mod network;
 mod order;
@@ -51,6 +52,7 @@ in_every_setup! {
     spawning_in_perl: spawn::in_perl;
     spawning_in_rust: spawn::in_rust;
     tags: values::tags;
+    logs_of_perl: logs::of_perl;
     orderly_end: loss::orderly_end;
     node_requests: ports::node_requests;
     withdrawn_monitors: ports::withdrawn_monitors;
@@ -112,6 +114,22 @@ with_a_secret! {
     a_wrong_secret: loss::wrong_secret;
     perl_killed_and_restarted: loss::perl_killed_and_restarted;
     rust_killed_and_restarted: loss::rust_killed_and_restarted;
+}
+
+mod logs_by_perl {
+    use super::*;
+    #[test]
+    fn cbor() {
+        with_perl(logs::by_perl(Setup::new(Kind::Rust, CBOR, false)));
+    }
+    #[test]
+    fn json() {
+        with_perl(logs::by_perl(Setup::new(Kind::Rust, JSON, false)));
+    }
+    #[test]
+    fn two_catchers() {
+        with_perl(logs::both(Setup::new(Kind::Rust, CBOR, false)));
+    }
 }
 
 /// Makes tests with these global nodes, of which the first one dies.

@@ -26,10 +26,14 @@ impl Kernel {
         }
     }
 
-    /// The addresses that we listen on.
+    /// The addresses that we listen on. A node that has none has no entry: an empty list would say nothing more, and a Perl log
+    /// catcher dials whoever has an entry again at once when it fails, without end.
     pub(super) fn binds(&mut self, binds: &[String], now: Time) {
         let own = self.config.node.clone();
-        self.set_own(LISTENERS, own.as_str(), binds_to_value(binds), now);
+        match binds.is_empty() {
+            true => self.delete_own(LISTENERS, own.as_str(), now),
+            false => self.set_own(LISTENERS, own.as_str(), binds_to_value(binds), now),
+        }
     }
 
     /// Sets an entry of our own. One that has this value already is not mentioned again.

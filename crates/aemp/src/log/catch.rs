@@ -32,8 +32,8 @@ const TIME_INTERVAL: Duration = Duration::from_secs(60);
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
-/// Where the nodes of the network can be found.
-const LISTENERS: &str = "'l";
+/// Where the nodes of the network can be found: those that listen, and those that are reached through others.
+const FAMILIES: [&str; 2] = ["'l", "'x"];
 
 /// The log records of all other nodes, as [`Node::catch_logs`] gives them. Dropping it tells the nodes to stop.
 #[must_use = "the nodes are told to stop when this is dropped"]
@@ -100,11 +100,11 @@ struct Wish {
 /// Follows the nodes of the network until the own one ends.
 async fn catch(node: Node, wish: Wish) {
     let mut events = node.node_events();
-    let mut listeners = node.db().watch(LISTENERS);
+    let [mut listeners, mut others] = FAMILIES.map(|family| node.db().watch(family));
     let mut followed = Followed {
         node: node.clone(),
         wish,
-        listed: BTreeSet::new(),
+        listed: Default::default(),
         nodes: BTreeMap::new(),
         tasks: JoinSet::new(),
     };
@@ -114,7 +114,11 @@ async fn catch(node: Node, wish: Wish) {
     loop {
         tokio::select! {
             change = listeners.next() => match change {
-                Some(change) => followed.change(change),
+                Some(change) => followed.change(0, change),
+                None => return,
+            },
+            change = others.next() => match change {
+                Some(change) => followed.change(1, change),
                 None => return,
             },
             event = events.recv() => match event {
@@ -128,12 +132,12 @@ async fn catch(node: Node, wish: Wish) {
     }
 }
 
-/// The nodes whose records are caught: those that listen somewhere, and those that are connected.
+/// The nodes whose records are caught: those that the database knows, and those that are connected.
 struct Followed {
     node: Node,
     wish: Wish,
-    /// Those that listen.
-    listed: BTreeSet<NodeId>,
+    /// Those in the database, by the family.
+    listed: [BTreeSet<NodeId>; 2],
     nodes: BTreeMap<NodeId, Following>,
     /// Ends with this, and with it what the tasks hold.
     tasks: JoinSet<()>,
@@ -146,17 +150,22 @@ struct Following {
 }
 
 impl Followed {
-    fn change(&mut self, change: Change) {
+    /// A change of one of the families.
+    fn change(&mut self, family: usize, change: Change) {
         for id in change.added.iter().filter_map(|id| NodeId::new(id).ok()) {
             self.follow(id.clone());
-            self.listed.insert(id);
+            self.listed[family].insert(id);
         }
         for id in change.deleted.iter().filter_map(|id| NodeId::new(id).ok()) {
-            self.listed.remove(&id);
-            if !self.node.up_nodes().contains(&id) {
+            self.listed[family].remove(&id);
+            if !self.is_listed(&id) && !self.node.up_nodes().contains(&id) {
                 self.forget(&id);
             }
         }
+    }
+
+    fn is_listed(&self, id: &NodeId) -> bool {
+        self.listed.iter().any(|listed| listed.contains(id))
     }
 
     fn up(&mut self, id: NodeId) {
@@ -167,7 +176,7 @@ impl Followed {
     }
 
     fn down(&mut self, id: &NodeId) {
-        if !self.listed.contains(id) {
+        if !self.is_listed(id) {
             self.forget(id);
         }
     }
