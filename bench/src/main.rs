@@ -1,81 +1,116 @@
-//! Benchmarks: `cargo run --release -p aemp-bench [-- --rounds N] [--only REGEX-LESS-SUBSTRING]`.
+//! Benchmarks of aemp beside what lies below it and beside other frameworks; `docs/bench.md` has the figures and how to read
+//! them.
 //!
-//! Every run is a process of its own; in a round all systems of a workload run one after another, so that a ratio compares
-//! what happened within seconds. Ratios mean something, absolute figures only on this machine on this day.
+//! ```text
+//!   cargo run --release -p aemp-bench                    everything of ours and the floors, five rounds, then the curves
+//!   cargo run --release -p aemp-bench -- --peers         other frameworks too
+//!   cargo run --release -p aemp-bench -- --only l        workloads and curves whose name begins so
+//!   cargo run --release -p aemp-bench -- instructions    instructions of the hot paths against their budget
+//! ```
 //!
-//! | name | what |
+//! | file | what |
 //! |---|---|
-//! | `l1` | one producer sends messages (a tag and a number) to one port, until the port has had them all |
-//! | `l1x4` | the same from four producers |
-//! | `l1pairs` | a thousand producers, each to its own port |
-//! | `l2` | two ports, one message between them |
-//! | `l2pairs` | a thousand such pairs at once |
-//! | `l3` | create 10,000 ports, kill them, wait until they are gone; again |
-//! | `l3mem` | octets of an idle port |
-//! | `l4` | calls with an answer, one after another |
-//! | `r1` | messages to a port of another process |
-//! | `r2` | round trips to another process |
-//! | `r3` | messages of 64 KiB to another process |
+//! | [`catalogue`] | the workloads and the systems: what runs where, how often, in which unit |
+//! | [`compare`] | rounds, medians, tables |
+//! | [`curves`] | how the cost grows with the work, and the plots |
+//! | [`instructions`] | what the hot paths cost in instructions, and the budget |
+//! | [`ours`] | the workloads on aemp |
+//! | [`floor`] | the workloads on a channel or a socket |
+//! | [`measure`] | what a run measured, readings of this process, the runtime |
+//! | [`process`] | other processes: runs, the far end of a workload |
+//!
+//! Every run is a process of its own. In a round all systems of a workload run one after another, so that a ratio compares
+//! what happened within seconds.
 
+mod catalogue;
+mod compare;
+mod curves;
 mod floor;
-mod local;
+mod instructions;
 mod measure;
-mod remote;
-mod run;
+mod ours;
+mod process;
 
 use std::process::ExitCode;
 
-/// The systems that are compared, in the order in which they run.
-const SYSTEMS: [&str; 2] = ["floor", "aemp"];
+use clap::{Parser, Subcommand};
 
-/// Workload and how often it does its thing.
-const WORKLOADS: [(&str, u64); 11] = [
-    ("l1", 5_000_000),
-    ("l1x4", 5_000_000),
-    ("l1pairs", 5_000_000),
-    ("l2", 1_000_000),
-    ("l2pairs", 2_000_000),
-    ("l3", 500_000),
-    ("l3mem", 500_000),
-    ("l4", 500_000),
-    ("r1", 2_000_000),
-    ("r2", 50_000),
-    ("r3", 32_768),
-];
+use crate::measure::on_runtime;
+
+#[derive(Parser)]
+#[command(about = "What aemp costs, side by side with what lies below it and with other frameworks")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    compare: compare::Options,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// What the workloads and the systems are
+    List,
+    /// Count the instructions of the hot paths and compare them with their budget
+    Instructions(instructions::Options),
+    /// One run in this process, as a line of JSON
+    #[command(hide = true)]
+    One { system: String, workload: String, count: u64 },
+    /// The other process of a workload; it leaves when its standard input ends
+    #[command(hide = true)]
+    Peer { system: String, workload: String },
+    /// One point of a curve
+    #[command(hide = true)]
+    Point { work: String, size: u64 },
+    /// One hot path, so many times
+    #[command(hide = true)]
+    Turn { path: String, turns: u64 },
+}
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match arguments[..] {
-        ["--one", system, workload, count] => one(system, workload, count),
-        ["--peer", system, workload] => peer(system, workload),
-        _ => run::table(&arguments),
-    }
-}
-
-/// Runs one workload of one system in this process and prints one line of JSON.
-fn one(system: &str, workload: &str, count: &str) -> ExitCode {
-    let Ok(count) = count.parse() else { return ExitCode::from(2) };
-    let measured = match (system, workload.starts_with('r')) {
-        ("floor", false) => measure::on_runtime(floor::local(workload.to_string(), count)),
-        ("floor", true) => measure::on_runtime(floor::remote(workload.to_string(), count)),
-        (_, false) => measure::on_runtime(local::run(workload.to_string(), count)),
-        (_, true) => measure::on_runtime(remote::run(workload.to_string(), count)),
-    };
-    match measured {
-        Some(result) => {
-            println!("{}", result.to_json(system, workload));
+    let arguments = Arguments::parse();
+    match arguments.command {
+        None => compare::run(&arguments.compare),
+        Some(Command::List) => {
+            catalogue::list();
             ExitCode::SUCCESS
         }
-        None => ExitCode::from(3),
+        Some(Command::Instructions(options)) => instructions::run(&options),
+        Some(Command::Point { work, size }) => match on_runtime("aemp", curves::point(work, size)) {
+            Some(values) => {
+                println!("{values}");
+                ExitCode::SUCCESS
+            }
+            None => ExitCode::from(3),
+        },
+        Some(Command::Turn { path, turns }) => {
+            let known = on_runtime("turn-ct", instructions::turn(path, turns));
+            if known { ExitCode::SUCCESS } else { ExitCode::from(3) }
+        }
+        Some(Command::One { system, workload, count }) => one(&system, &workload, count),
+        Some(Command::Peer { system, workload }) => peer(&system, workload),
     }
 }
 
-/// The other process of a remote workload; it leaves when its standard input ends.
-fn peer(system: &str, workload: &str) -> ExitCode {
-    match system {
-        "floor" => measure::on_runtime(floor::peer(workload.to_string())),
-        _ => measure::on_runtime(remote::peer()),
+fn one(system: &str, workload: &str, count: u64) -> ExitCode {
+    let name = workload.to_string();
+    let measured = if system.starts_with("floor") {
+        on_runtime(system, floor::run(system.to_string(), name, count))
+    } else {
+        on_runtime(system, ours::run(system.to_string(), name, count))
+    };
+    let Some(measured) = measured else {
+        eprintln!("{system} has no workload {workload}");
+        return ExitCode::from(3);
+    };
+    println!("{}", measured.to_json(system, workload));
+    ExitCode::SUCCESS
+}
+
+fn peer(system: &str, workload: String) -> ExitCode {
+    if system.starts_with("floor") {
+        on_runtime(system, floor::peer(workload));
+    } else {
+        on_runtime(system, ours::peer(workload));
     }
     ExitCode::SUCCESS
 }

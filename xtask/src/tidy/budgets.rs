@@ -18,8 +18,14 @@ const FILE_BUDGET: usize = 600;
 const FUNCTION_BUDGET: usize = 80;
 
 /// Files whose length nobody chose, or that grow by their nature.
-const UNLIMITED: [&str; 5] =
-    ["Cargo.lock", "CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT", "xtask/ratchet.txt"];
+const UNLIMITED: [&str; 6] = [
+    "Cargo.lock",
+    "CHANGELOG.md",
+    "LICENSE-APACHE",
+    "LICENSE-MIT",
+    "bench/peers/Cargo.lock",
+    "xtask/ratchet.txt",
+];
 
 /// Compares the sizes with the recorded ones; gives the ratchet to be written in this mode, and the problems left.
 pub(super) fn check(sources: &Sources, recorded: &Ratchet, mode: Mode) -> (Ratchet, Vec<Problem>) {

@@ -14,7 +14,7 @@ use super::Problem;
 /// Each crate of the workspace with those that it may depend on. Nothing points back up.
 const ALLOWED: [(&str, &[&str]); 8] = [
     ("aemp", &["aemp-macros", "aemp-proto"]),
-    ("aemp-bench", &["aemp"]),
+    ("aemp-bench", &["aemp", "aemp-proto", "aemp-sim"]),
     ("aemp-cli", &["aemp"]),
     ("aemp-interop", &["aemp"]),
     ("aemp-macros", &[]),

@@ -3,28 +3,21 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aemp::{Context, Message, Node, PortId, Reason, ReplyTo};
-use serde::{Deserialize, Serialize};
+use aemp::{Context, Node, PortId, Reason};
 use tokio::sync::{Notify, mpsc};
 
-use crate::measure::{Measured, status_kib};
+use super::work::Work;
+use crate::measure::{Measured, resident};
 
 const PAIRS: u64 = 1000;
 const BATCH: u64 = 10_000;
+const FAN: u64 = 10_000;
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// What the ports of all workloads take.
-#[derive(Serialize, Deserialize, Message)]
-enum Work {
-    Count(u64),
-    Ping(PortId, u64),
-    Call { value: u64, reply: ReplyTo<u64> },
-}
-
 /// Runs a workload; `None` if there is none of this name.
-pub(crate) async fn run(workload: String, count: u64) -> Option<Measured> {
+pub(super) async fn run(workload: &str, count: u64) -> Option<Measured> {
     let node = Node::builder().start().await.ok()?;
-    Some(match workload.as_str() {
+    Some(match workload {
         "l1" => one_way(&node, 1, 1, count).await,
         "l1x4" => one_way(&node, 4, 1, count).await,
         "l1pairs" => one_way(&node, PAIRS, PAIRS, count).await,
@@ -33,6 +26,7 @@ pub(crate) async fn run(workload: String, count: u64) -> Option<Measured> {
         "l3" => create_and_kill(&node, count).await,
         "l3mem" => memory(&node, count),
         "l4" => calls(&node, count).await,
+        "fan10k" => fan_out(&node, count).await,
         _ => return None,
     })
 }
@@ -101,8 +95,9 @@ async fn ping_pong(node: &Node, pairs: u64, count: u64) -> Measured {
 }
 
 async fn create_and_kill(node: &Node, count: u64) -> Measured {
+    let rounds = (count / BATCH).max(1);
     let began = Instant::now();
-    for _ in 0..count / BATCH {
+    for _ in 0..rounds {
         let ports: Vec<PortId> = (0..BATCH).map(|_| node.port(|_: &mut Context<'_>, _: Work| {})).collect();
         let last = node.died(&ports[ports.len() - 1]);
         for port in &ports {
@@ -110,12 +105,29 @@ async fn create_and_kill(node: &Node, count: u64) -> Measured {
         }
         last.await;
     }
-    Measured::since(began, count)
+    Measured::since(began, rounds * BATCH)
+}
+
+async fn fan_out(node: &Node, count: u64) -> Measured {
+    let rounds = (count / FAN).max(1);
+    let done: Vec<Arc<Notify>> = (0..FAN).map(|_| Arc::new(Notify::new())).collect();
+    let targets: Vec<PortId> = done.iter().map(|done| counter(node, rounds, done.clone())).collect();
+    let began = Instant::now();
+    for n in 0..rounds {
+        for target in &targets {
+            node.send(target, Work::Count(n)).expect("it encodes");
+        }
+        tokio::task::yield_now().await;
+    }
+    for done in &done {
+        done.notified().await;
+    }
+    Measured::since(began, rounds * FAN)
 }
 
 /// Octets of an idle port with its ID and one handler.
 fn memory(node: &Node, count: u64) -> Measured {
-    let before = status_kib("VmRSS:");
+    let before = resident();
     let began = Instant::now();
     let ports: Vec<PortId> = (0..count)
         .map(|n| {
@@ -126,9 +138,9 @@ fn memory(node: &Node, count: u64) -> Measured {
             })
         })
         .collect();
-    let grown = (status_kib("VmRSS:") - before) * 1024;
+    let grown = resident() - before;
     let measured = Measured::since(began, count);
-    measured.with_rate(grown as f64 / ports.len() as f64)
+    measured.with_figure(grown / ports.len() as f64)
 }
 
 async fn calls(node: &Node, count: u64) -> Measured {

@@ -1,0 +1,57 @@
+//! The messages of all workloads.
+
+use aemp::{Message, PortId, ReplyTo};
+use serde::{Deserialize, Serialize};
+
+/// What the ports take.
+#[derive(Serialize, Deserialize, Message)]
+pub(crate) enum Work {
+    /// One of many.
+    Count(u64),
+    /// The port answers when so many counts or payloads have come, and whenever so many more have.
+    Until { count: u64, every: u64, port: PortId },
+    /// Answered by another `Ping`, or by `Seen` with its number.
+    Ping(PortId, u64),
+    /// One of many large ones.
+    Payload(#[serde(with = "octets")] Vec<u8>),
+    /// So many have come.
+    Seen(u64),
+    /// A call.
+    Call { value: u64, reply: ReplyTo<u64> },
+    /// Counts, after so many microseconds of work.
+    Busy(u64),
+    /// Asks the node to set so many entries of the shared database.
+    Entries(u64),
+    /// Asks for a round trip to each of these ports; the last one is told when all are done.
+    Meet(Vec<PortId>, PortId),
+    /// Asks for so many ports more, which count.
+    More(u64, PortId),
+    /// The ports that were asked for.
+    Ports(Vec<PortId>),
+}
+
+/// Octets as octets, not as a list of numbers.
+mod octets {
+    use serde::de::{Deserializer, Visitor};
+    use serde::ser::Serializer;
+
+    pub(super) fn serialize<S: Serializer>(octets: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(octets)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        struct Octets;
+        impl Visitor<'_> for Octets {
+            type Value = Vec<u8>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("octets")
+            }
+
+            fn visit_bytes<E>(self, octets: &[u8]) -> Result<Vec<u8>, E> {
+                Ok(octets.to_vec())
+            }
+        }
+        deserializer.deserialize_bytes(Octets)
+    }
+}
