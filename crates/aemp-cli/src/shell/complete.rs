@@ -43,7 +43,7 @@ impl Names {
 
     /// Tries the words of a line as families, and watches them from now on.
     pub(super) fn try_families(&self, database: &Database, line: &str) {
-        for word in line.split(|c| BREAKS.contains(c)).filter(|word| is_family(word)) {
+        for word in families(line) {
             let mut known = self.known();
             if known.families.len() >= FAMILIES_MAX || known.families.contains_key(word) {
                 continue;
@@ -78,6 +78,16 @@ impl Names {
     fn known(&self) -> MutexGuard<'_, Known> {
         self.0.lock().expect("nothing panics while it holds this lock")
     }
+}
+
+/// The words of a line that are likely to be families of applications: in quotes, or with `::` in them.
+fn families(line: &str) -> impl Iterator<Item = &str> {
+    let quoted = |word: &str| {
+        let start = word.as_ptr().addr() - line.as_ptr().addr();
+        line[..start].ends_with(['"', '\''])
+    };
+    let words = line.split(|c| BREAKS.contains(c)).filter(|word| is_family(word));
+    words.filter(move |word| word.contains("::") || quoted(word))
 }
 
 /// Whether this can be a family of applications.
@@ -133,10 +143,8 @@ mod tests {
     }
 
     #[test]
-    fn words_that_cannot_be_families_are_not_tried() {
-        assert!(is_family("my::family_2") && is_family("x"));
-        assert!(
-            !is_family("") && !is_family("2x") && !is_family("'l") && !is_family("a-b") && !is_family("a#b")
-        );
+    fn words_that_look_like_families_are_tried() {
+        let line = r#"db_keys "my_2", 'x' => 'l', my::own, $y, "2x", "a-b", ""x; sub { }"#;
+        assert_eq!(families(line).collect::<Vec<_>>(), ["my_2", "x", "l", "my::own", "x"]);
     }
 }
