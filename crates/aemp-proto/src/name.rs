@@ -1,11 +1,12 @@
 //! Names: node IDs and port IDs, how they are read and printed.
 //!
-//! A [`PortId`] is sixteen octets and cheap to clone. Names that our own nodes make have the shape *head + number*; they
-//! are kept as a shared head and a number, so that a million ports of one node share one allocation. The split is a pure
-//! function of the text, so two port IDs are equal exactly if their texts are.
+//! A [`PortId`] is small and cheap to clone. Names that our own nodes make have the shape *head + number*; they are kept as a
+//! shared head and a number, so that a million ports of one node share one allocation. The split is a pure function of the
+//! text, so two port IDs are equal exactly if their texts are.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::ops::Deref;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -81,7 +82,7 @@ impl NodeId {
     /// The port with this name on this node. The name is taken as it is.
     pub fn named(&self, name: &str) -> PortId {
         let (head, number) = split_name(name);
-        PortId { home: Home::new(self.clone(), head), number }
+        PortId { home: At::Shared(Home::new(self.clone(), head)), number }
     }
 }
 
@@ -135,8 +136,30 @@ impl Home {
     ///
     /// The head is not one for numbered names, or the number is 0.
     pub fn port(self: &Arc<Home>, number: u64) -> PortId {
+        self.check(number);
+        PortId { home: At::Shared(self.clone()), number }
+    }
+
+    /// A home that is never given back (some hundred octets), for the node that runs here: IDs of its ports are copied
+    /// without a count of references, which all threads would have to share.
+    pub fn lasting(node: NodeId, head: &str) -> &'static Home {
+        Box::leak(Box::new(Home { node, head: head.into(), numbered: is_head(head) }))
+    }
+
+    /// As [`Home::port`], for a home that lasts.
+    ///
+    /// # Panics
+    ///
+    /// As [`Home::port`].
+    #[inline]
+    pub fn own_port(&'static self, number: u64) -> PortId {
+        self.check(number);
+        PortId { home: At::Lasting(self), number }
+    }
+
+    #[inline]
+    fn check(&self, number: u64) {
         assert!(number != 0 && self.numbered, "only a numbered home numbers its ports, from 1 on");
-        PortId { home: self.clone(), number }
     }
 
     /// The node of these names.
@@ -150,10 +173,29 @@ impl Home {
     }
 }
 
+/// Where a home is kept.
+#[derive(Clone)]
+enum At {
+    Lasting(&'static Home),
+    Shared(Arc<Home>),
+}
+
+impl Deref for At {
+    type Target = Home;
+
+    #[inline]
+    fn deref(&self) -> &Home {
+        match self {
+            At::Lasting(home) => home,
+            At::Shared(home) => home,
+        }
+    }
+}
+
 /// The name of a port: `NODE#NAME`. Holding one keeps nothing alive, and the port need not exist.
 #[derive(Clone)]
 pub struct PortId {
-    home: Arc<Home>,
+    home: At,
     number: u64,
 }
 
@@ -172,12 +214,14 @@ impl PortId {
     }
 
     /// The node that the port is on.
+    #[inline]
     pub fn node(&self) -> &NodeId {
         &self.home.node
     }
 
     /// What the name shares with others, and the number after it; 0 where the head is the whole name.
-    pub fn parts(&self) -> (&Arc<Home>, u64) {
+    #[inline]
+    pub fn parts(&self) -> (&Home, u64) {
         (&self.home, self.number)
     }
 
@@ -187,6 +231,7 @@ impl PortId {
     }
 
     /// Whether this is the node port.
+    #[inline]
     pub fn is_node(&self) -> bool {
         self.number == 0 && self.home.head.is_empty()
     }
@@ -194,7 +239,7 @@ impl PortId {
 
 impl PartialEq for PortId {
     fn eq(&self, other: &PortId) -> bool {
-        self.number == other.number && (Arc::ptr_eq(&self.home, &other.home) || self.home == other.home)
+        self.number == other.number && (std::ptr::eq(&*self.home, &*other.home) || *self.home == *other.home)
     }
 }
 
@@ -364,6 +409,14 @@ mod tests {
             assert_eq!(parsed, port);
             assert_eq!(parsed.parts().1, number);
         }
+    }
+
+    #[test]
+    fn a_lasting_home_makes_the_same_names() {
+        let node = NodeId::new("n").unwrap();
+        let lasting = Home::lasting(node.clone(), "0123456789ab").own_port(7);
+        assert_eq!(lasting, Home::new(node, "0123456789ab").port(7));
+        assert_eq!(lasting, PortId::parse(&lasting.to_string()).unwrap());
     }
 
     proptest! {

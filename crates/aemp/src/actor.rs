@@ -127,7 +127,7 @@ impl<A: Actor> Drop for Held<A> {
         match std::mem::replace(&mut *remains, Remains::Nothing) {
             Remains::Reason(reason) => {
                 drop(remains);
-                self.node.after(std::time::Duration::ZERO, move |node| actor.stopped(node, reason));
+                self.node.postpone(move |node| actor.stopped(node, reason));
             }
             Remains::Nothing | Remains::Actor(_) => *remains = Remains::Actor(actor),
         }

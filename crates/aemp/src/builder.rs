@@ -295,7 +295,7 @@ impl Builder {
         }
         self.check_protection().await?;
         let id = NodeId::new(&unique(self.id.as_deref().unwrap_or("anon/"))?)?;
-        let own = Home::new(id.clone(), &random_head(random()?));
+        let own = Home::lasting(id.clone(), &random_head(random()?));
         let tls = self.certificate.as_deref().map(Tls::from_pem).transpose()?.map(Arc::new);
         let incarnation = u128::from_le_bytes(random()?);
         let shared = self.shared(&id, incarnation, tls);

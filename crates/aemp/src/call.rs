@@ -1,19 +1,26 @@
 //! Calls: a message with a port for the answer, a monitor, and a limit.
+//!
+//! The port for the answer is a slot of the table and nothing else: the answer, moved if it has just the type that is waited
+//! for, lies in its mailbox until the future takes it. A called port of this node that has nothing else to do runs at once, on
+//! the thread that waits for it anyway.
 
 use std::any::Any;
 use std::future::Future;
 use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::Duration;
 
 use aemp_proto::{PortId, Reason, typed};
+use serde::Serialize;
 use serde::de::{DeserializeOwned, Error as _};
 use thiserror::Error;
-use tokio::sync::oneshot;
+use tokio::task::coop::cooperative;
 use tokio::time::Instant;
 
 use crate::message::{DecodeError, Envelope, IntoMessage, ReplyTo};
 use crate::monitor::{Action, MonitorGuard, PortAction};
-use crate::node::{Node, SendError};
+use crate::node::{Node, Place, Pressure, SendError};
 use crate::port::mailbox::{After, Mailbox, Signal};
 use crate::port::table::State;
 
@@ -34,45 +41,50 @@ pub enum CallError {
     Send(#[from] SendError),
 }
 
-type Answer = Result<Envelope, Reason>;
-
 /// The mailbox of a port that lives for one answer.
-struct AnswerBox {
-    waiting: Option<oneshot::Sender<Answer>>,
+struct AnswerBox<R> {
+    answer: Option<Result<Given<R>, Reason>>,
+    waiting: Option<Waker>,
 }
 
-impl AnswerBox {
-    fn answer(&mut self, answer: Answer) {
-        if let Some(waiting) = self.waiting.take() {
-            // Nobody waits any more if the call was dropped.
-            let _ = waiting.send(answer);
-        }
+/// An answer as it came.
+enum Given<R> {
+    /// Of the type that is waited for.
+    Moved(R),
+    /// Anything else.
+    Other(Envelope),
+}
+
+impl<R> AnswerBox<R> {
+    /// Whoever waits is to be woken.
+    fn answer(&mut self, answer: Result<Given<R>, Reason>) -> Option<Waker> {
+        self.answer.get_or_insert(answer);
+        self.waiting.take()
     }
 }
 
-impl Mailbox for AnswerBox {
+impl<R: Send + 'static> Mailbox for AnswerBox<R> {
     fn wants_encoded(&self) -> bool {
         false
     }
 
-    fn push(&mut self, message: Envelope) {
-        self.answer(Ok(message));
+    fn push(&mut self, message: Envelope) -> usize {
+        self.answer.get_or_insert(Ok(Given::Other(message)));
+        0
     }
 
-    fn signal(&mut self, signal: Signal) {
-        match signal {
-            Signal::Fire(fire) => self.answer(Err(fire.into_reason())),
-            Signal::Kill(reason) => self.answer(Err(reason)),
-            Signal::Job(_) => {}
-        }
+    fn signal(&mut self, signal: Signal) -> usize {
+        let reason = match signal {
+            Signal::Fire(fire) => fire.into_reason(),
+            Signal::Kill(reason) => reason,
+            Signal::Job(_) => return 0,
+        };
+        self.answer.get_or_insert(Err(reason));
+        0
     }
 
     fn after(&mut self) -> After {
-        if self.waiting.is_none() { After::Finish } else { After::Wake(None) }
-    }
-
-    fn octets(&self) -> usize {
-        0
+        if self.answer.is_some() { After::Finish(self.waiting.take()) } else { After::Wake(None) }
     }
 
     fn as_any(&mut self) -> &mut dyn Any {
@@ -80,27 +92,24 @@ impl Mailbox for AnswerBox {
     }
 }
 
-/// Ends the answer port, however the call ends.
-struct AnswerPort {
-    node: Node,
-    port: PortId,
-}
-
-impl Drop for AnswerPort {
+impl<R> Drop for AnswerBox<R> {
     fn drop(&mut self) {
-        self.node.kill(&self.port, Reason::NORMAL);
+        // The time is up, or the node ends. If it is the future that goes, it does not mind.
+        if let Some(waiting) = self.waiting.take() {
+            waiting.wake();
+        }
     }
 }
 
 impl Node {
     /// Calls a port: sends what `message` makes of the port for the answer, and waits for that.
     ///
-    /// The port is monitored before the message is sent, so its death answers at once, not after `limit`. The message is sent
-    /// before this function returns, in order with other sends; the future only waits.
+    /// The port is monitored before the message is sent, so its death answers at once, not after `limit`. The message is made
+    /// now; it is sent when the future is polled first, and the time runs from then on.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future gives up the answer; the message has been sent.
+    /// Dropping the future gives up the answer; once it was polled, the message has been sent.
     ///
     /// # Errors
     ///
@@ -114,65 +123,218 @@ impl Node {
     ) -> impl Future<Output = Result<R, CallError>> + Send + use<M, R, F>
     where
         F: FnOnce(ReplyTo<R>) -> M,
-        M: IntoMessage,
+        M: IntoMessage + Send,
         R: DeserializeOwned + Send + 'static,
     {
-        self.begin_call(port, limit, message).answer()
+        // A caller that always finds its answer at once has to let others run, too.
+        cooperative(self.prepare_call(port, limit, message))
     }
 
-    /// Sends the call; the answer is waited for afterwards.
+    /// A call that is sent now; the answer is waited for afterwards.
     pub(crate) fn begin_call<M, R>(
         &self,
         port: &PortId,
         limit: Duration,
         message: impl FnOnce(ReplyTo<R>) -> M,
-    ) -> Pending<R>
+    ) -> Awaited<R>
     where
         M: IntoMessage,
+        R: DeserializeOwned + Send + 'static,
     {
-        let (waiting, answer) = oneshot::channel();
-        // A limit beyond the end of time is none.
-        let deadline = Instant::now().checked_add(limit);
-        let reply = self.open(State::Unscheduled, Box::new(AnswerBox { waiting: Some(waiting) }), None);
-        // Before anything else, for the code that makes and encodes the message may panic.
-        let ends = AnswerPort { node: self.clone(), port: reply.clone() };
-        let number = reply.parts().1;
-        let guard = self.set_monitor(port, Action::Port(number, PortAction::Kill));
-        let sent = self.send(port, message(ReplyTo::new(reply)));
-        if let Some(deadline) = deadline {
-            self.end_at(deadline, number);
+        let mut call = self.prepare_call(port, limit, message);
+        call.begin(false);
+        call.awaited
+    }
+
+    fn prepare_call<M, R>(
+        &self,
+        port: &PortId,
+        limit: Duration,
+        message: impl FnOnce(ReplyTo<R>) -> M,
+    ) -> Call<M, R>
+    where
+        R: Send + 'static,
+    {
+        let answer = AnswerBox::<R> { answer: None, waiting: None };
+        let number = self.table().insert(State::Unscheduled, Box::new(answer), None, None);
+        // Before anything else, for the code that makes the message may panic.
+        let awaited = Awaited {
+            node: self.clone(),
+            number,
+            limit,
+            failed: None,
+            deadline: None,
+            monitor: None,
+            reply: PhantomData,
+        };
+        let message = message(ReplyTo::new(self.own_port(number)));
+        Call { message: Some((port.clone(), message)), awaited }
+    }
+
+    /// Answers a call with a value that is moved to whoever waits, if that is here and waits for just this type.
+    pub(crate) fn answer_call<T: Serialize + Send + 'static>(
+        &self,
+        to: &PortId,
+        answer: T,
+    ) -> Result<Option<Pressure>, SendError> {
+        if let Some(number) = self.own_number(to)
+            && !self.always_encodes()
+            && let Some(mut cell) = self.table().get(number)
+            && !cell.closing
+            && let Some(mailbox) = &mut cell.mailbox
+            && let Some(waits) = mailbox.as_any().downcast_mut::<AnswerBox<T>>()
+        {
+            let waker = waits.answer(Ok(Given::Moved(answer)));
+            self.answered(number, cell, waker);
+            return Ok(None);
         }
-        Pending { limit, deadline, sent, answer, reply: PhantomData, _ends: (guard, ends) }
+        self.send_under_pressure(to, typed::to_body(&answer)?)
     }
 }
 
-/// A call that was sent.
-pub(crate) struct Pending<R> {
+/// A call, before and after it was sent.
+struct Call<M, R> {
+    /// What is to be sent, and where to.
+    message: Option<(PortId, M)>,
+    awaited: Awaited<R>,
+}
+
+// Nothing in it is pinned: the message only waits here until it is sent.
+impl<M, R> Unpin for Call<M, R> {}
+
+impl<M: IntoMessage, R> Call<M, R> {
+    /// Monitors the port and sends the message. `help` says that the port may run on this thread.
+    fn begin(&mut self, help: bool) {
+        if let Some((port, message)) = self.message.take()
+            && let Err(error) = self.awaited.send(&port, message, help)
+        {
+            self.awaited.failed = Some(error);
+        }
+    }
+}
+
+impl<M: IntoMessage, R: DeserializeOwned + Send + 'static> Future for Call<M, R> {
+    type Output = Result<R, CallError>;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Result<R, CallError>> {
+        self.begin(true);
+        Pin::new(&mut self.awaited).poll(task)
+    }
+}
+
+/// The answer to a call that was sent.
+pub(crate) struct Awaited<R> {
+    node: Node,
+    /// The port for the answer.
+    number: u64,
     limit: Duration,
+    failed: Option<CallError>,
+    /// Set when it has to wait.
     deadline: Option<Instant>,
-    sent: Result<(), SendError>,
-    answer: oneshot::Receiver<Answer>,
+    /// On a port of another node.
+    monitor: Option<MonitorGuard>,
     reply: PhantomData<fn() -> R>,
-    _ends: (MonitorGuard, AnswerPort),
 }
 
-impl<R: DeserializeOwned> Pending<R> {
-    /// Waits for the answer.
-    pub(crate) async fn answer(self) -> Result<R, CallError> {
-        self.sent?;
-        match self.answer.await {
-            Ok(Ok(answer)) => Ok(open_answer(&answer)?),
-            Ok(Err(reason)) => Err(CallError::Died(reason)),
-            // The port for the answer has ended: its time has come, or that of the node.
-            Err(_) if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) => {
-                Err(CallError::TimedOut(self.limit))
+impl<R: DeserializeOwned + Send + 'static> Future for Awaited<R> {
+    type Output = Result<R, CallError>;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Result<R, CallError>> {
+        let call = &mut *self;
+        if let Some(error) = call.failed.take() {
+            return Poll::Ready(Err(error));
+        }
+        match call.look(task.waker()) {
+            Looked::Waits => {
+                call.limit_time();
+                Poll::Pending
             }
-            Err(_) => Err(CallError::Died(Reason::text("shutdown", "the node has ended"))),
+            Looked::Answer(answer) => {
+                call.end();
+                Poll::Ready(open_answer(answer))
+            }
+            // The port for the answer has ended: its time has come, or that of the node.
+            Looked::Gone if call.deadline.is_some_and(|deadline| deadline <= Instant::now()) => {
+                Poll::Ready(Err(CallError::TimedOut(call.limit)))
+            }
+            Looked::Gone => Poll::Ready(Err(CallError::Died(Reason::text("shutdown", "the node has ended")))),
         }
     }
 }
 
-fn open_answer<R: DeserializeOwned>(answer: &Envelope) -> Result<R, DecodeError> {
-    let body = answer.encode().map_err(DecodeError::custom)?;
-    typed::from_body(&body)
+/// What was found in the mailbox for the answer.
+enum Looked<R> {
+    Waits,
+    Answer(Result<Given<R>, Reason>),
+    Gone,
+}
+
+impl<R: Send + 'static> Awaited<R> {
+    fn look(&self, waker: &Waker) -> Looked<R> {
+        let Some(mut cell) = self.node.table().get(self.number) else { return Looked::Gone };
+        let mailbox = cell.mailbox.as_mut().and_then(|m| m.as_any().downcast_mut::<AnswerBox<R>>());
+        let Some(mailbox) = mailbox else { return Looked::Gone };
+        match mailbox.answer.take() {
+            Some(answer) => Looked::Answer(answer),
+            None => {
+                mailbox.waiting = Some(waker.clone());
+                Looked::Waits
+            }
+        }
+    }
+}
+
+impl<R> Awaited<R> {
+    fn send<M: IntoMessage>(&mut self, port: &PortId, message: M, help: bool) -> Result<(), CallError> {
+        match self.node.place(port) {
+            Place::Here(number) => {
+                if self.node.call_here(port, number, self.number, message)? {
+                    self.node.scheduler().run_soon(&self.node, number, help);
+                }
+            }
+            Place::Nowhere => return Err(CallError::Died(self.node.why_missing(port))),
+            Place::Node | Place::There(_) => {
+                let action = Action::Port(self.number, PortAction::Kill);
+                self.monitor = Some(self.node.set_monitor(port, action));
+                self.node.send(port, message)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The time runs from the first wait. A limit beyond the end of time is none.
+    fn limit_time(&mut self) {
+        if self.deadline.is_none() {
+            self.deadline = Instant::now().checked_add(self.limit);
+            if let Some(deadline) = self.deadline {
+                self.node.end_at(deadline, self.number);
+            }
+        }
+    }
+
+    /// Ends the port for the answer.
+    fn end(&mut self) {
+        // 0 is the number of no port.
+        let number = std::mem::take(&mut self.number);
+        if number != 0 {
+            self.node.end_port(number, Reason::NORMAL);
+        }
+    }
+}
+
+impl<R> Drop for Awaited<R> {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn open_answer<R: DeserializeOwned>(answer: Result<Given<R>, Reason>) -> Result<R, CallError> {
+    match answer {
+        Ok(Given::Moved(answer)) => Ok(answer),
+        Ok(Given::Other(answer)) => {
+            let body = answer.encode().map_err(DecodeError::custom)?;
+            Ok(typed::from_body(&body)?)
+        }
+        Err(reason) => Err(CallError::Died(reason)),
+    }
 }

@@ -61,6 +61,13 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// Octets in a mailbox above which a sender has to look closer.
+    pub(crate) fn crowd(&self) -> usize {
+        self.mailbox_high.min(self.mailbox)
+    }
+}
+
 /// A node: cheap to clone, without global state; one process may have several.
 ///
 /// A node that was configured with nothing works locally. It lives until [`Node::shutdown`] or until its runtime ends.
@@ -69,7 +76,7 @@ pub struct Node(Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) id: NodeId,
-    home: Arc<Home>,
+    home: &'static Home,
     table: Table,
     scheduler: Scheduler,
     remotes: Remotes,
@@ -115,7 +122,7 @@ pub(crate) enum Pressure {
 
 impl Inner {
     pub(crate) fn new(
-        home: Arc<Home>,
+        home: &'static Home,
         remotes: Remotes,
         runners: usize,
         settings: NodeSettings,
@@ -173,6 +180,7 @@ impl Node {
     ///
     /// The message cannot be encoded or is too large for a frame; nothing was sent.
     #[doc(alias = "snd")]
+    #[inline]
     pub fn send(&self, to: &PortId, message: impl IntoMessage) -> Result<(), SendError> {
         self.send_under_pressure(to, message).map(drop)
     }
@@ -224,6 +232,11 @@ impl Node {
         }
     }
 
+    /// Runs code soon, outside of any port, and never inside of this function (AnyEvent's `postpone`).
+    pub fn postpone(&self, code: impl FnOnce(&Node) + Send + 'static) {
+        self.scheduler().call(Box::new(code));
+    }
+
     /// Runs code once after a delay, outside of any port. Dropping the handle changes nothing; `abort` on it cancels.
     pub fn after(
         &self,
@@ -266,6 +279,12 @@ impl Node {
         &self.0.settings.limits
     }
 
+    /// Whether local messages are encoded, too.
+    #[inline]
+    pub(crate) fn always_encodes(&self) -> bool {
+        self.0.settings.always_encode
+    }
+
     /// Whether other nodes may spawn and call nothing here.
     pub(crate) fn is_secure(&self) -> bool {
         self.0.settings.secure
@@ -281,13 +300,13 @@ impl Node {
 
     /// The ID of a port of this node.
     pub(crate) fn port_id(&self, number: u64) -> PortId {
-        let named = self.table().get(number).and_then(|cell| cell.extra.as_ref()?.name.clone());
-        named.unwrap_or_else(|| self.own_port(number))
+        let named = self.table().get(number).and_then(|cell| cell.name());
+        named.map_or_else(|| self.own_port(number), |name| PortId::clone(&name))
     }
 
     /// The ID of a port with a name of our own.
     pub(crate) fn own_port(&self, number: u64) -> PortId {
-        self.0.home.port(number)
+        self.0.home.own_port(number)
     }
 
     /// The head of the names that this node makes for its own ports.
@@ -303,11 +322,20 @@ impl Node {
         }
     }
 
+    #[inline]
     pub(crate) fn place(&self, port: &PortId) -> Place {
+        self.own_number(port).map_or_else(|| self.place_of(port), Place::Here)
+    }
+
+    /// The number of a port whose ID was made here, by this node.
+    #[inline]
+    pub(crate) fn own_number(&self, port: &PortId) -> Option<u64> {
         let (home, number) = port.parts();
-        if Arc::ptr_eq(home, &self.0.home) {
-            return Place::Here(number);
-        }
+        std::ptr::eq(home, self.0.home).then_some(number)
+    }
+
+    fn place_of(&self, port: &PortId) -> Place {
+        let (home, number) = port.parts();
         if home.node() != &self.0.id {
             return Place::There(self.remotes().get(home.node()));
         }
@@ -331,13 +359,22 @@ impl Node {
     }
 
     /// Sends, and says whether the receiver is behind.
-    pub(crate) fn send_under_pressure(
+    #[inline]
+    pub(crate) fn send_under_pressure<M: IntoMessage>(
         &self,
         to: &PortId,
-        message: impl IntoMessage,
+        message: M,
     ) -> Result<Option<Pressure>, SendError> {
-        match self.place(to) {
-            Place::Here(number) => Ok(self.deliver(number, message)?),
+        match self.own_number(to) {
+            Some(number) => self.deliver(number, message),
+            None => self.send_elsewhere(to, message),
+        }
+    }
+
+    /// Sends to a port whose ID came from somewhere else.
+    fn send_elsewhere<M: IntoMessage>(&self, to: &PortId, message: M) -> Result<Option<Pressure>, SendError> {
+        match self.place_of(to) {
+            Place::Here(number) => self.deliver(number, message),
             Place::Nowhere => Ok(None),
             Place::Node => {
                 self.node_request(&message.encode()?);
@@ -372,22 +409,32 @@ impl Node {
         }
     }
 
-    fn deliver(&self, number: u64, message: impl IntoMessage) -> Result<Option<Pressure>, EncodeError> {
+    #[inline]
+    fn deliver<M: IntoMessage>(&self, number: u64, message: M) -> Result<Option<Pressure>, SendError> {
         let Some(mut cell) = self.table().get(number) else { return Ok(None) };
         if cell.closing {
             return Ok(None);
         }
         let Some(mailbox) = &mut cell.mailbox else { return Ok(None) };
-        let mut message = message;
-        if !self.0.settings.always_encode {
-            match message.move_into(mailbox.as_any()) {
-                Ok(()) => return Ok(self.delivered(number, cell)),
-                Err(other) => message = other,
-            }
+        if !self.always_encodes()
+            && let Some(queue) = M::own_queue(mailbox.as_any())
+        {
+            let octets = queue.push_message(message);
+            return Ok(self.delivered(number, cell, octets));
         }
-        let encodes = self.0.settings.always_encode || mailbox.wants_encoded();
-        drop(cell);
+        let encodes = self.always_encodes() || mailbox.wants_encoded();
         // Encoding runs code of the message's type, so no lock is held.
+        drop(cell);
+        self.deliver_otherwise(number, message, encodes)
+    }
+
+    /// Delivers a message that is not of the port's own type: encoded, or in an envelope.
+    pub(crate) fn deliver_otherwise<M: IntoMessage>(
+        &self,
+        number: u64,
+        message: M,
+        encodes: bool,
+    ) -> Result<Option<Pressure>, SendError> {
         let envelope =
             if encodes { Envelope::Encoded(message.encode()?) } else { message.into_envelope()? };
         Ok(self.deliver_envelope(number, envelope))

@@ -88,8 +88,13 @@ impl Node {
         let args = typed::to_body(&args)?;
         if node == self.id() {
             let number = self.open_nascent(None);
+            let port = self.own_port(number);
+            // A port with a name in its extra part leaves word of what it died of, for a monitor that comes too late.
+            if let Some(mut cell) = self.table().get(number) {
+                cell.extra().name = Some(Arc::new(port.clone()));
+            }
             self.run_init(number, function, args);
-            return Ok(self.port_id(number));
+            return Ok(port);
         }
         let remote = self.remotes().get(node);
         let port = remote.spawned.port(self.next_id());
@@ -154,7 +159,7 @@ impl Node {
 
     fn open_nascent(&self, name: Option<PortId>) -> u64 {
         let actor = Callback::<Envelope, Nascent>::new(Nascent, None);
-        let extra = name.map(|name| Box::new(Extra { name: Some(name), ..Extra::default() }));
+        let extra = name.map(|name| Box::new(Extra { name: Some(Arc::new(name)), ..Extra::default() }));
         let mailbox = Box::new(Queue::<Envelope>::default());
         self.table().insert(State::Idle, mailbox, Some(Box::new(actor)), extra)
     }

@@ -48,10 +48,11 @@ pub trait IntoMessage: Sized {
         self.encode().map(Envelope::Encoded)
     }
 
-    /// Moves the message into the mailbox of a port that takes just this type; gives it back otherwise.
+    /// The queue of a mailbox whose port takes just this type. It is asked before the message is moved, so that this is done
+    /// once.
     #[doc(hidden)]
-    fn move_into(self, _mailbox: &mut dyn Any) -> Result<(), Self> {
-        Err(self)
+    fn own_queue(_mailbox: &mut dyn Any) -> Option<&mut Queue<Self>> {
+        None
     }
 }
 
@@ -74,8 +75,9 @@ impl<T: Typed> IntoMessage for T {
         Ok(Envelope::moved(self))
     }
 
-    fn move_into(self, mailbox: &mut dyn Any) -> Result<(), T> {
-        move_message(self, mailbox)
+    #[inline]
+    fn own_queue(mailbox: &mut dyn Any) -> Option<&mut Queue<T>> {
+        mailbox.downcast_mut()
     }
 }
 
@@ -94,8 +96,9 @@ impl IntoMessage for Message {
         Ok(Envelope::moved(self))
     }
 
-    fn move_into(self, mailbox: &mut dyn Any) -> Result<(), Message> {
-        move_message(self, mailbox)
+    #[inline]
+    fn own_queue(mailbox: &mut dyn Any) -> Option<&mut Queue<Message>> {
+        mailbox.downcast_mut()
     }
 }
 
@@ -120,8 +123,9 @@ impl IntoMessage for Envelope {
         Ok(self)
     }
 
-    fn move_into(self, mailbox: &mut dyn Any) -> Result<(), Envelope> {
-        move_message(self, mailbox)
+    #[inline]
+    fn own_queue(mailbox: &mut dyn Any) -> Option<&mut Queue<Envelope>> {
+        mailbox.downcast_mut()
     }
 }
 
@@ -159,16 +163,6 @@ macro_rules! tuples {
     )*};
 }
 tuples! { () (A) (A B) (A B C) (A B C D) (A B C D E) (A B C D E F) (A B C D E F G) (A B C D E F G H) }
-
-fn move_message<M: FromMessage>(message: M, mailbox: &mut dyn Any) -> Result<(), M> {
-    match mailbox.downcast_mut::<Queue<M>>() {
-        Some(queue) => {
-            queue.push_message(message);
-            Ok(())
-        }
-        None => Err(message),
-    }
-}
 
 /// The reason with which a port dies that got a message which fits nothing.
 pub(crate) fn misfit(error: &DecodeError) -> Reason {

@@ -12,14 +12,22 @@ use crate::message::{Envelope, FromMessage, misfit};
 
 /// The code of a port, as the runner sees it.
 pub(crate) trait Actor: Send {
-    /// Takes what waits in the mailbox, if nothing is left of an earlier batch. False if there is nothing to do.
+    /// Takes what waits in the mailbox, if nothing is left of an earlier batch. False if it took nothing.
     fn load(&mut self, mailbox: &mut dyn Mailbox) -> bool;
 
-    /// Handles up to `quota` items and returns how many it did; stops early when the context says so.
-    fn run(&mut self, cx: &mut Context<'_>, quota: usize) -> usize;
+    /// Handles up to `quota` items; stops early when the context says so.
+    fn run(&mut self, cx: &mut Context<'_>, quota: usize) -> Ran;
 
-    /// Moves what is left of the batch into the mailbox of a successor.
-    fn hand_over(&mut self, successor: &mut dyn Mailbox);
+    /// Moves what is left of the batch into the mailbox of a successor; gives the octets that it is counted with there.
+    fn hand_over(&mut self, successor: &mut dyn Mailbox) -> usize;
+}
+
+/// How far a run came.
+pub(crate) struct Ran {
+    /// Items that were handled.
+    pub(crate) handled: usize,
+    /// Whether some of the batch are left.
+    pub(crate) left: bool,
 }
 
 /// What is done with a message.
@@ -101,11 +109,12 @@ impl<M: FromMessage, H: Handle<M>> Actor for Callback<M, H> {
             && let Some(queue) = mailbox.as_any().downcast_mut::<Queue<M>>()
         {
             queue.take(&mut self.batch);
+            return true;
         }
-        !self.batch.is_empty()
+        false
     }
 
-    fn run(&mut self, cx: &mut Context<'_>, quota: usize) -> usize {
+    fn run(&mut self, cx: &mut Context<'_>, quota: usize) -> Ran {
         cx.lend_state(self.state.take());
         let mut handled = 0;
         while handled < quota
@@ -121,19 +130,18 @@ impl<M: FromMessage, H: Handle<M>> Actor for Callback<M, H> {
             }
         }
         self.state = cx.return_state();
-        handled
+        Ran { handled, left: !self.batch.is_empty() }
     }
 
-    fn hand_over(&mut self, successor: &mut dyn Mailbox) {
-        for item in self.batch.drain(..) {
-            match item {
-                Item::Encoded(body) => successor.push(Envelope::Encoded(body)),
-                Item::Signal(signal) => successor.signal(*signal),
-                Item::Message(message) => match message.into_envelope() {
-                    Ok(message) => successor.push(message),
-                    Err(error) => successor.signal(Signal::Kill(Reason::text("bad_message", error))),
-                },
-            }
-        }
+    fn hand_over(&mut self, successor: &mut dyn Mailbox) -> usize {
+        let items = self.batch.drain(..).map(|item| match item {
+            Item::Encoded(body) => successor.push(Envelope::Encoded(body)),
+            Item::Signal(signal) => successor.signal(*signal),
+            Item::Message(message) => match message.into_envelope() {
+                Ok(message) => successor.push(message),
+                Err(error) => successor.signal(Signal::Kill(Reason::text("bad_message", error))),
+            },
+        });
+        items.sum()
     }
 }

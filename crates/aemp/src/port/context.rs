@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::fmt::Display;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aemp_proto::{NodeId, PortId, Reason};
@@ -23,12 +24,29 @@ use crate::node::{Node, Pressure};
 pub struct Context<'a> {
     node: &'a Node,
     number: u64,
-    name: Option<PortId>,
+    /// The own ID, if another node chose the name.
+    name: Option<Arc<PortId>>,
     state: Option<Box<dyn Any + Send>>,
+    asked: Option<Box<Asked>>,
+}
+
+/// What the code that runs has asked for; most ask for nothing.
+#[derive(Default)]
+struct Asked {
     end: Option<Reason>,
     successor: Option<Becoming>,
     changes: Vec<Change>,
     pressure: Option<Pressure>,
+}
+
+/// What follows from a run.
+pub(crate) struct Later {
+    /// The port ends.
+    pub(crate) end: Option<Reason>,
+    /// What it becomes.
+    pub(crate) successor: Option<Successor>,
+    /// Whom it has to wait for.
+    pub(crate) pressure: Option<Pressure>,
 }
 
 /// Starts the task of the port with this number.
@@ -55,18 +73,10 @@ pub(crate) enum Successor {
 }
 
 impl<'a> Context<'a> {
-    /// A context for the port with this number, and the name that another node chose for it, if one did.
-    pub(crate) fn new(node: &'a Node, number: u64, name: Option<PortId>) -> Context<'a> {
-        Context {
-            node,
-            number,
-            name,
-            state: None,
-            end: None,
-            successor: None,
-            changes: Vec::new(),
-            pressure: None,
-        }
+    /// A context for the port with this number, and its ID, if another node chose the name.
+    #[inline]
+    pub(crate) fn new(node: &'a Node, number: u64, name: Option<Arc<PortId>>) -> Context<'a> {
+        Context { node, number, name, state: None, asked: None }
     }
 
     /// The node.
@@ -75,23 +85,30 @@ impl<'a> Context<'a> {
     }
 
     /// The ID of the own port.
+    #[inline]
     pub fn me(&self) -> PortId {
-        self.name.clone().unwrap_or_else(|| self.node.own_port(self.number))
+        match &self.name {
+            None => self.node.own_port(self.number),
+            Some(name) => PortId::clone(name),
+        }
     }
 
     /// Sends a message. Same order and loss as [`Node::send`]; a message that cannot be encoded kills the own port.
     #[doc(alias = "snd")]
+    #[inline]
     pub fn send(&mut self, to: &PortId, message: impl IntoMessage) {
         match self.node.send_under_pressure(to, message) {
-            Ok(pressure) => self.pressure = pressure.or(self.pressure.take()),
+            Ok(None) => {}
+            Ok(pressure) => self.asked().pressure = pressure,
             Err(error) => self.fail(error),
         }
     }
 
     /// Answers a call. A tuple is sent as several values, everything else as one.
-    pub fn reply<T: Serialize>(&mut self, to: ReplyTo<T>, answer: T) {
-        match aemp_proto::typed::to_body(&answer) {
-            Ok(body) => self.send(to.port(), body),
+    pub fn reply<T: Serialize + Send + 'static>(&mut self, to: ReplyTo<T>, answer: T) {
+        match self.node.answer_call(to.port(), answer) {
+            Ok(None) => {}
+            Ok(pressure) => self.asked().pressure = pressure,
             Err(error) => self.fail(error),
         }
     }
@@ -108,7 +125,7 @@ impl<'a> Context<'a> {
 
     /// Ends the own port with this reason, when the code that runs now returns. The first reason counts.
     pub fn end(&mut self, reason: Reason) {
-        self.end.get_or_insert(reason);
+        self.asked().end.get_or_insert(reason);
     }
 
     /// Ends the own port with `die, TEXT`.
@@ -181,7 +198,7 @@ impl<'a> Context<'a> {
         R: DeserializeOwned + Send + 'static,
     {
         let call = self.node.begin_call(port, limit, message);
-        self.task(call.answer(), done);
+        self.task(call, done);
     }
 
     /// Adds or replaces the handler of a tag, in a port with tagged handlers, from the next message on.
@@ -190,17 +207,17 @@ impl<'a> Context<'a> {
         tag: &str,
         handler: impl FnMut(&mut Context<'_>, T) + Send + 'static,
     ) {
-        self.changes.push(Change::on(tag, handler));
+        self.asked().changes.push(Change::on(tag, handler));
     }
 
     /// Removes the handler of a tag, from the next message on.
     pub fn off(&mut self, tag: &str) {
-        self.changes.push(Change::Off(tag.into()));
+        self.asked().changes.push(Change::Off(tag.into()));
     }
 
     /// Sets the handler for messages that no tag fits, from the next message on.
     pub fn on_other<M: FromMessage>(&mut self, handler: impl FnMut(&mut Context<'_>, M) + Send + 'static) {
-        self.changes.push(Change::other(handler));
+        self.asked().changes.push(Change::other(handler));
     }
 
     /// From the next message on the own port is a typed one with this handler. What waits stays in order.
@@ -216,7 +233,7 @@ impl<'a> Context<'a> {
     /// init function `on` alone does this too.
     pub fn receive_tagged(&mut self) {
         let state = self.state.take();
-        self.successor = Some(Becoming::Tagged(state));
+        self.asked().successor = Some(Becoming::Tagged(state));
     }
 
     /// From now on the own port is an async one, and this is its code; see [`Node::port_async`].
@@ -225,7 +242,7 @@ impl<'a> Context<'a> {
         F: Future<Output = Ended> + Send + 'static,
     {
         let start = Box::new(move |node: &Node, number| node.start_task(number, code));
-        self.successor = Some(Becoming::Ready(Successor::Task(start)));
+        self.asked().successor = Some(Becoming::Ready(Successor::Task(start)));
     }
 
     fn become_callback<M: FromMessage, H: Handle<M> + 'static>(
@@ -233,7 +250,8 @@ impl<'a> Context<'a> {
         actor: Callback<M, H>,
         mailbox: Queue<M>,
     ) {
-        self.successor = Some(Becoming::Ready(Successor::Callback(Box::new(mailbox), Box::new(actor))));
+        self.asked().successor =
+            Some(Becoming::Ready(Successor::Callback(Box::new(mailbox), Box::new(actor))));
     }
 
     /// Sets the state that [`Context::state`] gives, for the init function of a spawned port: before `receive`.
@@ -249,37 +267,51 @@ impl<'a> Context<'a> {
         self.state.take()
     }
 
+    fn asked(&mut self) -> &mut Asked {
+        self.asked.get_or_insert_default()
+    }
+
     pub(crate) fn has_changes(&self) -> bool {
-        !self.changes.is_empty() && self.successor.is_none()
+        self.asked.as_ref().is_some_and(|asked| !asked.changes.is_empty() && asked.successor.is_none())
     }
 
     /// Whether the code that runs now has set a receiver.
     pub(crate) fn has_receiver(&self) -> bool {
-        self.successor.is_some() || !self.changes.is_empty()
+        self.asked.as_ref().is_some_and(|asked| asked.successor.is_some() || !asked.changes.is_empty())
     }
 
     pub(crate) fn take_changes(&mut self) -> Vec<Change> {
-        std::mem::take(&mut self.changes)
+        self.asked.as_mut().map(|asked| std::mem::take(&mut asked.changes)).unwrap_or_default()
     }
 
     /// Whether the run of the port is over: it ended, or becomes another, or its receiver is behind.
     pub(crate) fn stops(&self) -> bool {
-        self.end.is_some() || self.successor.is_some() || self.pressure.is_some()
+        self.asked
+            .as_ref()
+            .is_some_and(|asked| asked.end.is_some() || asked.successor.is_some() || asked.pressure.is_some())
     }
 
-    /// What follows from the run: the end of the port, what it becomes, and whom it has to wait for.
-    pub(crate) fn finish(mut self) -> (Option<Reason>, Option<Successor>, Option<Pressure>) {
-        let successor = self.successor.take().map(|becoming| match becoming {
+    /// Whether the code has asked for anything that [`Context::finish`] tells.
+    #[inline]
+    pub(crate) fn has_asked(&self) -> bool {
+        self.asked.is_some()
+    }
+
+    /// What follows from the run.
+    pub(crate) fn finish(mut self) -> Later {
+        let asked = self.asked.take().map(|asked| *asked).unwrap_or_default();
+        let Asked { mut end, successor, mut changes, pressure } = asked;
+        let successor = successor.map(|becoming| match becoming {
             Becoming::Ready(successor) => successor,
             Becoming::Tagged(state) => {
-                let tagged = Tagged::new(std::mem::take(&mut self.changes));
+                let tagged = Tagged::new(std::mem::take(&mut changes));
                 let actor = Callback::<Envelope, Tagged>::new(tagged, state);
                 Successor::Callback(Box::new(Queue::<Envelope>::default()), Box::new(actor))
             }
         });
-        if !self.changes.is_empty() {
-            self.fail(NO_TAGS);
+        if !changes.is_empty() {
+            end.get_or_insert_with(|| Reason::died(NO_TAGS));
         }
-        (self.end, successor, self.pressure)
+        Later { end, successor, pressure }
     }
 }

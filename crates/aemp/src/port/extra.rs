@@ -18,6 +18,8 @@ pub(crate) struct Watchers {
     pub(crate) local: BTreeMap<u64, Arc<Monitor>>,
     /// Nodes that sent `mon1`, and the link over which they did.
     pub(crate) remote: Vec<(Arc<Remote>, LinkId)>,
+    /// Calls that wait for an answer of the port.
+    pub(crate) callers: Callers,
 }
 
 impl Watchers {
@@ -28,6 +30,31 @@ impl Watchers {
     /// A node is not to be told any more.
     pub(crate) fn forget(&mut self, remote: &Arc<Remote>) {
         self.remote.retain(|(other, _)| !Arc::ptr_eq(other, remote));
+    }
+}
+
+/// The ports for the answers to calls. Those that have theirs are thrown out when many have come together, not one by one: a
+/// call costs little more than its message.
+#[derive(Default)]
+pub(crate) struct Callers {
+    numbers: Vec<u64>,
+    /// How many there may be before they are looked through.
+    crowded: usize,
+}
+
+impl Callers {
+    /// Adds one. `is_over` says whether an earlier one waits no more.
+    pub(crate) fn add(&mut self, caller: u64, is_over: impl Fn(u64) -> bool) {
+        if self.numbers.len() >= self.crowded {
+            self.numbers.retain(|caller| !is_over(*caller));
+            self.crowded = 16.max(2 * self.numbers.len());
+        }
+        self.numbers.push(caller);
+    }
+
+    /// All of them, in the order of their calls.
+    pub(crate) fn into_iter(self) -> impl Iterator<Item = u64> {
+        self.numbers.into_iter()
     }
 }
 
@@ -60,7 +87,7 @@ pub(crate) struct Extra {
     /// Ports that wait until this one has drained.
     pub(crate) blocked: Vec<u64>,
     /// The name that another node has chosen for it.
-    pub(crate) name: Option<PortId>,
+    pub(crate) name: Option<Arc<PortId>>,
 }
 
 impl Extra {

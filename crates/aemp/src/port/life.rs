@@ -1,8 +1,10 @@
 //! How ports come to be, are signalled, wait, and end.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
 use aemp_proto::outbox::Monitored;
@@ -16,7 +18,8 @@ use super::extra::{Child, Extra};
 use super::mailbox::{After, Mailbox, Signal};
 use super::run::{caught, panic_text};
 use super::table::{Cell, State};
-use crate::message::Envelope;
+use crate::call::CallError;
+use crate::message::{Envelope, IntoMessage};
 use crate::monitor::{Action, Monitor, MonitorGuard};
 use crate::node::{Node, Place, Pressure};
 use crate::remote::{Gate, HIGH_WATER, Remote};
@@ -29,8 +32,7 @@ impl Node {
         mailbox: Box<dyn Mailbox>,
         actor: Option<Box<dyn Actor>>,
     ) -> PortId {
-        let number = self.table().insert(state, mailbox, actor, None);
-        self.port_id(number)
+        self.own_port(self.table().insert(state, mailbox, actor, None))
     }
 
     /// Puts a message into a mailbox. Says whether the port is behind.
@@ -39,45 +41,128 @@ impl Node {
         if cell.closing {
             return None;
         }
-        cell.mailbox.as_mut()?.push(message);
-        self.delivered(number, cell)
+        let octets = cell.mailbox.as_mut()?.push(message);
+        self.delivered(number, cell, octets)
     }
 
-    /// Something was added to a mailbox: sees to it that somebody takes it out.
-    pub(crate) fn delivered(&self, number: u64, mut cell: MutexGuard<'_, Cell>) -> Option<Pressure> {
-        let (octets, kept, after) = {
-            let mailbox = cell.mailbox.as_mut()?;
-            (mailbox.octets(), mailbox.kept(), mailbox.after())
-        };
-        if octets + kept > self.limits().mailbox {
+    /// Something was added to a mailbox: sees to it that somebody takes it out. Says whether the port is behind.
+    #[inline]
+    pub(crate) fn delivered(
+        &self,
+        number: u64,
+        mut cell: MutexGuard<'_, Cell>,
+        octets: usize,
+    ) -> Option<Pressure> {
+        cell.waiting += octets;
+        let crowded = cell.waiting > self.limits().crowd();
+        match cell.state {
+            State::Running | State::Queued if !crowded => {}
+            State::Idle if !crowded => {
+                cell.state = State::Queued;
+                drop(cell);
+                self.scheduler().schedule(number);
+            }
+            _ => return self.delivered_otherwise(number, cell),
+        }
+        None
+    }
+
+    /// As `delivered`, for a port that is crowded, or parked, or no runner's business.
+    #[cold]
+    fn delivered_otherwise(&self, number: u64, mut cell: MutexGuard<'_, Cell>) -> Option<Pressure> {
+        let mailbox = cell.mailbox.as_mut()?;
+        let (kept, after) = (mailbox.kept(), mailbox.after());
+        if cell.waiting + kept > self.limits().mailbox {
             drop(cell);
             let text = format_args!("more than {} octets waited for this port", self.limits().mailbox);
             self.signal(number, Signal::Kill(Reason::text("mailbox_full", text)));
             return None;
         }
-        let behind = octets > self.limits().mailbox_high;
-        match after {
+        let behind = cell.waiting > self.limits().mailbox_high;
+        match (cell.state, after) {
             // A parked port is woken if it falls behind itself, and if it is to die: nobody it sends to can keep it alive.
-            After::Schedule
-                if cell.state == State::Idle || (cell.state == State::Parked && (behind || cell.closing)) =>
-            {
-                cell.state = State::Queued;
-                drop(cell);
-                self.scheduler().schedule(number);
-            }
-            After::Schedule => {}
-            After::Wake(waker) => {
+            (State::Idle, _) => {}
+            (State::Parked, _) if behind || cell.closing => {}
+            (State::Unscheduled, After::Wake(waker)) => {
                 drop(cell);
                 if let Some(waker) = waker {
                     waker.wake();
                 }
+                return behind.then_some(Pressure::Port(number));
             }
-            After::Finish => {
-                drop(cell);
-                self.end_port(number, Reason::NORMAL);
+            (State::Unscheduled, After::Finish(waker)) => {
+                self.answered(number, cell, waker);
+                return None;
+            }
+            (State::Free | State::Queued | State::Running | State::Parked, _) => {
+                return behind.then_some(Pressure::Port(number));
             }
         }
+        cell.state = State::Queued;
+        drop(cell);
+        self.scheduler().schedule(number);
         behind.then_some(Pressure::Port(number))
+    }
+
+    /// The port has its answer, which waits for the call to take it. For everybody else it is dead.
+    pub(crate) fn answered(&self, number: u64, mut cell: MutexGuard<'_, Cell>, waker: Option<Waker>) {
+        cell.closing = true;
+        let extra = cell.extra.take();
+        drop(cell);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        if let Some(extra) = extra {
+            self.release(number, *extra, &Reason::NORMAL);
+        }
+    }
+
+    /// Puts the message of a call into a mailbox, and has the port for the answer told of a death. True if the called port, in
+    /// state `Queued` now, has to be run by the caller.
+    pub(crate) fn call_here<M: IntoMessage>(
+        &self,
+        port: &PortId,
+        number: u64,
+        caller: u64,
+        message: M,
+    ) -> Result<bool, CallError> {
+        let Some(mut cell) = self.table().get(number) else {
+            return Err(CallError::Died(self.why_missing(port)));
+        };
+        let is_over = |caller| self.table().is_over(caller);
+        cell.extra().watchers.callers.add(caller, is_over);
+        if cell.closing {
+            return Ok(false);
+        }
+        let Some(mailbox) = &mut cell.mailbox else { return Ok(false) };
+        if !self.always_encodes()
+            && let Some(queue) = M::own_queue(mailbox.as_any())
+        {
+            cell.waiting += queue.push_message(message);
+            let idle = cell.state == State::Idle && cell.waiting <= self.limits().crowd();
+            if idle {
+                cell.state = State::Queued;
+            } else {
+                self.delivered(number, cell, 0);
+            }
+            return Ok(idle);
+        }
+        let encodes = self.always_encodes() || mailbox.wants_encoded();
+        drop(cell);
+        self.deliver_otherwise(number, message, encodes)?;
+        Ok(false)
+    }
+
+    /// Tells a call that the called port died. False if it does not wait any more.
+    fn called_died(&self, caller: u64, reason: &Reason) -> bool {
+        let Some(mut cell) = self.table().get(caller) else { return false };
+        if cell.closing {
+            return false;
+        }
+        let Some(mailbox) = &mut cell.mailbox else { return false };
+        let octets = mailbox.signal(Signal::Kill(reason.clone()));
+        self.delivered(caller, cell, octets);
+        true
     }
 
     /// Puts something other than a message into a mailbox. A kill closes it: nothing later counts.
@@ -95,43 +180,51 @@ impl Node {
             }
         }
         if let Some(mailbox) = &mut cell.mailbox {
-            mailbox.signal(signal);
-            self.delivered(number, cell);
+            let octets = mailbox.signal(signal);
+            self.delivered(number, cell, octets);
         }
     }
 
     /// Ends a port: everything that belongs to it goes, whoever watches it is told.
     pub(crate) fn end_port(&self, number: u64, reason: Reason) {
-        let id = self.port_id(number);
         let Some(removed) = self.table().remove(number) else { return };
-        let extra = removed.extra.map(|extra| *extra).unwrap_or_default();
         let code = AssertUnwindSafe(|| drop((removed.actor, removed.mailbox)));
         if let Err(panic) = catch_unwind(code) {
-            tracing::warn!(port = %id, text = panic_text(&*panic), "the state of a dying port panicked");
+            let port = self.own_port(number);
+            tracing::warn!(%port, text = panic_text(&*panic), "the state of a dying port panicked");
         }
-        self.release(number, &id, extra, &reason);
+        match removed.extra {
+            Some(extra) => self.release(number, *extra, &reason),
+            None if reason.is_normal() => {}
+            None => lonely(&self.own_port(number), &reason),
+        }
     }
 
-    fn release(&self, number: u64, id: &PortId, extra: Extra, reason: &Reason) {
-        if extra.name.is_some() {
-            self.forget_name(id, reason);
+    fn release(&self, number: u64, extra: Extra, reason: &Reason) {
+        let Extra { watchers, children, blocked, name } = extra;
+        let named = name.is_some();
+        let id = name.map_or_else(|| self.own_port(number), |name| PortId::clone(&name));
+        if named {
+            self.forget_name(&id, reason);
         }
-        for child in extra.children {
+        for child in children {
             self.end_child(child);
         }
-        if extra.watchers.is_empty() && !reason.is_normal() {
-            tracing::warn!(port = %id, %reason, "a port died, and nobody monitors it");
+        let unseen = watchers.is_empty();
+        let called = watchers.callers.into_iter().filter(|caller| self.called_died(*caller, reason)).count();
+        if unseen && called == 0 && !reason.is_normal() {
+            lonely(&id, reason);
         }
-        for monitor in extra.watchers.local.into_values() {
+        for monitor in watchers.local.into_values() {
             monitor.fire(self, reason.clone(), None);
         }
-        for (remote, link) in extra.watchers.remote {
+        for (remote, link) in watchers.remote {
             let monitors = remote.watching.lock().ports.remove(&number).unwrap_or(1);
             for _ in 0..monitors {
-                self.tell_death(&remote, link, id, reason);
+                self.tell_death(&remote, link, &id, reason);
             }
         }
-        self.unpark(extra.blocked);
+        self.unpark(blocked);
     }
 
     fn tell_death(
@@ -245,8 +338,7 @@ impl Node {
         let waits = match pressure {
             Pressure::Port(target) => match self.table().get(target) {
                 Some(mut cell) => {
-                    let behind =
-                        cell.mailbox.as_ref().is_some_and(|m| m.octets() > self.limits().mailbox_high);
+                    let behind = cell.waiting > self.limits().mailbox_high;
                     if behind {
                         cell.extra().blocked.push(number);
                     }
@@ -281,10 +373,18 @@ impl Node {
         }
     }
 
-    /// A port whose handler did not return for long is reported.
-    pub(crate) fn report_blocking(&self, number: u64, took: Duration) {
-        let port = self.port_id(number);
-        tracing::warn!(%port, ?took, "a handler blocked its thread; use a task for slow work");
+    /// Ports of which one had a handler that did not return for long are reported.
+    pub(crate) fn report_blocking(&self, numbers: &[u64], took: Duration) {
+        let numbers: BTreeSet<u64> = numbers.iter().copied().collect();
+        let ports: Vec<String> = numbers.into_iter().map(|number| self.port_id(number).to_string()).collect();
+        match &ports[..] {
+            [port] => tracing::warn!(port, ?took, "a handler blocked its thread; use a task for slow work"),
+            _ => tracing::warn!(
+                ports = ports.join(" "),
+                ?took,
+                "a handler of one of these ports blocked its thread; use a task for slow work"
+            ),
+        }
     }
 
     /// What another node monitors here is forgotten, for its connection is gone.
@@ -298,4 +398,8 @@ impl Node {
             }
         }
     }
+}
+
+fn lonely(port: &PortId, reason: &Reason) {
+    tracing::warn!(%port, %reason, "a port died, and nobody monitors it");
 }

@@ -41,28 +41,25 @@ pub(crate) enum Item<M> {
     Signal(Box<Signal>),
 }
 
-/// What whoever put something into a mailbox has to do afterwards.
+/// What whoever put something into the mailbox of a port that no runner runs has to do afterwards.
 pub(crate) enum After {
-    /// The port has to be scheduled, if it is not already.
-    Schedule,
-    /// A task waits for it.
+    /// A task may wait for it.
     Wake(Option<Waker>),
-    /// The port has had all it wanted and ends.
-    Finish,
+    /// The port has had all it wanted: nothing later counts. A task may wait for it.
+    Finish(Option<Waker>),
 }
 
-/// A mailbox as its senders see it, who do not know the port's type.
+/// A mailbox as its senders see it, who do not know the port's type. What its items are counted with, never 0 for an item, is
+/// added up in the port's [`Cell`](super::table::Cell).
 pub(crate) trait Mailbox: Any + Send {
     /// Whether a message of another type must be encoded before it is put in.
     fn wants_encoded(&self) -> bool;
-    /// Adds a message of unknown type.
-    fn push(&mut self, message: Envelope);
-    /// Adds something else.
-    fn signal(&mut self, signal: Signal);
-    /// To be asked after each addition.
+    /// Adds a message of unknown type; gives the octets that it is counted with.
+    fn push(&mut self, message: Envelope) -> usize;
+    /// Adds something else; gives the octets that it is counted with.
+    fn signal(&mut self, signal: Signal) -> usize;
+    /// To be asked after each addition, where no runner takes the items out.
     fn after(&mut self) -> After;
-    /// Octets that wait.
-    fn octets(&self) -> usize;
     /// Octets that were taken out and are not dealt with yet. They count for the limit of the mailbox, but hold no sender up: the
     /// port may wait for just one of these.
     fn kept(&self) -> usize {
@@ -73,47 +70,49 @@ pub(crate) trait Mailbox: Any + Send {
 }
 
 /// A queue of items; the mailbox of callback ports.
-pub(crate) struct Queue<M> {
+pub struct Queue<M> {
     items: VecDeque<Item<M>>,
-    octets: usize,
 }
 
 impl<M> Default for Queue<M> {
     fn default() -> Queue<M> {
-        Queue { items: VecDeque::new(), octets: 0 }
+        Queue { items: VecDeque::new() }
+    }
+}
+
+impl<M> Queue<M> {
+    #[inline]
+    pub(crate) fn push_message(&mut self, message: M) -> usize {
+        self.items.push_back(Item::Message(message));
+        size_of::<Item<M>>()
     }
 }
 
 impl<M: FromMessage> Queue<M> {
-    pub(crate) fn push_message(&mut self, message: M) {
-        self.octets += size_of::<Item<M>>();
-        self.items.push_back(Item::Message(message));
-    }
-
-    pub(crate) fn push_encoded(&mut self, body: Body) {
-        self.octets += ITEM_COST + body.items().len();
+    fn push_encoded(&mut self, body: Body) -> usize {
+        let octets = ITEM_COST + body.items().len();
         self.items.push_back(Item::Encoded(body));
+        octets
     }
 
     /// A moved message of unknown type: kept as it is in an untyped queue, encoded for a typed one.
-    fn push_moved(&mut self, message: Envelope) {
-        self.octets += message.octets();
+    fn push_moved(&mut self, message: Envelope) -> usize {
+        let octets = ITEM_COST + message.octets();
         let mut message = Some(message);
         if let Some(same) = (&mut message as &mut dyn Any).downcast_mut::<Option<M>>() {
             self.items.extend(same.take().map(Item::Message));
-            return;
+            return octets;
         }
         match message.map(|message| message.encode()) {
             Some(Ok(body)) => self.push_encoded(body),
             Some(Err(error)) => self.signal(Signal::Kill(Reason::text("bad_message", error))),
-            None => {}
+            None => 0,
         }
     }
 
     /// All that waits; `spare`, which must be empty, takes its place, so that its memory is used again.
     pub(crate) fn take(&mut self, spare: &mut VecDeque<Item<M>>) {
         debug_assert!(spare.is_empty());
-        self.octets = 0;
         std::mem::swap(&mut self.items, spare);
     }
 
@@ -138,24 +137,20 @@ impl<M: FromMessage> Mailbox for Queue<M> {
         TypeId::of::<M>() != TypeId::of::<Envelope>()
     }
 
-    fn push(&mut self, message: Envelope) {
+    fn push(&mut self, message: Envelope) -> usize {
         match message {
             Envelope::Encoded(body) => self.push_encoded(body),
             moved @ Envelope::Moved(_) => self.push_moved(moved),
         }
     }
 
-    fn signal(&mut self, signal: Signal) {
-        self.octets += ITEM_COST;
+    fn signal(&mut self, signal: Signal) -> usize {
         self.items.push_back(Item::Signal(Box::new(signal)));
+        ITEM_COST
     }
 
     fn after(&mut self) -> After {
-        After::Schedule
-    }
-
-    fn octets(&self) -> usize {
-        self.octets
+        After::Wake(None)
     }
 
     fn as_any(&mut self) -> &mut dyn Any {
@@ -176,20 +171,16 @@ impl Mailbox for TaskQueue {
         false
     }
 
-    fn push(&mut self, message: Envelope) {
-        self.queue.push(message);
+    fn push(&mut self, message: Envelope) -> usize {
+        self.queue.push(message)
     }
 
-    fn signal(&mut self, signal: Signal) {
-        self.queue.signal(signal);
+    fn signal(&mut self, signal: Signal) -> usize {
+        self.queue.signal(signal)
     }
 
     fn after(&mut self) -> After {
         After::Wake(self.waker.take())
-    }
-
-    fn octets(&self) -> usize {
-        self.queue.octets()
     }
 
     fn kept(&self) -> usize {

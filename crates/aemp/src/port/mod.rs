@@ -4,6 +4,7 @@
 //! port), [`scheduler`] (which port runs next), then what users see: [`context`], [`handlers`], [`task`].
 
 pub(crate) mod actor;
+pub(crate) mod clock;
 pub(crate) mod context;
 pub(crate) mod extra;
 pub(crate) mod handlers;

@@ -4,25 +4,23 @@ use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aemp_proto::Reason;
 
 use super::Context;
 use super::actor::Actor;
-use super::context::{StartTask, Successor};
+use super::clock::{Clock, Lap};
+use super::context::{Later, StartTask, Successor};
 use super::mailbox::{Mailbox, TaskQueue};
-use super::table::State;
+use super::table::{Seat, State};
 use crate::node::{Node, Pressure};
 
 /// How long a port may run before another gets its turn.
 const SLICE: Duration = Duration::from_micros(50);
 
 /// The most items in one run, however cheap they were.
-const QUOTA_MAX: usize = 256;
-
-/// A run that takes longer than this blocks others, and is reported.
-const BLOCKED: Duration = Duration::from_millis(100);
+const QUOTA_MAX: u128 = 256;
 
 /// Whether a port wants to run again.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,58 +31,85 @@ pub(crate) enum Next {
     Rest,
 }
 
-/// Runs a port that stood in a run queue. `now` is the time, and moves on: reading the clock costs as much as a message.
-pub(crate) fn run_port(node: &Node, number: u64, now: &mut Instant) -> Next {
-    let (mut actor, quota, blocked, name) = {
-        let Some(mut cell) = node.table().get(number) else { return Next::Rest };
-        if cell.state != State::Queued {
-            return Next::Rest;
-        }
-        let cell = &mut *cell;
-        let (Some(mut actor), Some(mailbox)) = (cell.actor.take(), &mut cell.mailbox) else {
-            return Next::Rest;
-        };
-        actor.load(mailbox.as_mut());
-        cell.state = State::Running;
-        let name = cell.extra.as_ref().and_then(|extra| extra.name.clone());
-        (actor, usize::from(cell.quota), cell.take_blocked(), name)
-    };
-    node.unpark(blocked);
-    let mut cx = Context::new(node, number, name);
-    let started = *now;
-    let outcome = catch_unwind(AssertUnwindSafe(|| actor.run(&mut cx, quota)));
-    *now = Instant::now();
-    let took = *now - started;
-    if took > BLOCKED {
-        node.report_blocking(number, took);
+/// Runs a port that stood in a run queue.
+pub(crate) fn run_port(node: &Node, number: u64, clock: &mut Clock) -> Next {
+    let Some(seat) = node.table().seat(number) else { return Next::Rest };
+    let Some(mut cell) = seat.lock() else { return Next::Rest };
+    if cell.state != State::Queued {
+        return Next::Rest;
     }
-    let handled = match outcome {
-        Ok(handled) => handled,
+    let port = &mut *cell;
+    let (Some(mut actor), Some(mailbox)) = (port.actor.take(), &mut port.mailbox) else { return Next::Rest };
+    if actor.load(mailbox.as_mut()) {
+        port.waiting = 0;
+    }
+    port.state = State::Running;
+    let quota = port.quota;
+    let mut cx = Context::new(node, number, port.name());
+    let blocked = port.take_blocked(node.limits().mailbox_high);
+    drop(cell);
+    if !blocked.is_empty() {
+        node.unpark(blocked);
+    }
+    let outcome = catch_unwind(AssertUnwindSafe(|| actor.run(&mut cx, quota.into())));
+    let handled = outcome.as_ref().map_or(1, |ran| ran.handled);
+    let quota = clock.ran(number, handled).map_or(quota, |lap| measured(node, quota, &lap));
+    match outcome {
+        Ok(ran) if !cx.has_asked() => put_back(node, seat, actor, quota, ran.left),
+        Ok(ran) => go_on_as_asked(node, number, actor, quota, ran.left, cx.finish()),
         Err(panic) => {
             end(node, number, Some(actor), Reason::died(panic_text(&*panic)));
-            return Next::Rest;
+            Next::Rest
         }
-    };
-    let (reason, successor, pressure) = cx.finish();
-    if let Some(reason) = reason {
+    }
+}
+
+/// What follows from a run whose code asked for something: the port ends, becomes another, or has to wait.
+#[cold]
+fn go_on_as_asked(
+    node: &Node,
+    number: u64,
+    actor: Box<dyn Actor>,
+    quota: u16,
+    left: bool,
+    later: Later,
+) -> Next {
+    if let Some(reason) = later.end {
         end(node, number, Some(actor), reason);
         return Next::Rest;
     }
-    let (actor, task) = match successor {
-        None => (Some(actor), None),
+    let (actor, task, left) = match later.successor {
+        None => (Some(actor), None, left),
         Some(successor) => match succeed(node, number, actor, successor) {
-            Ok(new) => new,
+            Ok((actor, task)) => (actor, task, false),
             Err(killed) => {
                 node.end_port(number, killed);
                 return Next::Rest;
             }
         },
     };
-    let next = put_back(node, number, actor, quota_after(quota, handled, took), pressure);
+    let Some(seat) = node.table().seat(number) else { return Next::Rest };
+    let next = match (actor, later.pressure) {
+        (None, _) => Next::Rest,
+        (Some(actor), None) => put_back(node, seat, actor, quota, left),
+        (Some(actor), Some(pressure)) => park(node, (number, seat), actor, quota, left, pressure),
+    };
     if let Some(start) = task {
         start(node, number);
     }
     next
+}
+
+fn measured(node: &Node, quota: u16, lap: &Lap<'_>) -> u16 {
+    report_if_blocked(node, lap);
+    quota_after(quota, lap.items, lap.took)
+}
+
+/// Says which ports held up the others, if any did.
+pub(crate) fn report_if_blocked(node: &Node, lap: &Lap<'_>) {
+    if lap.is_blocked() {
+        node.report_blocking(lap.ports, lap.took);
+    }
 }
 
 /// The code of a port that has become another, or what starts its task.
@@ -102,12 +127,12 @@ fn succeed(
         Successor::Callback(mailbox, actor) => (mailbox, Some(actor), None),
         Successor::Task(start) => (Box::new(TaskQueue::default()), None, Some(start)),
     };
-    old.hand_over(mailbox.as_mut());
+    let mut waiting = old.hand_over(mailbox.as_mut());
     if let Some(mut cell) = node.table().get(number) {
-        if let Some(waiting) = &mut cell.mailbox
-            && old.load(waiting.as_mut())
+        if let Some(older) = &mut cell.mailbox
+            && old.load(older.as_mut())
         {
-            old.hand_over(mailbox.as_mut());
+            waiting += old.hand_over(mailbox.as_mut());
         }
         if task.is_some() {
             cell.state = State::Unscheduled;
@@ -117,54 +142,61 @@ fn succeed(
             }
         }
         cell.mailbox = Some(mailbox);
+        cell.waiting = waiting;
     }
     Ok((actor, task))
 }
 
-fn put_back(
-    node: &Node,
-    number: u64,
-    actor: Option<Box<dyn Actor>>,
-    quota: u16,
-    pressure: Option<Pressure>,
-) -> Next {
-    let Some(mut actor) = actor else { return Next::Rest };
-    let Some(mut guard) = node.table().get(number) else { return Next::Rest };
-    let cell = &mut *guard;
-    let Some(mailbox) = &mut cell.mailbox else { return Next::Rest };
-    // A port that is behind itself is never parked: so of any ring of ports at least one goes on. Nor is one that is to die.
-    let parks = !cell.closing && mailbox.octets() < node.limits().mailbox_high;
-    let pressure = pressure.filter(|_| parks);
-    let more = actor.load(mailbox.as_mut());
+/// Puts a port back after a run. `left` says that some of what it took is left.
+#[inline]
+fn put_back(node: &Node, seat: Seat<'_>, actor: Box<dyn Actor>, quota: u16, left: bool) -> Next {
+    let Some(mut cell) = seat.lock() else { return Next::Rest };
+    let more = left || cell.waiting > 0;
     cell.actor = Some(actor);
     cell.quota = quota;
-    let blocked = cell.take_blocked();
-    cell.state = match (&pressure, more) {
-        (Some(_), _) => State::Parked,
-        (None, true) => State::Queued,
-        (None, false) => State::Idle,
-    };
-    drop(guard);
-    node.unpark(blocked);
-    match pressure {
-        Some(pressure) => {
-            node.park(number, pressure);
-            Next::Rest
-        }
-        None if more => Next::Again,
-        None => Next::Rest,
+    cell.state = if more { State::Queued } else { State::Idle };
+    let blocked = cell.take_blocked(node.limits().mailbox_high);
+    drop(cell);
+    if !blocked.is_empty() {
+        node.unpark(blocked);
     }
+    if more { Next::Again } else { Next::Rest }
 }
 
-/// The quota with which a run of this port would take one slice.
-fn quota_after(quota: usize, handled: usize, took: Duration) -> u16 {
-    if handled == 0 {
-        return u16::try_from(quota).unwrap_or(1);
+/// As [`put_back`], for a port that has sent more than a receiver could take.
+fn park(
+    node: &Node,
+    (number, seat): (u64, Seat<'_>),
+    actor: Box<dyn Actor>,
+    quota: u16,
+    left: bool,
+    pressure: Pressure,
+) -> Next {
+    let Some(mut cell) = seat.lock() else { return Next::Rest };
+    // A port that is behind itself is never parked: so of any ring of ports at least one goes on. Nor is one that is to die.
+    if cell.closing || cell.waiting >= node.limits().mailbox_high {
+        drop(cell);
+        return put_back(node, seat, actor, quota, left);
     }
-    let each = took.as_nanos() / handled as u128;
-    let fits = SLICE.as_nanos().checked_div(each).unwrap_or(QUOTA_MAX as u128);
+    cell.actor = Some(actor);
+    cell.quota = quota;
+    cell.state = State::Parked;
+    let blocked = cell.take_blocked(node.limits().mailbox_high);
+    drop(cell);
+    node.unpark(blocked);
+    node.park(number, pressure);
+    Next::Rest
+}
+
+/// The quota with which a run would take one slice, if its items take as long as those that were measured.
+fn quota_after(quota: u16, items: usize, took: Duration) -> u16 {
+    if items == 0 {
+        return quota;
+    }
+    let each = took.as_nanos() / items as u128;
+    let fits = SLICE.as_nanos().checked_div(each).unwrap_or(QUOTA_MAX);
     // Grows by doubling, shrinks at once.
-    let next = fits.clamp(1, QUOTA_MAX as u128).min(quota as u128 * 2);
+    let next = fits.clamp(1, QUOTA_MAX).min(u128::from(quota) * 2);
     u16::try_from(next).unwrap_or(1)
 }
 

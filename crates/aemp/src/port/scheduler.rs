@@ -6,7 +6,7 @@
 //! so that sockets and tasks get their turn.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::time::{Duration, Instant};
@@ -16,17 +16,28 @@ use crossbeam_deque::{Injector, Steal, Stealer, Worker};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::run::{Next, panic_text, run_port};
+use super::clock::Clock;
+use super::run::{Next, panic_text, report_if_blocked, run_port};
 use crate::node::Node;
 
-/// How long a runner goes on before it lets the runtime poll its sockets.
+/// How long a runner goes on before it lets the runtime poll its sockets: at least so long, and as long as everything else took
+/// since its last turn, so that ports and tasks share the thread when both have much to do.
 const TURN: Duration = Duration::from_micros(500);
+
+/// How long at most.
+const TURN_MAX: Duration = Duration::from_millis(20);
 
 /// How long runners of a stopped node go on with what is queued, such as monitors that fired because of it.
 const LAST_TURNS: Duration = Duration::from_secs(1);
 
 /// How often in a row the newest port may go before the others.
 const NEWEST_IN_A_ROW: u32 = 3;
+
+/// How many ports a thread runs that waits for an answer.
+const HELP: usize = 8;
+
+/// One in so many times it measures whether they block.
+const MEASURED: u32 = 16;
 
 /// Something to run.
 pub(crate) enum Work {
@@ -57,8 +68,9 @@ pub(crate) struct Scheduler {
 struct Current {
     /// Tells the schedulers of several nodes in one process apart.
     scheduler: *const Scheduler,
-    queue: Worker<Work>,
-    newest: Option<Work>,
+    /// What the runner has to do; a helper has no such queue.
+    queue: Option<Worker<Work>>,
+    newest: Option<u64>,
     /// How many works this turn had, and how many of them in a row were the newest.
     picked: u32,
     in_a_row: u32,
@@ -69,6 +81,10 @@ const SHARED_EVERY: u32 = 31;
 
 thread_local! {
     static CURRENT: RefCell<Option<Current>> = const { RefCell::new(None) };
+    /// The scheduler whose runner was on this thread last, by its address.
+    static RUNS_FOR: Cell<usize> = const { Cell::new(0) };
+    /// How often this thread has run ports that it waited for.
+    static HELPS: Cell<u32> = const { Cell::new(0) };
 }
 
 impl Scheduler {
@@ -130,37 +146,112 @@ impl Scheduler {
 
     /// Queues a port, which is in state `Queued`.
     pub(crate) fn schedule(&self, number: u64) {
-        self.push(Work::Port(number));
+        let mut older = None;
+        let here = self.with_own_runner(|current| older = current.newest.replace(number));
+        match (here, older) {
+            (true, None) => {}
+            (true, Some(older)) => self.push_own(Work::Port(older)),
+            (false, _) => self.push_shared(Work::Port(number)),
+        }
     }
 
     /// Runs code soon, outside of any port.
     pub(crate) fn call(&self, code: Box<dyn FnOnce(&Node) + Send>) {
-        self.push(Work::Call(code));
+        if self.with_own_runner(|_| {}) {
+            self.push_own(Work::Call(code));
+        } else {
+            self.push_shared(Work::Call(code));
+        }
     }
 
-    fn push(&self, work: Work) {
+    /// Runs a port, which is in state `Queued`, at once if this thread belongs to the node's runtime and is not running a port
+    /// already, and `help` allows it. Queues it otherwise.
+    pub(crate) fn run_soon(&self, node: &Node, number: u64, help: bool) {
+        let helps = help
+            && RUNS_FOR.get() == self.address()
+            && !self.stopped.load(Ordering::SeqCst)
+            && CURRENT.with_borrow(Option::is_none);
+        if helps {
+            self.help(node, number);
+        } else {
+            self.schedule(number);
+        }
+    }
+
+    /// Runs a port on a thread that would wait for it, and perhaps those that it sends to. What is left goes to the runners.
+    fn help(&self, node: &Node, number: u64) {
+        CURRENT.set(Some(Current {
+            scheduler: self,
+            queue: None,
+            newest: Some(number),
+            picked: 0,
+            in_a_row: 0,
+        }));
+        let helps = HELPS.get().wrapping_add(1);
+        HELPS.set(helps);
+        let mut clock = if helps.is_multiple_of(MEASURED) { Clock::new() } else { Clock::blind() };
+        for _ in 0..HELP {
+            let mut next = None;
+            self.with_own_runner(|current| next = current.newest.take());
+            let Some(number) = next else { break };
+            execute(node, Work::Port(number), &mut clock);
+        }
+        finish_lap(node, &mut clock);
+        if let Some(Current { newest: Some(number), .. }) = CURRENT.take() {
+            self.push_shared(Work::Port(number));
+        }
+    }
+
+    /// What tells this scheduler from others.
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    /// Does something with the runner that this thread is in the middle of, if it is one of ours. False if not.
+    #[inline]
+    fn with_own_runner(&self, change: impl FnOnce(&mut Current)) -> bool {
+        CURRENT.with_borrow_mut(|current| match current {
+            Some(current) if std::ptr::eq(current.scheduler, self) => {
+                change(current);
+                true
+            }
+            _ => false,
+        })
+    }
+
+    /// Queues one thing more than the runner of this thread does next: others may help. That an idle runner is overlooked
+    /// here does no harm, for this one looks again when it reads its clock.
+    fn push_own(&self, work: Work) {
+        let mut left = Some(work);
+        self.with_own_runner(|current| {
+            if let Some(queue) = &current.queue
+                && let Some(work) = left.take()
+            {
+                queue.push(work);
+            }
+        });
+        if let Some(work) = left {
+            self.push_shared(work);
+        } else if self.idle_count.load(Ordering::Relaxed) > 0 {
+            self.wake_one();
+        }
+    }
+
+    fn push_shared(&self, work: Work) {
         if self.over.load(Ordering::SeqCst) {
             return;
         }
-        let left = CURRENT.with_borrow_mut(|current| match current {
-            Some(current) if std::ptr::eq(current.scheduler, self) => {
-                match current.newest.replace(work) {
-                    // One thing more than this runner does next: others may help.
-                    Some(older) => {
-                        current.queue.push(older);
-                        Left::Helpers
-                    }
-                    None => Left::Nothing,
-                }
-            }
-            _ => Left::Work(work),
-        });
-        match left {
-            Left::Nothing => return,
-            Left::Helpers => {}
-            Left::Work(work) => self.shared.push(work),
-        }
+        self.shared.push(work);
         self.wake_one();
+    }
+
+    /// Wakes an idle runner if this one has more than it does next.
+    fn look_for_help(&self) {
+        let mut crowded = false;
+        self.with_own_runner(|current| crowded = current.queue.as_ref().is_some_and(|queue| queue.len() > 1));
+        if crowded {
+            self.wake_one();
+        }
     }
 
     fn wake_one(&self) {
@@ -215,55 +306,67 @@ impl Scheduler {
     }
 }
 
-enum Left {
-    Nothing,
-    Helpers,
-    Work(Work),
-}
-
 async fn run(node: Node, index: usize, mut queue: Worker<Work>) {
     let scheduler = node.scheduler();
+    let mut clock = Clock::new();
     let mut stopped = None;
+    let mut share = TURN;
     loop {
         let busy;
-        (queue, busy) = turn(&node, queue);
+        (queue, busy) = turn(&node, queue, &mut clock, share);
         if scheduler.stopped.load(Ordering::SeqCst) {
             let since = *stopped.get_or_insert_with(Instant::now);
+            // What was queued before the stop is seen now, if it was not before.
+            let busy = busy || scheduler.has_work();
             if !busy || since.elapsed() > LAST_TURNS {
                 return scheduler.leave();
             }
         }
         if busy {
             tokio::task::yield_now().await;
+            share = clock.now().elapsed().clamp(TURN, TURN_MAX);
         } else {
             scheduler.rest(index).await;
+            share = TURN;
         }
     }
 }
 
 /// Runs ports for one turn. False if nothing is left to do.
-fn turn(node: &Node, queue: Worker<Work>) -> (Worker<Work>, bool) {
+fn turn(node: &Node, queue: Worker<Work>, clock: &mut Clock, share: Duration) -> (Worker<Work>, bool) {
     let scheduler = node.scheduler();
     // A handler may run a whole runtime with nodes of its own on this thread, so there may be an outer runner.
-    let outer = CURRENT.replace(Some(Current { scheduler, queue, newest: None, picked: 0, in_a_row: 0 }));
-    let began = Instant::now();
-    let mut now = began;
+    let outer = CURRENT.replace(Some(Current {
+        scheduler,
+        queue: Some(queue),
+        newest: None,
+        picked: 0,
+        in_a_row: 0,
+    }));
+    RUNS_FOR.set(scheduler.address());
+    clock.start();
+    let end = clock.now() + share;
     while let Some(work) = next(scheduler) {
-        execute(node, work, &mut now);
-        if now - began > TURN {
-            break;
+        execute(node, work, clock);
+        if clock.is_read() {
+            if clock.now() > end {
+                break;
+            }
+            scheduler.look_for_help();
         }
     }
-    let Some(Current { queue, newest, .. }) = CURRENT.replace(outer) else {
+    finish_lap(node, clock);
+    let Some(Current { queue: Some(queue), newest, .. }) = CURRENT.replace(outer) else {
         unreachable!("only this function sets and takes the runner of its thread")
     };
-    if let Some(work) = newest {
-        queue.push(work);
+    if let Some(number) = newest {
+        queue.push(Work::Port(number));
     }
     let busy = !queue.is_empty() || scheduler.has_work();
     (queue, busy)
 }
 
+#[inline]
 fn next(scheduler: &Scheduler) -> Option<Work> {
     CURRENT.with_borrow_mut(|current| {
         let current = current.as_mut()?;
@@ -274,32 +377,41 @@ fn next(scheduler: &Scheduler) -> Option<Work> {
             return Some(work);
         }
         if current.in_a_row < NEWEST_IN_A_ROW
-            && let Some(work) = current.newest.take()
+            && let Some(number) = current.newest.take()
         {
             current.in_a_row += 1;
-            return Some(work);
+            return Some(Work::Port(number));
         }
         current.in_a_row = 0;
-        current.queue.pop().or_else(|| scheduler.find(&current.queue)).or_else(|| current.newest.take())
+        let queue = current.queue.as_ref()?;
+        queue.pop().or_else(|| current.newest.take().map(Work::Port)).or_else(|| scheduler.find(queue))
     })
 }
 
-fn execute(node: &Node, work: Work, now: &mut Instant) {
+fn execute(node: &Node, work: Work, clock: &mut Clock) {
     match work {
         Work::Port(number) => {
-            match catch_unwind(AssertUnwindSafe(|| run_port(node, number, now))) {
-                Ok(Next::Again) => requeue(number),
+            match catch_unwind(AssertUnwindSafe(|| run_port(node, number, clock))) {
+                Ok(Next::Again) => requeue(node.scheduler(), number),
                 Ok(Next::Rest) => {}
                 // Not the handler, whose panics end in `run_port`: what belongs to the port panicked while it was put away.
                 Err(panic) => end_of_panicked(node, number, &*panic),
             }
         }
         Work::Call(code) => {
+            finish_lap(node, clock);
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| code(node))) {
                 tracing::error!(text = panic_text(&*panic), "a callback panicked");
             }
-            *now = Instant::now();
+            clock.start();
         }
+    }
+}
+
+/// Measures the runs that were not measured yet.
+fn finish_lap(node: &Node, clock: &mut Clock) {
+    if !clock.is_read() {
+        report_if_blocked(node, &clock.read());
     }
 }
 
@@ -311,12 +423,16 @@ fn end_of_panicked(node: &Node, number: u64, panic: &(dyn Any + Send)) {
 }
 
 /// A port that has more to do goes behind the others.
-fn requeue(number: u64) {
-    CURRENT.with_borrow(|current| {
-        if let Some(current) = current {
-            current.queue.push(Work::Port(number));
-        }
+fn requeue(scheduler: &Scheduler, number: u64) {
+    // Nobody is asked to help: if there is nothing else to do, the port had better stay.
+    let mut runner = false;
+    scheduler.with_own_runner(|current| {
+        runner = current.queue.is_some();
+        current.queue.iter().for_each(|queue| queue.push(Work::Port(number)));
     });
+    if !runner {
+        scheduler.push_shared(Work::Port(number));
+    }
 }
 
 #[cfg(test)]

@@ -3,9 +3,10 @@
 //! A port's number is its slot and the slot's generation, so a send is one index, one lock and one comparison, without a
 //! reference count. A slot whose generation would wrap is retired: names are never reused.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use aemp_proto::PortId;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::actor::Actor;
@@ -41,6 +42,8 @@ pub(crate) struct Cell {
     pub(crate) closing: bool,
     /// How many items a run may handle, so that it takes about one slice.
     pub(crate) quota: u16,
+    /// Octets that wait in the mailbox; 0 exactly if nothing does.
+    pub(crate) waiting: usize,
     pub(crate) mailbox: Option<Box<dyn Mailbox>>,
     /// The code; a runner has it while it runs.
     pub(crate) actor: Option<Box<dyn Actor>>,
@@ -55,6 +58,7 @@ impl Cell {
             state: State::Free,
             closing: false,
             quota: 8,
+            waiting: 0,
             mailbox: None,
             actor: None,
             extra: None,
@@ -65,9 +69,19 @@ impl Cell {
         self.extra.get_or_insert_default()
     }
 
-    /// The ports that waited for this one to take what it had.
-    pub(crate) fn take_blocked(&mut self) -> Vec<u64> {
-        self.extra.as_mut().map(|extra| std::mem::take(&mut extra.blocked)).unwrap_or_default()
+    /// The ID of the port, if another node chose its name.
+    #[inline]
+    pub(crate) fn name(&self) -> Option<Arc<PortId>> {
+        self.extra.as_ref().and_then(|extra| extra.name.clone())
+    }
+
+    /// The ports that waited for this one to take what it had, if no more than `high` octets are left.
+    #[inline]
+    pub(crate) fn take_blocked(&mut self, high: usize) -> Vec<u64> {
+        match &mut self.extra {
+            Some(extra) if self.waiting <= high => std::mem::take(&mut extra.blocked),
+            _ => Vec::new(),
+        }
     }
 }
 
@@ -101,6 +115,7 @@ impl Table {
         cell.state = state;
         cell.closing = false;
         cell.quota = 8;
+        cell.waiting = 0;
         cell.mailbox = Some(mailbox);
         cell.actor = actor;
         cell.extra = extra;
@@ -108,11 +123,25 @@ impl Table {
     }
 
     /// The port with this number, locked; `None` if there is none (any more).
+    #[inline]
     pub(crate) fn get(&self, number: u64) -> Option<MutexGuard<'_, Cell>> {
+        self.seat(number)?.lock()
+    }
+
+    /// Whether the port has ended, or takes nothing any more. Never waits: "no" if somebody else is at it right now.
+    pub(crate) fn is_over(&self, number: u64) -> bool {
+        let Some(seat) = self.seat(number) else { return true };
+        let Some(cell) = seat.cell.try_lock() else { return false };
+        cell.generation != seat.generation || cell.state == State::Free || cell.closing
+    }
+
+    /// Where the port with this number is or was, to be locked more than once.
+    #[inline]
+    pub(crate) fn seat(&self, number: u64) -> Option<Seat<'_>> {
         let (index, generation) = split(number)?;
         let (segment, offset) = place(index);
-        let cell = self.segments.get(segment)?.get()?.get(offset)?.lock();
-        (cell.generation == generation && cell.state != State::Free).then_some(cell)
+        let cell = self.segments.get(segment)?.get()?.get(offset)?;
+        Some(Seat { cell, generation })
     }
 
     /// Takes a port out: what it had, to be dropped when no lock is held.
@@ -151,6 +180,22 @@ impl Table {
     }
 }
 
+/// The slot of one port.
+#[derive(Clone, Copy)]
+pub(crate) struct Seat<'a> {
+    cell: &'a Mutex<Cell>,
+    generation: u32,
+}
+
+impl<'a> Seat<'a> {
+    /// The port, unless it is gone.
+    #[inline]
+    pub(crate) fn lock(self) -> Option<MutexGuard<'a, Cell>> {
+        let cell = self.cell.lock();
+        (cell.generation == self.generation && cell.state != State::Free).then_some(cell)
+    }
+}
+
 /// What a removed port leaves.
 pub(crate) struct Removed {
     pub(crate) mailbox: Option<Box<dyn Mailbox>>,
@@ -162,12 +207,14 @@ fn number(index: u32, generation: u32) -> u64 {
     (u64::from(generation) << 32 | u64::from(index)) + 1
 }
 
+#[inline]
 fn split(number: u64) -> Option<(u32, u32)> {
     let number = number.checked_sub(1)?;
     Some((number as u32, (number >> 32) as u32))
 }
 
 /// Segment `s` holds the slots from `FIRST * (2^s - 1)` on.
+#[inline]
 fn place(index: u32) -> (usize, usize) {
     let shifted = u64::from(index) + u64::from(FIRST);
     let segment = shifted.ilog2() - FIRST.ilog2();

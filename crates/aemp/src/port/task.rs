@@ -32,7 +32,7 @@ pub type Ended = Result<(), Reason>;
 pub struct Port {
     node: Node,
     number: u64,
-    id: PortId,
+    id: Arc<PortId>,
     stash: VecDeque<Waiting>,
     batch: VecDeque<Item<Envelope>>,
     /// Octets in the stash, as senders see them.
@@ -228,7 +228,8 @@ impl Port {
                 return Poll::Pending;
             }
             mailbox.queue.take(&mut self.batch);
-            let blocked = cell.take_blocked();
+            cell.waiting = 0;
+            let blocked = cell.take_blocked(self.node.limits().mailbox_high);
             drop(cell);
             self.node.unpark(blocked);
             Poll::Ready(())
@@ -266,7 +267,7 @@ impl Port {
         let mut cx = Context::new(&self.node, self.number, Some(self.id.clone()));
         let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| job(&mut cx)));
         let reason = match outcome {
-            Ok(()) => cx.finish().0,
+            Ok(()) => cx.finish().end,
             Err(panic) => Some(Reason::died(panic_text(&*panic))),
         };
         if let Some(reason) = reason {
@@ -341,7 +342,7 @@ impl Node {
         F: Future<Output = Ended> + Send + 'static,
     {
         let node = self.clone();
-        let id = self.port_id(number);
+        let id = Arc::new(self.port_id(number));
         let kept = self.table().get(number).and_then(|mut cell| {
             let mailbox = cell.mailbox.as_mut()?.as_any().downcast_mut::<TaskQueue>()?;
             Some(mailbox.kept.clone())

@@ -1,0 +1,137 @@
+//! The time as a runner sees it: read once for several short runs, because reading it costs as much as a message.
+//!
+//! A long run is always measured. When a group of short ones took so long that others were held up, the runner measures each
+//! run for a while, so that the port to blame is known the next time.
+
+use std::time::{Duration, Instant};
+
+/// Runs that share a reading at most.
+const TOGETHER: usize = 16;
+
+/// A run of so many items is worth a reading.
+const MANY: usize = 8;
+
+/// A run that takes longer than this blocks others, and is reported.
+const BLOCKED: Duration = Duration::from_millis(100);
+
+/// Runs that are measured one by one after one has blocked.
+const SUSPICIOUS: u32 = 10_000;
+
+/// The clock of one runner.
+pub(crate) struct Clock {
+    /// The last reading; `None` if nothing is to be measured.
+    now: Option<Instant>,
+    /// The ports that ran since the last reading.
+    ports: [u64; TOGETHER],
+    runs: usize,
+    items: usize,
+    suspicious: u32,
+}
+
+/// What was measured: all runs since the reading before.
+pub(crate) struct Lap<'a> {
+    /// How long they took.
+    pub(crate) took: Duration,
+    /// Items that they handled.
+    pub(crate) items: usize,
+    /// The ports that ran, in this order, perhaps some of them repeatedly.
+    pub(crate) ports: &'a [u64],
+}
+
+impl Lap<'_> {
+    /// Whether a handler held up the others for too long.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.took > BLOCKED
+    }
+}
+
+impl Clock {
+    pub(crate) fn new() -> Clock {
+        Clock { now: Some(Instant::now()), ..Clock::blind() }
+    }
+
+    /// A clock that measures nothing, and costs nothing.
+    pub(crate) fn blind() -> Clock {
+        Clock { now: None, ports: [0; TOGETHER], runs: 0, items: 0, suspicious: 0 }
+    }
+
+    /// The time of the last reading.
+    pub(crate) fn now(&self) -> Instant {
+        self.now.unwrap_or_else(Instant::now)
+    }
+
+    /// Begins to measure; what was before does not count.
+    pub(crate) fn start(&mut self) {
+        (self.now, self.runs, self.items) = (Some(Instant::now()), 0, 0);
+    }
+
+    /// Whether the last run of all was followed by a reading.
+    pub(crate) fn is_read(&self) -> bool {
+        self.runs == 0
+    }
+
+    /// A port has run and handled so many items.
+    #[inline]
+    pub(crate) fn ran(&mut self, port: u64, items: usize) -> Option<Lap<'_>> {
+        self.now?;
+        self.ports[self.runs] = port;
+        self.runs += 1;
+        self.items += items;
+        let short = items < MANY && self.runs < TOGETHER && self.suspicious == 0;
+        if short { None } else { Some(self.read()) }
+    }
+
+    /// Reads the clock.
+    pub(crate) fn read(&mut self) -> Lap<'_> {
+        let now = Instant::now();
+        let took = self.now.replace(now).map_or(Duration::ZERO, |before| now - before);
+        self.suspicious = if took > BLOCKED { SUSPICIOUS } else { self.suspicious.saturating_sub(1) };
+        let lap = Lap { took, items: self.items, ports: &self.ports[..self.runs] };
+        (self.runs, self.items) = (0, 0);
+        lap
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_runs_share_a_reading_and_are_all_named() {
+        let mut clock = Clock::new();
+        for port in 1..TOGETHER as u64 {
+            assert!(clock.ran(port, 1).is_none());
+            assert!(!clock.is_read());
+        }
+        let lap = clock.ran(77, 1).expect("the group is full");
+        assert_eq!((lap.items, lap.ports.len(), lap.ports.last()), (TOGETHER, TOGETHER, Some(&77)));
+        assert!(clock.is_read());
+    }
+
+    #[test]
+    fn a_blind_clock_measures_nothing() {
+        let mut clock = Clock::blind();
+        for _ in 0..=TOGETHER {
+            assert!(clock.ran(1, MANY).is_none());
+        }
+        assert!(clock.is_read());
+    }
+
+    #[test]
+    fn a_long_run_is_measured_at_once() {
+        let mut clock = Clock::new();
+        assert!(clock.ran(1, 1).is_none());
+        let lap = clock.ran(2, MANY).expect("it was long");
+        assert_eq!(lap.ports, [1, 2]);
+    }
+
+    #[test]
+    fn under_suspicion_each_run_is_measured() {
+        let mut clock = Clock::new();
+        clock.suspicious = SUSPICIOUS;
+        for _ in 0..SUSPICIOUS {
+            assert!(clock.ran(1, 1).is_some());
+        }
+        assert!(clock.ran(1, 1).is_none());
+    }
+}
