@@ -8,6 +8,7 @@ use crate::demo::{Demo, DemoNode};
 use crate::edit::Edit;
 use crate::eval::Eval;
 use crate::failure::EXIT_STATUSES;
+use crate::log::Log;
 use crate::logging::Logging;
 use crate::mon::Mon;
 use crate::profile::Profile;
@@ -56,6 +57,7 @@ pub(crate) enum NodeCommand {
     Cal(Cal),
     Mon(Mon),
     Db(Db),
+    Log(Log),
     Eval(Eval),
     Trace(Trace),
     Shell(Shell),

@@ -8,6 +8,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::failure::Failure;
+use crate::logging;
 
 /// How such a command gets into the network.
 #[derive(Debug, Args)]
@@ -50,7 +51,7 @@ impl Client {
             arguments.set(key, &parse_argument(text)?)?;
         }
         let settings = Settings::load(&arguments)?;
-        Ok(Node::builder().settings(settings).start().await?)
+        Ok(Node::builder().logs(logging::source()).settings(settings).start().await?)
     }
 }
 

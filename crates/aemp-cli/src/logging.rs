@@ -1,11 +1,25 @@
 //! Logs: to stderr, as text or as JSON, filtered by `--log` or `$AEMP_LOG`.
 
 use std::io::IsTerminal;
+use std::sync::LazyLock;
 
+use aemp::log::LogSource;
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::prelude::*;
 
 use crate::failure::Failure;
+
+/// What nodes that stay log unless something else is asked for: also everything that was caught for this log.
+pub(crate) const OF_NODES: &str = "info,aemp::caught=trace";
+
+/// All that this process logs, whatever of it is shown here.
+static SOURCE: LazyLock<LogSource> = LazyLock::new(LogSource::new);
+
+/// What other nodes can catch of this process's log.
+pub(crate) fn source() -> &'static LogSource {
+    &SOURCE
+}
 
 /// What is logged and how.
 #[derive(Debug, Clone, Args)]
@@ -43,11 +57,12 @@ impl Logging {
         let filter = self.log.as_deref().unwrap_or(default);
         let filter = EnvFilter::try_new(filter)
             .map_err(|error| Failure::usage(format!("--log (or $AEMP_LOG) {filter:?}: {error}")))?;
-        let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-        match self.log_format {
-            Form::Text => builder.with_ansi(std::io::stderr().is_terminal()).init(),
-            Form::Json => builder.json().init(),
-        }
+        let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+        let lines = match self.log_format {
+            Form::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
+            Form::Json => lines.json().boxed(),
+        };
+        tracing_subscriber::registry().with(lines.with_filter(filter)).with(SOURCE.layer()).init();
         Ok(())
     }
 

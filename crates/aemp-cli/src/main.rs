@@ -14,6 +14,7 @@ mod demo;
 mod edit;
 mod eval;
 mod failure;
+mod log;
 mod logging;
 mod mon;
 mod profile;
@@ -46,7 +47,11 @@ fn main() -> ExitCode {
 fn run_all(commands: Vec<Cli>) -> Result<(), Failure> {
     let mut session = Session::default();
     if let Some(Cli { logging, command }) = commands.first() {
-        logging.start(if matches!(command, Command::Node(NodeCommand::Run(_))) { "info" } else { "warn" })?;
+        logging.start(if matches!(command, Command::Node(NodeCommand::Run(_))) {
+            logging::OF_NODES
+        } else {
+            "warn"
+        })?;
     }
     for Cli { logging, command } in commands {
         match command {
@@ -73,6 +78,7 @@ fn run_node_command(command: NodeCommand, logging: &Logging) -> Result<(), Failu
             NodeCommand::Cal(cal) => cal.run().await,
             NodeCommand::Mon(mon) => mon.run().await,
             NodeCommand::Db(db) => db.run().await,
+            NodeCommand::Log(log) => log.run().await,
             NodeCommand::Eval(eval) => eval.run().await,
             NodeCommand::Trace(trace) => trace.run().await,
             NodeCommand::Shell(shell) => shell.run().await,

@@ -6,7 +6,7 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::failure::Failure;
-use crate::services;
+use crate::{logging, services};
 
 /// Run a node until SIGINT or SIGTERM
 ///
@@ -19,7 +19,8 @@ auth_accept, verify_peeraddr, nodelay; and about the configuration file:
   norc 1        do not read the file
   force 1       let the arguments win over the file (by default the file wins, as with the Perl tool)
 
-Services that are built in: aemp::global, aemp::echo, aemp::sink.
+Services that are built in: aemp::global, aemp::echo, aemp::sink, and AnyEvent::MP::LogCatcher::catch, which takes a level and writes what
+all other nodes log into this node's log: services [[\"AnyEvent::MP::LogCatcher::catch\",\"info\"]].
 
 Example: aemp run norc 1 nodeid echo secret geheim binds 127.0.0.1:4040 services aemp::echo,aemp::sink")]
 pub(crate) struct Run {
@@ -34,7 +35,8 @@ impl Run {
         services::check(&mut settings, &[])?;
         // Before the line that others wait for: from then on a signal ends the node in order.
         let ending = ending()?;
-        let node = services::register(Node::builder()).settings(settings).start().await?;
+        let node =
+            services::register(Node::builder().logs(logging::source())).settings(settings).start().await?;
         announce(&node)?;
         ending.await;
         tracing::info!(node = %node.id(), "ending");

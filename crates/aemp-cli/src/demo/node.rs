@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use super::worker::{self, WORKER};
 use crate::failure::Failure;
+use crate::logging;
 use crate::{run, services};
 
 /// A node of the demo
@@ -25,7 +26,8 @@ impl DemoNode {
             .map_err(|error| Failure::failed(format!("signals cannot be caught: {error}")))?;
         let mut settings = settings()?;
         services::check(&mut settings, &[WORKER])?;
-        let builder = services::register(Node::builder()).function(WORKER, worker::init);
+        let builder =
+            services::register(Node::builder().logs(logging::source())).function(WORKER, worker::init);
         let node = builder.settings(settings).start().await?;
         run::announce(&node)?;
         end_of_stdin().await;

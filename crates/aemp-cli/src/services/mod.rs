@@ -3,6 +3,7 @@
 
 mod echo;
 mod global;
+mod log_catcher;
 mod sink;
 
 use aemp::Builder;
@@ -16,16 +17,19 @@ pub(crate) fn register(builder: Builder) -> Builder {
         .function(global::NAME, global::init)
         .function(echo::NAME, echo::init)
         .function(sink::NAME, sink::init)
+        .function(log_catcher::NAME, log_catcher::init())
 }
 
 /// Checks that the configured services are among them, or among `others`, and gives the global service its name here: a
 /// configuration that is shared with Perl nodes names the module of Perl.
 pub(crate) fn check(settings: &mut Settings, others: &[&str]) -> Result<(), Failure> {
+    // Loads Perl's module, which lets others catch the log. Every node of ours does.
+    settings.services.retain(|service| service.function != "AnyEvent::MP::LogCatcher::");
     for service in &mut settings.services {
         if service.function == "AnyEvent::MP::Global::" {
             service.function = global::NAME.into();
         }
-        let known = [&[global::NAME, echo::NAME, sink::NAME], others].concat();
+        let known = [&[global::NAME, echo::NAME, sink::NAME, log_catcher::NAME], others].concat();
         if !known.contains(&service.function.as_str()) {
             return Err(ConfigError::BadValue {
                 key: "services".into(),
@@ -51,7 +55,8 @@ mod tests {
 
     #[test]
     fn only_known_services_are_taken() {
-        let known = checked("AnyEvent::MP::Global::,aemp::echo,demo::worker").unwrap();
+        let known =
+            checked("AnyEvent::MP::Global::,AnyEvent::MP::LogCatcher::,aemp::echo,demo::worker").unwrap();
         assert_eq!(known, ["aemp::global", "aemp::echo", "demo::worker"]);
         assert!(checked("aemp::nothing").is_err());
     }

@@ -103,6 +103,16 @@ impl Running {
         next(&self.stdout).unwrap_or_else(|| panic!("stdout has ended; stderr: {:?}", self.errors()))
     }
 
+    /// The next line on stdout, if there is one by now.
+    pub(crate) fn line_if_there(&mut self) -> Option<String> {
+        self.stdout.try_recv().ok()
+    }
+
+    /// A line on stderr that contains `text`, if there is one by now. Those before it are gone.
+    pub(crate) fn logged_if_there(&mut self, text: &str) -> Option<String> {
+        self.stderr.try_iter().find(|line| line.contains(text))
+    }
+
     /// The lines on stdout up to one that contains `text`, which is the last one.
     pub(crate) fn lines_until(&mut self, text: &str) -> Vec<String> {
         let mut lines = vec![self.line()];
