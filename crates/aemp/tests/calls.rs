@@ -1,0 +1,180 @@
+//! Calls on one node: who answers them, who waits for them, and what is left of them.
+
+#![allow(clippy::unwrap_used)] // a test may
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use aemp::{CallError, Context, Message, Node, PortId, Reason, ReplyTo};
+use serde::{Deserialize, Serialize};
+use support::{LIMIT, builder, in_both_modes, soon};
+
+#[derive(Serialize, Deserialize, Message)]
+enum Ask {
+    /// Answered at once.
+    Double { n: u64, reply: ReplyTo<u64> },
+    /// Answered by the port that is named.
+    Forward { n: u64, to: PortId, reply: ReplyTo<u64> },
+    /// Never answered.
+    Keep { reply: ReplyTo<u64> },
+    /// The end.
+    Die,
+}
+
+fn doubler(node: &Node) -> PortId {
+    let mut kept = Vec::new();
+    node.port(move |cx: &mut Context<'_>, ask: Ask| match ask {
+        Ask::Double { n, reply } => cx.reply(reply, 2 * n),
+        Ask::Forward { n, to, reply } => cx.send(&to, Ask::Double { n, reply }),
+        Ask::Keep { reply } => kept.push(reply),
+        Ask::Die => cx.end(Reason::text("enough", "of this")),
+    })
+}
+
+async fn double(node: &Node, port: &PortId, n: u64) -> Result<u64, CallError> {
+    node.call(port, LIMIT, |reply| Ask::Double { n, reply }).await
+}
+
+#[test]
+fn a_call_answers_whoever_the_request_went_through() {
+    in_both_modes(async |mode| {
+        let node = builder(mode).start().await.unwrap();
+        let (first, second) = (doubler(&node), doubler(&node));
+        // As a task, for these run where the ports run.
+        let asked = tokio::spawn(async move {
+            for n in 0..100 {
+                assert_eq!(double(&node, &first, n).await.unwrap(), 2 * n);
+                let to = second.clone();
+                let forwarded = node.call(&first, LIMIT, move |reply| Ask::Forward { n, to, reply });
+                assert_eq!(forwarded.await.unwrap(), 2 * n);
+            }
+        });
+        soon("all answers", asked).await.unwrap();
+    });
+}
+
+#[test]
+fn a_death_ends_all_calls_that_wait_and_those_that_come_later() {
+    in_both_modes(async |mode| {
+        let node = builder(mode).start().await.unwrap();
+        let port = doubler(&node);
+        // More than are kept without looking for answered ones, among answered ones.
+        let mut waiting = tokio::task::JoinSet::new();
+        for n in 0..100 {
+            assert_eq!(double(&node, &port, n).await.unwrap(), 2 * n);
+            let call = node.call(&port, LIMIT, |reply: ReplyTo<u64>| Ask::Keep { reply });
+            waiting.spawn(call);
+        }
+        // Behind all of them, whenever their tasks run.
+        let (killer, target) = (node.clone(), port.clone());
+        waiting.spawn(async move {
+            let kept = |reply: ReplyTo<u64>| Ask::Keep { reply };
+            killer.send(&target, Ask::Die).unwrap();
+            killer.call(&target, LIMIT, kept).await
+        });
+        while let Some(answer) = soon("an answer", waiting.join_next()).await {
+            let reason = match answer.unwrap() {
+                Err(CallError::Died(reason)) => reason,
+                other => panic!("{other:?} instead of the death"),
+            };
+            let known = ["enough", "no_such_port"];
+            assert!(known.contains(&reason.identifier().unwrap().as_str()), "{reason}");
+        }
+        assert!(matches!(double(&node, &port, 1).await, Err(CallError::Died(_))));
+    });
+}
+
+#[test]
+fn a_port_that_never_answers_is_waited_for_as_long_as_allowed() {
+    in_both_modes(async |mode| {
+        let node = builder(mode).start().await.unwrap();
+        let port = doubler(&node);
+        let limit = Duration::from_millis(20);
+        let began = std::time::Instant::now();
+        let answer = node.call(&port, limit, |reply: ReplyTo<u64>| Ask::Keep { reply }).await;
+        assert!(matches!(answer, Err(CallError::TimedOut(passed)) if passed == limit));
+        assert!(began.elapsed() >= limit);
+        assert_eq!(double(&node, &port, 4).await.unwrap(), 8);
+    });
+}
+
+#[test]
+fn a_caller_that_always_finds_its_answer_lets_others_run() {
+    in_both_modes(async |mode| {
+        let node = builder(mode).start().await.unwrap();
+        let port = doubler(&node);
+        let ran = Arc::new(AtomicBool::new(false));
+        let other = ran.clone();
+        let asked = tokio::spawn(async move {
+            // It stands in the queue of the thread on which the calls are made.
+            tokio::spawn(async move { other.store(true, Ordering::SeqCst) });
+            let mut calls = 0;
+            while !ran.load(Ordering::SeqCst) && calls < 1_000_000 {
+                double(&node, &port, calls).await.unwrap();
+                calls += 1;
+            }
+            calls
+        });
+        assert!(soon("the calls", asked).await.unwrap() < 1_000_000, "the other task never ran");
+    });
+}
+
+#[test]
+fn a_call_is_sent_when_it_is_waited_for_and_a_dropped_one_leaves_nothing() {
+    in_both_modes(async |mode| {
+        let node = builder(mode).start().await.unwrap();
+        let seen = Arc::new(AtomicU32::new(0));
+        let count = seen.clone();
+        let port = node.port(move |cx: &mut Context<'_>, (reply,): (ReplyTo<u32>,)| {
+            let before = count.fetch_add(1, Ordering::SeqCst);
+            cx.reply(reply, before);
+        });
+        let mut reply_port = None;
+        drop(node.call(&port, LIMIT, |reply: ReplyTo<u32>| {
+            reply_port = Some(reply.port().clone());
+            (reply,)
+        }));
+        let gone = soon("the end of the port for the answer", node.died(&reply_port.unwrap())).await;
+        assert_eq!(gone.identifier().as_deref(), Some("no_such_port"));
+        let first: u32 = node.call(&port, LIMIT, |reply| (reply,)).await.unwrap();
+        assert_eq!(first, 0, "the dropped call was sent");
+        assert_eq!(seen.load(Ordering::SeqCst), 1);
+    });
+}
+
+#[test]
+fn answers_of_another_type_are_decoded_and_later_ones_go_nowhere() {
+    in_both_modes(async |mode| {
+        let node = builder(mode).start().await.unwrap();
+        let port = node.port(|cx: &mut Context<'_>, (reply,): (PortId,)| {
+            cx.send(&reply, ("17",)); // as a Perl node may
+            cx.send(&reply, (18,));
+        });
+        let answer: u64 = node.call(&port, LIMIT, |reply: ReplyTo<u64>| (reply,)).await.unwrap();
+        assert_eq!(answer, 17);
+        let error = node.call(&port, LIMIT, |reply: ReplyTo<Vec<u8>>| (reply, 0)).await;
+        let again: u64 = node.call(&port, LIMIT, |reply: ReplyTo<u64>| (reply,)).await.unwrap();
+        assert_eq!(again, 17);
+        assert_eq!(error.unwrap(), b"17");
+    });
+}
+
+#[test]
+fn a_port_may_call_from_its_handler() {
+    in_both_modes(async |mode| {
+        let node = builder(mode).start().await.unwrap();
+        let helper = doubler(&node);
+        let port = node.port(move |cx: &mut Context<'_>, ask: Ask| {
+            if let Ask::Double { n, reply } = ask {
+                cx.call(&helper, LIMIT, |reply| Ask::Double { n, reply }, move |cx, answer| match answer {
+                    Ok(doubled) => cx.reply(reply, 2 * doubled),
+                    Err(error) => cx.fail(error),
+                });
+            }
+        });
+        assert_eq!(soon("the answer", double(&node, &port, 10)).await.unwrap(), 40);
+    });
+}
