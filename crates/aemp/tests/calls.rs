@@ -169,12 +169,43 @@ fn a_port_may_call_from_its_handler() {
         let helper = doubler(&node);
         let port = node.port(move |cx: &mut Context<'_>, ask: Ask| {
             if let Ask::Double { n, reply } = ask {
-                cx.call(&helper, LIMIT, |reply| Ask::Double { n, reply }, move |cx, answer| match answer {
-                    Ok(doubled) => cx.reply(reply, 2 * doubled),
-                    Err(error) => cx.fail(error),
-                });
+                cx.call(
+                    &helper,
+                    LIMIT,
+                    |reply| Ask::Double { n, reply },
+                    move |cx, answer| match answer {
+                        Ok(doubled) => cx.reply(reply, 2 * doubled),
+                        Err(error) => cx.fail(error),
+                    },
+                );
             }
         });
         assert_eq!(soon("the answer", double(&node, &port, 10)).await.unwrap(), 40);
+    });
+}
+
+#[test]
+fn an_async_port_calls_answers_monitors_and_dies_of_its_tasks() {
+    in_both_modes(async |mode| {
+        let node = builder(mode).start().await.unwrap();
+        let helper = doubler(&node);
+        let port = node.port_async(async move |mut port| {
+            let Ask::Double { n, reply } = port.receive().await else {
+                return Err(Reason::text("not", "this"));
+            };
+            let doubled: u64 = port.call(&helper, LIMIT, |reply| Ask::Double { n, reply }).await?;
+            port.reply(reply, doubled + 1)?;
+            port.monitor(&helper, |reason| ("helper_died", reason)).detach();
+            port.send(&helper, Ask::Die)?;
+            let (reason,): (Reason,) = port.get_tag("helper_died").await;
+            assert_eq!(reason.identifier().as_deref(), Some("enough"));
+            port.task(async { Err(Reason::text("task", "failed")) });
+            loop {
+                port.next().await;
+            }
+        });
+        let death = node.died(&port);
+        assert_eq!(soon("the answer", double(&node, &port, 5)).await.unwrap(), 11);
+        assert_eq!(soon("the death", death).await, Reason::text("task", "failed"));
     });
 }

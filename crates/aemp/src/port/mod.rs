@@ -14,6 +14,7 @@ pub(crate) mod run;
 pub(crate) mod scheduler;
 pub(crate) mod table;
 pub(crate) mod task;
+mod verbs;
 
 pub use context::Context;
 pub use handlers::Handlers;

@@ -16,9 +16,9 @@ use super::Context;
 use super::mailbox::{ITEM_COST, Item, Job, Signal, TaskQueue};
 use super::run::{caught, panic_text};
 use super::table::State;
-use crate::message::{DecodeError, Envelope, FromMessage, IntoMessage, misfit};
+use crate::message::{DecodeError, Envelope, FromMessage, misfit};
 use crate::monitor::Opened;
-use crate::node::{Node, SendError};
+use crate::node::Node;
 use crate::port::extra::Child;
 use crate::remote::Gate;
 
@@ -70,13 +70,8 @@ impl Port {
         &self.node
     }
 
-    /// Sends a message, see [`Node::send`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Node::send`].
-    pub fn send(&self, to: &PortId, message: impl IntoMessage) -> Result<(), SendError> {
-        self.node.send(to, message)
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
     /// The next message, whatever it is.

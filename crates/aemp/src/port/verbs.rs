@@ -1,0 +1,107 @@
+//! The verbs of an async port: those of the node, with the own port filled in. Together with `get` they are what Coro::MP has.
+
+use std::future::Future;
+use std::time::Duration;
+
+use aemp_proto::{NodeId, PortId, Reason};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::task::Port;
+use crate::call::CallError;
+use crate::message::{EncodeError, IntoMessage, ReplyTo};
+use crate::monitor::{Death, MonitorGuard};
+use crate::node::SendError;
+
+impl Port {
+    /// Sends a message, see [`Node::send`](crate::Node::send).
+    ///
+    /// # Errors
+    ///
+    /// As `Node::send`.
+    #[doc(alias = "snd")]
+    pub fn send(&self, to: &PortId, message: impl IntoMessage) -> Result<(), SendError> {
+        self.node().send(to, message)
+    }
+
+    /// Answers a call. A tuple is sent as several values, everything else as one.
+    ///
+    /// # Errors
+    ///
+    /// The answer cannot be encoded; the caller waits on.
+    pub fn reply<T: Serialize + Send + 'static>(&self, to: ReplyTo<T>, answer: T) -> Result<(), SendError> {
+        self.node().answer_call(to.port(), answer).map(drop)
+    }
+
+    /// Calls a port and waits for the answer, see [`Node::call`](crate::Node::call) (Coro::MP's `syncal`). Messages that come
+    /// meanwhile stay queued.
+    ///
+    /// # Cancel safety
+    ///
+    /// As `Node::call`.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    #[doc(alias = "syncal")]
+    #[doc(alias = "cal")]
+    pub fn call<M, R, F>(
+        &self,
+        port: &PortId,
+        limit: Duration,
+        message: F,
+    ) -> impl Future<Output = Result<R, CallError>> + Send + use<M, R, F>
+    where
+        F: FnOnce(ReplyTo<R>) -> M,
+        M: IntoMessage + Send,
+        R: DeserializeOwned + Send + 'static,
+    {
+        self.node().call(port, limit, message)
+    }
+
+    /// Kills a port, see [`Node::kill`](crate::Node::kill). If it is the own one, the task ends at its next `await`.
+    #[doc(alias = "kil")]
+    pub fn kill(&self, port: &PortId, reason: Reason) {
+        self.node().kill(port, reason);
+    }
+
+    /// Monitors a port: when it dies, `message(reason)` comes to the own port, in order with its other messages.
+    #[doc(alias = "mon")]
+    pub fn monitor<M: IntoMessage>(
+        &self,
+        port: &PortId,
+        message: impl FnOnce(Reason) -> M + Send + 'static,
+    ) -> MonitorGuard {
+        self.node().monitor_send(port, self.id(), message)
+    }
+
+    /// Monitors a port and dies with it, if it dies abnormally.
+    pub fn monitor_kill(&self, port: &PortId) -> MonitorGuard {
+        self.node().monitor_kill(port, self.id())
+    }
+
+    /// Waits until a port dies, see [`Node::died`](crate::Node::died).
+    pub fn died(&self, port: &PortId) -> Death {
+        self.node().died(port)
+    }
+
+    /// Spawns a port on a node, see [`Node::spawn`](crate::Node::spawn).
+    ///
+    /// # Errors
+    ///
+    /// The arguments cannot be encoded; nothing happened.
+    pub fn spawn(&self, node: &NodeId, function: &str, args: impl Serialize) -> Result<PortId, EncodeError> {
+        self.node().spawn(node, function, args)
+    }
+
+    /// Runs a future beside the port's code (Coro::MP's `peval_async`): it ends with the port, and if it fails or panics, the port
+    /// dies of it.
+    #[doc(alias = "peval_async")]
+    pub fn task(&self, future: impl Future<Output = super::Ended> + Send + 'static) {
+        self.node().task_of(self.number(), future, |cx, ended| {
+            if let Err(reason) = ended {
+                cx.end(reason);
+            }
+        });
+    }
+}
