@@ -18,6 +18,7 @@ mod remote;
 mod runtime;
 mod spawn;
 pub mod supervise;
+pub mod tutorial;
 
 pub use actor::Actor;
 pub use aemp_macros::Message;
