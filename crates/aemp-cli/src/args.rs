@@ -1,12 +1,14 @@
 //! The command line, defined once: it yields the parser, the help and the way commands are chained.
 
-use clap::{Parser, Subcommand};
+use clap::{ColorChoice, CommandFactory, Parser, Subcommand};
 
 use crate::cal::Cal;
+use crate::completions::Completions;
 use crate::db::Db;
 use crate::demo::{Demo, DemoNode};
 use crate::edit::Edit;
 use crate::eval::Eval;
+use crate::examples::with_examples;
 use crate::failure::EXIT_STATUSES;
 use crate::log::Log;
 use crate::logging::Logging;
@@ -34,8 +36,16 @@ use crate::trace::Trace;
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) logging: Logging,
+    /// When to use colours; auto is on a terminal, unless $NO_COLOR is set
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: ColorChoice,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// The definition, with an example for each command.
+pub(crate) fn command() -> clap::Command {
+    with_examples(Cli::command())
 }
 
 /// All commands.
@@ -47,6 +57,7 @@ pub(crate) enum Command {
     Profile(Profile),
     #[command(flatten)]
     Edit(Edit),
+    Completions(Completions),
 }
 
 /// The commands that make a node.
@@ -69,16 +80,15 @@ pub(crate) enum NodeCommand {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_definition_is_consistent() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]
     fn every_command_has_a_description() {
-        for command in Cli::command().get_subcommands().filter(|command| !command.is_hide_set()) {
+        for command in command().get_subcommands().filter(|command| !command.is_hide_set()) {
             assert!(command.get_about().is_some(), "{}", command.get_name());
         }
     }

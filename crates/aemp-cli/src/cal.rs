@@ -9,7 +9,7 @@ use crate::values;
 
 /// Send a message with a port for the answer at its end, and print the answer
 ///
-/// The answer is printed as JSON values separated by commas. Example: aemp cal mynode time
+/// The answer is printed as JSON values separated by commas.
 #[derive(Debug, Args)]
 pub(crate) struct Cal {
     /// NODE#PORT, or NODE for its node port
@@ -17,6 +17,9 @@ pub(crate) struct Cal {
     /// The values of the message; JSON where one starts with [, { or "
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     values: Vec<String>,
+    /// Print the answer as one JSON list
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     limit: Limit,
     #[command(flatten)]
@@ -35,6 +38,7 @@ impl Cal {
             .await;
         node.shutdown().await;
         match answer {
+            Ok(Message(values)) if self.json => crate::print(&values::to_list(&values)),
             Ok(Message(values)) => crate::print(&values::to_line(&values)),
             Err(CallError::Died(reason)) => {
                 Err(Failure::failed(format!("{port}: {}", values::to_words(reason.values()))))

@@ -13,9 +13,9 @@ use crate::logging;
 /// How such a command gets into the network.
 #[derive(Debug, Args)]
 pub(crate) struct Client {
-    /// The profile to use, which names seeds and secret
-    #[arg(long, default_value = "aemp")]
-    profile: String,
+    /// The profile to use, which names seeds and secret; by default the one called aemp, if there is one
+    #[arg(long)]
+    profile: Option<String>,
     /// A setting that wins over the configuration file, e.g. `--set seeds=127.0.0.1:4040`
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
@@ -38,7 +38,11 @@ impl Client {
     /// Starts the node. Its ID, its services and where it listens are its own, whatever the file says about the nodes of this
     /// machine: it may be one of many, and it is gone in a moment.
     pub(crate) async fn start(&self) -> Result<Node, Failure> {
-        let mut arguments = Arguments::for_profile(&self.profile).forced();
+        let mut arguments = match &self.profile {
+            Some(name) => Arguments::parse(["profile", name])?,
+            None => Arguments::for_profile("aemp"),
+        }
+        .forced();
         for (key, value) in
             [("nodeid", json!("aemp/%n/%u")), ("services", json!([])), ("binds", json!(["*"]))]
         {
@@ -48,7 +52,7 @@ impl Client {
             let (key, text) = setting
                 .split_once('=')
                 .ok_or_else(|| Failure::usage(format!("--set {setting}: expected KEY=VALUE")))?;
-            arguments.set(key, &parse_argument(text)?)?;
+            arguments.read(key, text)?;
         }
         let settings = Settings::load(&arguments)?;
         Ok(Node::builder().logs(logging::source()).settings(settings).start().await?)

@@ -2,6 +2,7 @@
 
 use aemp::DatabaseError;
 use clap::Args;
+use serde_json::json;
 use tokio::time::timeout;
 
 use crate::client::{Client, Limit};
@@ -16,6 +17,9 @@ use crate::values;
 pub(crate) struct Db {
     /// The family; `'l` has where the nodes of the network listen
     family: String,
+    /// Print `{"key":…,"value":…}` for each subkey
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     limit: Limit,
     #[command(flatten)]
@@ -31,10 +35,11 @@ impl Db {
             .map_err(|_| Failure::failed(format!("no seed has answered within {:?}", self.limit.timeout)))?
             .map_err(|error: DatabaseError| Failure::failed(error))?;
         for (key, value) in content {
-            match value {
-                aemp::Value::Null => crate::print(&key)?,
-                value => crate::print(&format!("{key} {}", values::to_line(&[value])))?,
-            }
+            crate::print(&match value {
+                value if self.json => json!({"key": key, "value": values::to_json(&value)}).to_string(),
+                aemp::Value::Null => key,
+                value => format!("{key} {}", values::to_line(&[value])),
+            })?;
         }
         Ok(())
     }

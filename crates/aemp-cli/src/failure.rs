@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use aemp::StartError;
 use aemp::config::ConfigError;
+use clap::builder::styling::AnsiColor;
 
 /// What the exit statuses mean, for `--help`.
 pub(crate) const EXIT_STATUSES: &str = "\
@@ -45,7 +46,8 @@ impl Failure {
 
     /// Says it on stderr.
     pub(crate) fn report(&self) -> ExitCode {
-        eprintln!("aemp: {}", self.message);
+        let red = AnsiColor::Red.on_default().bold();
+        anstream::eprintln!("{red}aemp:{red:#} {}", self.message);
         ExitCode::from(self.status)
     }
 }

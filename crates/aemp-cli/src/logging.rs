@@ -1,9 +1,9 @@
 //! Logs: to stderr, as text or as JSON, filtered by `--log` or `$AEMP_LOG`.
 
-use std::io::IsTerminal;
 use std::sync::LazyLock;
 
 use aemp::log::LogSource;
+use anstream::{AutoStream, ColorChoice};
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::prelude::*;
@@ -58,8 +58,9 @@ impl Logging {
         let filter = EnvFilter::try_new(filter)
             .map_err(|error| Failure::usage(format!("--log (or $AEMP_LOG) {filter:?}: {error}")))?;
         let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+        let coloured = AutoStream::choice(&std::io::stderr()) != ColorChoice::Never;
         let lines = match self.log_format {
-            Form::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
+            Form::Text => lines.with_ansi(coloured).boxed(),
             Form::Json => lines.json().boxed(),
         };
         tracing_subscriber::registry().with(lines.with_filter(filter)).with(SOURCE.layer()).init();

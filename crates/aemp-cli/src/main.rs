@@ -9,10 +9,14 @@ mod args;
 mod cal;
 mod chain;
 mod client;
+mod completions;
 mod db;
 mod demo;
+#[cfg(test)]
+mod document;
 mod edit;
 mod eval;
+mod examples;
 mod failure;
 mod log;
 mod logging;
@@ -30,6 +34,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use args::{Cli, Command, NodeCommand};
+use clap::ColorChoice;
 use failure::Failure;
 use logging::Logging;
 use session::Session;
@@ -46,17 +51,24 @@ fn main() -> ExitCode {
 /// a command before that fails.
 fn run_all(commands: Vec<Cli>) -> Result<(), Failure> {
     let mut session = Session::default();
-    if let Some(Cli { logging, command }) = commands.first() {
+    if let Some(Cli { logging, color, command }) = commands.first() {
+        match color {
+            ColorChoice::Auto => anstream::ColorChoice::Auto,
+            ColorChoice::Always => anstream::ColorChoice::Always,
+            ColorChoice::Never => anstream::ColorChoice::Never,
+        }
+        .write_global();
         logging.start(if matches!(command, Command::Node(NodeCommand::Run(_))) {
             logging::OF_NODES
         } else {
             "warn"
         })?;
     }
-    for Cli { logging, command } in commands {
+    for Cli { logging, command, .. } in commands {
         match command {
             Command::Edit(edit) => edit.run(&mut session)?,
             Command::Profile(profile) => profile.run(&mut session)?,
+            Command::Completions(completions) => completions.run(),
             Command::Node(command) => {
                 session.save()?;
                 run_node_command(command, &logging)?;

@@ -1,5 +1,6 @@
 //! `aemp mon`: wait until a port dies.
 
+use aemp::config::parse_text;
 use clap::Args;
 
 use crate::client::{self, Client};
@@ -13,7 +14,11 @@ use crate::{run, values};
 #[derive(Debug, Args)]
 pub(crate) struct Mon {
     /// NODE#PORT, or NODE for its node port
+    #[arg(value_parser = parse_text)]
     port: String,
+    /// Print the reason as one JSON list
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     client: Client,
 }
@@ -28,6 +33,11 @@ impl Mon {
             () = ending => Err(Failure::interrupted()),
         };
         node.shutdown().await;
-        crate::print(&values::to_words(reason?.values()))
+        let reason = reason?;
+        crate::print(&if self.json {
+            values::to_list(reason.values())
+        } else {
+            values::to_words(reason.values())
+        })
     }
 }

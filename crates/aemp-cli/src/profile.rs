@@ -1,7 +1,7 @@
 //! The commands about profiles: `profile`, `setparent`, `showconfig` and so on.
 
-use aemp::config::{Arguments, ConfigFile, Host, KEYS, Key, Shape, effective};
-use clap::Subcommand;
+use aemp::config::{Arguments, ConfigFile, Host, KEYS, Key, Shape, effective, parse_text};
+use clap::{Args, Subcommand};
 use serde_json::{Map, Value as Json, json};
 
 use crate::failure::Failure;
@@ -14,18 +14,21 @@ pub(crate) enum Profile {
     #[command(name = "profile")]
     Select {
         /// Its name
+        #[arg(value_parser = parse_text)]
         name: String,
     },
     /// Remove a profile
     #[command(name = "delprofile")]
     Delete {
         /// Its name
+        #[arg(value_parser = parse_text)]
         name: String,
     },
     /// Set the profile from which this one inherits
     #[command(name = "setparent", visible_alias = "parent")]
     SetParent {
         /// Its name
+        #[arg(value_parser = parse_text)]
         name: String,
     },
     /// Remove the parent, so that the profile inherits from the global settings
@@ -35,17 +38,33 @@ pub(crate) enum Profile {
     #[command(name = "showprofile")]
     Show {
         /// Its name
+        #[arg(value_parser = parse_text)]
         name: String,
+        #[command(flatten)]
+        form: Form,
     },
     /// Show the settings in force for a profile (by default the one with this host's name), as `run` would use them
     ///
-    /// Secrets and keys are not shown; they are in the file.
+    /// Secrets and keys are not shown without `--secrets`.
     #[command(name = "showconfig")]
     ShowEffective {
         /// [PROFILE] [KEY VALUE]…
         #[arg(value_name = "PROFILE | KEY VALUE")]
         arguments: Vec<String>,
+        #[command(flatten)]
+        form: Form,
     },
+}
+
+/// How settings are shown.
+#[derive(Debug, Args)]
+pub(crate) struct Form {
+    /// Print the settings in one line
+    #[arg(long)]
+    json: bool,
+    /// Show secrets and keys too
+    #[arg(long)]
+    secrets: bool,
 }
 
 impl Profile {
@@ -64,18 +83,21 @@ impl Profile {
             Profile::UnsetParent => {
                 session.section_mut()?.remove("parent");
             }
-            Profile::Show { name } => {
+            Profile::Show { name, form } => {
                 let file = session.file()?;
                 let settings = file.section(Some(&name));
                 if settings.is_none() {
                     note(file, &name);
                 }
-                show(settings.cloned().unwrap_or_default())?;
+                form.print(settings.cloned().unwrap_or_default())?;
             }
-            Profile::ShowEffective { arguments } => {
+            Profile::ShowEffective { arguments, form } => {
                 let arguments = Arguments::parse(&arguments)?;
                 let file = if arguments.norc { None } else { Some(session.file()?) };
-                show(effective(file, &arguments, &Host::current())?.settings)?;
+                if let Some(file) = file {
+                    arguments.check_profile(file)?;
+                }
+                form.print(effective(file, &arguments, &Host::current())?.settings)?;
             }
         }
         Ok(())
@@ -91,16 +113,16 @@ fn note(file: &ConfigFile, name: &str) {
     eprintln!("aemp: there is no profile {name} in {}, {others}", file.path().display());
 }
 
-/// Prints settings as JSON, without what must stay secret.
-fn show(mut settings: Map<String, Json>) -> Result<(), Failure> {
-    for Key { name, .. } in KEYS.iter().filter(|key| key.shape == Shape::Secret) {
-        if let Some(value) = settings.get_mut(*name) {
-            *value = json!(format!(
-                "({} characters, not shown)",
-                value.as_str().map_or(0, |text| text.chars().count())
-            ));
+impl Form {
+    /// Prints settings as JSON.
+    fn print(&self, mut settings: Map<String, Json>) -> Result<(), Failure> {
+        for Key { name, .. } in KEYS.iter().filter(|key| key.shape == Shape::Secret && !self.secrets) {
+            if let Some(value) = settings.get_mut(*name) {
+                let length = value.as_str().map_or(0, |text| text.chars().count());
+                *value = json!(format!("({length} characters, not shown)"));
+            }
         }
+        let print = if self.json { serde_json::to_string } else { serde_json::to_string_pretty };
+        crate::print(&print(&settings).map_err(Failure::failed)?)
     }
-    let text = serde_json::to_string_pretty(&settings).map_err(Failure::failed)?;
-    crate::print(&text)
 }

@@ -3,6 +3,7 @@
 use aemp::Node;
 use aemp::config::{Arguments, Settings};
 use clap::Args;
+use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::failure::Failure;
@@ -27,6 +28,9 @@ pub(crate) struct Run {
     /// [PROFILE] [KEY VALUE]… as Perl's `configure` takes them; JSON where a value starts with [, { or "
     #[arg(value_name = "PROFILE | KEY VALUE", trailing_var_arg = true)]
     arguments: Vec<String>,
+    /// Print `{"ready":NODEID,"listeners":[…]}` instead of the line
+    #[arg(long)]
+    json: bool,
 }
 
 impl Run {
@@ -37,7 +41,7 @@ impl Run {
         let ending = ending()?;
         let node =
             services::register(Node::builder().logs(logging::source())).settings(settings).start().await?;
-        announce(&node)?;
+        announce(&node, self.json)?;
         ending.await;
         tracing::info!(node = %node.id(), "ending");
         node.shutdown().await;
@@ -46,7 +50,11 @@ impl Run {
 }
 
 /// Says that the node listens, and where.
-pub(crate) fn announce(node: &Node) -> Result<(), Failure> {
+pub(crate) fn announce(node: &Node, as_json: bool) -> Result<(), Failure> {
+    if as_json {
+        let line = json!({"ready": node.id().as_str(), "listeners": node.listeners()});
+        return crate::print(&line.to_string());
+    }
     let line = format!("ready {} {}", node.id(), node.listeners().join(","));
     crate::print(line.trim_end())
 }

@@ -2,6 +2,7 @@
 
 use aemp::{Message, Reason, Value};
 use clap::Args;
+use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -22,6 +23,9 @@ pub(crate) struct Snd {
     /// The values of the message; JSON where one starts with [, { or "
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     values: Vec<String>,
+    /// Print `{"port":…,"sent":true}` when it has arrived
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     limit: Limit,
     #[command(flatten)]
@@ -45,7 +49,11 @@ impl Snd {
         let first = timeout(self.limit.timeout, first).await;
         node.shutdown().await;
         match first {
-            Ok(Ok(news)) if news.tag().as_deref() == Some(ARRIVED) => crate::print(ARRIVED),
+            Ok(Ok(news)) if news.tag().as_deref() == Some(ARRIVED) => crate::print(&if self.json {
+                json!({"port": port.to_string(), "sent": true}).to_string()
+            } else {
+                ARRIVED.into()
+            }),
             Ok(Ok(Message(reason))) => Err(Failure::failed(format!("{port}: {}", values::to_words(&reason)))),
             Ok(Err(_)) | Err(_) => {
                 Err(Failure::failed(format!("{port}: nothing came back within {:?}", self.limit.timeout)))

@@ -9,6 +9,11 @@ pub(crate) fn to_line(values: &[Value]) -> String {
     texts.join(",")
 }
 
+/// The values as one JSON list.
+pub(crate) fn to_list(values: &[Value]) -> String {
+    format!("[{}]", to_line(values))
+}
+
 /// The values as plain texts, separated by blanks.
 pub(crate) fn to_words(values: &[Value]) -> String {
     let word = |value: &Value| match to_json(value) {
@@ -18,7 +23,8 @@ pub(crate) fn to_words(values: &[Value]) -> String {
     values.iter().map(word).collect::<Vec<_>>().join(" ")
 }
 
-fn to_json(value: &Value) -> Json {
+/// A value as JSON.
+pub(crate) fn to_json(value: &Value) -> Json {
     match value {
         Value::Null => Json::Null,
         Value::Bool(truth) => Json::Bool(*truth),

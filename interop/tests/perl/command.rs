@@ -12,7 +12,7 @@ use crate::network::{Kind, Pair, SECRET, Setup, seeds, soon, up};
 use crate::peer::Perl;
 
 /// The binary, built when it is needed first: it belongs to another package, and cargo builds only libraries of those.
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     let build = || {
         let folder = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().to_owned();

@@ -13,6 +13,7 @@ mod network;
 mod order;
 mod peer;
 mod ports;
+mod settings;
 mod spawn;
 mod values;
 
@@ -152,4 +153,19 @@ global_nodes! {
     rust_then_perl: Rust Perl;
     two_perl_one_rust: Perl Rust Perl;
     two_rust_one_perl: Rust Perl Rust;
+}
+
+/// The same commands on the same file, by the tools of both.
+mod one_configuration_for_both {
+    use super::*;
+
+    #[test]
+    fn every_command() {
+        with_perl(settings::every_command());
+    }
+
+    #[test]
+    fn chains_by_chance() {
+        with_perl(settings::chains_by_chance());
+    }
 }

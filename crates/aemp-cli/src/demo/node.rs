@@ -29,7 +29,7 @@ impl DemoNode {
         let builder =
             services::register(Node::builder().logs(logging::source())).function(WORKER, worker::init);
         let node = builder.settings(settings).start().await?;
-        run::announce(&node)?;
+        run::announce(&node, false)?;
         end_of_stdin().await;
         node.shutdown().await;
         Ok(())

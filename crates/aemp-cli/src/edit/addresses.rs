@@ -1,6 +1,6 @@
 //! `setbinds`, `setseeds` and what belongs to them.
 
-use aemp::config::parse_argument;
+use aemp::config::{parse_argument, parse_text};
 use clap::Subcommand;
 use serde_json::json;
 
@@ -23,11 +23,13 @@ pub(crate) enum Addresses {
     /// Add an address to listen on
     AddBind {
         /// HOST:PORT
+        #[arg(value_parser = parse_text)]
         address: String,
     },
     /// Remove an address to listen on
     DelBind {
         /// HOST:PORT as it is in the list
+        #[arg(value_parser = parse_text)]
         address: String,
     },
     /// Set the addresses of the nodes to contact first
@@ -42,11 +44,13 @@ pub(crate) enum Addresses {
     /// Add a seed
     AddSeed {
         /// HOST:PORT
+        #[arg(value_parser = parse_text)]
         address: String,
     },
     /// Remove a seed
     DelSeed {
         /// HOST:PORT as it is in the list
+        #[arg(value_parser = parse_text)]
         address: String,
     },
 }

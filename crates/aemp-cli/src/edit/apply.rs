@@ -46,7 +46,7 @@ impl Operation {
             }
             Operation::Add(key, item) => {
                 let mut items = list(section, key)?;
-                items.retain(|other| *other != item);
+                items.retain(|other| !same(other, &item));
                 items.push(item);
                 section.insert(key.into(), items.into());
             }
@@ -56,8 +56,14 @@ impl Operation {
                 section.insert(key.into(), items.into());
             }
             Operation::Remove(key, item) => {
+                if find(section, key).is_none() {
+                    // As in Perl; but who meant an inherited one should know what that has done.
+                    eprintln!(
+                        "aemp: {key} was not set here and is an empty list now, so nothing is inherited; `del{key}` undoes that"
+                    );
+                }
                 let mut items = list(section, key)?;
-                items.retain(|other| *other != item);
+                items.retain(|other| !same(other, &item));
                 section.insert(key.into(), items.into());
             }
             Operation::RemoveOne(key, item) => {
@@ -72,10 +78,23 @@ impl Operation {
     }
 }
 
+/// A port alone may stand in the file as a number.
+fn same(one: &Json, other: &Json) -> bool {
+    let text = |value: &Json| match value {
+        Json::Number(number) => Json::String(number.to_string()),
+        value => value.clone(),
+    };
+    text(one) == text(other)
+}
+
+fn find<'a>(section: &'a Map<String, Json>, key: &str) -> Option<&'a Json> {
+    section.get(key).filter(|value| !value.is_null())
+}
+
 /// The list under `key` in this section alone: nothing is inherited into it.
 fn list(section: &Map<String, Json>, key: &str) -> Result<Vec<Json>, Failure> {
-    match section.get(key) {
-        None | Some(Json::Null) => Ok(Vec::new()),
+    match find(section, key) {
+        None => Ok(Vec::new()),
         Some(value) => match Key::find(key)?.normal(value)? {
             Json::Array(items) => Ok(items),
             _ => Ok(Vec::new()),
@@ -109,6 +128,7 @@ mod tests {
     fn an_address_is_in_its_list_once() {
         let add = |item: &str| Operation::Add("binds", json!(item));
         assert_eq!(after(json!({"binds": "a,b"}), [add("a"), add("c")]), json!({"binds": ["b", "a", "c"]}));
+        assert_eq!(after(json!({"binds": [4040, "a"]}), [add("4040")]), json!({"binds": ["a", "4040"]}));
         assert_eq!(after(json!({}), [Operation::Remove("binds", json!("a"))]), json!({"binds": []}));
     }
 

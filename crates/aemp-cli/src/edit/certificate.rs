@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use aemp::config::Secret;
 use clap::Subcommand;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use serde_json::json;
@@ -32,9 +33,9 @@ impl Certificate {
         Ok(match self {
             Certificate::Generate => Operation::Set("cert", json!(generate()?)),
             Certificate::Set { file } => {
-                let pem = fs::read_to_string(&file)
+                let pem = fs::read(&file)
                     .map_err(|error| Failure::failed(format!("{}: {error}", file.display())))?;
-                Operation::Set("cert", json!(pem))
+                Operation::Set("cert", json!(Secret::to_text(&pem)))
             }
             Certificate::Unset => Operation::Unset("cert"),
         })

@@ -1,5 +1,6 @@
 //! `setnodeid`, `delnodeid`.
 
+use aemp::config::parse_text;
 use clap::Subcommand;
 use serde_json::json;
 
@@ -12,7 +13,7 @@ pub(crate) enum Identity {
     #[command(name = "setnodeid", visible_alias = "nodeid")]
     Set {
         /// The ID, e.g. `server/%n` or `anon/`
-        #[arg(value_name = "NODEID")]
+        #[arg(value_name = "NODEID", value_parser = parse_text)]
         id: String,
     },
     /// Remove the node ID, so that it is inherited

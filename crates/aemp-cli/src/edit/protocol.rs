@@ -15,6 +15,9 @@ struct Setting {
     about: &'static str,
 }
 
+/// What the Perl tool calls a setting so that the command is not taken for another one.
+const WITHOUT_ALIAS: &str = "eval";
+
 const METHODS: &str = "out of tls_sha3_512,hmac_sha3_512,tls_anon,cleartext";
 
 #[rustfmt::skip]
@@ -35,6 +38,8 @@ const SETTINGS: &[Setting] = &[
         about: "Set what happens when a peer sees this node under a foreign address (address translation, or a relay)" },
     Setting { key: "nodelay", value: "FLAG", values: "1 or 0; 1 where it is not set",
         about: "Set whether small messages are sent at once (TCP_NODELAY)" },
+    Setting { key: "eval", value: "CODE", values: "Perl code",
+        about: "Set the code that Perl nodes run when they start; it has no effect here" },
     Setting { key: "autocork", value: "FLAG", values: "1 or 0",
         about: "Set whether Perl nodes collect small writes; it has no effect here" },
 ];
@@ -85,11 +90,12 @@ impl Subcommand for Protocol {
     fn augment_subcommands(mut command: Command) -> Command {
         for setting in SETTINGS {
             let value = Arg::new("value").value_name(setting.value).help(setting.values).required(true);
-            let set = Command::new(format!("set{}", setting.key));
+            let set = Command::new(format!("set{}", setting.key)).about(setting.about).arg(value);
             command = command
-                .subcommand(set.about(setting.about).visible_alias(setting.key).arg(value))
+                .subcommand(if setting.key == WITHOUT_ALIAS { set } else { set.visible_alias(setting.key) })
                 .subcommand(
-                    Command::new(format!("del{}", setting.key)).about("Remove it, so that it is inherited"),
+                    Command::new(format!("del{}", setting.key))
+                        .about(format!("Remove {}, so that it is inherited", setting.key)),
                 );
         }
         command

@@ -1,6 +1,6 @@
 //! `gensecret`, `setsecret`, `delsecret`.
 
-use aemp::config::random_text;
+use aemp::config::{parse_text, random_text};
 use clap::Subcommand;
 use serde_json::json;
 
@@ -32,18 +32,23 @@ impl Secret {
     pub(super) fn operation(self) -> Result<Operation, Failure> {
         Ok(match self {
             Secret::Generate => Operation::Set("secret", json!(random_text(SECRET_LEN)?)),
-            Secret::Set { secret } if secret.is_empty() => {
-                return Err(Failure::usage("setsecret: the secret must not be empty"));
+            Secret::Set { secret } => {
+                let text = stored(&secret)?;
+                if text.is_empty() {
+                    return Err(Failure::usage("setsecret: the secret must not be empty"));
+                }
+                Operation::Set("secret", json!(text))
             }
-            Secret::Set { secret } => Operation::Set("secret", json!(stored(&secret))),
             Secret::Unset => Operation::Unset("secret"),
         })
     }
 }
 
-/// A typed secret is octets; the file holds each as one code point, as the Perl tool writes it.
-fn stored(typed: &str) -> String {
-    typed.bytes().map(char::from).collect()
+/// A typed secret is octets; the file holds each as one code point, as the Perl tool writes it. What is written as a JSON string
+/// is code points already.
+fn stored(typed: &str) -> Result<String, Failure> {
+    let text = parse_text(typed)?;
+    Ok(if typed.starts_with('"') { text } else { aemp::config::Secret::to_text(text.as_bytes()) })
 }
 
 #[cfg(test)]
@@ -52,7 +57,9 @@ mod tests {
 
     #[test]
     fn the_key_is_the_octets_that_were_typed() {
-        let secret = aemp::config::Secret::from_text(&stored("gehe\u{ef}m \u{20ac}"));
-        assert_eq!(secret.octets(), "gehe\u{ef}m \u{20ac}".as_bytes());
+        let octets = |typed: &str| Vec::from(aemp::config::Secret::from_text(&stored(typed).unwrap()));
+        assert_eq!(octets("gehe\u{ef}m \u{20ac}"), "gehe\u{ef}m \u{20ac}".as_bytes());
+        assert_eq!(octets("\"caf\u{e9}\""), b"caf\xe9");
+        assert!(stored("[1]").is_err());
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value as Json};
 
-use super::{ConfigError, Key, Shape, parse_argument};
+use super::{ConfigError, ConfigFile, Key, Secret, Shape, parse_argument, parse_text};
 
 /// Settings given by a program or on a command line, beside those of the file.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -13,6 +13,8 @@ pub struct Arguments {
     pub norc: bool,
     /// These arguments win over the file. As in Perl the file wins without it.
     pub force: bool,
+    /// Somebody has typed the profile's name, and expects it to be there.
+    named: bool,
     settings: Map<String, Json>,
 }
 
@@ -36,7 +38,7 @@ impl Arguments {
         }
         let mut arguments = Arguments::default();
         for pair in texts.chunks_exact(2) {
-            arguments.insert(&pair[0], &pair[1])?;
+            arguments.read(&pair[0], &pair[1])?;
         }
         Ok(arguments)
     }
@@ -56,17 +58,51 @@ impl Arguments {
         Arguments { force: true, ..self }
     }
 
-    fn insert(&mut self, key: &str, text: &str) -> Result<(), ConfigError> {
+    /// Reads one `KEY VALUE` more.
+    ///
+    /// # Errors
+    ///
+    /// The key is not known, or the value does not fit it.
+    pub fn read(&mut self, key: &str, text: &str) -> Result<(), ConfigError> {
         if key == "profile" {
-            self.profile = Some(text.into());
+            self.profile = Some(parse_text(text)?);
+            self.named = true;
             return Ok(());
         }
         let flag = |name| Key { name, shape: Shape::Flag }.flag(&Json::from(text));
         match key {
             "norc" => self.norc = flag("norc")?,
             "force" => self.force = flag("force")?,
+            // What is typed is octets, and each is one character in the file.
+            _ if Key::find(key)?.shape == Shape::Secret && !text.starts_with('"') => {
+                self.set(key, &Json::from(Secret::to_text(parse_text(text)?.as_bytes())))?;
+            }
             _ => self.set(key, &parse_argument(text)?)?,
         }
+        Ok(())
+    }
+
+    /// Looks for the profile whose name was typed, and warns if it is not there: that is no error, as a profile without any settings
+    /// is as good as none.
+    ///
+    /// # Errors
+    ///
+    /// It is not there and has the name of a setting, whose value is missing rather.
+    pub fn check_profile(&self, file: &ConfigFile) -> Result<(), ConfigError> {
+        let Some(name) =
+            self.profile.as_deref().filter(|name| self.named && file.section(Some(name)).is_none())
+        else {
+            return Ok(());
+        };
+        if is_known(name) {
+            let what = format!("{name}: the value is missing, and there is no profile of this name");
+            return Err(ConfigError::Arguments(what));
+        }
+        let others = file.profiles().collect::<Vec<_>>().join(", ");
+        tracing::warn!(
+            file = %file.path().display(), profile = name, others,
+            "there is no such profile, so the global settings are used"
+        );
         Ok(())
     }
 
@@ -98,6 +134,7 @@ fn is_known(key: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Places;
     use serde_json::json;
 
     #[test]
@@ -115,6 +152,32 @@ mod tests {
             Arguments::parse(["norc", "1", "force", "0", "seeds", "a,b:1", "seeds", "c"]).unwrap();
         assert!(arguments.norc && !arguments.force);
         assert_eq!(arguments.settings()["seeds"], json!(["c"]));
+    }
+
+    #[test]
+    fn a_typed_secret_is_octets_and_a_quoted_one_is_characters() {
+        let secret = |text: &str| {
+            let arguments = Arguments::parse(["secret", text]).unwrap();
+            Secret::from_text(arguments.settings()["secret"].as_str().unwrap()).octets().to_vec()
+        };
+        assert_eq!(secret("caf\u{e9}"), "caf\u{e9}".as_bytes());
+        assert_eq!(secret("\"caf\u{e9}\""), b"caf\xe9");
+    }
+
+    #[test]
+    fn a_profile_that_was_typed_should_be_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rc");
+        std::fs::write(&path, r#"{"profile": {"seeds": {}}}"#).unwrap();
+        let file = ConfigFile::open(&Places { chosen: Some(path), ..Places::default() }).unwrap();
+        let check = |texts: &[&str]| {
+            Arguments::parse(texts).unwrap().check_profile(&file).map_err(|error| error.to_string())
+        };
+        assert_eq!(
+            check(&["nodeid"]),
+            Err("nodeid: the value is missing, and there is no profile of this name".into())
+        );
+        assert_eq!((check(&["seeds"]), check(&["server"]), check(&[])), (Ok(()), Ok(()), Ok(())));
     }
 
     #[test]

@@ -69,7 +69,11 @@ fn inherited(file: &ConfigFile, profile: &str) -> Result<Map<String, Json>, Conf
             return Err(ConfigError::ParentLoop { chain });
         }
         let section = file.section(Some(&current));
-        name = section.and_then(|section| find(section, "parent")).and_then(Json::as_str).map(str::to_owned);
+        name = section.and_then(|section| find(section, "parent")).and_then(|parent| match parent {
+            Json::String(name) => Some(name.clone()),
+            Json::Number(name) => Some(name.to_string()),
+            _ => None,
+        });
     }
     let mut settings = file.section(None).cloned().unwrap_or_default();
     for name in chain.iter().rev() {

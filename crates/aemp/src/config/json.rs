@@ -1,18 +1,20 @@
 //! Arguments and configured values as values of a message.
 
+use std::net::Ipv6Addr;
+
 use serde_json::Value as Json;
 
 use super::ConfigError;
 use aemp_proto::Value;
 
 /// Reads one argument of a command as the Perl tool does: JSON where it starts with `[`, `{` or `"`, otherwise the text
-/// itself (numbers too: a receiver takes `"5"` where it wants a number).
+/// itself (numbers too: a receiver takes `"5"` where it wants a number). An IPv6 address in brackets is a text.
 ///
 /// # Errors
 ///
 /// It starts like JSON and is none.
 pub fn parse_argument(text: &str) -> Result<Json, ConfigError> {
-    if !text.starts_with(['[', '{', '"']) {
+    if !text.starts_with(['[', '{', '"']) || is_address(text) {
         return Ok(Json::String(text.into()));
     }
     serde_json::from_str(text).map_err(|error| {
@@ -21,6 +23,24 @@ pub fn parse_argument(text: &str) -> Result<Json, ConfigError> {
             "{shown}: an argument that starts with [, {{ or \" must be JSON, and this is none: {error}"
         ))
     })
+}
+
+/// Whether it starts with an IPv6 address in brackets, which is never JSON.
+fn is_address(text: &str) -> bool {
+    let inside = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    inside.is_some_and(|(address, _)| address.parse::<Ipv6Addr>().is_ok())
+}
+
+/// Reads one argument of a command that can only be a text: as it is, or as a JSON string.
+///
+/// # Errors
+///
+/// It starts like JSON and is none, or is JSON of another kind.
+pub fn parse_text(text: &str) -> Result<String, ConfigError> {
+    match parse_argument(text)? {
+        Json::String(text) => Ok(text),
+        _ => Err(ConfigError::Arguments("a list or an object stands where a text is expected".into())),
+    }
 }
 
 /// A JSON value as a value of a message.
@@ -56,10 +76,20 @@ mod tests {
         assert_eq!(parse_argument("5").unwrap(), json!("5"));
         assert_eq!(parse_argument("null").unwrap(), json!("null"));
         assert_eq!(parse_argument("\"5\"").unwrap(), json!("5"));
+        assert_eq!(parse_argument("[::1]:4040,[fd00::2]:1").unwrap(), json!("[::1]:4040,[fd00::2]:1"));
         assert_eq!(parse_argument("[5, null]").unwrap(), json!([5, null]));
         assert_eq!(parse_argument("{\"a\": 1.5}").unwrap(), json!({"a": 1.5}));
         let error = parse_argument("[5,").unwrap_err().to_string();
         assert!(error.starts_with("[5,: an argument"), "{error}");
+    }
+
+    #[test]
+    fn a_text_may_be_a_json_string() {
+        assert_eq!(parse_text("a").unwrap(), "a");
+        assert_eq!(parse_text(r#""[a""#).unwrap(), "[a");
+        for bad in ["[1]", "{}", "\"a", "[a"] {
+            assert!(parse_text(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

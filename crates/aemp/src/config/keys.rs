@@ -104,6 +104,16 @@ impl Key {
         }
     }
 
+    /// A truth value of the file. Words that say no are true for Perl, so they are refused: the node would differ.
+    pub(super) fn stored_flag(self, value: &Json) -> Result<bool, ConfigError> {
+        match value {
+            Json::String(text) if !text.is_empty() && text != "0" && !self.flag(value)? => {
+                Err(self.bad("1 or 0 (a Perl node takes this word for true)", value))
+            }
+            _ => self.flag(value),
+        }
+    }
+
     pub(super) fn seconds(self, value: &Json) -> Result<Duration, ConfigError> {
         let number = match value {
             Json::Number(number) => number.as_f64(),
@@ -119,8 +129,9 @@ impl Key {
     pub(super) fn list(self, value: &Json) -> Result<Vec<Json>, ConfigError> {
         match value {
             Json::Array(items) => Ok(items.clone()),
-            Json::String(text) if text.is_empty() => Ok(Vec::new()),
-            Json::String(text) => Ok(text.split(',').map(Json::from).collect()),
+            // Nothing stands behind a comma at the end, as in Perl.
+            Json::String(text) if text.chars().all(|c| c == ',') => Ok(Vec::new()),
+            Json::String(text) => Ok(text.trim_end_matches(',').split(',').map(Json::from).collect()),
             Json::Number(number) => Ok(vec![Json::String(number.to_string())]),
             _ => Err(self.bad("a list (JSON, or texts separated by commas)", value)),
         }
@@ -184,7 +195,11 @@ mod tests {
     fn values_get_their_stored_form() {
         assert_eq!(normal("nodeid", json!("a/")), Ok(json!("a/")));
         assert_eq!(normal("binds", json!("a:1,b:2")), Ok(json!(["a:1", "b:2"])));
-        assert_eq!(normal("binds", json!("")), Ok(json!([])));
+        for (typed, list) in
+            [("", json!([])), (",", json!([])), ("a,,", json!(["a"])), (",a", json!(["", "a"]))]
+        {
+            assert_eq!(normal("binds", json!(typed)), Ok(list));
+        }
         assert_eq!(normal("services", json!([["f", 1], "g"])), Ok(json!([["f", 1], "g"])));
         assert_eq!(normal("secure", json!("1")), Ok(json!(1)));
         assert_eq!(normal("secure", json!("false")), Ok(json!(0)));

@@ -44,7 +44,7 @@ pub use effective::{Effective, effective};
 pub use error::ConfigError;
 pub use file::{ConfigChange, ConfigFile};
 pub use host::Host;
-pub use json::{parse_argument, value_from_json, value_from_text};
+pub use json::{parse_argument, parse_text, value_from_json, value_from_text};
 pub use keys::{KEYS, Key, Shape};
 pub use node_id::expand_node_id;
 pub use places::Places;

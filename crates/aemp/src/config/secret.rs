@@ -15,6 +15,18 @@ impl Secret {
         Secret(to_latin1(text).unwrap_or_else(|| text.as_bytes().to_vec()).into())
     }
 
+    /// The text that stands for these octets in the file.
+    ///
+    /// ```
+    /// use aemp::config::Secret;
+    ///
+    /// let typed = "caf\u{e9}";
+    /// assert_eq!(Secret::from_text(&Secret::to_text(typed.as_bytes())).octets(), typed.as_bytes());
+    /// ```
+    pub fn to_text(octets: &[u8]) -> String {
+        octets.iter().copied().map(char::from).collect()
+    }
+
     /// The octets.
     pub fn octets(&self) -> &[u8] {
         &self.0

@@ -68,6 +68,9 @@ impl Settings {
     pub fn load(arguments: &Arguments) -> Result<Settings, ConfigError> {
         let host = Host::current();
         let file = if arguments.norc { None } else { Some(ConfigFile::open(&Places::from_env())?) };
+        if let Some(file) = &file {
+            arguments.check_profile(file)?;
+        }
         let effective = effective(file.as_ref(), arguments, &host)?;
         if let (Some(file), false) = (&file, effective.overruled.is_empty()) {
             tracing::warn!(
@@ -151,7 +154,7 @@ impl Lookup<'_> {
     }
 
     fn flag(&self, key: &str) -> Result<Option<bool>, ConfigError> {
-        self.read(key, Key::flag)
+        self.read(key, Key::stored_flag)
     }
 
     fn seconds(&self, key: &str) -> Result<Option<Duration>, ConfigError> {
@@ -165,7 +168,7 @@ impl Lookup<'_> {
 
     fn certificate(&self) -> Result<Option<Secret>, ConfigError> {
         self.read("cert", |key, value| {
-            let pem = key.text(value)?.into_bytes();
+            let pem = Vec::from(Secret::from_text(&key.text(value)?));
             if PrivateKeyDer::from_pem_slice(&pem).is_err() || CertificateDer::from_pem_slice(&pem).is_err() {
                 return Err(key.bad("a private key and a certificate in PEM form", value));
             }
@@ -288,6 +291,24 @@ mod tests {
     fn two_chosen_ports_are_two_listeners_but_the_same_port_is_one() {
         let settings = resolve(json!({"binds": "a:0,a:0,a:1,a:1"})).unwrap();
         assert_eq!(settings.binds, ["a:0", "a:0", "a:1"]);
+    }
+
+    #[test]
+    fn a_word_that_says_no_is_refused_in_the_file_because_perl_takes_it_for_yes() {
+        let host = Host { name: "doomed".into(), addresses: vec![] };
+        for (stored, secure) in [
+            (json!("0"), Some(false)),
+            (json!(""), Some(false)),
+            (json!("yes"), Some(true)),
+            (json!("no"), None),
+        ] {
+            let settings = Map::from_iter([("secure".to_owned(), stored)]);
+            let mut found = effective(None, &Arguments::default(), &host).unwrap();
+            found.settings.extend(settings);
+            let resolved = Settings::resolve(&found, &host);
+            assert_eq!(resolved.as_ref().ok().map(|settings| settings.secure), secure, "{resolved:?}");
+        }
+        assert!(!resolve(json!({"secure": "no"})).unwrap().secure, "typed, it is what it says");
     }
 
     #[test]
