@@ -26,6 +26,7 @@ use crate::runtime::listen::{self, Gatekeeper};
 use crate::runtime::tls::{BundleError, Tls};
 use crate::runtime::{Shared, tcp};
 use crate::spawn::{Functions, function};
+use crate::stream::{Stream, StreamFunctions, Streams};
 
 /// The shortest limit of silence: below it a busy machine would look like a dead one.
 const MONITOR_TIMEOUT_MIN: Duration = Duration::from_secs(2);
@@ -95,6 +96,7 @@ pub struct Builder {
     nodelay: bool,
     functions: Functions,
     logs: Option<LogSource>,
+    streams: StreamFunctions,
 }
 
 impl Builder {
@@ -121,6 +123,7 @@ impl Builder {
             handshake_limit: HANDSHAKE_LIMIT,
             nodelay: true,
             functions: built_in(),
+            streams: StreamFunctions::default(),
             logs: None,
         }
     }
@@ -280,6 +283,22 @@ impl Builder {
         self
     }
 
+    /// Registers a function that this and other nodes can open data connections to, see [`Node::connect_stream`]. Its future runs
+    /// as a task of its own, until it ends or the node does. An error or panic is logged, and the stream with it is gone.
+    pub fn stream_function<A, F, E>(
+        mut self,
+        name: &str,
+        code: impl Fn(Node, Stream, A) -> F + Send + Sync + 'static,
+    ) -> Builder
+    where
+        A: DeserializeOwned + Send + 'static,
+        F: Future<Output = Result<(), E>> + Send + 'static,
+        E: Into<Reason>,
+    {
+        self.streams.add(name, code);
+        self
+    }
+
     /// Starts the node in the current tokio runtime.
     ///
     /// # Errors
@@ -289,7 +308,7 @@ impl Builder {
     /// # Panics
     ///
     /// There is no tokio runtime.
-    pub async fn start(self) -> Result<Node, StartError> {
+    pub async fn start(mut self) -> Result<Node, StartError> {
         if self.monitor_timeout < MONITOR_TIMEOUT_MIN {
             return Err(StartError::Timeout(self.monitor_timeout));
         }
@@ -298,7 +317,8 @@ impl Builder {
         let own = Home::lasting(id.clone(), &random_head(random()?));
         let tls = self.certificate.as_deref().map(Tls::from_pem).transpose()?.map(Arc::new);
         let incarnation = u128::from_le_bytes(random()?);
-        let shared = self.shared(&id, incarnation, tls);
+        let streams = std::mem::take(&mut self.streams);
+        let shared = self.shared(&id, incarnation, tls, streams);
         let mut spawn_head = random_head(random()?);
         spawn_head.replace_range(..1, ".");
         let (events, receiver) = mpsc::unbounded_channel();
@@ -338,7 +358,13 @@ impl Builder {
         Ok(node)
     }
 
-    fn shared(&self, id: &NodeId, incarnation: u128, tls: Option<Arc<Tls>>) -> Shared {
+    fn shared(
+        &self,
+        id: &NodeId,
+        incarnation: u128,
+        tls: Option<Arc<Tls>>,
+        streams: StreamFunctions,
+    ) -> Shared {
         let link = LinkConfig {
             node: id.clone(),
             incarnation,
@@ -361,6 +387,7 @@ impl Builder {
             listening: Default::default(),
             events: broadcast::Sender::new(256),
             accepted: AtomicU64::new(1),
+            streams: Streams::new(streams),
             failures: Default::default(),
             refusals: Default::default(),
             listeners: Default::default(),

@@ -17,6 +17,7 @@ mod port;
 mod remote;
 mod runtime;
 mod spawn;
+pub mod stream;
 pub mod supervise;
 pub mod tutorial;
 
@@ -36,3 +37,4 @@ pub use port::{Context, Ended, Handlers, Port};
 pub use runtime::NodeEvent;
 pub use runtime::tls::BundleError;
 pub use runtime::up_nodes::{UP_NODES, UP_NODES_AND_CARRIERS};
+pub use stream::{Stream, StreamError};

@@ -53,11 +53,22 @@ pub struct Limits {
     pub peer_monitors: usize,
     /// Names of failed spawns that are remembered (64 K).
     pub tombstones: usize,
+    /// Data connections that other nodes may have here at once, the expected ones included (1,024).
+    pub streams: usize,
+    /// The same for one node (256).
+    pub peer_streams: usize,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { mailbox_high: 8 << 20, mailbox: 1 << 30, peer_monitors: 1 << 20, tombstones: 1 << 16 }
+        Limits {
+            mailbox_high: 8 << 20,
+            mailbox: 1 << 30,
+            peer_monitors: 1 << 20,
+            tombstones: 1 << 16,
+            streams: 1024,
+            peer_streams: 256,
+        }
     }
 }
 

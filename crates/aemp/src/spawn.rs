@@ -16,6 +16,7 @@ use crate::port::actor::{Callback, Nascent};
 use crate::port::extra::Extra;
 use crate::port::mailbox::{Queue, Signal};
 use crate::port::table::State;
+use crate::stream;
 
 /// A function that other nodes may name. Its error kills the port that it was to make.
 pub(crate) type Function = Arc<dyn Fn(&mut Context<'_>, &Body) -> Result<(), Reason> + Send + Sync>;
@@ -134,6 +135,9 @@ impl Node {
 
     /// Another node calls a function by name: it runs in a port of its own, which stays if it sets a receiver.
     pub(crate) fn called_from(&self, from: &NodeId, function: &str, args: Body) {
+        if let Some(request) = function.strip_prefix(stream::REQUESTS) {
+            return self.stream_request(from, request, &args);
+        }
         if self.is_secure() || self.inner().functions.get(function).is_none() {
             if let Some(withheld) = self.may_complain() {
                 tracing::warn!(%from, function, withheld, "refused to call a function: it is not registered, or secure mode is on");

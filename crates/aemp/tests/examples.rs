@@ -206,3 +206,25 @@ fn e08_supervise() {
     // It is started on the lost host again, or there is none any more.
     leads.shows(&["hosts: 0"]);
 }
+
+#[test]
+fn e09_copy() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
+    let (from, to) = (path("from"), path("to"));
+    let octets: Vec<u8> = (0..3_000_000_u32).map(|n| (n ^ (n >> 8)).to_le_bytes()[0]).collect();
+    std::fs::write(&from, &octets).unwrap();
+    let (listens, address) = Terminal::listen("09_copy");
+    let lines = Terminal::connect("09_copy", &address, &[&from, &to]).ends();
+    let percents = lines.iter().filter(|line| line.contains(" %  ") && line.ends_with(" MB/s")).count();
+    assert_eq!(percents, 10, "{lines:#?}");
+    assert!(lines[10].starts_with(&format!("{from}: 3000000 octets, ")), "{lines:#?}");
+    assert_eq!(lines[11..], ["the digests are the same"]);
+    assert!(std::fs::read(&to).unwrap() == octets);
+    let said: Vec<String> = (0..11).map(|_| listens.line()).collect();
+    assert!(said[10].starts_with(&format!("{to}: 3000000 octets, ")), "{said:#?}");
+    // Nothing is written over.
+    let mut again = Terminal::connect("09_copy", &address, &[&from, &to]);
+    assert!(!again.process.wait().unwrap().success());
+    assert!(std::fs::read(&to).unwrap() == octets);
+}

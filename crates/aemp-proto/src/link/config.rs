@@ -7,6 +7,12 @@ use super::auth::Method;
 use super::hello::Greeting;
 use crate::{Framing, NodeId};
 
+/// The protocol of data connections in the dialler's greeting.
+pub(super) const STREAM_PROTOCOL: &str = "aemp-dataconn";
+
+/// The greeting key that names a data connection.
+pub(super) const STREAM_ID: &str = "dataconn_id";
+
 /// Which end of the connection we are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
@@ -86,22 +92,38 @@ impl LinkConfig {
     }
 
     pub(super) fn greeting(&self, side: Side, remote: SocketAddr) -> Greeting {
+        let mut greeting = self.plain_greeting("aemp", side, remote);
+        let pairs = [
+            ("mproto", "1".into()),
+            ("gproto", "1".into()),
+            ("hb", self.monitor_timeout.as_secs_f64().to_string()),
+            ("caps", "ack".into()),
+        ];
+        greeting.pairs.extend(pairs.map(|(key, value)| (key.into(), value)));
+        greeting
+    }
+
+    /// The greeting of the dialler of a data connection.
+    pub(super) fn stream_greeting(&self, remote: SocketAddr, id: &str) -> Greeting {
+        let mut greeting = self.plain_greeting(STREAM_PROTOCOL, Side::Dialler, remote);
+        greeting.pairs.insert(STREAM_ID.into(), id.into());
+        greeting
+    }
+
+    /// What every greeting has.
+    fn plain_greeting(&self, protocol: &str, side: Side, remote: SocketAddr) -> Greeting {
         let mut pairs: Vec<(&str, String)> = vec![
             ("provider", format!("aemp-{}", env!("CARGO_PKG_VERSION"))),
             ("peeraddr", canonical(remote).to_string()),
-            ("mproto", "1".into()),
-            ("gproto", "1".into()),
             ("role", if side == Side::Dialler { "c" } else { "s" }.into()),
             ("inc", format!("{:032x}", self.incarnation)),
-            ("hb", self.monitor_timeout.as_secs_f64().to_string()),
-            ("caps", "ack".into()),
         ];
         if self.tls {
             pairs.push(("tls", "1.0".into()));
         }
         let offered = Method::ALL.into_iter().filter(|method| self.accepts(*method));
         Greeting {
-            protocol: "aemp".into(),
+            protocol: protocol.into(),
             node: self.node.clone(),
             methods: offered.map(|method| method.as_str().into()).collect(),
             framings: self.framings.iter().map(|framing| framing.as_str().into()).collect(),

@@ -16,6 +16,8 @@ pub enum HandshakeError {
     LineTooLong,
     #[error("the peer speaks {0:?}, which nothing here understands")]
     OtherProtocol(String),
+    #[error("the peer begins a data connection and does not say which (dataconn_id)")]
+    NoStreamId,
     #[error("the peer sent our own greeting or nonce back")]
     Echo,
     #[error("the peer dialled and accepted the same way as we did: somebody joins two connections")]

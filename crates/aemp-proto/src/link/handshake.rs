@@ -9,6 +9,9 @@
 //!
 //! Who may proceed is the kernel's decision, for it alone knows the other connections to the same peer. A Perl acceptor sends
 //! its line unasked; that is kept until we have sent ours.
+//!
+//! A data connection (`PROTOCOL.md` §2.7) is greeted in the same way; its dialler says so in its greeting. Whether its ID is
+//! awaited is decided by whoever drives the machine, and what follows in the buffer are the octets of the stream.
 
 use core::net::SocketAddr;
 use std::collections::VecDeque;
@@ -20,7 +23,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::{Buf as _, BytesMut};
 
 use super::auth::{self, Lines, Method};
-use super::config::{LinkConfig, PeerAddress, Side, canonical};
+use super::config::{LinkConfig, PeerAddress, STREAM_ID, STREAM_PROTOCOL, Side, canonical};
 use super::error::HandshakeError;
 use super::hello::{Greeting, LINE_MAX};
 use crate::Framing;
@@ -39,11 +42,18 @@ pub enum HandshakeEvent {
     },
     /// The peer's greeting is read; nothing of it is trusted.
     Greeted(Peer),
+    /// The same in a data connection: who the peer says it is, and the ID that the dialler gave.
+    StreamGreeted {
+        /// The other side.
+        peer: Peer,
+        /// The ID of the data connection.
+        id: String,
+    },
     /// Something is odd with the peer, and the settings say to go on.
     Suspicious(HandshakeError),
     /// The dialler's proof is right, and we, the acceptor, have not answered yet.
     Verified,
-    /// Both sides are proven. What follows in the buffer are frames.
+    /// Both sides are proven. What follows in the buffer are frames, or the octets of the stream.
     Established(Terms),
 }
 
@@ -77,6 +87,8 @@ enum Stage {
 pub struct Handshake {
     config: Arc<LinkConfig>,
     side: Side,
+    /// The ID, if this is a data connection. An acceptor learns it from the greeting.
+    stream: Option<String>,
     local: SocketAddr,
     stage: Stage,
     tls: bool,
@@ -100,11 +112,35 @@ impl Handshake {
         nonce: [u8; NONCE_LEN],
     ) -> Handshake {
         let greeting = config.greeting(side, remote).to_line();
+        Handshake::begin(config, side, None, local, greeting, nonce)
+    }
+
+    /// Begins as the dialler of the data connection with this ID; otherwise as [`Handshake::new`].
+    pub fn for_stream(
+        config: Arc<LinkConfig>,
+        id: &str,
+        local: SocketAddr,
+        remote: SocketAddr,
+        nonce: [u8; NONCE_LEN],
+    ) -> Handshake {
+        let greeting = config.stream_greeting(remote, id).to_line();
+        Handshake::begin(config, Side::Dialler, Some(id.into()), local, greeting, nonce)
+    }
+
+    fn begin(
+        config: Arc<LinkConfig>,
+        side: Side,
+        stream: Option<String>,
+        local: SocketAddr,
+        greeting: String,
+        nonce: [u8; NONCE_LEN],
+    ) -> Handshake {
         let nonce = STANDARD_NO_PAD.encode(nonce);
         let output = format!("{greeting}\n{nonce}\n").into_bytes();
         Handshake {
             config,
             side,
+            stream,
             local: canonical(local),
             stage: Stage::Greeting,
             tls: false,
@@ -155,7 +191,8 @@ impl Handshake {
         self.greeted()
     }
 
-    /// Sends our authentication line. The kernel says so: for a dialler after `Greeted`, for an acceptor after `Verified`.
+    /// Sends our authentication line: for a dialler after the greeting, for an acceptor after `Verified`. In a connection of
+    /// nodes the kernel says so.
     ///
     /// # Errors
     ///
@@ -182,9 +219,7 @@ impl Handshake {
 
     fn greeting_line(&mut self, line: &[u8]) -> Result<(), HandshakeError> {
         let greeting = Greeting::parse(line)?;
-        if greeting.protocol != "aemp" {
-            return Err(HandshakeError::OtherProtocol(greeting.protocol));
-        }
+        self.check_protocol(&greeting)?;
         if line == self.ours.greeting {
             return Err(HandshakeError::Echo);
         }
@@ -192,6 +227,20 @@ impl Handshake {
         self.theirs.greeting = line.to_vec();
         self.greeting = Some(greeting);
         self.stage = Stage::Nonce;
+        Ok(())
+    }
+
+    /// An acceptor speaks what the dialler wants, and greets as `aemp` itself: it does not know yet.
+    fn check_protocol(&mut self, greeting: &Greeting) -> Result<(), HandshakeError> {
+        match (greeting.protocol.as_str(), self.side) {
+            ("aemp", _) => {}
+            (STREAM_PROTOCOL, Side::Dialler) if self.stream.is_some() => {}
+            (STREAM_PROTOCOL, Side::Acceptor) => {
+                let id = greeting.get(STREAM_ID).filter(|id| !id.is_empty());
+                self.stream = Some(id.ok_or(HandshakeError::NoStreamId)?.into());
+            }
+            (other, _) => return Err(HandshakeError::OtherProtocol(other.into())),
+        }
         Ok(())
     }
 
@@ -253,7 +302,11 @@ impl Handshake {
         self.choose_method(greeting)?;
         self.choose_framing(greeting)?;
         self.stage = Stage::Auth;
-        self.events.push_back(HandshakeEvent::Greeted(peer_of(greeting)));
+        let peer = peer_of(greeting);
+        self.events.push_back(match self.stream.clone() {
+            Some(id) => HandshakeEvent::StreamGreeted { peer, id },
+            None => HandshakeEvent::Greeted(peer),
+        });
         Ok(())
     }
 

@@ -160,7 +160,8 @@ impl Node {
             known.out.extend(machine.output());
             match machine.poll() {
                 None | Some(HandshakeEvent::StartTls { .. }) => return,
-                Some(HandshakeEvent::Suspicious(_)) => {}
+                // Nobody here dials a data connection.
+                Some(HandshakeEvent::Suspicious(_) | HandshakeEvent::StreamGreeted { .. }) => {}
                 Some(HandshakeEvent::Greeted(peer)) => self.tell(Told::Greeted(link, peer), cx),
                 Some(HandshakeEvent::Verified) => self.tell(Told::Verified(link), cx),
                 Some(HandshakeEvent::Established(terms)) => {

@@ -222,6 +222,7 @@ impl Driver {
     async fn shutdown(mut self, mut events: mpsc::UnboundedReceiver<Event>, done: oneshot::Sender<()>) {
         let mut waiters = vec![done];
         self.node.inner().shared.listeners.lock().iter().for_each(tokio::task::AbortHandle::abort);
+        self.node.streams().end();
         let open: Vec<LinkId> = self.links.keys().copied().collect();
         for link in &open {
             self.command(*link, Command::Close("the node shuts down".into()));

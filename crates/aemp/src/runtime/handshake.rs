@@ -2,6 +2,7 @@
 
 use std::io;
 
+use aemp_proto::NodeId;
 use aemp_proto::kernel::LinkId;
 use aemp_proto::link::handshake::NONCE_LEN;
 use aemp_proto::link::{Handshake, HandshakeError, HandshakeEvent, Side, Terms};
@@ -15,6 +16,7 @@ use tokio_rustls::TlsStream;
 use super::tls::Prefixed;
 use super::{Command, Event};
 use crate::node::Node;
+use crate::stream::{Claim, Unawaited};
 
 /// Octets that a peer may send ahead while it waits for our line.
 const AHEAD_MAX: usize = 64 << 10;
@@ -34,6 +36,10 @@ pub(crate) enum Failure {
     Ended,
     #[error("the handshake took too long")]
     Late,
+    #[error(transparent)]
+    Unawaited(#[from] Unawaited),
+    #[error("there is the node {0}")]
+    OtherNode(NodeId),
     #[error("{0}")]
     Closed(String),
 }
@@ -44,11 +50,23 @@ pub(crate) enum Stream {
     Tls(Box<TlsStream<Prefixed<TcpStream>>>),
 }
 
-/// What a finished handshake leaves: the agreement, the stream, and octets that were read beyond it.
+impl Stream {
+    /// The socket below.
+    pub(crate) fn socket(&self) -> &TcpStream {
+        match self {
+            Stream::Plain(stream) => stream,
+            Stream::Tls(stream) => stream.get_ref().0.inner(),
+        }
+    }
+}
+
+/// What a finished handshake leaves: the agreement, the stream, and octets that were read beyond it; and who waits for it, if it
+/// is a data connection.
 pub(crate) struct Opened {
     pub(crate) terms: Terms,
     pub(crate) stream: Stream,
     pub(crate) read: BytesMut,
+    pub(crate) claim: Option<Claim>,
 }
 
 /// One handshake in progress.
@@ -58,6 +76,9 @@ pub(crate) struct Greeter<'a> {
     commands: &'a mut mpsc::UnboundedReceiver<Command>,
     machine: Handshake,
     read: BytesMut,
+    /// Who says it is the dialler of a data connection, and of which.
+    stream: Option<(NodeId, String)>,
+    claim: Option<Claim>,
 }
 
 /// How a stage of the handshake ended.
@@ -74,11 +95,11 @@ impl<'a> Greeter<'a> {
         stream: &TcpStream,
         commands: &'a mut mpsc::UnboundedReceiver<Command>,
     ) -> Result<Greeter<'a>, Failure> {
-        let mut nonce = [0; NONCE_LEN];
-        getrandom::fill(&mut nonce).map_err(|error| io::Error::other(error.to_string()))?;
+        let nonce = nonce()?;
         let config = node.inner().shared.link.clone();
         let machine = Handshake::new(config, side, stream.local_addr()?, stream.peer_addr()?, nonce);
-        Ok(Greeter { node, link, commands, machine, read: BytesMut::with_capacity(1024) })
+        let read = BytesMut::with_capacity(1024);
+        Ok(Greeter { node, link, commands, machine, read, stream: None, claim: None })
     }
 
     /// Goes through the whole handshake, or fails at its time limit.
@@ -90,7 +111,8 @@ impl<'a> Greeter<'a> {
     async fn shake(mut self, mut stream: TcpStream) -> Result<Opened, Failure> {
         let client = match self.stage(&mut stream).await? {
             Stage::Done(terms) => {
-                return Ok(Opened { terms, stream: Stream::Plain(stream), read: self.read });
+                let stream = Stream::Plain(stream);
+                return Ok(Opened { terms, stream, read: self.read, claim: self.claim });
             }
             Stage::StartTls { client } => client,
         };
@@ -100,7 +122,8 @@ impl<'a> Greeter<'a> {
         self.machine.tls_started()?;
         match self.stage(&mut stream).await? {
             Stage::Done(terms) => {
-                Ok(Opened { terms, stream: Stream::Tls(Box::new(stream)), read: self.read })
+                let stream = Stream::Tls(Box::new(stream));
+                Ok(Opened { terms, stream, read: self.read, claim: self.claim })
             }
             Stage::StartTls { .. } => Err(Failure::Ended),
         }
@@ -109,21 +132,17 @@ impl<'a> Greeter<'a> {
     /// Until the handshake is done or continues over TLS.
     async fn stage<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S) -> Result<Stage, Failure> {
         loop {
-            let output = self.machine.output();
-            if !output.is_empty() {
-                stream.write_all(&output).await?;
-                stream.flush().await?;
-            }
-            while let Some(event) = self.machine.poll() {
+            write(&mut self.machine, stream).await?;
+            if let Some(event) = self.machine.poll() {
                 match event {
                     HandshakeEvent::StartTls { client } => return Ok(Stage::StartTls { client }),
                     HandshakeEvent::Established(terms) => return Ok(Stage::Done(terms)),
                     HandshakeEvent::Greeted(peer) => self.node.event(Event::Greeted(self.link, peer)),
-                    HandshakeEvent::Suspicious(what) => {
-                        tracing::warn!(%what, "accepted all the same (verify_peeraddr)")
-                    }
-                    HandshakeEvent::Verified => self.node.event(Event::Verified(self.link)),
+                    HandshakeEvent::StreamGreeted { peer, id } => self.stream = Some((peer.node, id)),
+                    HandshakeEvent::Suspicious(what) => suspicious(&what),
+                    HandshakeEvent::Verified => self.verified()?,
                 }
+                continue; // it may have made us say something
             }
             tokio::select! {
                 read = stream.read_buf(&mut self.read), if self.read.len() < AHEAD_MAX => {
@@ -141,4 +160,51 @@ impl<'a> Greeter<'a> {
             }
         }
     }
+
+    /// The dialler is proven: the kernel decides, or whoever awaits this data connection.
+    fn verified(&mut self) -> Result<(), Failure> {
+        let Some((from, id)) = &self.stream else {
+            self.node.event(Event::Verified(self.link));
+            return Ok(());
+        };
+        self.claim = Some(self.node.streams().claim(id, from)?);
+        Ok(self.machine.proceed()?)
+    }
+}
+
+/// Randomness for a handshake, from the operating system.
+pub(crate) fn nonce() -> Result<[u8; NONCE_LEN], Failure> {
+    let mut nonce = [0; NONCE_LEN];
+    getrandom::fill(&mut nonce).map_err(|error| io::Error::other(error.to_string()))?;
+    Ok(nonce)
+}
+
+/// Drives a handshake that nobody else has a say in, until it tells something.
+pub(crate) async fn next_event<S: AsyncRead + AsyncWrite + Unpin>(
+    machine: &mut Handshake,
+    stream: &mut S,
+    read: &mut BytesMut,
+) -> Result<HandshakeEvent, Failure> {
+    loop {
+        write(machine, stream).await?;
+        match machine.poll() {
+            Some(HandshakeEvent::Suspicious(what)) => suspicious(&what),
+            Some(event) => return Ok(event),
+            None if stream.read_buf(read).await? == 0 => return Err(Failure::Ended),
+            None => machine.input(read)?,
+        }
+    }
+}
+
+async fn write<S: AsyncWrite + Unpin>(machine: &mut Handshake, stream: &mut S) -> io::Result<()> {
+    let output = machine.output();
+    if !output.is_empty() {
+        stream.write_all(&output).await?;
+        stream.flush().await?;
+    }
+    Ok(())
+}
+
+fn suspicious(what: &HandshakeError) {
+    tracing::warn!(%what, "accepted all the same (verify_peeraddr)")
 }

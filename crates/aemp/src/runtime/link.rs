@@ -51,9 +51,14 @@ async fn live(
     let local = stream.peer_addr()?.ip().to_canonical().is_loopback();
     let shared = &node.inner().shared;
     tcp::prepare(&stream, shared.link.monitor_timeout, shared.nodelay)?;
-    let Opened { terms, stream, read } =
+    let Opened { terms, stream, read, claim } =
         Greeter::new(node, link, side, &stream, commands)?.run(stream).await?;
     drop(ticket);
+    if let Some(claim) = claim {
+        tcp::be_patient(stream.socket())?;
+        claim.arrived(terms, stream, read);
+        return Ok("it has become a data connection".into());
+    }
     if !terms.tls && !local {
         tracing::warn!(peer = %terms.peer.node, "this connection is not encrypted");
     }

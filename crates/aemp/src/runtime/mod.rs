@@ -32,6 +32,7 @@ use tokio::task::AbortHandle;
 use crate::database::Change;
 use crate::node::Node;
 use crate::remote::Remote;
+use crate::stream::Streams;
 
 /// What the driver is told.
 pub(crate) enum Event {
@@ -116,6 +117,8 @@ pub(crate) struct Shared {
     pub(crate) listening: RwLock<Vec<String>>,
     pub(crate) events: broadcast::Sender<NodeEvent>,
     pub(crate) accepted: AtomicU64,
+    /// Data connections: what they may call, and which are awaited.
+    pub(crate) streams: Streams,
     /// Lines about connections that did not come to be, and about requests that were refused.
     pub(crate) failures: ration::Ration,
     pub(crate) refusals: ration::Ration,

@@ -13,7 +13,7 @@ use crate::port::mailbox::Signal;
 use crate::remote::Remote;
 
 /// Requests that every node knows, for `can`.
-const KNOWN: [&str; 25] = [
+const KNOWN: [&str; 27] = [
     // Asks nothing; that it is known tells our nodes from Perl's.
     "aemp",
     "mon0",
@@ -26,6 +26,8 @@ const KNOWN: [&str; 25] = [
     "devnull",
     "",
     "AnyEvent::MP::_spawn",
+    "AnyEvent::MP::DataConn::_expect",
+    "AnyEvent::MP::DataConn::_connect",
     "g_slave",
     "g_global",
     "g_set",

@@ -26,6 +26,12 @@ pub(crate) fn prepare(stream: &TcpStream, limit: Duration, nodelay: bool) -> io:
     socket.set_tcp_user_timeout(Some(limit))
 }
 
+/// Lets the other side keep its window closed for as long as it likes, which the user timeout would end: a data connection, unlike
+/// one of nodes, is read when somebody wants to read it.
+pub(crate) fn be_patient(stream: &TcpStream) -> io::Result<()> {
+    SockRef::from(stream).set_tcp_user_timeout(None)
+}
+
 /// Whether all that `host:port` stands for is on this machine only.
 pub(crate) async fn is_loopback(address: &str) -> bool {
     match tokio::net::lookup_host(address).await {

@@ -80,7 +80,7 @@ impl Tls {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let stream = Prefixed { read, stream };
+        let stream = Prefixed::new(read, stream);
         if client {
             // Any name does: certificates are verified against the roots alone.
             let name = ServerName::try_from("aemp").map_err(io::Error::other)?;
@@ -95,6 +95,18 @@ impl Tls {
 pub(crate) struct Prefixed<S> {
     read: BytesMut,
     stream: S,
+}
+
+impl<S> Prefixed<S> {
+    /// The stream, of which `read` was read already.
+    pub(crate) fn new(read: BytesMut, stream: S) -> Prefixed<S> {
+        Prefixed { read, stream }
+    }
+
+    /// The stream itself.
+    pub(crate) fn inner(&self) -> &S {
+        &self.stream
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Prefixed<S> {
@@ -124,6 +136,18 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Prefixed<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        octets: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, octets)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
     }
 }
 

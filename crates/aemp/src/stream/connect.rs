@@ -1,0 +1,222 @@
+//! The side that wants a stream.
+
+use std::future::{Future, pending};
+use std::time::Duration;
+
+use aemp_proto::wire::BodyBuilder;
+use aemp_proto::{Body, Message, NodeId, PortId, Reason, typed};
+use bytes::BytesMut;
+use serde::Serialize;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::io::Stream;
+use super::table::Arriving;
+use super::{CONNECT, EXPECT, REQUESTS, StreamError};
+use crate::message::EncodeError;
+use crate::monitor::Death;
+use crate::node::Node;
+use crate::port::Context;
+use crate::runtime::handshake::Failure;
+
+/// Where the other node may be asked to dial, own dialling ends after half of the time, and at the latest after this one: an address
+/// behind a firewall may never answer.
+const DIALLING: Duration = Duration::from_secs(10);
+
+/// Octets in each direction of a stream within the process.
+const PIPE: usize = 64 << 10;
+
+impl Node {
+    /// Opens a data connection: runs a function that the other node has registered with
+    /// [`Builder::stream_function`](crate::Builder::stream_function), and gives the other end of its stream.
+    ///
+    /// This node dials the addresses that the other one has in the shared database. If it reaches none and listens itself, it asks the
+    /// other one to dial. Between the two nodes nothing but the stream's own octets is in order: it may overtake messages, and
+    /// they may overtake it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives up. The function may run all the same, with a stream that has ended.
+    ///
+    /// # Errors
+    ///
+    /// See [`StreamError`]; all of it takes at most `limit`. The other node waits for at most five minutes.
+    pub fn connect_stream<A: Serialize>(
+        &self,
+        to: &NodeId,
+        function: &str,
+        args: A,
+        limit: Duration,
+    ) -> impl Future<Output = Result<Stream, StreamError>> + Send + use<A> {
+        self.stream_with(to, function, typed::to_body(&args), limit)
+    }
+
+    fn stream_with(
+        &self,
+        to: &NodeId,
+        function: &str,
+        args: Result<Body, EncodeError>,
+        limit: Duration,
+    ) -> impl Future<Output = Result<Stream, StreamError>> + Send + use<> {
+        let (node, to, function) = (self.clone(), to.clone(), function.to_string());
+        async move { node.stream_to(to, &function, args?, limit).await }
+    }
+
+    async fn stream_to(
+        &self,
+        to: NodeId,
+        function: &str,
+        args: Body,
+        limit: Duration,
+    ) -> Result<Stream, StreamError> {
+        if to == *self.id() {
+            return self.stream_here(function, &args);
+        }
+        let attempt = Attempt::begin(self, &to, function, &args, limit)?;
+        tokio::select! {
+            result = timeout(limit, attempt.run(limit)) => {
+                result.unwrap_or(Err(StreamError::TimedOut { node: to, limit }))
+            }
+            () = self.streams().ended() => Err(StreamError::Shutdown),
+        }
+    }
+
+    fn stream_here(&self, function: &str, args: &Body) -> Result<Stream, StreamError> {
+        let stream = |end| Stream::new(self.id().clone(), Box::new(end), BytesMut::new());
+        let (ours, theirs) = tokio::io::duplex(PIPE);
+        self.serve_here(function, args, stream(theirs))
+            .map_err(|reason| StreamError::Refused { node: self.id().clone(), reason })?;
+        Ok(stream(ours))
+    }
+}
+
+impl Context<'_> {
+    /// Opens a data connection, see [`Node::connect_stream`], and runs `done` with it in the own port. If there is none, the own port
+    /// dies with `AnyEvent::MP::DataConn, TEXT`, as in Perl; [`Context::task`] with [`Node::connect_stream`] leaves that to you.
+    pub fn connect_stream(
+        &mut self,
+        to: &NodeId,
+        function: &str,
+        args: impl Serialize,
+        limit: Duration,
+        done: impl FnOnce(&mut Context<'_>, Stream) + Send + 'static,
+    ) {
+        let stream = self.node().stream_with(to, function, typed::to_body(&args), limit);
+        self.task(stream, |cx, stream| match stream {
+            Ok(stream) => done(cx, stream),
+            Err(error) => cx.end(error.reason()),
+        });
+    }
+}
+
+/// One attempt to get a stream. Its port gets the answer that says that the data connection was announced, and is killed by the
+/// other node if nothing comes of it.
+struct Attempt<'a> {
+    node: &'a Node,
+    to: &'a NodeId,
+    id: String,
+    port: OwnPort<'a>,
+    announced: oneshot::Receiver<()>,
+    refused: Death,
+    lost: Death,
+}
+
+impl<'a> Attempt<'a> {
+    /// Announces the data connection, and asks for an answer behind that.
+    fn begin(
+        node: &'a Node,
+        to: &'a NodeId,
+        function: &str,
+        args: &Body,
+        limit: Duration,
+    ) -> Result<Attempt<'a>, StreamError> {
+        let (sender, announced) = oneshot::channel();
+        let mut sender = Some(sender);
+        let port = node.port(move |_: &mut Context<'_>, _: Message| {
+            // An error says that the attempt is over.
+            let _ = sender.take().map(|sender| sender.send(()));
+        });
+        let port = OwnPort { node, id: port };
+        let (refused, lost) = (node.died(&port.id), node.died(&to.port()));
+        let id = unguessable()?;
+        let expect = expect(&id, &port.id, limit, function, args)?;
+        node.send(&to.port(), expect)?;
+        node.send(&to.port(), ("snd", &port.id))?;
+        Ok(Attempt { node, to, id, port, announced, refused, lost })
+    }
+
+    async fn run(self, limit: Duration) -> Result<Stream, StreamError> {
+        let Attempt { node, to, id, port: _port, announced, refused, lost } = self;
+        let stream = async {
+            if announced.await.is_err() {
+                return pending().await; // the port died: `refused` says why
+            }
+            establish(node, to, &id, limit).await
+        };
+        tokio::select! {
+            biased;
+            stream = stream => stream,
+            reason = refused => Err(StreamError::Refused { node: to.clone(), reason }),
+            reason = lost => Err(StreamError::Lost { node: to.clone(), reason }),
+        }
+    }
+}
+
+/// Dials the announced data connection, or lets it be dialled.
+async fn establish(node: &Node, to: &NodeId, id: &str, limit: Duration) -> Result<Stream, StreamError> {
+    let listens = !node.listeners().is_empty();
+    let dialling = if listens { DIALLING.min(limit / 2) } else { limit };
+    // It is never closed.
+    let place = node.streams().dials.acquire().await;
+    let dialled = timeout(dialling, node.dial_stream(to, id)).await;
+    let tried = match dialled {
+        Ok(Ok(greeted)) => {
+            let failed = |error: Failure| StreamError::Failed { node: to.clone(), error: error.to_string() };
+            return greeted.finish().await.map_err(failed);
+        }
+        Ok(Err(tried)) => tried,
+        Err(_) => format!("no answer within {dialling:?}"),
+    };
+    drop(place);
+    if !listens {
+        return Err(StreamError::NoWay { node: to.clone(), tried });
+    }
+    tracing::debug!(peer = %to, tried, "asking for being dialled");
+    let taken = || StreamError::Failed { node: to.clone(), error: "the ID is taken".into() };
+    let mut arriving = Arriving::new(node, to, id).ok_or_else(taken)?;
+    node.send(&to.port(), (format!("{REQUESTS}{CONNECT}"), id, node.id()))?;
+    arriving.arrival().await.map_err(|error| StreamError::Failed { node: to.clone(), error })
+}
+
+/// A port that ends with its owner.
+struct OwnPort<'a> {
+    node: &'a Node,
+    id: PortId,
+}
+
+impl Drop for OwnPort<'_> {
+    fn drop(&mut self) {
+        self.node.kill(&self.id, Reason::NORMAL);
+    }
+}
+
+/// An ID that nobody can guess: whoever has it and the secret gets the stream.
+fn unguessable() -> Result<String, StreamError> {
+    let mut octets = [0; 16];
+    getrandom::fill(&mut octets).map_err(|error| StreamError::Random(error.to_string()))?;
+    Ok(format!("{:032x}", u128::from_le_bytes(octets)))
+}
+
+/// The announcement, `_expect ID PORTID TIMEOUT FUNCTION ARG…`.
+fn expect(
+    id: &str,
+    port: &PortId,
+    limit: Duration,
+    function: &str,
+    args: &Body,
+) -> Result<Body, EncodeError> {
+    let head = (format!("{REQUESTS}{EXPECT}"), id, port, limit.as_secs_f64(), function);
+    let mut body = BodyBuilder::default();
+    body.body(&typed::to_body(&head)?).body(args);
+    Ok(body.finish())
+}

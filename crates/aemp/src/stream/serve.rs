@@ -1,0 +1,220 @@
+//! The side that is asked for a data connection: it awaits what was announced, and runs a registered function with it.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aemp_proto::{Body, NodeId, PortId, Reason, typed};
+use serde::de::DeserializeOwned;
+use tokio::time::{sleep, timeout};
+
+use super::io::Stream;
+use super::table::{Arrival, Arriving, Place};
+use super::{CONNECT, EXPECT, IDENTIFIER};
+use crate::message::misfit;
+use crate::node::Node;
+use crate::port::run::caught;
+
+/// The longest that a data connection is expected, whatever the other node wishes: its place is taken meanwhile.
+const LONGEST: Duration = Duration::from_secs(300);
+
+/// The longest ID: it has to stand in a greeting line beside a node ID. That of a Perl node has its node ID in it.
+const ID_MAX: usize = 1200;
+
+/// What runs with a stream.
+pub(super) type Work = Pin<Box<dyn Future<Output = Result<(), Reason>> + Send>>;
+
+/// A function whose arguments have been read.
+pub(super) type Ready = Box<dyn FnOnce(Node, Stream) -> Work + Send>;
+
+type Function = Arc<dyn Fn(&Body) -> Result<Ready, Reason> + Send + Sync>;
+
+/// The functions that take streams, by name.
+#[derive(Default)]
+pub(crate) struct StreamFunctions(HashMap<String, Function>);
+
+impl StreamFunctions {
+    /// Registers a function.
+    pub(crate) fn add<A, F, E>(
+        &mut self,
+        name: &str,
+        code: impl Fn(Node, Stream, A) -> F + Send + Sync + 'static,
+    ) where
+        A: DeserializeOwned + Send + 'static,
+        F: Future<Output = Result<(), E>> + Send + 'static,
+        E: Into<Reason>,
+    {
+        let code = Arc::new(code);
+        let function = move |args: &Body| {
+            let args: A = typed::from_body(args).map_err(|error| misfit(&error))?;
+            let code = code.clone();
+            let work = move |node, stream| -> Work {
+                Box::pin(async move { code(node, stream, args).await.map_err(Into::into) })
+            };
+            Ok(Box::new(work) as Ready)
+        };
+        self.0.insert(name.into(), Arc::new(function));
+    }
+
+    /// The function with this name and these arguments, ready to be run.
+    pub(super) fn ready(&self, name: &str, args: &Body, node: &NodeId) -> Result<Ready, Reason> {
+        let Some(function) = self.0.get(name) else {
+            let text = format_args!("no function {name:?} for streams is registered on node {node}");
+            return Err(Reason::text("refused", text));
+        };
+        function(args)
+    }
+}
+
+/// An announced data connection: `_expect ID PORTID TIMEOUT FUNCTION ARG…`.
+struct Announced {
+    id: String,
+    /// The port that dies if nothing comes of it.
+    port: PortId,
+    limit: Duration,
+    function: String,
+    args: Body,
+}
+
+impl Announced {
+    fn read(body: &Body) -> Option<Announced> {
+        let (id, port, limit, function): (String, PortId, f64, String) = typed::from_body(body).ok()?;
+        // What `aemp` would escape in a greeting, Perl does not.
+        let fits = |octet: u8| octet.is_ascii_graphic() && octet != b';' && octet != b'%';
+        let is_id = (1..=ID_MAX).contains(&id.len()) && id.bytes().all(fits);
+        let limit = Duration::try_from_secs_f64(limit).ok()?.min(LONGEST);
+        let args = body.rest().rest().rest().rest();
+        is_id.then_some(Announced { id, port, limit, function, args })
+    }
+}
+
+impl Node {
+    /// Another node has a request for data connections.
+    pub(crate) fn stream_request(&self, from: &NodeId, request: &str, args: &Body) {
+        let refused = match request {
+            EXPECT => match Announced::read(args).filter(|announced| announced.port.node() == from) {
+                Some(announced) => self.expect_stream(from, announced),
+                None => Err("a data connection was announced in a form that is not the right one".into()),
+            },
+            CONNECT => self.dial_back(from, args),
+            _ => Err(format!("{request:?} is no request for data connections")),
+        };
+        if let Err(error) = refused
+            && let Some(withheld) = self.may_complain()
+        {
+            tracing::warn!(%from, withheld, "refused a data connection: {error}");
+        }
+    }
+
+    /// Awaits an announced data connection, or kills the port that wants it.
+    fn expect_stream(&self, from: &NodeId, announced: Announced) -> Result<(), String> {
+        let Announced { id, port, limit, function, args } = announced;
+        let prepared = || {
+            if self.is_secure() {
+                return Err("the node is in secure mode".to_string());
+            }
+            let ready = self.streams().functions.ready(&function, &args, self.id());
+            let ready = ready.map_err(|reason| reason.to_string())?;
+            let place = Place::take(self, from).ok_or("the node has too many data connections")?;
+            let arriving = Arriving::new(self, from, &id).ok_or("the ID of the data connection is taken")?;
+            Ok((ready, place, arriving))
+        };
+        let (ready, place, arriving) = prepared().inspect_err(|error| {
+            self.kill(&port, Reason::text(IDENTIFIER, error));
+        })?;
+        let node = self.clone();
+        self.inner().runtime.spawn(async move {
+            match node.await_stream(arriving, &port, limit).await {
+                Some(Ok(stream)) => node.serve(stream, &function, ready, Some(place)).await,
+                Some(Err(error)) => {
+                    tracing::debug!(peer = %port.node(), error, "no data connection");
+                    node.kill(&port, Reason::text(IDENTIFIER, error));
+                }
+                None => {}
+            }
+        });
+        Ok(())
+    }
+
+    /// Waits for the stream; `None` if nobody wants it any more.
+    async fn await_stream(&self, mut arriving: Arriving, port: &PortId, limit: Duration) -> Option<Arrival> {
+        let gone = self.died(port);
+        tokio::select! {
+            arrival = arriving.arrival() => return Some(arrival),
+            () = sleep(limit) => {
+                if arriving.withdraw() {
+                    return Some(Err(format!("node {}: no data connection within {limit:?}", self.id())));
+                }
+            }
+            _ = gone => {
+                if arriving.withdraw() {
+                    return None;
+                }
+            }
+            () = self.streams().ended() => return None,
+        }
+        // It is in the last step of its handshake, which has a limit.
+        Some(arriving.arrival().await)
+    }
+
+    /// Runs a function with its stream.
+    async fn serve(&self, stream: Stream, function: &str, ready: Ready, _place: Option<Place>) {
+        let from = stream.peer().clone();
+        let work = caught(async { ready(self.clone(), stream).await });
+        let failed = tokio::select! {
+            done = work => match done {
+                Ok(Ok(())) => return,
+                Ok(Err(reason)) => reason.to_string(),
+                Err(panic) => panic,
+            },
+            () = self.streams().ended() => return,
+        };
+        if let Some(withheld) = self.may_complain() {
+            tracing::warn!(%from, function, withheld, "a stream's function failed: {failed}");
+        }
+    }
+
+    /// The other node cannot dial an announced data connection, and wants to be dialled: `_connect ID NODEID`.
+    fn dial_back(&self, from: &NodeId, args: &Body) -> Result<(), String> {
+        let wanted = typed::from_body(args).map_err(|error| error.to_string())?;
+        let (id, to): (String, NodeId) = wanted;
+        if to != *from {
+            return Err(format!("it wants node {to} to be dialled"));
+        }
+        if !self.streams().may_dial(&id, from) {
+            return Err("what it wants to be dialled for was not announced, or is being dialled".into());
+        }
+        let node = self.clone();
+        self.inner().runtime.spawn(async move { node.dial_awaited(&id, &to).await });
+        Ok(())
+    }
+
+    async fn dial_awaited(&self, id: &str, to: &NodeId) {
+        // It is never closed.
+        let _place = self.streams().dials_back.acquire().await;
+        // At most as long as it is expected: that ends by itself.
+        let dialled = tokio::select! {
+            dialled = timeout(LONGEST, self.dial_stream(to, id)) => dialled,
+            () = self.streams().ended() => return,
+        };
+        let Ok(dialled) = dialled else { return };
+        // From here on nobody else gets it.
+        let Ok(claim) = self.streams().claim(id, to) else { return };
+        match dialled {
+            Err(tried) => claim.failed(format!("node {} cannot reach {to}: {tried}", self.id())),
+            Ok(greeted) => match greeted.finish().await {
+                Ok(stream) => claim.made(stream),
+                Err(failure) => claim.failed(failure.to_string()),
+            },
+        }
+    }
+
+    /// Runs a function of this node with one end of a stream that does not leave the process.
+    pub(super) fn serve_here(&self, function: &str, args: &Body, stream: Stream) -> Result<(), Reason> {
+        let ready = self.streams().functions.ready(function, args, self.id())?;
+        let (node, function) = (self.clone(), function.to_string());
+        self.inner().runtime.spawn(async move { node.serve(stream, &function, ready, None).await });
+        Ok(())
+    }
+}

@@ -1,0 +1,214 @@
+//! Which data connections are awaited, and how many there may be.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use aemp_proto::NodeId;
+use aemp_proto::link::Terms;
+use bytes::BytesMut;
+use parking_lot::Mutex;
+use thiserror::Error;
+use tokio::sync::{Semaphore, oneshot, watch};
+
+use super::io::Stream;
+use super::serve::StreamFunctions;
+use crate::node::Node;
+use crate::runtime::handshake;
+
+/// Data connections that this node dials at once. A listener lets no more than sixteen unproven connections of one address in, and
+/// that address may be the host of several nodes.
+const DIALS: usize = 8;
+
+/// All data connections of a node that are not in somebody's hands yet, and the functions that they may lead to.
+pub(crate) struct Streams {
+    pub(super) functions: StreamFunctions,
+    awaited: Mutex<HashMap<String, Awaited>>,
+    served: Mutex<Served>,
+    /// Places for those who dial.
+    pub(super) dials: Semaphore,
+    /// Places for dialling that other nodes have asked for.
+    pub(super) dials_back: Semaphore,
+    ended: watch::Sender<bool>,
+}
+
+/// A data connection that is awaited.
+struct Awaited {
+    /// The ID may come into use again; the number does not.
+    number: u64,
+    /// From this node, and no other.
+    from: NodeId,
+    /// Whether the other node has asked for being dialled.
+    dialled: bool,
+    arrival: oneshot::Sender<Arrival>,
+}
+
+/// What came of it: the stream, or why there is none.
+pub(super) type Arrival = Result<Stream, String>;
+
+/// Data connections that functions of this node have or wait for.
+#[derive(Default)]
+struct Served {
+    total: usize,
+    by_node: HashMap<NodeId, usize>,
+}
+
+/// Why a data connection is refused whose dialler is proven.
+#[derive(Debug, Error)]
+pub(crate) enum Unawaited {
+    #[error("node {0} dialled a data connection that is unknown, was used already or came too late")]
+    Unknown(NodeId),
+    #[error("node {0} dialled a data connection that is another node's")]
+    OtherNode(NodeId),
+}
+
+impl Streams {
+    pub(crate) fn new(functions: StreamFunctions) -> Streams {
+        Streams {
+            functions,
+            awaited: Mutex::default(),
+            served: Mutex::default(),
+            dials: Semaphore::new(DIALS),
+            dials_back: Semaphore::new(DIALS),
+            ended: watch::Sender::new(false),
+        }
+    }
+
+    /// A proven node has this data connection for us: takes it from the list, once and for all.
+    pub(crate) fn claim(&self, id: &str, from: &NodeId) -> Result<Claim, Unawaited> {
+        match self.awaited.lock().entry(id.into()) {
+            Entry::Vacant(_) => Err(Unawaited::Unknown(from.clone())),
+            Entry::Occupied(entry) if entry.get().from != *from => Err(Unawaited::OtherNode(from.clone())),
+            Entry::Occupied(entry) => {
+                let Awaited { from, arrival, .. } = entry.remove();
+                Ok(Claim { from, arrival })
+            }
+        }
+    }
+
+    /// Whether this awaited connection may be dialled from here: its node asks for it, for the first time.
+    pub(super) fn may_dial(&self, id: &str, from: &NodeId) -> bool {
+        let mut awaited = self.awaited.lock();
+        let Some(entry) = awaited.get_mut(id).filter(|entry| entry.from == *from) else { return false };
+        !std::mem::replace(&mut entry.dialled, true)
+    }
+
+    /// The node has ended: whoever waits need not.
+    pub(crate) fn end(&self) {
+        self.ended.send_replace(true);
+    }
+
+    /// Waits for the end of the node.
+    pub(super) async fn ended(&self) {
+        // The sender is our own.
+        let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
+    }
+}
+
+/// Waits for a data connection; dropping it ends that.
+pub(super) struct Arriving {
+    node: Node,
+    id: String,
+    number: u64,
+    arrival: oneshot::Receiver<Arrival>,
+}
+
+impl Arriving {
+    /// Awaits the data connection with this ID from this node; `None` if the ID is taken.
+    pub(super) fn new(node: &Node, from: &NodeId, id: &str) -> Option<Arriving> {
+        let number = node.next_id();
+        let (sender, arrival) = oneshot::channel();
+        match node.streams().awaited.lock().entry(id.into()) {
+            Entry::Occupied(_) => return None,
+            Entry::Vacant(entry) => {
+                entry.insert(Awaited { number, from: from.clone(), dialled: false, arrival: sender })
+            }
+        };
+        Some(Arriving { node: node.clone(), id: id.into(), number, arrival })
+    }
+
+    /// The stream, or why it could not be made.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped.
+    pub(super) async fn arrival(&mut self) -> Arrival {
+        let failed = |_| Err("the connection ended in its handshake".into());
+        (&mut self.arrival).await.unwrap_or_else(failed)
+    }
+
+    /// From now on nobody can claim it. `false` if somebody has: then it arrives yet, or has failed.
+    pub(super) fn withdraw(&self) -> bool {
+        let mut awaited = self.node.streams().awaited.lock();
+        let ours = awaited.get(&self.id).is_some_and(|entry| entry.number == self.number);
+        if ours {
+            awaited.remove(&self.id);
+        }
+        ours
+    }
+}
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        self.withdraw();
+    }
+}
+
+/// An awaited data connection whose dialler is proven.
+pub(crate) struct Claim {
+    from: NodeId,
+    arrival: oneshot::Sender<Arrival>,
+}
+
+impl Claim {
+    /// The stream is there.
+    pub(crate) fn arrived(self, terms: Terms, stream: handshake::Stream, read: BytesMut) {
+        tracing::debug!(peer = %self.from, tls = terms.tls, "data connection");
+        let stream = Stream::new(self.from.clone(), stream.into(), read);
+        self.made(stream);
+    }
+
+    /// It was made by a handshake of our own.
+    pub(super) fn made(self, stream: Stream) {
+        // Whoever waited may have given up.
+        let _ = self.arrival.send(Ok(stream));
+    }
+
+    /// It could not be made.
+    pub(super) fn failed(self, error: String) {
+        let _ = self.arrival.send(Err(error));
+    }
+}
+
+/// The place of one data connection that another node has here; given back when it is dropped.
+pub(super) struct Place {
+    node: Node,
+    from: NodeId,
+}
+
+impl Place {
+    /// A place for a data connection of this node; `None` if all are taken.
+    pub(super) fn take(node: &Node, from: &NodeId) -> Option<Place> {
+        let limits = node.limits();
+        let mut served = node.streams().served.lock();
+        let here = served.by_node.get(from).copied().unwrap_or_default();
+        if served.total >= limits.streams || here >= limits.peer_streams {
+            return None;
+        }
+        served.total += 1;
+        served.by_node.insert(from.clone(), here + 1);
+        Some(Place { node: node.clone(), from: from.clone() })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut served = self.node.streams().served.lock();
+        served.total -= 1;
+        if let Some(here) = served.by_node.get_mut(&self.from) {
+            *here -= 1;
+            if *here == 0 {
+                served.by_node.remove(&self.from);
+            }
+        }
+    }
+}
