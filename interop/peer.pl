@@ -38,6 +38,39 @@ sub counter {
 sub dying { die "no luck with @_\n" }
 sub without_receiver { }
 
+# Takes a data connection: greets, gives back what comes, and ends when the other side does.
+my %stream;
+sub stream_echo {
+   my $handle = pop;
+   $stream{$handle} = $handle;
+   my $key = "$handle";
+   $handle->on_error (sub { ev (stream_error => "$_[2]"); delete $stream{$key}; $_[0]->destroy });
+   $handle->on_eof (sub { ev ("stream_eof"); delete $stream{$key}; $_[0]->push_shutdown });
+   $handle->on_read (sub { $_[0]->push_write (delete $_[0]{rbuf}) });
+   $handle->push_write ("hello @_\n");
+}
+
+# Opens a data connection from the Perl side, in a port of its own, and says how it went. ADDRESSES are what this node believes
+# to be the addresses of the other one: 2.02 looks them up in a table that nothing fills any more.
+sub stream_to {
+   my ($node, $addresses, $function, @args) = @_;
+   require AnyEvent::MP::DataConn;
+   no warnings 'once';
+   $AnyEvent::MP::Global::addr{$node} = $addresses if $addresses;
+   my $port = port { };
+   mon $port, sub { ev (stream_failed => @_) };
+   peval $port, sub {
+      AnyEvent::MP::DataConn::connect_to ($node, 10, $function, @args, sub {
+         my ($handle) = @_;
+         $stream{own} = $handle;
+         $handle->on_error (sub { ev (stream_error => "$_[2]"); $_[0]->destroy });
+         $handle->push_read (line => sub { ev (stream_line => $_[1]) });
+         $handle->push_write ("from perl\n");
+         $handle->push_read (line => sub { ev (stream_line => $_[1]); delete $stream{own} });
+      });
+   };
+}
+
 # Says every change of a family, the content in front. A global node's own watch forgets what it was told at first (`db_mon` clears
 # it after the answer has come), so the content is kept here.
 sub watch {

@@ -1,17 +1,17 @@
 //! 9. A file copied over a data connection: octets beside the messages.
 //!
-//! In one terminal: `cargo run --release --example 09_copy listen 127.0.0.1:4040`
-//! In another one: `cargo run --release --example 09_copy connect 127.0.0.1:4040 FROM TO`
+//! In one terminal: `cargo run --release --example 09_copy listen 127.0.0.1:4040 FOLDER`
+//! In another one: `cargo run --release --example 09_copy connect 127.0.0.1:4040 FILE`
 //!
-//! The listening side has a function that takes a stream, and writes what comes into the file TO, seen from its folder. FROM is read by
-//! the connecting side. At the end both compare the digest of what they sent and wrote: without TLS the end of a stream looks the
-//! same whether somebody closed it or died.
+//! The listening side has a function that takes a stream, and writes what comes into a new file of its folder. At the end the digest
+//! of what was written goes back, and is compared with that of what was sent: without TLS the end of a stream looks the same
+//! whether somebody closed it or died.
 
 mod terminal;
 
 use std::error::Error;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use aemp::{Node, Stream};
@@ -31,13 +31,21 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let terminal = Terminal::new();
     match terminal.side {
         Side::Listen => {
+            let folder = PathBuf::from(terminal.rest.first().map_or(".", String::as_str));
+            let receive = move |_: Node, stream: Stream, (name, octets): (String, u64)| {
+                let folder = folder.clone();
+                async move {
+                    let received = receive(&folder, stream, &name, octets).await;
+                    received.inspect_err(|error| println!("{name}: {error}"))
+                }
+            };
             let node = terminal.node().id("copy").stream_function("copy::receive", receive).start().await?;
             terminal::stay(&node).await
         }
         Side::Connect => {
-            let [from, to] = terminal.rest.as_slice() else { return Err("say FROM and TO".into()) };
+            let [file] = terminal.rest.as_slice() else { return Err("say which FILE".into()) };
             let node = terminal.node().start().await?;
-            send(&node, from, to).await?;
+            send(&node, Path::new(file)).await?;
             node.shutdown().await;
             Ok(())
         }
@@ -45,8 +53,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Runs on the listening side, with the arguments of the other one.
-async fn receive(_: Node, mut stream: Stream, (to, octets): (PathBuf, u64)) -> io::Result<()> {
-    let mut file = File::create_new(&to).await?;
+async fn receive(folder: &Path, mut stream: Stream, name: &str, octets: u64) -> io::Result<()> {
+    if Path::new(name).file_name() != Some(name.as_ref()) {
+        return Err(io::Error::other("it would leave the folder"));
+    }
+    let mut file = File::create_new(folder.join(name)).await?;
     let mut progress = Progress::new(octets);
     let mut digest = Sha3_256::new();
     let mut block = vec![0; BLOCK];
@@ -60,17 +71,18 @@ async fn receive(_: Node, mut stream: Stream, (to, octets): (PathBuf, u64)) -> i
         progress.add(len);
     }
     file.sync_all().await?;
-    println!("{}: {}", to.display(), progress.summary());
+    println!("{name}: {}", progress.summary());
     // The other direction is open yet.
     stream.write_all(&digest.finalize()).await?;
     stream.shutdown().await
 }
 
-async fn send(node: &Node, from: &str, to: &str) -> Result<(), Box<dyn Error>> {
-    let mut file = File::open(from).await?;
+async fn send(node: &Node, path: &Path) -> Result<(), Box<dyn Error>> {
+    let mut file = File::open(path).await?;
     let octets = file.metadata().await?.len();
+    let name = path.file_name().and_then(|name| name.to_str()).ok_or("this file has no name to send")?;
     let there = "copy".parse()?;
-    let mut stream = node.connect_stream(&there, "copy::receive", (to, octets), LIMIT).await?;
+    let mut stream = node.connect_stream(&there, "copy::receive", (name, octets), LIMIT).await?;
     let mut progress = Progress::new(octets);
     let mut digest = Sha3_256::new();
     let mut block = vec![0; BLOCK];
@@ -87,9 +99,9 @@ async fn send(node: &Node, from: &str, to: &str) -> Result<(), Box<dyn Error>> {
     stream.shutdown().await?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await?;
-    println!("{from}: {}", progress.summary());
+    println!("{name}: {}", progress.summary());
     if answer != digest.finalize().as_slice() {
-        return Err(format!("{to} there is not what {from} is here").into());
+        return Err(format!("{name} there is not what it is here").into());
     }
     println!("the digests are the same");
     Ok(())

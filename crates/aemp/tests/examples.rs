@@ -39,7 +39,12 @@ impl Terminal {
 
     /// The listening side, and its address.
     fn listen(example: &str) -> (Terminal, String) {
-        let terminal = Terminal::new(example, &["listen", "127.0.0.1:0", "--secret", "of the test"]);
+        Terminal::listen_with(example, &[])
+    }
+
+    fn listen_with(example: &str, more: &[&str]) -> (Terminal, String) {
+        let terminal =
+            Terminal::new(example, &[&["listen", "127.0.0.1:0", "--secret", "of the test"], more].concat());
         let line = terminal.line();
         let address = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}"));
         (terminal, address.to_string())
@@ -210,21 +215,24 @@ fn e08_supervise() {
 #[test]
 fn e09_copy() {
     let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
-    let (from, to) = (path("from"), path("to"));
+    let (from, to) = (folder.path().join("file"), folder.path().join("there/file"));
+    std::fs::create_dir(folder.path().join("there")).unwrap();
+    let there = to.parent().unwrap().to_str().unwrap();
+    let from_name = from.to_str().unwrap();
     let octets: Vec<u8> = (0..3_000_000_u32).map(|n| (n ^ (n >> 8)).to_le_bytes()[0]).collect();
     std::fs::write(&from, &octets).unwrap();
-    let (listens, address) = Terminal::listen("09_copy");
-    let lines = Terminal::connect("09_copy", &address, &[&from, &to]).ends();
+    let (listens, address) = Terminal::listen_with("09_copy", &[there]);
+    let lines = Terminal::connect("09_copy", &address, &[from_name]).ends();
     let percents = lines.iter().filter(|line| line.contains(" %  ") && line.ends_with(" MB/s")).count();
     assert_eq!(percents, 10, "{lines:#?}");
-    assert!(lines[10].starts_with(&format!("{from}: 3000000 octets, ")), "{lines:#?}");
+    assert!(lines[10].starts_with("file: 3000000 octets, "), "{lines:#?}");
     assert_eq!(lines[11..], ["the digests are the same"]);
     assert!(std::fs::read(&to).unwrap() == octets);
     let said: Vec<String> = (0..11).map(|_| listens.line()).collect();
-    assert!(said[10].starts_with(&format!("{to}: 3000000 octets, ")), "{said:#?}");
+    assert!(said[10].starts_with("file: 3000000 octets, "), "{said:#?}");
     // Nothing is written over.
-    let mut again = Terminal::connect("09_copy", &address, &[&from, &to]);
+    let mut again = Terminal::connect("09_copy", &address, &[from_name]);
     assert!(!again.process.wait().unwrap().success());
+    assert!(listens.line().starts_with("file: "));
     assert!(std::fs::read(&to).unwrap() == octets);
 }

@@ -15,6 +15,7 @@ mod peer;
 mod ports;
 mod settings;
 mod spawn;
+mod streams;
 mod values;
 
 use network::{CBOR, JSON, Kind, MIXED, Pair, Setup, with_perl};
@@ -85,6 +86,8 @@ macro_rules! for_each_seed {
 }
 
 for_each_seed! {
+    streams_to_perl: streams::to_perl;
+    streams_from_perl: streams::from_perl;
     an_idle_node_is_kept: loss::idleness;
     a_silent_node_is_given_up: loss::silence;
     owners_and_watchers: database::owners_and_watchers;
@@ -168,4 +171,9 @@ mod one_configuration_for_both {
     fn chains_by_chance() {
         with_perl(settings::chains_by_chance());
     }
+}
+
+#[test]
+fn a_stream_that_perl_cannot_make() {
+    with_perl(streams::impossible(Setup::new(Kind::Rust, CBOR, false)));
 }

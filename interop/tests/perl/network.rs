@@ -7,8 +7,9 @@ use std::net::TcpListener;
 use std::sync::Once;
 use std::time::Duration;
 
-use aemp::{Builder, Context, Message, Node, NodeId, PortId, Reason, Value};
+use aemp::{Builder, Context, Message, Node, NodeId, PortId, Reason, Stream, Value};
 use serde_json::{Value as Json, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::sync::mpsc;
 
 use crate::peer::{Perl, library};
@@ -142,6 +143,15 @@ fn functions(builder: Builder) -> Builder {
         })
         .function("rust::dying", |_: &mut Context<'_>, (word,): (String,)| {
             Err::<(), _>(Reason::died(format_args!("no luck with {word}")))
+        })
+        .stream_function("rust::stream", |_, stream: Stream, (word,): (String,)| async move {
+            let mut stream = BufReader::new(stream);
+            stream.write_all(format!("hello {word}\n").as_bytes()).await?;
+            stream.flush().await?;
+            let mut line = String::new();
+            stream.read_line(&mut line).await?;
+            stream.write_all(line.as_bytes()).await?;
+            stream.shutdown().await
         })
         .function("rust::without_receiver", |_: &mut Context<'_>, ()| Ok::<_, Reason>(()))
 }

@@ -14,8 +14,10 @@ use tokio::sync::mpsc;
 use crate::network::{LIMIT, soon};
 
 /// Requests that a Perl node knows by itself. Every other tag on a node port made it look for a function of that name.
-const TAGS: [&str; 26] = [
+const TAGS: [&str; 28] = [
     "",
+    "AnyEvent::MP::DataConn::_connect",
+    "AnyEvent::MP::DataConn::_expect",
     "AnyEvent::MP::LogCatcher::connect",
     "AnyEvent::MP::_spawn",
     "can",
