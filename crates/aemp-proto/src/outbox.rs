@@ -1,8 +1,8 @@
 //! The outbox: the one ordered way from this node to another, and the place where the promise lives.
 //!
 //! Everything for a remote node, messages, kills, monitors and requests, is appended here, by whichever thread sends it,
-//! under one lock that the caller holds. The entries are kept as numbered `aemp1` frames, so that a native peer gets the
-//! buffer as it is; other framings are made from it by the writer.
+//! under one lock that the caller holds. The entries are kept as numbered `aemp1` frames ([`Records`]), so that a native peer
+//! gets them as they are; other framings are made from them by the writer.
 //!
 //! An outbox ends in one way only: it *breaks*. Then the queue is dropped, every monitor on a port of that node is handed
 //! back to be fired, and these ports are *gated*: what is sent to them is dropped until each of these fires was reported as
@@ -14,11 +14,15 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use crate::kernel::LinkId;
-use crate::wire::{Body, Request, native};
+use crate::wire::records::SHARED_FROM;
+use crate::wire::{Body, EncodeError, Records, Request};
 use crate::{NodeId, PortId, Reason};
 
 /// What a frame costs beside its octets, so that a flood of empty messages is bounded too.
 const FRAME_COST: usize = 64;
+
+/// Each time so many octets more wait, whoever added the last one is told: written soon, they are still in the cache.
+const BULK: usize = 128 << 10;
 
 /// How much an outbox may hold, in octets, counting 64 a frame.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +50,8 @@ pub enum Queued {
     Behind,
     /// It is the first for the attached link, whose writer has to be woken.
     Wake,
+    /// It stands behind others, and a good deal waits by now: whoever can write should do so.
+    Bulk,
     /// It is the first while no link is there: a connection is wanted.
     Wanted,
     /// The limit is passed: from now on everything is dropped, and the outbox has to be broken. Said once.
@@ -68,8 +74,8 @@ pub struct Broken<M> {
     pub link: Option<LinkId>,
     /// The monitors to fire; each one gates its port until [`Outbox::fired`].
     pub fires: Vec<(PortId, M)>,
-    /// Octets that were queued and are lost.
-    pub lost: usize,
+    /// What was queued and is lost; it may share octets with others, whose code must not run under the lock of the outbox.
+    pub lost: Records,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,10 +96,12 @@ pub struct Outbox<M> {
     /// The limit was passed; what comes is lost until the break.
     condemned: bool,
     epoch: u64,
-    records: Vec<u8>,
+    records: Records,
     /// Scratch for the port name of one frame.
     name: String,
     frames: usize,
+    /// From so many octets on the next [`Queued::Bulk`] is due.
+    bulk: usize,
     in_flight: usize,
     next_seq: u64,
     watched: HashMap<PortId, BTreeMap<u64, M>>,
@@ -109,9 +117,10 @@ impl<M> Outbox<M> {
             state: State::Idle,
             condemned: false,
             epoch: 0,
-            records: Vec::new(),
+            records: Records::default(),
             name: String::new(),
             frames: 0,
+            bulk: BULK,
             in_flight: 0,
             next_seq: 1,
             watched: HashMap::new(),
@@ -119,12 +128,26 @@ impl<M> Outbox<M> {
         }
     }
 
-    /// Appends a message to a port.
+    /// Appends a message to a port. The octets of a large one are shared, not copied.
     pub fn send(&mut self, port: &PortId, body: &Body) -> Queued {
         if self.is_gated(port) {
             return Queued::Dropped;
         }
-        self.append(port, body)
+        self.append(port, |records, seq, name| records.push(seq, name, body))
+    }
+
+    /// Appends a message to a port: `count` values, joined in `items`, which are copied. For those that are not
+    /// [large](Outbox::shares).
+    pub fn send_items(&mut self, port: &PortId, count: u32, items: &[u8]) -> Queued {
+        if self.is_gated(port) {
+            return Queued::Dropped;
+        }
+        self.append(port, |records, seq, name| records.push_items(seq, name, count, items))
+    }
+
+    /// Whether a message with values of so many octets is shared by [`Outbox::send`].
+    pub fn shares(octets: usize) -> bool {
+        octets >= SHARED_FROM
     }
 
     /// Appends a kill of a port.
@@ -138,7 +161,8 @@ impl<M> Outbox<M> {
     /// Appends a request of the node itself (database, spawn, `kil0`), which no gate holds back.
     pub fn request(&mut self, request: &Request) -> Queued {
         let node_port = self.node.port();
-        self.append(&node_port, &encode(request))
+        let body = encode(request);
+        self.append(&node_port, |records, seq, name| records.push(seq, name, &body))
     }
 
     /// Sets a monitor, known by `id`; the first one on a port tells the peer.
@@ -201,9 +225,9 @@ impl<M> Outbox<M> {
         !self.records.is_empty()
     }
 
-    /// What is to be written, as `aemp1` frames, into `into` (which must be empty, and whose memory is reused). False if the
-    /// outbox is not this link's any more.
-    pub fn take(&mut self, link: LinkId, into: &mut Vec<u8>) -> bool {
+    /// What is to be written, into `into` (which must be empty, and whose memory is reused). False if the outbox is not this
+    /// link's any more.
+    pub fn take(&mut self, link: LinkId, into: &mut Records) -> bool {
         debug_assert!(into.is_empty());
         if self.state != State::Attached(link) {
             return false;
@@ -211,13 +235,14 @@ impl<M> Outbox<M> {
         std::mem::swap(&mut self.records, into);
         self.in_flight = into.len() + self.frames * FRAME_COST;
         self.frames = 0;
+        self.bulk = BULK;
         true
     }
 
-    /// What was taken has been written.
-    pub fn written(&mut self, link: LinkId) {
+    /// Of what was taken all but so many octets have been written.
+    pub fn written(&mut self, link: LinkId, left: usize) {
         if self.state == State::Attached(link) {
-            self.in_flight = 0;
+            self.in_flight = self.in_flight.min(left);
         }
     }
 
@@ -227,9 +252,8 @@ impl<M> Outbox<M> {
             State::Attached(link) => Some(link),
             State::Idle | State::Wanted => None,
         };
-        let lost = self.records.len();
-        self.records = Vec::new();
-        (self.frames, self.in_flight, self.next_seq) = (0, 0, 1);
+        let lost = std::mem::take(&mut self.records);
+        (self.frames, self.in_flight, self.next_seq, self.bulk) = (0, 0, 1, BULK);
         self.condemned = false;
         self.epoch += 1;
         let mut fires = Vec::new();
@@ -287,7 +311,11 @@ impl<M> Outbox<M> {
         !self.gates.is_empty() && self.gates.contains_key(port)
     }
 
-    fn append(&mut self, port: &PortId, body: &Body) -> Queued {
+    fn append(
+        &mut self,
+        port: &PortId,
+        push: impl FnOnce(&mut Records, u64, &str) -> Result<(), EncodeError>,
+    ) -> Queued {
         if self.condemned {
             return Queued::Dropped;
         }
@@ -295,7 +323,7 @@ impl<M> Outbox<M> {
         self.name.clear();
         port.name().write_to(&mut self.name);
         // Senders have checked the size, and names are limited; what fits into no frame all the same is a loss, never a hole.
-        if native::write_message(&mut self.records, self.next_seq, &self.name, body).is_err() {
+        if push(&mut self.records, self.next_seq, &self.name).is_err() {
             self.condemned = true;
             return Queued::Overflow;
         }
@@ -312,6 +340,10 @@ impl<M> Outbox<M> {
         match self.state {
             State::Idle => self.want(),
             State::Attached(_) if first => Queued::Wake,
+            State::Attached(_) if self.records.len() >= self.bulk => {
+                self.bulk = self.records.len() + BULK;
+                Queued::Bulk
+            }
             State::Attached(_) | State::Wanted => Queued::Behind,
         }
     }

@@ -1,5 +1,7 @@
 //! Messages through every framing, whatever the pieces in which they arrive.
 
+#[path = "support/checks.rs"]
+mod checks;
 mod support;
 
 use aemp_proto::Value;
@@ -30,6 +32,19 @@ fn messages(value: impl Strategy<Value = Value>) -> impl Strategy<Value = Vec<(S
 }
 
 proptest! {
+    #[test]
+    fn read_in_runs_it_is_the_same(
+        runs in prop::collection::vec((".{0,3}", any_value(), 1usize..5), 0..6), cut in 0usize..400, change in any::<u8>(),
+    ) {
+        let repeated = runs.iter().flat_map(|(port, value, times)| vec![(port.clone(), vec![value.clone()]); *times]);
+        let mut stream = native(&repeated.collect::<Vec<_>>());
+        checks::read_frames(Framing::Native, &stream);
+        if let Some(octet) = stream.get_mut(cut) {
+            *octet ^= change;
+            checks::read_frames(Framing::Native, &stream);
+        }
+    }
+
     #[test]
     fn values_survive_encoding(values in prop::collection::vec(any_value(), 0..6)) {
         let body = Body::encode(&values).unwrap();

@@ -1,5 +1,6 @@
 //! The handle of a node: the verbs that need no port.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aemp_proto::name::join_name;
-use aemp_proto::outbox::Queued;
+use aemp_proto::outbox::{Outbox, Queued};
 use aemp_proto::{Body, Home, NodeId, PortId, Reason};
 use parking_lot::RwLock;
 use thiserror::Error;
@@ -16,6 +17,7 @@ use crate::builder::Builder;
 use crate::deadline::Deadlines;
 use crate::log::LogSource;
 use crate::message::{EncodeError, Envelope, FromMessage, IntoMessage};
+use crate::monitor::Monitor;
 use crate::port::actor::{Callback, Closure};
 use crate::port::context::Context;
 use crate::port::handlers::Handlers;
@@ -24,7 +26,16 @@ use crate::port::scheduler::Scheduler;
 use crate::port::table::{State, Table};
 use crate::remote::{Gate, Remote, Remotes};
 use crate::runtime::Event;
+use crate::runtime::flush::at_end_of_batch;
 use crate::spawn::Functions;
+
+thread_local! {
+    /// Messages to other nodes are encoded here, before the outbox is locked.
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// The node that was sent to last, so that the next message need not look for it. As long as it is kept here it stands in
+    /// the table of its node.
+    static LAST: Cell<Option<Arc<Remote>>> = const { Cell::new(None) };
+}
 
 /// A message that could not be sent. Nothing of it was queued.
 #[derive(Debug, Error)]
@@ -384,6 +395,13 @@ impl Node {
 
     /// Sends to a port whose ID came from somewhere else.
     fn send_elsewhere<M: IntoMessage>(&self, to: &PortId, message: M) -> Result<Option<Pressure>, SendError> {
+        if let Some(remote) = LAST.take()
+            && remote.is(&self.0.remotes, to.node())
+        {
+            let sent = self.send_there(&remote, to, &message);
+            LAST.set(Some(remote));
+            return sent;
+        }
         match self.place_of(to) {
             Place::Here(number) => self.deliver(number, message),
             Place::Nowhere => Ok(None),
@@ -391,7 +409,11 @@ impl Node {
                 self.node_request(&message.encode()?);
                 Ok(None)
             }
-            Place::There(remote) => self.send_there(&remote, to, &message.encode()?),
+            Place::There(remote) => {
+                let sent = self.send_there(&remote, to, &message);
+                LAST.set(Some(remote));
+                sent
+            }
         }
     }
 
@@ -399,15 +421,40 @@ impl Node {
         &self,
         remote: &Arc<Remote>,
         to: &PortId,
-        body: &Body,
+        message: &impl IntoMessage,
+    ) -> Result<Option<Pressure>, SendError> {
+        if let Some(body) = message.encoded() {
+            return self.append_there(remote, body.items().len(), |outbox| outbox.send(to, body));
+        }
+        // Not borrowed: encoding runs code of the message's type, which may send as well.
+        let mut items = SCRATCH.take();
+        items.clear();
+        let count = message.encode_into(&mut items)?;
+        let octets = items.len();
+        if Outbox::<Arc<Monitor>>::shares(octets) {
+            SCRATCH.set(remote.spare.take());
+            let body = Body::new(count, items.into());
+            return self.append_there(remote, octets, |outbox| outbox.send(to, &body));
+        }
+        let sent = self.append_there(remote, octets, |outbox| outbox.send_items(to, count, &items));
+        SCRATCH.set(items);
+        sent
+    }
+
+    /// Appends something of so many octets to the outbox of a node.
+    fn append_there(
+        &self,
+        remote: &Arc<Remote>,
+        octets: usize,
+        append: impl FnOnce(&mut Outbox<Arc<Monitor>>) -> Queued,
     ) -> Result<Option<Pressure>, SendError> {
         let (queued, backlog) = {
             let mut outbox = remote.outbox.lock();
             let limit = outbox.limits().message;
-            if body.items().len() > limit {
-                return Err(SendError::TooLarge { octets: body.items().len(), limit });
+            if octets > limit {
+                return Err(SendError::TooLarge { octets, limit });
             }
-            (outbox.send(to, body), outbox.backlog())
+            (append(&mut outbox), outbox.backlog())
         };
         self.queued(remote, queued);
         Ok((backlog > crate::remote::HIGH_WATER).then(|| Pressure::Remote(remote.clone())))
@@ -452,10 +499,12 @@ impl Node {
     }
 
     /// What is to be done after something was put into the outbox of a node.
-    pub(crate) fn queued(&self, remote: &Remote, queued: Queued) {
+    pub(crate) fn queued(&self, remote: &Arc<Remote>, queued: Queued) {
         let event = match queued {
             Queued::Dropped | Queued::Behind => return,
+            Queued::Wake if at_end_of_batch(self, remote) => return,
             Queued::Wake => return remote.wake.notify_one(),
+            Queued::Bulk => return remote.flush(self),
             Queued::Wanted => Event::Wanted(remote.node.clone()),
             Queued::Overflow => Event::Overflow(remote.node.clone()),
         };

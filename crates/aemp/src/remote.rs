@@ -6,10 +6,13 @@ use std::sync::Arc;
 use aemp_proto::kernel::LinkId;
 use aemp_proto::outbox::{Outbox, OutboxLimits};
 use aemp_proto::{Home, NodeId, PortId};
+use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 use crate::monitor::Monitor;
+use crate::node::Node;
+use crate::runtime::writer::Outgoing;
 
 /// Above this backlog, ports that send to the node wait until it has drained, in octets.
 pub(crate) const HIGH_WATER: usize = 64 << 20;
@@ -17,9 +20,15 @@ pub(crate) const HIGH_WATER: usize = 64 << 20;
 /// One remote node.
 pub(crate) struct Remote {
     pub(crate) node: NodeId,
+    /// Whose table it stands in.
+    table: Arc<Identity>,
     pub(crate) outbox: Mutex<Outbox<Arc<Monitor>>>,
     /// The writer of the attached link waits here.
     pub(crate) wake: Notify,
+    /// The attached link, if any thread can write to it.
+    pub(crate) direct: Mutex<Option<Arc<Outgoing>>>,
+    /// Memory of large messages that are written, for the next ones.
+    pub(crate) spare: Spare,
     /// Senders that asked wait here for the backlog to drain.
     pub(crate) drained: Notify,
     /// Ports of this node that wait for the backlog to drain.
@@ -38,6 +47,71 @@ impl Remote {
     fn is_unused(self: &Arc<Remote>) -> bool {
         Arc::strong_count(self) == 1 && self.outbox.lock().is_idle()
     }
+
+    /// Whether this is the node `node` as the node with the table `from` sees it.
+    #[inline]
+    pub(crate) fn is(&self, from: &Remotes, node: &NodeId) -> bool {
+        Arc::ptr_eq(&self.table, &from.identity) && self.node == *node
+    }
+
+    /// Whether any thread can write to it.
+    pub(crate) fn is_direct(&self) -> bool {
+        self.direct.lock().is_some()
+    }
+
+    /// Writes what waits, as far as that is possible without waiting; the link's writer does what is left.
+    pub(crate) fn flush(&self, node: &Node) {
+        let direct = self.direct.lock().clone();
+        match direct {
+            Some(outgoing) => outgoing.flush_in_passing(node, self),
+            None => self.wake.notify_one(),
+        }
+    }
+}
+
+/// Memory of large messages that are written, for the next ones: what was just used is in the cache, and new memory has to be asked
+/// for and cleared.
+#[derive(Default)]
+pub(crate) struct Spare(Mutex<Buffers>);
+
+#[derive(Default)]
+struct Buffers {
+    list: Vec<Vec<u8>>,
+    octets: usize,
+}
+
+/// So many octets of it are kept while the link is busy, in buffers of at most this size.
+const SPARE_MAX: usize = 16 << 20;
+const SPARE_EACH: usize = 1 << 20;
+
+impl Spare {
+    /// An empty buffer.
+    pub(crate) fn take(&self) -> Vec<u8> {
+        let mut buffers = self.0.lock();
+        let buffer = buffers.list.pop().unwrap_or_default();
+        buffers.octets -= buffer.capacity();
+        buffer
+    }
+
+    /// Keeps the memory of a message, if nobody else has a share in it.
+    pub(crate) fn keep(&self, mut items: Bytes) {
+        if !items.is_unique() {
+            return;
+        }
+        items.clear();
+        let buffer = Vec::from(items);
+        let mut buffers = self.0.lock();
+        if buffer.capacity() <= SPARE_EACH && buffers.octets + buffer.capacity() <= SPARE_MAX {
+            buffers.octets += buffer.capacity();
+            buffers.list.push(buffer);
+        }
+    }
+
+    /// Gives all of it back.
+    pub(crate) fn clear(&self) {
+        let buffers = std::mem::take(&mut *self.0.lock());
+        drop(buffers);
+    }
 }
 
 /// What another node monitors here.
@@ -53,7 +127,11 @@ pub(crate) struct Remotes {
     nodes: RwLock<Nodes>,
     spawn_head: String,
     limits: OutboxLimits,
+    identity: Arc<Identity>,
 }
+
+/// Tells the tables of several nodes in one process apart, by where it is.
+struct Identity;
 
 #[derive(Default)]
 struct Nodes {
@@ -67,7 +145,7 @@ const ROOM: usize = 64;
 
 impl Remotes {
     pub(crate) fn new(spawn_head: String, limits: OutboxLimits) -> Remotes {
-        Remotes { nodes: RwLock::default(), spawn_head, limits }
+        Remotes { nodes: RwLock::default(), spawn_head, limits, identity: Arc::new(Identity) }
     }
 
     /// The node with this ID, made known if it was not.
@@ -78,8 +156,11 @@ impl Remotes {
         let make = || {
             Arc::new(Remote {
                 node: node.clone(),
+                table: self.identity.clone(),
                 outbox: Mutex::new(Outbox::new(node.clone(), self.limits)),
                 wake: Notify::new(),
+                direct: Mutex::default(),
+                spare: Spare::default(),
                 drained: Notify::new(),
                 blocked: Mutex::default(),
                 watching: Mutex::default(),

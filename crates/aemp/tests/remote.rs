@@ -63,6 +63,29 @@ fn in_all_framings<F: Future<Output = ()>>(test: impl Fn(bool, Framing) -> F) {
 }
 
 #[test]
+fn large_and_small_messages_arrive_whole_and_in_order() {
+    in_all_framings(async |mode, framing| {
+        let (seed, other) = pair(mode, framing).await;
+        let (sender, mut received) = mpsc::unbounded_channel();
+        let port = other.port(move |_: &mut Context<'_>, (n, text): (u64, String)| {
+            sender.send((n, text)).unwrap();
+        });
+        let sizes = [0, 20_000, 1, 100_000, 16_383, 16_384, 600_000, 2, 70_000];
+        let message = |n: usize| {
+            (n as u64, char::from(b'a' + (n % 26) as u8).to_string().repeat(sizes[n % sizes.len()]))
+        };
+        for n in 0..27 {
+            seed.send(&port, message(n)).unwrap();
+        }
+        for n in 0..27 {
+            assert!(soon("a message", received.recv()).await == Some(message(n)), "{n}");
+        }
+        seed.shutdown().await;
+        other.shutdown().await;
+    });
+}
+
+#[test]
 fn messages_arrive_in_order_over_every_framing() {
     in_all_framings(async |mode, framing| {
         let (seed, other) = pair(mode, framing).await;

@@ -1,6 +1,7 @@
-//! Frames out of a stream of octets, whatever the pieces it arrives in, and native frames in the framings of Perl.
+//! Frames out of a stream of octets, whatever the pieces it arrives in.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -10,6 +11,7 @@ use super::framing::Framing;
 use super::json::Boundary;
 use super::limits::Limits;
 use super::native::{self, Control, Parsed};
+use super::room::Room;
 use super::scan::{ARRAY, Scanner};
 use super::text::Str;
 use super::{cbor, json};
@@ -57,12 +59,15 @@ impl From<Control> for Frame {
 /// Fill [`FrameReader::buffer`], then call [`FrameReader::next`] until it gives `None`. All frames that are complete by
 /// then are split off as one batch, of which names and bodies are slices. The first bad frame is the last: the error is
 /// given again for ever.
+///
+/// [`FrameReader::make_room`] makes that buffer large enough, and uses memory again from which nothing is in use any more.
 #[derive(Debug)]
 pub struct FrameReader {
     framing: Framing,
     limits: Limits,
     /// What has arrived and is not complete, or not looked at.
     input: BytesMut,
+    room: Room,
     /// Complete frames, and how much of them has been handed out.
     batch: Bytes,
     taken: usize,
@@ -72,8 +77,9 @@ pub struct FrameReader {
     scanned: usize,
     scanner: Scanner,
     boundary: Boundary,
-    /// `aemp1`: the number of the next message.
+    /// `aemp1`: the number of the next message, and the port of the last one.
     due: u64,
+    port: Vec<u8>,
     failed: Option<FrameError>,
 }
 
@@ -84,6 +90,7 @@ impl FrameReader {
             framing,
             limits,
             input: BytesMut::new(),
+            room: Room::default(),
             batch: Bytes::new(),
             taken: 0,
             ends: VecDeque::new(),
@@ -95,6 +102,7 @@ impl FrameReader {
             }),
             boundary: Boundary::new(limits),
             due: 1,
+            port: Vec::new(),
             failed: None,
         }
     }
@@ -107,6 +115,23 @@ impl FrameReader {
     /// Where octets that have arrived are to be appended.
     pub fn buffer(&mut self) -> &mut BytesMut {
         &mut self.input
+    }
+
+    /// Makes room in the buffer for more octets: what the next read takes at once, and for a large frame all that is missing, as
+    /// far as its sender has shown that it means it.
+    pub fn make_room(&mut self) {
+        let missing = match self.framing {
+            // A bad length is an error when the frame is looked at.
+            Framing::Native => native::frame_len(&self.input, self.limits).ok().flatten(),
+            Framing::Cbor | Framing::Json => None,
+        };
+        let missing = missing.map_or(0, |len| len.saturating_sub(self.input.len()));
+        self.room.make(&mut self.input, missing);
+    }
+
+    /// Gives back memory that is not in use; to be called from time to time.
+    pub fn rest(&mut self) {
+        self.room.rest();
     }
 
     /// The next frame; `None` until more octets arrive.
@@ -125,15 +150,29 @@ impl FrameReader {
         if self.taken == self.batch.len() {
             return self.failed.clone().map_or(Ok(None), Err);
         }
-        match self.take() {
-            Ok(frame) => Ok(Some(frame)),
-            Err(error) => {
-                self.batch.clear();
-                self.taken = 0;
-                self.failed = Some(error.clone());
-                Err(error)
-            }
+        self.take().map(Some).map_err(|error| self.fail(error))
+    }
+
+    /// The next message, if it has come completely and is for the same port as the last frame. That is found out by a look at
+    /// it; whoever delivers many messages to one port need not ask for each where it goes. `None` says nothing: ask
+    /// [`FrameReader::next`].
+    ///
+    /// # Errors
+    ///
+    /// As [`FrameReader::next`].
+    pub fn another(&mut self) -> Result<Option<Body>, FrameError> {
+        let rest = &self.batch[self.taken..];
+        if self.framing != Framing::Native || !native::is_message_to(rest, &self.port) {
+            return Ok(None);
         }
+        self.take_another().map(Some).map_err(|error| self.fail(error))
+    }
+
+    fn fail(&mut self, error: FrameError) -> FrameError {
+        self.batch.clear();
+        self.taken = 0;
+        self.failed = Some(error.clone());
+        error
     }
 
     /// Splits off what is complete as the next batch. An error is kept for when the batch is used up.
@@ -217,45 +256,29 @@ impl FrameReader {
             return Err(FrameError::Sequence { expected: self.due, got: seq });
         }
         native::check_items(&mut self.scanner, frame, items.start, count)?;
-        let slice = |range: std::ops::Range<usize>| {
-            self.batch.slice(self.taken + range.start..self.taken + range.end)
-        };
+        self.port.clear();
+        self.port.extend_from_slice(&frame[name.clone()]);
+        let slice = |range: Range<usize>| self.batch.slice(self.taken + range.start..self.taken + range.end);
         let port = Str::from_utf8(slice(name)).unwrap_or_default();
         let body = Body::new(count, slice(items));
         self.due = self.due.wrapping_add(1);
         self.taken += len;
         Ok(Frame::Message { seq: Some(seq), port, body })
     }
-}
 
-/// Appends the messages of native frames in the framing of a peer, in the same order.
-///
-/// # Errors
-///
-/// `records` is not a sequence of whole native frames with messages, or one of them has no form in JSON; then `out` ends
-/// with the message before it.
-pub fn reframe(mut records: &[u8], framing: Framing, out: &mut Vec<u8>) -> Result<(), FrameError> {
-    if framing == Framing::Native {
-        out.extend_from_slice(records);
-        return Ok(());
-    }
-    let whole = || Malformed { at: 0, what: "not a sequence of whole native frames with messages" };
-    while !records.is_empty() {
-        let len = native::frame_len(records, Limits { frame: 0, ..Limits::DEFAULT })?;
-        let (frame, rest) = len.and_then(|len| records.split_at_checked(len)).ok_or_else(whole)?;
-        let Parsed::Message { name, count, items, .. } = native::parse(frame)? else {
-            return Err(whole().into());
-        };
-        let name = std::str::from_utf8(&frame[name]).unwrap_or_default();
-        match framing {
-            Framing::Json => json::write_frame(out, name, &frame[items])?,
-            _ => {
-                cbor::write_head(out, ARRAY, u64::from(count) + 1);
-                cbor::write_name(out, name);
-                out.extend_from_slice(&frame[items]);
-            }
+    /// Takes the next frame, which is a message to the port of the last one.
+    fn take_another(&mut self) -> Result<Body, FrameError> {
+        let rest = &self.batch[self.taken..];
+        let len = native::frame_len(rest, self.limits)?.unwrap_or(rest.len());
+        let frame = &rest[..len];
+        let (seq, count, items) = native::parse_message_to(frame, &self.port)?;
+        if seq != self.due {
+            return Err(FrameError::Sequence { expected: self.due, got: seq });
         }
-        records = rest;
+        native::check_items(&mut self.scanner, frame, items, count)?;
+        let body = Body::new(count, self.batch.slice(self.taken + items..self.taken + len));
+        self.due = self.due.wrapping_add(1);
+        self.taken += len;
+        Ok(body)
     }
-    Ok(())
 }

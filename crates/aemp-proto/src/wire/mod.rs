@@ -6,18 +6,21 @@ pub mod frame;
 pub mod framing;
 pub mod limits;
 pub mod native;
+pub mod records;
 pub mod request;
 pub mod text;
 
 mod cbor;
 mod json;
+mod room;
 mod scan;
 
 pub use body::{Body, BodyBuilder};
 pub use error::{EncodeError, FrameError, Malformed};
-pub use frame::{Frame, FrameReader, reframe};
+pub use frame::{Frame, FrameReader};
 pub use framing::Framing;
 pub use limits::Limits;
 pub use native::{Control, message_len, write_control, write_message};
+pub use records::{Records, reframe};
 pub use request::{MeshRequest, Request, RequestError, Tables};
 pub use text::Str;

@@ -57,17 +57,35 @@ pub fn message_len(port: &str, body: &Body) -> usize {
 ///
 /// The name or the message is longer than the frame has room for; nothing was appended.
 pub fn write_message(out: &mut Vec<u8>, seq: u64, port: &str, body: &Body) -> Result<(), EncodeError> {
-    let total = message_len(port, body);
-    let len = u32::try_from(total - LEN).map_err(|_| EncodeError::TooLong(total))?;
-    let name_len = u16::try_from(port.len()).map_err(|_| EncodeError::NameTooLong(port.len()))?;
-    let (head, head_len) = scan::shortest_head(ARRAY, body.count().into());
-    out.reserve(total);
-    out.extend_from_slice(&header(len, MESSAGE, seq));
-    out.extend_from_slice(&name_len.to_le_bytes());
-    out.extend_from_slice(port.as_bytes());
-    out.extend_from_slice(&head[..head_len]);
+    write_head(out, seq, port, body.count(), body.items().len())?;
     out.extend_from_slice(body.items());
     Ok(())
+}
+
+/// Appends all of a message but its values, which have this many octets, and says how many it appended.
+///
+/// # Errors
+///
+/// As [`write_message`].
+pub(crate) fn write_head(
+    out: &mut Vec<u8>,
+    seq: u64,
+    port: &str,
+    count: u32,
+    items: usize,
+) -> Result<usize, EncodeError> {
+    let (head, head_len) = scan::shortest_head(ARRAY, count.into());
+    let ours = HEADER + 2 + port.len() + head_len;
+    let total = ours + items;
+    let len = u32::try_from(total - LEN).map_err(|_| EncodeError::TooLong(total))?;
+    let name_len = u16::try_from(port.len()).map_err(|_| EncodeError::NameTooLong(port.len()))?;
+    let mut start = [0; HEADER + 2];
+    start[..HEADER].copy_from_slice(&header(len, MESSAGE, seq));
+    start[HEADER..].copy_from_slice(&name_len.to_le_bytes());
+    out.extend_from_slice(&start);
+    out.extend_from_slice(port.as_bytes());
+    out.extend_from_slice(&head[..head_len]);
+    Ok(ours)
 }
 
 /// Appends a frame without a message.
@@ -114,7 +132,7 @@ pub(crate) enum Parsed {
 pub(crate) fn parse(frame: &[u8]) -> Result<Parsed, FrameError> {
     let short = || Malformed { at: frame.len(), what: "a frame is shorter than its fields" };
     let header = frame.first_chunk::<HEADER>().ok_or_else(short)?;
-    let seq = header[6..14].iter().rev().fold(0u64, |number, &b| number << 8 | u64::from(b));
+    let seq = seq(header);
     let at = HEADER + usize::from(u16::from_le_bytes([header[14], header[15]]));
     let payload = frame.get(at..).ok_or_else(short)?;
     let control = match header[LEN] {
@@ -138,6 +156,30 @@ pub(crate) fn parse(frame: &[u8]) -> Result<Parsed, FrameError> {
         return Err(Malformed { at, what: "a frame without message has a payload" }.into());
     }
     Ok(Parsed::Control(control))
+}
+
+/// Whether `octets` begin with a message without TLVs to the port with this name. There may be no more of it than that.
+pub(crate) fn is_message_to(octets: &[u8], name: &[u8]) -> bool {
+    let Some(start) = octets.first_chunk::<{ HEADER + 2 }>() else { return false };
+    start[LEN] == MESSAGE
+        && start[14..HEADER] == [0, 0]
+        && usize::from(u16::from_le_bytes([start[HEADER], start[HEADER + 1]])) == name.len()
+        && octets[HEADER + 2..].starts_with(name)
+}
+
+/// Takes a frame apart that [`is_message_to`] says is one: its number, how many values it has, and where they begin.
+pub(crate) fn parse_message_to(frame: &[u8], name: &[u8]) -> Result<(u64, u32, usize), FrameError> {
+    let start = frame.first_chunk::<{ HEADER + 2 }>();
+    let at = HEADER + 2 + name.len();
+    let (Some(start), true) = (start, at <= frame.len()) else {
+        return Err(Malformed { at: frame.len(), what: "a frame is shorter than its fields" }.into());
+    };
+    let (count, head_len) = array_head(frame, at)?;
+    Ok((seq(start), count, at + head_len))
+}
+
+fn seq<const N: usize>(header: &[u8; N]) -> u64 {
+    header[6..14].iter().rev().fold(0u64, |number, &b| number << 8 | u64::from(b))
 }
 
 fn array_head(frame: &[u8], at: usize) -> Result<(u32, usize), FrameError> {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 const LIMITS: Limits = Limits { frame: 1 << 16, depth: 64 };
 
-/// Octets read as frames: the same whole and in pieces, and what is accepted can be decoded and sent on.
+/// Octets read as frames: the same whole and in pieces, one by one and in runs, and what is accepted can be decoded and sent on.
 #[allow(dead_code)] // each target uses one of the two
 pub(crate) fn read_frames(framing: Framing, octets: &[u8]) {
     let whole = read(framing, octets, octets.len());
@@ -15,6 +15,7 @@ pub(crate) fn read_frames(framing: Framing, octets: &[u8]) {
         let pieces = read(framing, octets, piece);
         assert_eq!(format!("{whole:?}"), format!("{pieces:?}"), "in pieces of {piece}");
     }
+    assert_eq!(format!("{whole:?}"), format!("{:?}", read_in_runs(framing, octets)), "in runs");
     for frame in whole.0 {
         if let Frame::Message { port, body, .. } = frame {
             check_message(&port, &body);
@@ -44,6 +45,31 @@ fn read(framing: Framing, octets: &[u8], piece: usize) -> (Vec<Frame>, Option<Fr
                 Ok(Some(frame)) => frames.push(frame),
                 Ok(None) => break,
                 Err(error) => return (frames, Some(error)),
+            }
+        }
+    }
+    (frames, None)
+}
+
+/// Reads as a reader does that delivers the messages for one port together.
+fn read_in_runs(framing: Framing, octets: &[u8]) -> (Vec<Frame>, Option<FrameError>) {
+    let mut reader = FrameReader::new(framing, LIMITS);
+    let mut frames = Vec::new();
+    for piece in octets.chunks(100) {
+        reader.make_room();
+        reader.buffer().extend_from_slice(piece);
+        loop {
+            match reader.next() {
+                Ok(Some(frame)) => frames.push(frame),
+                Ok(None) => break,
+                Err(error) => return (frames, Some(error)),
+            }
+            while let Some(Frame::Message { seq, port, .. }) = frames.last().cloned() {
+                match reader.another() {
+                    Ok(Some(body)) => frames.push(Frame::Message { seq: seq.map(|seq| seq + 1), port, body }),
+                    Ok(None) => break,
+                    Err(error) => return (frames, Some(error)),
+                }
             }
         }
     }

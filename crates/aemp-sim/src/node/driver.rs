@@ -44,7 +44,7 @@ impl Node {
     /// What is to be done after something was put into an outbox.
     pub(super) fn queued(&mut self, node: &NodeId, queued: Queued, cx: &mut Cx) {
         match queued {
-            Queued::Dropped | Queued::Behind | Queued::Wake => {}
+            Queued::Dropped | Queued::Behind | Queued::Wake | Queued::Bulk => {}
             Queued::Wanted => self.tell(Told::Wanted(node.clone()), cx),
             Queued::Overflow => {
                 let nodes = vec![self.name.clone(), node.to_string()];

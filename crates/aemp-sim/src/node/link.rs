@@ -6,7 +6,7 @@ use std::time::Duration;
 use aemp_proto::kernel::{LinkId, Time};
 use aemp_proto::link::{Handshake, HandshakeEvent, Liveness, Side, Terms};
 use aemp_proto::wire::native::{self, Control};
-use aemp_proto::wire::{FrameReader, Limits, reframe};
+use aemp_proto::wire::{FrameReader, Limits, Records};
 use aemp_proto::{Framing, NodeId};
 use bytes::BytesMut;
 
@@ -257,7 +257,7 @@ impl Node {
                 if let Phase::Open(open) = &known.phase
                     && let Some(remote) = self.remotes.get_mut(&open.peer)
                 {
-                    remote.outbox.written(link);
+                    remote.outbox.written(link, 0);
                 }
             }
             match &mut known.phase {
@@ -284,11 +284,11 @@ impl Node {
 /// Takes what is to be written next: signs of life, then what the outbox has.
 fn take(open: &mut Open, remote: Option<&mut Remote>, link: LinkId, out: &mut Vec<u8>) -> Result<(), String> {
     out.append(&mut open.control);
-    let mut records = Vec::new();
+    let mut records = Records::default();
     if !remote.is_some_and(|remote| remote.outbox.take(link, &mut records)) {
         return Ok(());
     }
-    reframe(&records, open.send, out).map_err(|error| error.to_string())
+    records.reframe(open.send, out).map_err(|error| error.to_string())
 }
 
 fn socket(index: usize, port: u16) -> SocketAddr {

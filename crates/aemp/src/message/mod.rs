@@ -39,6 +39,23 @@ pub trait IntoMessage: Sized {
     /// A value has no wire form, for example an integer beyond 64 bits.
     fn encode(&self) -> Result<Body, EncodeError>;
 
+    /// Appends the values of the wire form to `out` and says how many they are. The same as [`IntoMessage::encode`] for a caller
+    /// with a buffer to reuse.
+    ///
+    /// # Errors
+    ///
+    /// As [`IntoMessage::encode`]; then `out` is as it was before.
+    fn encode_into(&self, out: &mut Vec<u8>) -> Result<u32, EncodeError> {
+        let body = self.encode()?;
+        out.extend_from_slice(body.items());
+        Ok(body.count())
+    }
+
+    /// The wire form, if the message is kept in it.
+    fn encoded(&self) -> Option<&Body> {
+        None
+    }
+
     /// The message as a value that can be put aside: moved if it can be, else encoded.
     ///
     /// # Errors
@@ -71,6 +88,10 @@ impl<T: Typed> IntoMessage for T {
         typed::to_body_tagged(self, &T::VARIANTS)
     }
 
+    fn encode_into(&self, out: &mut Vec<u8>) -> Result<u32, EncodeError> {
+        typed::encode_into(self, &T::VARIANTS, out)
+    }
+
     fn into_envelope(self) -> Result<Envelope, EncodeError> {
         Ok(Envelope::moved(self))
     }
@@ -90,6 +111,10 @@ impl<T: Typed> FromMessage for T {
 impl IntoMessage for Message {
     fn encode(&self) -> Result<Body, EncodeError> {
         typed::to_body(self)
+    }
+
+    fn encode_into(&self, out: &mut Vec<u8>) -> Result<u32, EncodeError> {
+        typed::encode_into(self, &Variants::NONE, out)
     }
 
     fn into_envelope(self) -> Result<Envelope, EncodeError> {
@@ -112,11 +137,22 @@ impl IntoMessage for &Message {
     fn encode(&self) -> Result<Body, EncodeError> {
         typed::to_body(*self)
     }
+
+    fn encode_into(&self, out: &mut Vec<u8>) -> Result<u32, EncodeError> {
+        typed::encode_into(*self, &Variants::NONE, out)
+    }
 }
 
 impl IntoMessage for Envelope {
     fn encode(&self) -> Result<Body, EncodeError> {
         Envelope::encode(self)
+    }
+
+    fn encoded(&self) -> Option<&Body> {
+        match self {
+            Envelope::Encoded(body) => Some(body),
+            Envelope::Moved(_) => None,
+        }
     }
 
     fn into_envelope(self) -> Result<Envelope, EncodeError> {
@@ -139,6 +175,10 @@ impl IntoMessage for Body {
     fn encode(&self) -> Result<Body, EncodeError> {
         Ok(self.clone())
     }
+
+    fn encoded(&self) -> Option<&Body> {
+        Some(self)
+    }
 }
 
 impl FromMessage for Body {
@@ -152,6 +192,10 @@ macro_rules! tuples {
         impl<$($name: Serialize),*> IntoMessage for ($($name,)*) {
             fn encode(&self) -> Result<Body, EncodeError> {
                 typed::to_body(self)
+            }
+
+            fn encode_into(&self, out: &mut Vec<u8>) -> Result<u32, EncodeError> {
+                typed::encode_into(self, &Variants::NONE, out)
             }
         }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use aemp_proto::outbox::Monitored;
 use aemp_proto::wire::Request;
-use aemp_proto::{PortId, Reason};
+use aemp_proto::{Body, PortId, Reason};
 use parking_lot::MutexGuard;
 
 use super::Context;
@@ -43,6 +43,15 @@ impl Node {
         }
         let octets = cell.mailbox.as_mut()?.push(message);
         self.delivered(number, cell, octets)
+    }
+
+    /// Puts messages that another node sent one after the other into a mailbox, and leaves `bodies` empty.
+    pub(crate) fn deliver_run(&self, number: u64, bodies: &mut Vec<Body>) {
+        let cell = self.table().get(number).filter(|cell| !cell.closing);
+        let Some(mut cell) = cell else { return bodies.clear() };
+        let Some(mailbox) = &mut cell.mailbox else { return bodies.clear() };
+        let octets = mailbox.push_run(bodies);
+        self.delivered(number, cell, octets);
     }
 
     /// Something was added to a mailbox: sees to it that somebody takes it out. Says whether the port is behind.

@@ -56,6 +56,10 @@ pub(crate) trait Mailbox: Any + Send {
     fn wants_encoded(&self) -> bool;
     /// Adds a message of unknown type; gives the octets that it is counted with.
     fn push(&mut self, message: Envelope) -> usize;
+    /// Adds messages in their wire form, in this order, and leaves `bodies` empty; gives the octets that they are counted with.
+    fn push_run(&mut self, bodies: &mut Vec<Body>) -> usize {
+        bodies.drain(..).map(|body| self.push(Envelope::Encoded(body))).sum()
+    }
     /// Adds something else; gives the octets that it is counted with.
     fn signal(&mut self, signal: Signal) -> usize;
     /// To be asked after each addition, where no runner takes the items out.
@@ -142,6 +146,12 @@ impl<M: FromMessage> Mailbox for Queue<M> {
             Envelope::Encoded(body) => self.push_encoded(body),
             moved @ Envelope::Moved(_) => self.push_moved(moved),
         }
+    }
+
+    fn push_run(&mut self, bodies: &mut Vec<Body>) -> usize {
+        let octets = bodies.iter().map(|body| ITEM_COST + body.items().len()).sum();
+        self.items.extend(bodies.drain(..).map(Item::Encoded));
+        octets
     }
 
     fn signal(&mut self, signal: Signal) -> usize {

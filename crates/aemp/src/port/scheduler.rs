@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 use super::clock::Clock;
 use super::run::{Next, panic_text, report_if_blocked, run_port};
 use crate::node::Node;
+use crate::runtime::flush::Batch;
 
 /// How long a runner goes on before it lets the runtime poll its sockets: at least so long, and as long as everything else took
 /// since its last turn, so that ports and tasks share the thread when both have much to do.
@@ -346,8 +347,10 @@ fn turn(node: &Node, queue: Worker<Work>, clock: &mut Clock, share: Duration) ->
     RUNS_FOR.set(scheduler.address());
     clock.start();
     let end = clock.now() + share;
+    let mut batch = Batch::begin(node);
     while let Some(work) = next(scheduler) {
         execute(node, work, clock);
+        batch.worked();
         if clock.is_read() {
             if clock.now() > end {
                 break;
@@ -356,6 +359,7 @@ fn turn(node: &Node, queue: Worker<Work>, clock: &mut Clock, share: Duration) ->
         }
     }
     finish_lap(node, clock);
+    drop(batch);
     let Some(Current { queue: Some(queue), newest, .. }) = CURRENT.replace(outer) else {
         unreachable!("only this function sets and takes the runner of its thread")
     };

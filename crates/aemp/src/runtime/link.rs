@@ -73,10 +73,7 @@ async fn live(
     };
     let pump = Pump::new(node.clone(), link, terms, remote, read);
     Ok(match stream {
-        Stream::Plain(stream) => {
-            let (reader, writer) = stream.into_split();
-            pump.run(reader, writer, commands).await
-        }
+        Stream::Plain(stream) => pump.run_tcp(stream, commands).await,
         Stream::Tls(stream) => {
             let (reader, writer) = tokio::io::split(*stream);
             pump.run(reader, writer, commands).await

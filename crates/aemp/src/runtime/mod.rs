@@ -1,10 +1,11 @@
 //! Where the node meets the world: sockets, TLS, clock. Thin on purpose: decisions are the kernel's, rules the protocol crate's.
 //!
 //! [`driver`] is the only loop around the kernel; [`link`] is a connection's task, [`handshake`] its beginning, [`pump`] its life
-//! with a reader and a writer; [`request`] answers what comes for the node port.
+//! with a reader and a writer, [`flush`] the writing by other threads; [`request`] answers what comes for the node port.
 
 pub(crate) mod backlog;
 pub(crate) mod driver;
+pub(crate) mod flush;
 pub(crate) mod handshake;
 pub(crate) mod link;
 pub(crate) mod listen;

@@ -1,22 +1,23 @@
 //! The life of a connection: the reading half, its watch over the peer's life, and the end.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aemp_proto::kernel::{LinkId, Time};
 use aemp_proto::link::{Liveness, Pulse, Terms};
 use aemp_proto::wire::native::Control;
-use aemp_proto::wire::{Body, Frame, FrameReader, Request};
+use aemp_proto::wire::{Body, Frame, FrameError, FrameReader, Request};
 use aemp_proto::{Framing, Value, name};
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::writer::{self, Outgoing, WriteError};
 use super::{Command, Event};
-use crate::message::Envelope;
 use crate::node::{Node, Place};
 use crate::remote::Remote;
 
@@ -29,11 +30,14 @@ const PROBE_LIMIT: Duration = Duration::from_secs(1);
 /// How long the end of a connection may take that we close.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
-/// Octets that are read at once, at least.
-const READ: usize = 64 << 10;
+/// Octets after which the ports get their turn, while the messages are in the cache.
+const BURST: usize = 256 << 10;
 
 /// Messages of a native peer after which they are acknowledged.
 const ACK_EVERY: u64 = 1024;
+
+/// Messages for one port that are put into its mailbox at once. Its lock is held for as long as that takes.
+const RUN: usize = 128;
 
 /// One open connection.
 pub(crate) struct Pump {
@@ -41,6 +45,8 @@ pub(crate) struct Pump {
     link: LinkId,
     remote: Arc<Remote>,
     frames: FrameReader,
+    /// Messages for one port that came one after the other.
+    run: Vec<Body>,
     outgoing: Arc<Outgoing>,
     live: Liveness,
     /// Until when the kernel waits for a sign of life.
@@ -68,14 +74,15 @@ impl Pump {
         if terms.monitors {
             live.ask_at_once();
         }
-        let outgoing = Outgoing::new(terms.send, now);
-        Pump { node, link, remote, frames, outgoing, live, asked: None, received: 0, acknowledged: 0 }
+        let outgoing = Outgoing::new(link, terms.send, None, now);
+        let run = Vec::new();
+        Pump { node, link, remote, frames, run, outgoing, live, asked: None, received: 0, acknowledged: 0 }
     }
 
     /// Runs until the connection is over; says why.
     pub(crate) async fn run<R, W>(
-        mut self,
-        mut reader: R,
+        self,
+        reader: R,
         writer: W,
         commands: &mut mpsc::UnboundedReceiver<Command>,
     ) -> String
@@ -83,9 +90,41 @@ impl Pump {
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin + Send + 'static,
     {
-        let writing =
-            writer::write(self.node.clone(), self.link, self.remote.clone(), self.outgoing.clone(), writer);
-        let mut writer = tokio::spawn(writing);
+        let (node, remote, outgoing) = (self.node.clone(), self.remote.clone(), self.outgoing.clone());
+        self.live(reader, tokio::spawn(writer::write(node, remote, outgoing, writer)), commands).await
+    }
+
+    /// The same for a TCP socket, which is written by any thread that has something for it.
+    pub(crate) async fn run_tcp(
+        mut self,
+        socket: TcpStream,
+        commands: &mut mpsc::UnboundedReceiver<Command>,
+    ) -> String {
+        let (reader, writer) = socket.into_split();
+        let now = self.node.inner().shared.now();
+        self.outgoing = Outgoing::new(self.link, self.outgoing.framing(), Some(writer), now);
+        let (node, remote, outgoing) = (self.node.clone(), self.remote.clone(), self.outgoing.clone());
+        *remote.direct.lock() = Some(outgoing.clone());
+        let reason = self
+            .live(
+                reader,
+                tokio::spawn(writer::write_shared(node, remote.clone(), outgoing.clone())),
+                commands,
+            )
+            .await;
+        let mut direct = remote.direct.lock();
+        if direct.as_ref().is_some_and(|direct| Arc::ptr_eq(direct, &outgoing)) {
+            *direct = None;
+        }
+        reason
+    }
+
+    async fn live<R: AsyncRead + Unpin>(
+        mut self,
+        mut reader: R,
+        mut writer: JoinHandle<Result<(), WriteError>>,
+        commands: &mut mpsc::UnboundedReceiver<Command>,
+    ) -> String {
         match self.read(&mut reader, commands, &mut writer).await {
             End::Lost(reason) => {
                 writer.abort();
@@ -111,19 +150,28 @@ impl Pump {
         if let Err(end) = self.frames() {
             return end;
         }
+        let mut burst = 0;
+        let mut timer = pin!(tokio::time::sleep_until(self.due()));
         loop {
             self.node.inner().shared.requests.room().await;
-            let wake = self.asked.unwrap_or(Time::MAX).min(self.live.next());
-            let wake = Instant::from_std(self.node.inner().shared.started + wake);
-            self.frames.buffer().reserve(READ);
+            // What is heard puts it off: it is set again when it is over, which is rarer.
+            if self.due() < timer.deadline() {
+                timer.as_mut().reset(self.due());
+            }
+            self.frames.make_room();
             tokio::select! {
                 read = reader.read_buf(self.frames.buffer()) => match read {
                     Ok(0) => return End::Lost(write_error.unwrap_or_else(|| "the connection was closed".into())),
                     Err(error) => return End::Lost(error.to_string()),
-                    Ok(_) => {
+                    Ok(octets) => {
                         self.heard();
                         if let Err(end) = self.frames() {
                             return end;
+                        }
+                        burst += octets;
+                        if burst >= BURST {
+                            burst = 0;
+                            tokio::task::yield_now().await;
                         }
                     }
                 },
@@ -142,13 +190,20 @@ impl Pump {
                         Err(error) => return End::Lost(error.to_string()),
                     });
                 }
-                () = tokio::time::sleep_until(wake) => {
+                () = &mut timer => {
                     if let Err(end) = self.pulse() {
                         return end;
                     }
+                    timer.as_mut().reset(self.due());
                 }
             }
         }
+    }
+
+    /// When the clock is to be looked at.
+    fn due(&self) -> Instant {
+        let due = self.asked.unwrap_or(Time::MAX).min(self.live.next());
+        Instant::from_std(self.node.inner().shared.started + due)
     }
 
     /// Something came from the peer.
@@ -190,6 +245,9 @@ impl Pump {
         }
         let sent = self.outgoing.last_sent();
         self.live.sent(sent);
+        // This is so rare that a busy link does not notice, and an idle one keeps nothing.
+        self.frames.rest();
+        self.remote.spare.clear();
         // Only while something of ours still waits can a probe stand behind it.
         if self.remote.outbox.lock().backlog() > 0 {
             self.live.progress(sent);
@@ -221,7 +279,7 @@ impl Pump {
             match self.frames.next() {
                 Ok(None) => break,
                 Ok(Some(frame)) => self.frame(frame)?,
-                Err(error) => return Err(End::Lost(format!("the node sent what is no message: {error}"))),
+                Err(error) => return Err(bad_frame(&error)),
             }
         }
         if self.received - self.acknowledged >= ACK_EVERY {
@@ -235,7 +293,7 @@ impl Pump {
         match frame {
             Frame::Message { seq, port, body } => {
                 self.received = seq.unwrap_or(0);
-                self.message(&port, body);
+                self.message(&port, body)?;
             }
             Frame::Ping(number) => self.outgoing.control(&self.remote, Control::Pong(number)),
             Frame::Bye => return Err(End::Lost("the node has shut down".into())),
@@ -245,17 +303,39 @@ impl Pump {
         Ok(())
     }
 
-    fn message(&mut self, port: &str, body: Body) {
+    fn message(&mut self, port: &str, body: Body) -> Result<(), End> {
         if port.is_empty() {
-            return self.node.remote_request(&self.remote, self.link, body);
+            self.node.remote_request(&self.remote, self.link, body);
+            return Ok(());
         }
         if port == PROBE_PORT {
-            return self.live.answered();
+            self.live.answered();
+            return Ok(());
         }
         let (head, number) = name::split_name(port);
-        if let Place::Here(number) = self.node.place_here(head, number) {
-            // The reader never waits: a port that is behind is the business of its limit.
-            self.node.deliver_envelope(number, Envelope::Encoded(body));
+        let place = self.node.place_here(head, number);
+        self.run.push(body);
+        let mut ended = Ok(());
+        while self.run.len() < RUN {
+            match self.frames.another() {
+                Ok(Some(body)) => self.run.push(body),
+                Ok(None) => break,
+                Err(error) => {
+                    ended = Err(bad_frame(&error));
+                    break;
+                }
+            }
         }
+        self.received += self.run.len() as u64 - 1;
+        match place {
+            // The reader never waits: a port that is behind is the business of its limit.
+            Place::Here(number) => self.node.deliver_run(number, &mut self.run),
+            Place::Node | Place::Nowhere | Place::There(_) => self.run.clear(),
+        }
+        ended
     }
+}
+
+fn bad_frame(error: &FrameError) -> End {
+    End::Lost(format!("the node sent what is no message: {error}"))
 }

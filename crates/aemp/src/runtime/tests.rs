@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aemp_proto::kernel::{LinkId, Peer};
 use aemp_proto::link::Terms;
-use aemp_proto::wire::{Request, native};
+use aemp_proto::wire::{Records, Request, native};
 use aemp_proto::{Body, Framing, NodeId, PortId, Reason, Value};
 use tokio::io::{AsyncWriteExt as _, DuplexStream};
 use tokio::sync::mpsc;
@@ -96,7 +96,7 @@ fn body(n: u64) -> Body {
 
 /// What the outbox has for this link.
 fn queued(remote: &Remote, link: LinkId) -> usize {
-    let mut records = Vec::new();
+    let mut records = Records::default();
     assert!(remote.outbox.lock().take(link, &mut records));
     records.len()
 }
@@ -231,7 +231,7 @@ async fn each_monitor_that_is_not_withdrawn_is_answered_and_the_port_keeps_one_e
 #[tokio::test]
 async fn pings_of_a_peer_that_does_not_read_fill_no_memory() {
     let (node, remote) = node().await;
-    let outgoing = Outgoing::new(Framing::Native, Duration::ZERO);
+    let outgoing = Outgoing::new(LinkId::dialled(1), Framing::Native, None, Duration::ZERO);
     for n in 0..100_000 {
         outgoing.control(&remote, native::Control::Pong(n));
     }

@@ -1,6 +1,10 @@
 //! The writing half of a connection: takes what the outbox has and writes it, many frames at once.
+//!
+//! A TCP socket is written by the thread that has something for it, if it takes it without waiting; the link's writer does what is left.
+//! Other carriers are written by the writer alone.
 
-use std::io;
+use std::io::{self, IoSlice};
+use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -8,18 +12,28 @@ use std::time::Duration;
 use aemp_proto::Framing;
 use aemp_proto::kernel::{LinkId, Time};
 use aemp_proto::wire::native::{self, Control};
-use aemp_proto::wire::{FrameError, reframe};
-use parking_lot::Mutex;
+use aemp_proto::wire::{FrameError, Records, reframe};
+use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
+use socket2::SockRef;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::node::Node;
 use crate::remote::{HIGH_WATER, Remote};
 
-/// Octets written at once; between two such pieces progress is noted.
-const PIECE: usize = 256 << 10;
+/// Octets and pieces that are offered to the socket at once; between two such writes progress is noted.
+const OFFER: usize = 512 << 10;
+const PIECES: usize = 32;
 
 /// An idle link's buffers keep at most this.
 const KEEP: usize = 4 << 20;
+
+/// Writes in a row after which a thread that has other things to do leaves the rest to the link's writer.
+const IN_PASSING: usize = 4;
+
+/// Writes in a row after which the writer lets others have the thread.
+const IN_A_ROW: usize = 32;
 
 /// Signs of life and answers to them that may wait: more of them say nothing more, and a peer that asks without reading must
 /// not fill our memory.
@@ -27,7 +41,12 @@ const CONTROL_MAX: usize = 64 << 10;
 
 /// What reader and writer of a link share.
 pub(crate) struct Outgoing {
+    link: LinkId,
     framing: Framing,
+    /// The socket, if any thread can write to it.
+    socket: Option<OwnedWriteHalf>,
+    /// What is being written to it.
+    pending: Mutex<Pending>,
     /// Frames of the link itself, which stand in no outbox: signs of life and answers to them.
     control: Mutex<Vec<u8>>,
     closing: AtomicBool,
@@ -35,9 +54,21 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    pub(crate) fn new(framing: Framing, now: Time) -> Arc<Outgoing> {
-        let sent = AtomicU64::new(nanos(now));
-        Arc::new(Outgoing { framing, control: Mutex::default(), closing: AtomicBool::new(false), sent })
+    pub(crate) fn new(
+        link: LinkId,
+        framing: Framing,
+        socket: Option<OwnedWriteHalf>,
+        now: Time,
+    ) -> Arc<Outgoing> {
+        Arc::new(Outgoing {
+            link,
+            framing,
+            socket,
+            pending: Mutex::default(),
+            control: Mutex::default(),
+            closing: AtomicBool::new(false),
+            sent: AtomicU64::new(nanos(now)),
+        })
     }
 
     /// Queues a frame of the link itself.
@@ -106,74 +137,229 @@ pub(crate) enum WriteError {
     Frame(#[from] FrameError),
 }
 
+/// What was taken to be written, and how far that has come.
+#[derive(Default)]
+struct Pending {
+    /// Frames of the link itself; and all frames, if they are not native ones.
+    octets: Vec<u8>,
+    done: usize,
+    records: Records,
+    /// Octets of `records` that are not written.
+    left: usize,
+    /// What large messages shared. Others may share it too, so it is dropped when no lock is held.
+    finished: Vec<Bytes>,
+}
+
+impl Pending {
+    fn is_written(&self) -> bool {
+        self.done == self.octets.len() && self.left == 0
+    }
+
+    fn clear(&mut self) {
+        self.octets.clear();
+        self.octets.shrink_to(KEEP);
+        self.records.clear(KEEP);
+        (self.done, self.left) = (0, 0);
+    }
+
+    /// What comes next, as much as is offered to a socket at once; how many pieces it is.
+    fn offer<'a>(&'a self, slices: &mut [IoSlice<'a>; PIECES]) -> usize {
+        let own = Some(&self.octets[self.done..]).filter(|own| !own.is_empty());
+        let (mut room, mut count) = (OFFER, 0);
+        for piece in own.into_iter().chain(self.records.pieces().take_while(|_| self.left > 0)) {
+            if count == PIECES || room == 0 {
+                break;
+            }
+            let part = &piece[..piece.len().min(room)];
+            slices[count] = IoSlice::new(part);
+            count += 1;
+            room -= part.len();
+        }
+        count
+    }
+
+    fn advance(&mut self, octets: usize) {
+        let own = octets.min(self.octets.len() - self.done);
+        self.done += own;
+        self.left -= octets - own;
+        self.records.advance(octets - own, |items| self.finished.push(items));
+    }
+}
+
+/// What there is to write.
+enum Supply {
+    Some,
+    /// Nothing.
+    None,
+    /// Another link drains the outbox now.
+    Foreign,
+}
+
+/// How far a thread came that wrote without waiting.
+enum Flushed {
+    /// Nothing is left.
+    All,
+    /// The socket takes no more now.
+    Blocked,
+    /// There is more, but it has written for long enough.
+    More,
+    /// Another link drains the outbox now.
+    Foreign,
+}
+
+impl Outgoing {
+    /// Takes what is to be written next, when all that was taken is written. `backlog` is what the outbox still has to do.
+    fn refill(
+        &self,
+        pending: &mut Pending,
+        remote: &Remote,
+        backlog: &mut usize,
+    ) -> Result<Supply, FrameError> {
+        pending.clear();
+        std::mem::swap(&mut pending.octets, &mut self.control.lock());
+        {
+            let mut outbox = remote.outbox.lock();
+            if !outbox.take(self.link, &mut pending.records) {
+                return Ok(Supply::Foreign);
+            }
+            *backlog = outbox.backlog();
+        }
+        if self.framing == Framing::Native {
+            pending.left = pending.records.len();
+        } else {
+            pending.records.reframe(self.framing, &mut pending.octets)?;
+        }
+        Ok(if pending.is_written() { Supply::None } else { Supply::Some })
+    }
+
+    /// Notes that so much was written.
+    fn progress(&self, node: &Node, remote: &Remote, pending: &mut Pending, octets: usize) -> usize {
+        pending.advance(octets);
+        self.wrote(node.inner().shared.now());
+        let left =
+            if self.framing == Framing::Native { pending.left } else { pending.octets.len() - pending.done };
+        let mut outbox = remote.outbox.lock();
+        outbox.written(self.link, left);
+        outbox.backlog()
+    }
+
+    /// Writes what waits, as far as the socket takes it now. With `writes` at most so many times.
+    fn flush(
+        &self,
+        node: &Node,
+        remote: &Remote,
+        mut pending: MutexGuard<'_, Pending>,
+        writes: usize,
+    ) -> Result<Flushed, WriteError> {
+        let Some(socket) = &self.socket else { return Ok(Flushed::Blocked) };
+        let mut backlog = usize::MAX;
+        let mut outcome = Ok(Flushed::More);
+        for _ in 0..writes {
+            if pending.is_written() {
+                match self.refill(&mut pending, remote, &mut backlog)? {
+                    Supply::Some => {}
+                    Supply::None => {
+                        outcome = Ok(Flushed::All);
+                        break;
+                    }
+                    Supply::Foreign => return Ok(Flushed::Foreign),
+                }
+            }
+            let mut slices = [IoSlice::new(&[]); PIECES];
+            let count = pending.offer(&mut slices);
+            match socket.try_write_vectored(&slices[..count]) {
+                Ok(octets) => backlog = self.progress(node, remote, &mut pending, octets),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    outcome = Ok(Flushed::Blocked);
+                    break;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let finished = std::mem::take(&mut pending.finished);
+        drop(pending);
+        finished.into_iter().for_each(|items| remote.spare.keep(items));
+        drained(node, remote, backlog);
+        outcome
+    }
+
+    /// Writes what waits from a thread that has just added to it, if that is possible without waiting; otherwise the writer does.
+    pub(crate) fn flush_in_passing(&self, node: &Node, remote: &Remote) {
+        let flushed = self.pending.try_lock().map(|pending| self.flush(node, remote, pending, IN_PASSING));
+        if !matches!(flushed, Some(Ok(Flushed::All))) {
+            // It goes on, meets the same error, or finds out that its link is not the one any more.
+            remote.wake.notify_one();
+        }
+    }
+}
+
+/// Writes to a socket that other threads write to as well, until the link is closed (then `Ok`) or broken.
+pub(crate) async fn write_shared(
+    node: Node,
+    remote: Arc<Remote>,
+    outgoing: Arc<Outgoing>,
+) -> Result<(), WriteError> {
+    let Some(socket) = &outgoing.socket else { return Ok(()) };
+    let mut goodbye = false;
+    loop {
+        let closing = outgoing.closing.load(Ordering::Acquire);
+        match outgoing.flush(&node, &remote, outgoing.pending.lock(), IN_A_ROW)? {
+            Flushed::All if closing && !goodbye && outgoing.framing == Framing::Native => {
+                goodbye = true;
+                native::write_control(&mut outgoing.control.lock(), Control::Bye);
+            }
+            Flushed::All if closing => return Ok(SockRef::from(socket.as_ref()).shutdown(Shutdown::Write)?),
+            Flushed::All => remote.wake.notified().await,
+            Flushed::Blocked => socket.writable().await?,
+            Flushed::More => tokio::task::yield_now().await,
+            Flushed::Foreign => {
+                // The wake-up may have been meant for the other link.
+                remote.wake.notify_one();
+                return Ok(());
+            }
+        }
+    }
+}
+
 /// Writes until the link is closed (then `Ok`) or broken.
 pub(crate) async fn write<W: AsyncWrite + Unpin>(
     node: Node,
-    link: LinkId,
     remote: Arc<Remote>,
     outgoing: Arc<Outgoing>,
     mut socket: W,
 ) -> Result<(), WriteError> {
-    let mut records = Vec::new();
-    let mut octets = Vec::new();
+    let mut pending = Pending::default();
+    let mut backlog = 0;
     loop {
         let closing = outgoing.closing.load(Ordering::Acquire);
-        std::mem::swap(&mut octets, &mut outgoing.control.lock());
-        let ours = remote.outbox.lock().take(link, &mut records);
-        if !ours {
-            // Another link drains the outbox now: the wake-up may have been meant for it.
-            remote.wake.notify_one();
-            return Ok(());
-        }
-        if octets.is_empty() && records.is_empty() {
-            if closing {
-                return farewell(&outgoing, &mut socket).await;
+        match outgoing.refill(&mut pending, &remote, &mut backlog)? {
+            Supply::None if closing => return farewell(&outgoing, &mut socket).await,
+            Supply::None => remote.wake.notified().await,
+            Supply::Some => {
+                while !pending.is_written() {
+                    let mut slices = [IoSlice::new(&[]); PIECES];
+                    let count = pending.offer(&mut slices);
+                    let octets = socket.write_vectored(&slices[..count]).await?;
+                    if octets == 0 {
+                        return Err(io::Error::from(io::ErrorKind::WriteZero).into());
+                    }
+                    backlog = outgoing.progress(&node, &remote, &mut pending, octets);
+                    pending.finished.drain(..).for_each(|items| remote.spare.keep(items));
+                    drained(&node, &remote, backlog);
+                }
+                socket.flush().await?;
             }
-            remote.wake.notified().await;
-            continue;
+            Supply::Foreign => {
+                // The wake-up may have been meant for the other link.
+                remote.wake.notify_one();
+                return Ok(());
+            }
         }
-        if outgoing.framing == Framing::Native {
-            put(&node, &outgoing, &mut socket, &octets).await?;
-            put(&node, &outgoing, &mut socket, &records).await?;
-        } else {
-            reframe(&records, outgoing.framing, &mut octets)?;
-            put(&node, &outgoing, &mut socket, &octets).await?;
-        }
-        socket.flush().await?;
-        empty(&mut records);
-        empty(&mut octets);
-        drained(&node, link, &remote);
     }
 }
 
-/// Empties a buffer. Memory that the last batch had no use for goes back; that of a busy link stays, for it would be asked for again.
-fn empty(buffer: &mut Vec<u8>) {
-    if buffer.len() < buffer.capacity() / 4 {
-        buffer.shrink_to(KEEP);
-    }
-    buffer.clear();
-}
-
-async fn put<W: AsyncWrite + Unpin>(
-    node: &Node,
-    outgoing: &Outgoing,
-    socket: &mut W,
-    octets: &[u8],
-) -> io::Result<()> {
-    for piece in octets.chunks(PIECE) {
-        socket.write_all(piece).await?;
-        outgoing.wrote(node.inner().shared.now());
-    }
-    Ok(())
-}
-
-/// What was taken is written: whoever waited for room goes on.
-fn drained(node: &Node, link: LinkId, remote: &Remote) {
-    let backlog = {
-        let mut outbox = remote.outbox.lock();
-        outbox.written(link);
-        outbox.backlog()
-    };
+/// Something is written: whoever waited for room goes on.
+fn drained(node: &Node, remote: &Remote, backlog: usize) {
     if backlog < HIGH_WATER {
         remote.drained.notify_waiters();
         let blocked = std::mem::take(&mut *remote.blocked.lock());
