@@ -44,8 +44,7 @@ impl Eval {
             Err(error) => return Err(Failure::failed(format!("{target}: {error}"))),
         };
         let results = results(values).map_err(|error| Failure::failed(format!("{target}: {error}")))?;
-        let line = values::to_line(&results);
-        crate::print(&if self.json { format!("[{line}]") } else { line })
+        crate::print(&if self.json { values::to_list(&results) } else { values::to_line(&results) })
     }
 }
 

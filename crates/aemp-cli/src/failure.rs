@@ -11,10 +11,10 @@ use clap::builder::styling::AnsiColor;
 pub(crate) const EXIT_STATUSES: &str = "\
 Exit status:
   0  done
-  1  it failed: no connection, no answer in time, the port is gone, the counts differ
+  1  it failed: no connection, no answer in time, the port is gone, the code has an error, the counts differ
   2  the command line is wrong
   3  the configuration cannot be read, written or used
-  130  interrupted (mon, demo)";
+  130  interrupted (mon, shell, demo)";
 
 /// An error that ends the command.
 #[derive(Debug)]
@@ -45,9 +45,14 @@ impl Failure {
     }
 
     /// Says it on stderr.
-    pub(crate) fn report(&self) -> ExitCode {
+    pub(crate) fn say(&self) {
         let red = AnsiColor::Red.on_default().bold();
         anstream::eprintln!("{red}aemp:{red:#} {}", self.message);
+    }
+
+    /// Says it on stderr, and gives the exit status.
+    pub(crate) fn report(&self) -> ExitCode {
+        self.say();
         ExitCode::from(self.status)
     }
 }

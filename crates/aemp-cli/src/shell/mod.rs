@@ -96,7 +96,7 @@ impl Shell {
             };
             if let Err(error) = dialogue.line(&line, &keyboard).await {
                 failed += 1;
-                eprintln!("aemp: {error}");
+                Failure::failed(error).say();
             }
             if keyboard.is_terminal() {
                 names.try_families(&database, &line);
