@@ -8,6 +8,7 @@ use aemp::{Context, IntoMessage, Message, Node, PortId, Reason, ReplyTo};
 use aemp_proto::NodeId;
 use aemp_proto::kernel::LinkId;
 use aemp_proto::outbox::{Outbox, OutboxLimits};
+use aemp_proto::wire::Records;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::{Builder, Runtime};
@@ -121,14 +122,14 @@ fn outbox(c: &mut Criterion) {
     let mut group = c.benchmark_group("outbox");
     group.throughput(Throughput::Elements(BATCH));
     group.bench_function("append and take", |b| {
-        let (mut outbox, mut taken) = (attached(), Vec::new());
+        let (mut outbox, mut taken) = (attached(), Records::default());
         b.iter(|| {
             for _ in 0..BATCH {
                 black_box(outbox.send(&port, &body));
             }
-            taken.clear();
+            taken.clear(usize::MAX);
             outbox.take(link, &mut taken);
-            outbox.written(link);
+            outbox.written(link, 0);
         });
     });
     group.bench_function("break with monitors", |b| {

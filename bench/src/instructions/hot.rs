@@ -8,7 +8,7 @@ use std::time::Duration;
 use aemp::{Body, Context, FromMessage, IntoMessage, Node, NodeId, PortId, Reason};
 use aemp_proto::kernel::LinkId;
 use aemp_proto::outbox::{Outbox, OutboxLimits};
-use aemp_proto::wire::{Frame, FrameReader, Framing, Limits, reframe, write_message};
+use aemp_proto::wire::{Frame, FrameReader, Framing, Limits, Records, reframe, write_message};
 use tokio::sync::Notify;
 
 use crate::ours::{Work, connected};
@@ -188,15 +188,15 @@ fn outbox(turns: u64) {
     let mut outbox: Outbox<()> = Outbox::new(node, OutboxLimits::default());
     outbox.attach(link);
     let (port, body): (PortId, Body) = (port_id(), message(1).encode().expect("it encodes"));
-    let mut taken = Vec::new();
+    let mut taken = Records::default();
     for _ in 0..turns / BATCH {
         for _ in 0..BATCH {
             black_box(outbox.send(&port, &body));
         }
-        taken.clear();
+        taken.clear(usize::MAX);
         outbox.take(link, &mut taken);
         black_box(&taken);
-        outbox.written(link);
+        outbox.written(link, 0);
     }
 }
 
