@@ -23,6 +23,9 @@ use crate::runtime::handshake::Failure;
 /// behind a firewall may never answer.
 const DIALLING: Duration = Duration::from_secs(10);
 
+/// The longest time that is announced; more might not be understood as a time.
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
 /// Octets in each direction of a stream within the process.
 const PIPE: usize = 64 << 10;
 
@@ -215,7 +218,7 @@ fn expect(
     function: &str,
     args: &Body,
 ) -> Result<Body, EncodeError> {
-    let head = (format!("{REQUESTS}{EXPECT}"), id, port, limit.as_secs_f64(), function);
+    let head = (format!("{REQUESTS}{EXPECT}"), id, port, limit.min(DAY).as_secs_f64(), function);
     let mut body = BodyBuilder::default();
     body.body(&typed::to_body(&head)?).body(args);
     Ok(body.finish())

@@ -17,6 +17,9 @@ use crate::runtime::tcp;
 /// A further address is tried so long after the one before.
 const NEXT_ADDRESS: Duration = Duration::from_millis(250);
 
+/// Addresses of one node that are tried: what it says of itself may be as long as an entry of the database.
+const ADDRESSES: usize = 16;
+
 /// A listener that has too many unproven connections closes new ones. It is asked again after this time, then after twice as long, …
 const NO_ROOM: Duration = Duration::from_millis(100);
 
@@ -84,7 +87,7 @@ impl Node {
     async fn addresses_of(&self, node: &NodeId) -> Vec<String> {
         let Ok(mut all) = self.db().family("'l").await else { return Vec::new() };
         let Some(Value::List(addresses)) = all.remove(node.as_str()) else { return Vec::new() };
-        addresses.iter().filter_map(Value::to_name).collect()
+        addresses.iter().filter_map(Value::to_name).take(ADDRESSES).collect()
     }
 
     async fn dial_address(&self, to: &NodeId, id: &str, address: &str) -> Result<Greeted, Failure> {
