@@ -8,6 +8,7 @@ use std::future::pending;
 use std::io;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use aemp::{Builder, Context, Limits, Node, NodeId, Reason, Stream, StreamError};
@@ -31,12 +32,18 @@ fn run(test: impl Future<Output = ()>) {
 
 /// The block with this number: each is different, so that none can be lost, doubled or moved unnoticed.
 fn block(number: u64) -> Vec<u8> {
-    let mut state = number;
-    let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33).to_le_bytes()
-    };
-    (0..BLOCK / 8).flat_map(|_| next()).collect()
+    static NOISE: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let mut state = 1_u64;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state.to_le_bytes()[5]
+        };
+        (0..BLOCK).map(|_| next()).collect()
+    });
+    let mut block = NOISE.clone();
+    block[..8].copy_from_slice(&number.to_le_bytes());
+    block.rotate_left(usize::try_from(number).unwrap() % BLOCK);
+    block
 }
 
 async fn pour(stream: &mut Stream, octets: u64) -> io::Result<()> {
