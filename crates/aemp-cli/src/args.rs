@@ -14,6 +14,7 @@ use crate::log::Log;
 use crate::logging::Logging;
 use crate::mon::Mon;
 use crate::profile::Profile;
+use crate::restart::Restart;
 use crate::run::Run;
 use crate::shell::Shell;
 use crate::snd::Snd;
@@ -64,6 +65,7 @@ pub(crate) enum Command {
 #[derive(Debug, Subcommand)]
 pub(crate) enum NodeCommand {
     Run(Run),
+    Restart(Restart),
     Snd(Snd),
     Cal(Cal),
     Mon(Mon),

@@ -11,6 +11,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("mon", "aemp mon mynode"),
     ("db", "aemp db aemp::echo"),
     ("log", "aemp log warn"),
+    ("restart", "aemp restart mynode"),
     ("shell", "aemp shell mynode"),
     ("trace", "aemp trace"),
     ("demo", "aemp demo --workers 4"),

@@ -39,6 +39,11 @@ impl Failure {
         Failure { status: 130, message: "interrupted".into() }
     }
 
+    /// A child has failed with this status, and has said why.
+    pub(crate) fn passed_on(status: i32) -> Failure {
+        Failure { status: u8::try_from(status).unwrap_or(1), message: String::new() }
+    }
+
     /// Whether what was asked for did not work, although it was asked for in the right way.
     pub(crate) fn is_failed(&self) -> bool {
         self.status == 1
@@ -46,8 +51,10 @@ impl Failure {
 
     /// Says it on stderr.
     pub(crate) fn say(&self) {
-        let red = AnsiColor::Red.on_default().bold();
-        anstream::eprintln!("{red}aemp:{red:#} {}", self.message);
+        if !self.message.is_empty() {
+            let red = AnsiColor::Red.on_default().bold();
+            anstream::eprintln!("{red}aemp:{red:#} {}", self.message);
+        }
     }
 
     /// Says it on stderr, and gives the exit status.

@@ -67,6 +67,13 @@ impl Logging {
         Ok(())
     }
 
+    /// The same, as arguments for another process.
+    pub(crate) fn arguments(&self) -> Vec<String> {
+        let form =
+            self.log_format.to_possible_value().map(|form| format!("--log-format={}", form.get_name()));
+        self.log.iter().map(|filter| format!("--log={filter}")).chain(form).collect()
+    }
+
     /// The filter that was asked for.
     pub(crate) fn filter(&self) -> Option<&str> {
         self.log.as_deref()

@@ -22,6 +22,7 @@ mod log;
 mod logging;
 mod mon;
 mod profile;
+mod restart;
 mod run;
 mod services;
 mod session;
@@ -29,6 +30,7 @@ mod shell;
 mod snd;
 mod trace;
 mod values;
+mod watchdog;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -85,7 +87,8 @@ fn run_node_command(command: NodeCommand, logging: &Logging) -> Result<(), Failu
         .map_err(|error| Failure::failed(format!("the threads of the runtime cannot be started: {error}")))?;
     let outcome = runtime.block_on(async {
         match command {
-            NodeCommand::Run(run) => run.run().await,
+            NodeCommand::Run(run) => run.run(logging).await,
+            NodeCommand::Restart(restart) => restart.run().await,
             NodeCommand::Snd(snd) => snd.run().await,
             NodeCommand::Cal(cal) => cal.run().await,
             NodeCommand::Mon(mon) => mon.run().await,

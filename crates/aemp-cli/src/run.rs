@@ -7,7 +7,10 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::failure::Failure;
-use crate::{logging, services};
+use crate::logging::{self, Logging};
+use crate::services;
+use crate::watchdog::child::Leash;
+use crate::watchdog::{self, Watching};
 
 /// Run a node until SIGINT or SIGTERM
 ///
@@ -31,21 +34,57 @@ pub(crate) struct Run {
     /// Print `{"ready":NODEID,"listeners":[…]}` instead of the line
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    watching: Watching,
 }
 
 impl Run {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
+    pub(crate) async fn run(self, logging: &Logging) -> Result<(), Failure> {
+        if self.watching.is_watchdog() {
+            return watchdog::guard(&self.watching, self.child(logging)).await;
+        }
+        let leash = self.watching.watched().map(Leash::take).transpose()?;
         let mut settings = Settings::load(&Arguments::parse(&self.arguments)?)?;
         services::check(&mut settings, &[])?;
         // Before the line that others wait for: from then on a signal ends the node in order.
         let ending = ending()?;
-        let node =
-            services::register(Node::builder().logs(logging::source())).settings(settings).start().await?;
+        let mut builder = services::register(Node::builder().logs(logging::source()));
+        if let Some(leash) = &leash {
+            builder = leash.register(builder);
+        }
+        let node = builder.settings(settings).start().await?;
         announce(&node, self.json)?;
-        ending.await;
+        match &leash {
+            None => ending.await,
+            Some(leash) => {
+                leash.beat(&node);
+                tokio::select! {
+                    () = ending => {}
+                    () = leash.end() => {}
+                }
+            }
+        }
         tracing::info!(node = %node.id(), "ending");
         node.shutdown().await;
         Ok(())
+    }
+
+    /// The command line of the process that a watchdog watches.
+    fn child(&self, logging: &Logging) -> Vec<String> {
+        let color = match anstream::ColorChoice::global() {
+            anstream::ColorChoice::Auto => "auto",
+            anstream::ColorChoice::AlwaysAnsi | anstream::ColorChoice::Always => "always",
+            anstream::ColorChoice::Never => "never",
+        };
+        let mut arguments = logging.arguments();
+        arguments.push(format!("--color={color}"));
+        arguments.push("run".into());
+        arguments.push(format!("--watched={}", self.watching.heartbeat().as_secs_f64()));
+        if self.json {
+            arguments.push("--json".into());
+        }
+        arguments.extend_from_slice(&self.arguments);
+        arguments
     }
 }
 

@@ -151,6 +151,11 @@ impl Running {
         self.child.wait().unwrap().code()
     }
 
+    /// Waits for its end, although others may still hold its stdout.
+    pub(crate) fn wait_for_exit(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+
     /// All that is left on stdout, up to its end.
     pub(crate) fn rest(&mut self) -> Vec<String> {
         std::iter::from_fn(|| next(&self.stdout)).collect()

@@ -44,7 +44,24 @@ const KNOWN: [&str; 27] = [
     "g_chg2",
 ];
 
+/// What `aemp restart` of Perl has a node evaluate; nothing is evaluated for it, but the function is called that it names.
+const PERL_RESTART: &str = "my $w; $w = AE::idle sub { undef $w; use AnyEvent::Watchdog::Util (); \
+    AnyEvent::Watchdog::Util::restart}; ()";
+
+/// What a program registers that can be started again by its watchdog.
+const RESTART: &str = "AnyEvent::Watchdog::Util::restart";
+
+/// Whether this is that code, however it is spaced.
+fn is_restart(code: &str) -> bool {
+    let squeezed = |text: &str| text.split_whitespace().collect::<String>();
+    code.len() < 2 * PERL_RESTART.len() && squeezed(code) == squeezed(PERL_RESTART)
+}
+
 impl Node {
+    fn can_be_restarted(&self) -> bool {
+        !self.is_secure() && self.inner().functions.get(RESTART).is_some()
+    }
+
     /// A request of another node, which came over this link.
     pub(crate) fn remote_request(&self, remote: &Arc<Remote>, link: LinkId, body: Body) {
         let request = match Request::decode(&body) {
@@ -112,6 +129,12 @@ impl Node {
             }
             Request::Eval(code, Some((to, values))) if up_nodes::is_asked(&code) => {
                 self.answer_with(&to, &values, &self.up_nodes_answer(&code));
+            }
+            Request::Eval(code, reply) if is_restart(&code) && self.can_be_restarted() => {
+                self.called_from(self.id(), RESTART, Body::default());
+                if let Some((to, values)) = reply {
+                    self.answer_with(&to, &values, &[Value::name("")]);
+                }
             }
             Request::Eval(_, reply) => {
                 if let Some(withheld) = self.may_complain() {
