@@ -1,9 +1,10 @@
 //! `aemp completions`: a script that lets a shell complete commands and options.
 
-use clap::Args;
+use clap::{Args, Command};
 use clap_complete::Shell;
 
 use crate::args;
+use crate::failure::Failure;
 
 /// Print a script that lets a shell complete commands and options
 ///
@@ -19,7 +20,13 @@ pub(crate) struct Completions {
 }
 
 impl Completions {
-    pub(crate) fn run(self) {
-        clap_complete::generate(self.shell, &mut args::command(), "aemp", &mut std::io::stdout());
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let all = args::command();
+        // Hidden commands are for nobody to type.
+        let shown = all.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
+        let mut cli = Command::new("aemp").args(all.get_arguments().cloned()).subcommands(shown);
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut cli, "aemp", &mut script);
+        crate::print(String::from_utf8_lossy(&script).trim_end())
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! A test parses all of them, and finds the commands that have none here and name none in a help text of their own.
 
+use aemp::config::{Key, Shape};
 use clap::Command;
 
 /// The name of a command, and how it may be used.
@@ -67,8 +68,13 @@ pub(crate) fn example(command: &Command) -> Option<String> {
     let name = command.get_name();
     let listed = EXAMPLES.iter().find(|(of, _)| *of == name).map(|(_, example)| (*example).to_owned());
     listed.or_else(|| own(command)).or_else(|| {
-        // What takes a setting away needs no imagination.
-        name.strip_prefix("del").map(|_| format!("aemp profile server {name}"))
+        // What takes a setting away needs no imagination, and what sets a new one has a value of its shape.
+        let set = name.strip_prefix("set").and_then(|key| Key::find(key).ok()).map(|key| match key.shape {
+            Shape::Flag => format!("aemp profile server {name} 1"),
+            Shape::Seconds => format!("aemp profile server {name} 5"),
+            Shape::Text | Shape::Secret | Shape::List => format!("aemp profile server {name} TEXT"),
+        });
+        set.or_else(|| name.strip_prefix("del").map(|_| format!("aemp profile server {name}")))
     })
 }
 

@@ -70,7 +70,7 @@ fn run_all(commands: Vec<Cli>) -> Result<(), Failure> {
         match command {
             Command::Edit(edit) => edit.run(&mut session)?,
             Command::Profile(profile) => profile.run(&mut session)?,
-            Command::Completions(completions) => completions.run(),
+            Command::Completions(completions) => completions.run()?,
             Command::Node(command) => {
                 session.save()?;
                 run_node_command(command, &logging)?;

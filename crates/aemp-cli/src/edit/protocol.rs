@@ -1,13 +1,17 @@
-//! `setsecure`, `setmonitor_timeout` and the other settings of the protocol: a `set` and a `del` command for each.
+//! `setsecure`, `setmonitor_timeout` and so on: a `set` and a `del` command for each setting that has no file of its own here.
 
-use aemp::config::parse_argument;
+use aemp::config::{KEYS, Key, Shape, parse_argument};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgMatches, Command, FromArgMatches, Subcommand};
 
 use super::Operation;
 use crate::failure::Failure;
 
+/// Settings that have commands of their own.
+const OTHERS: [&str; 6] = ["nodeid", "secret", "cert", "binds", "seeds", "services"];
+
 /// A setting: its key, what its value is called and may be, and what the `set` command does.
+#[derive(Debug, Clone, Copy)]
 struct Setting {
     key: &'static str,
     value: &'static str,
@@ -62,10 +66,28 @@ impl Protocol {
     }
 }
 
+/// All settings: those above, and what else the library knows.
+fn settings() -> impl Iterator<Item = Setting> {
+    let described = |name: &str| SETTINGS.iter().any(|setting| setting.key == name);
+    let rest = KEYS.iter().filter(move |key| !OTHERS.contains(&key.name) && !described(key.name));
+    SETTINGS.iter().copied().chain(rest.map(undescribed))
+}
+
+/// A setting about which nothing is said but its shape.
+fn undescribed(key: &Key) -> Setting {
+    let (value, values) = match key.shape {
+        Shape::Text | Shape::Secret => ("TEXT", "a text"),
+        Shape::Flag => ("FLAG", "1 or 0"),
+        Shape::Seconds => ("SECONDS", "a number of seconds above 0"),
+        Shape::List => ("LIST", "a JSON list, or texts with commas between them"),
+    };
+    Setting { key: key.name, value, values, about: "" }
+}
+
 /// The key of a command `set…` or `del…`.
 fn key_of(command: &str, prefix: &str) -> Option<&'static str> {
     let name = command.strip_prefix(prefix)?;
-    SETTINGS.iter().map(|setting| setting.key).find(|key| *key == name)
+    settings().map(|setting| setting.key).find(|key| *key == name)
 }
 
 impl FromArgMatches for Protocol {
@@ -88,9 +110,13 @@ impl FromArgMatches for Protocol {
 
 impl Subcommand for Protocol {
     fn augment_subcommands(mut command: Command) -> Command {
-        for setting in SETTINGS {
+        for setting in settings() {
             let value = Arg::new("value").value_name(setting.value).help(setting.values).required(true);
-            let set = Command::new(format!("set{}", setting.key)).about(setting.about).arg(value);
+            let about = match setting.about {
+                "" => format!("Set {}", setting.key),
+                about => about.to_owned(),
+            };
+            let set = Command::new(format!("set{}", setting.key)).about(about).arg(value);
             command = command
                 .subcommand(if setting.key == WITHOUT_ALIAS { set } else { set.visible_alias(setting.key) })
                 .subcommand(
@@ -113,11 +139,28 @@ impl Subcommand for Protocol {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::args;
 
     #[test]
-    fn every_setting_is_a_known_key() {
-        for setting in SETTINGS {
-            assert!(aemp::config::Key::find(setting.key).is_ok(), "{}", setting.key);
+    fn every_key_that_is_known_has_its_commands_and_no_other() {
+        let cli = args::command();
+        for key in KEYS {
+            for prefix in ["set", "del"] {
+                assert!(
+                    cli.find_subcommand(format!("{prefix}{}", key.name)).is_some(),
+                    "{prefix}{}",
+                    key.name
+                );
+            }
         }
+        for setting in SETTINGS {
+            assert!(Key::find(setting.key).is_ok(), "{}", setting.key);
+        }
+    }
+
+    #[test]
+    fn a_new_key_has_a_description_made_of_its_shape() {
+        let new = undescribed(&Key { name: "new", shape: Shape::Flag });
+        assert_eq!((new.key, new.value, new.values), ("new", "FLAG", "1 or 0"));
     }
 }

@@ -32,11 +32,33 @@ impl ConfigFile {
     /// A file is there and cannot be read or understood, or no place is known at all.
     pub fn open(places: &Places) -> Result<ConfigFile, ConfigError> {
         for path in places.all() {
-            if let Some(root) = read(path)? {
-                return Ok(ConfigFile { path: places.target(Some(path.clone()))?, root });
+            if let Some(octets) = read(path)? {
+                let read = ConfigFile::parse(path.clone(), &octets)?;
+                return Ok(ConfigFile { path: places.target(Some(read.path))?, ..read });
             }
         }
         Ok(ConfigFile { path: places.target(None)?, root: Map::from_iter([("version".into(), json!(1))]) })
+    }
+
+    /// Understands the content of the file at `path`. An empty one is one without settings.
+    ///
+    /// # Errors
+    ///
+    /// It is not relaxed JSON (as Perl's `JSON::XS` reads it: with comments, and commas at the ends of lists), or no object with
+    /// profiles that are objects.
+    pub fn parse(path: PathBuf, octets: &[u8]) -> Result<ConfigFile, ConfigError> {
+        match understand(octets) {
+            Ok(root) => Ok(ConfigFile { path, root }),
+            Err(what) => Err(ConfigError::Corrupt { path, what }),
+        }
+    }
+
+    /// The content as it is written: plain JSON, in lines.
+    pub fn to_octets(&self) -> Vec<u8> {
+        let mut octets =
+            serde_json::to_vec_pretty(&self.root).expect("an object with texts as keys can be written");
+        octets.push(b'\n');
+        octets
     }
 
     /// Where the file is written to.
@@ -137,9 +159,7 @@ impl ConfigChange {
     /// The folder or the file cannot be written. The old file is untouched then.
     pub fn save(self) -> Result<(), ConfigError> {
         let fault = |source| ConfigError::Write { path: self.file.path.clone(), source };
-        let mut text = serde_json::to_vec_pretty(&self.file.root).map_err(|error| fault(error.into()))?;
-        text.push(b'\n');
-        replace(&self.real, &text).map_err(fault)
+        replace(&self.real, &self.file.to_octets()).map_err(fault)
     }
 }
 
@@ -152,33 +172,35 @@ fn object<'a>(map: &'a mut Map<String, Json>, key: &str) -> &'a mut Map<String, 
     entry.as_object_mut().expect("the entry was made an object above")
 }
 
-/// The content of a file; `None` if it is not there. An empty file is one without settings.
-fn read(path: &Path) -> Result<Option<Map<String, Json>>, ConfigError> {
-    let text = match std::fs::read(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(ConfigError::Read { path: path.into(), source }),
-    };
-    if text.trim_ascii().is_empty() {
-        return Ok(Some(Map::new()));
+/// The content of a file; `None` if it is not there.
+fn read(path: &Path) -> Result<Option<Vec<u8>>, ConfigError> {
+    match std::fs::read(path) {
+        Ok(octets) => Ok(Some(octets)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(ConfigError::Read { path: path.into(), source }),
     }
-    let corrupt = |what: String| ConfigError::Corrupt { path: path.into(), what };
-    let root: Json = serde_json::from_slice(&to_plain(&text)).map_err(|error| corrupt(error.to_string()))?;
-    let Json::Object(root) = root else {
-        return Err(corrupt("the outermost value must be an object".into()));
+}
+
+/// The object, or what is wrong.
+fn understand(octets: &[u8]) -> Result<Map<String, Json>, String> {
+    if octets.trim_ascii().is_empty() {
+        return Ok(Map::new());
+    }
+    let Json::Object(root) = serde_json::from_slice(&to_plain(octets)).map_err(|error| error.to_string())?
+    else {
+        return Err("the outermost value must be an object".into());
     };
     match root.get(PROFILES) {
         None | Some(Json::Null) => {}
         Some(Json::Object(profiles)) => {
-            if let Some((name, _)) =
-                profiles.iter().find(|(_, profile)| !profile.is_object() && !profile.is_null())
-            {
-                return Err(corrupt(format!("the profile {name:?} must be an object")));
+            let misfit = profiles.iter().find(|(_, profile)| !profile.is_object() && !profile.is_null());
+            if let Some((name, _)) = misfit {
+                return Err(format!("the profile {name:?} must be an object"));
             }
         }
-        Some(_) => return Err(corrupt(format!("{PROFILES:?} must be an object of profiles"))),
+        Some(_) => return Err(format!("{PROFILES:?} must be an object of profiles")),
     }
-    Ok(Some(root))
+    Ok(root)
 }
 
 #[cfg(test)]

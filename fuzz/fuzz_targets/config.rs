@@ -1,0 +1,8 @@
+//! Configuration files with any content.
+
+#![no_main]
+
+#[path = "../../crates/aemp/tests/support/config_checks.rs"]
+mod checks;
+
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| checks::read_config(octets));
