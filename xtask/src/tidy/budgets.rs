@@ -18,8 +18,9 @@ const FILE_BUDGET: usize = 600;
 const FUNCTION_BUDGET: usize = 80;
 
 /// Files whose length nobody chose, or that grow by their nature.
-const UNLIMITED: [&str; 6] = [
+const UNLIMITED: [&str; 7] = [
     "Cargo.lock",
+    "fuzz/Cargo.lock",
     "CHANGELOG.md",
     "LICENSE-APACHE",
     "LICENSE-MIT",
