@@ -87,7 +87,7 @@ impl Player {
     }
 
     fn connect(&mut self, link: LinkId, peer: &str) {
-        let peer = Peer { node: node(peer), incarnation: None, native: false };
+        let peer = Peer { node: node(peer), incarnation: None, native: false, carries: false, carrier: None };
         self.input(Input::Greeted { link, peer });
         self.input(Input::Verified { link });
         self.input(Input::Established { link });

@@ -18,6 +18,15 @@ pub enum Action {
         /// Where to.
         address: String,
     },
+    /// As `Dial`, but through another node, which is up: let it carry a connection to `to`.
+    DialThrough {
+        /// The new link.
+        link: LinkId,
+        /// Who carries it.
+        carrier: NodeId,
+        /// Who is to be at the other end.
+        to: NodeId,
+    },
     /// Send our authentication line now.
     Proceed {
         /// The link.

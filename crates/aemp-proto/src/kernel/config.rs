@@ -15,6 +15,9 @@ pub struct KernelConfig {
     pub node: NodeId,
     /// The addresses that we are known to listen on already; [`Input::Binds`](super::Input::Binds) replaces them.
     pub binds: Vec<String>,
+    /// Whether other nodes cannot dial these addresses, so that ways through other nodes are needed. Without any address they are
+    /// needed anyway.
+    pub private: bool,
     /// The addresses of the seeds, in order of preference.
     pub seeds: Vec<String>,
     /// Whether to be a global node from the start.
@@ -35,6 +38,7 @@ impl KernelConfig {
         KernelConfig {
             node,
             binds: Vec::new(),
+            private: false,
             seeds: Vec::new(),
             global: false,
             monitor_timeout: Duration::from_secs(30),

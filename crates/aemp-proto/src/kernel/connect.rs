@@ -16,7 +16,7 @@ const SEED_LIMIT: Duration = Duration::from_secs(2);
 
 /// For what a link is dialled.
 #[derive(Debug, Clone, PartialEq)]
-enum Purpose {
+pub(super) enum Purpose {
     /// Whoever answers there is a seed.
     Seed,
     /// This node is said to be there.
@@ -43,6 +43,7 @@ impl Kernel {
 
     /// Finds addresses for an attempt that has none yet.
     pub(super) fn look_up(&mut self, node: &NodeId, now: Time) {
+        let ways = self.look_up_carriers(node);
         let mut known = self.seeds.addresses_of(node);
         known.extend(self.keep.addresses_of(node));
         if self.serving {
@@ -56,7 +57,7 @@ impl Kernel {
                 true
             }
         };
-        if !hope || !known.is_empty() {
+        if !hope || ways || !known.is_empty() {
             self.attempts.addresses(node, &known);
         }
     }
@@ -123,9 +124,11 @@ impl Kernel {
                     let link = self.dial(&address, Purpose::Node(node.clone()), limit, now);
                     self.attempts.dialled(&node, link);
                 }
+                Step::Through(node, carrier) => self.dial_through(&node, &carrier, now),
                 Step::LookUp(node) => self.look_up(&node, now),
                 Step::Failed { node, reason, wanted, links } => {
                     self.close_all(links, &reason);
+                    self.carrier_failed(&node, &reason);
                     if wanted {
                         self.actions.push_back(Action::Break { node, reason });
                     }
@@ -136,12 +139,24 @@ impl Kernel {
     }
 
     fn dial(&mut self, address: &str, purpose: Purpose, deadline: Time, now: Time) -> LinkId {
+        let link = self.begin_dial(address, purpose, deadline, now);
+        self.actions.push_back(Action::Dial { link, address: address.into() });
+        link
+    }
+
+    /// Numbers a link that is being dialled, and remembers for what.
+    pub(super) fn begin_dial(
+        &mut self,
+        address: &str,
+        purpose: Purpose,
+        deadline: Time,
+        now: Time,
+    ) -> LinkId {
         let link = LinkId::dialled(self.dialled.count);
         self.dialled.count += 1;
         self.dialled.links.insert(link, (address.into(), purpose));
         self.throttle.dialled(address, &mut self.random, now);
         self.links.dialled(link, deadline);
-        self.actions.push_back(Action::Dial { link, address: address.into() });
         link
     }
 
@@ -170,6 +185,7 @@ impl Kernel {
     }
 
     fn dial_ended(&mut self, link: LinkId, reason: &str, now: Time) {
+        self.ways.forget(link);
         match self.dialled.links.remove(&link) {
             Some((_, Purpose::Seed)) => self.seeds.ended(link),
             Some((_, Purpose::Node(node))) => self.attempts.ended(&node, link, reason, now),
@@ -200,12 +216,15 @@ impl Kernel {
             self.keep.start_over(&mut self.random, now);
         }
         self.greet(node);
+        self.carrier_came(node);
+        self.announce_ways(now);
     }
 
     fn went_down(&mut self, node: &NodeId, reason: String, now: Time) {
         self.actions.push_back(Action::NodeDown(node.clone(), reason));
         self.seeds.lost(node, &mut self.random, now);
         self.lose(node, now);
+        self.announce_ways(now);
     }
 
     fn seed_answered(&mut self, link: LinkId, node: &NodeId) {

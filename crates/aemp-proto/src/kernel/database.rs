@@ -4,7 +4,7 @@ use super::{Action, DbCommand, Kernel, QueryKind, Time};
 use crate::Value;
 use crate::db::client::{self, Master};
 use crate::db::watch::Event;
-use crate::db::{GLOBALS, LISTENERS, VERSIONS, binds_to_value};
+use crate::db::{GLOBALS, LISTENERS, VERSIONS, WAYS, binds_to_value};
 use crate::wire::MeshRequest;
 use crate::wire::request::Family;
 
@@ -34,6 +34,8 @@ impl Kernel {
             true => self.delete_own(LISTENERS, own.as_str(), now),
             false => self.set_own(LISTENERS, own.as_str(), binds_to_value(binds), now),
         }
+        self.ways.needed(binds.is_empty() || self.config.private);
+        self.announce_ways(now);
     }
 
     /// Sets an entry of our own. One that has this value already is not mentioned again.
@@ -165,7 +167,7 @@ impl Kernel {
 
 /// Families that the nodes themselves fill.
 fn is_reserved(family: &str) -> bool {
-    [LISTENERS, GLOBALS, VERSIONS].contains(&family)
+    [LISTENERS, GLOBALS, VERSIONS, WAYS].contains(&family)
 }
 
 /// `[A-Za-z][A-Za-z0-9_:]*`, with a quote in front for families that applications do not see.

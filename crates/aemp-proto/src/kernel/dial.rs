@@ -15,6 +15,8 @@ const STAGGER: Duration = Duration::from_millis(250);
 pub(super) enum Step {
     /// Dial this address for the node, and say so with [`Attempts::dialled`].
     Dial(NodeId, String),
+    /// Dial the node through this one, and say so with [`Attempts::dialled`].
+    Through(NodeId, NodeId),
     /// No address has answered: ask for the addresses once more, the node may have moved.
     LookUp(NodeId),
     /// The attempt has failed. `wanted`: somebody waits for it, not only the mesh.
@@ -38,6 +40,10 @@ struct Attempt {
     told: bool,
     queue: VecDeque<String>,
     seen: BTreeSet<String>,
+    /// Nodes that can carry a connection, for when no address has answered by `detour`.
+    carriers: VecDeque<NodeId>,
+    seen_carriers: BTreeSet<NodeId>,
+    detour: Time,
     /// Whether the addresses were asked for a second time.
     again: bool,
     links: BTreeSet<LinkId>,
@@ -77,6 +83,9 @@ impl Attempts {
             told: false,
             queue: VecDeque::new(),
             seen: BTreeSet::new(),
+            carriers: VecDeque::new(),
+            seen_carriers: BTreeSet::new(),
+            detour: now + self.limit / 2,
             again: false,
             links: BTreeSet::new(),
             next: paced,
@@ -92,6 +101,18 @@ impl Attempts {
         attempt.told = true;
         let new = addresses.iter().filter(|address| attempt.seen.insert((*address).clone()));
         attempt.queue.extend(new.cloned());
+    }
+
+    /// These nodes can carry a connection to the node. Whether there are addresses, too, is still open.
+    pub(super) fn carriers(&mut self, node: &NodeId, carriers: &[NodeId]) {
+        let Some(attempt) = self.attempts.get_mut(node) else { return };
+        let new = carriers.iter().filter(|carrier| attempt.seen_carriers.insert((*carrier).clone()));
+        attempt.carriers.extend(new.cloned());
+    }
+
+    /// Whether somebody has asked for the addresses of the node a second time.
+    pub(super) fn is_second_try(&self, node: &NodeId) -> bool {
+        self.attempts.get(node).is_some_and(|attempt| attempt.again)
     }
 
     /// A link is being dialled for the node.
@@ -130,10 +151,11 @@ impl Attempts {
         now: Time,
     ) -> Option<Step> {
         let (node, due) = self.attempts.iter_mut().find_map(|(node, attempt)| {
-            attempt.step(throttle, || busy(node), now).map(|due| (node.clone(), due))
+            attempt.step(node, throttle, || busy(node), now).map(|due| (node.clone(), due))
         })?;
         Some(match due {
             Due::Dial(address) => Step::Dial(node, address),
+            Due::Through(carrier) => Step::Through(node, carrier),
             Due::LookUp => Step::LookUp(node),
             Due::Fail(reason) => {
                 if self.failed.len() >= FAILURES {
@@ -149,7 +171,7 @@ impl Attempts {
 
     /// When [`Attempts::step`] has something to do.
     pub(super) fn next_timeout(&self, throttle: &Throttle, busy: impl Fn(&NodeId) -> bool) -> Option<Time> {
-        let due = self.attempts.iter().map(|(node, attempt)| match attempt.next_dial(throttle) {
+        let due = self.attempts.iter().map(|(node, attempt)| match attempt.next_dial(node, throttle) {
             Some(at) if !busy(node) => at.min(attempt.deadline),
             _ => attempt.deadline,
         });
@@ -159,12 +181,19 @@ impl Attempts {
 
 enum Due {
     Dial(String),
+    Through(NodeId),
     LookUp,
     Fail(String),
 }
 
 impl Attempt {
-    fn step(&mut self, throttle: &Throttle, busy: impl Fn() -> bool, now: Time) -> Option<Due> {
+    fn step(
+        &mut self,
+        node: &NodeId,
+        throttle: &Throttle,
+        busy: impl Fn() -> bool,
+        now: Time,
+    ) -> Option<Due> {
         if now >= self.deadline {
             return Some(Due::Fail(self.verdict("connect timeout")));
         }
@@ -174,41 +203,58 @@ impl Attempt {
         if now < self.next {
             return None;
         }
-        if self.queue.is_empty() {
-            if !self.links.is_empty() {
-                return None;
+        if let Some(at) = self.queue.iter().position(|address| throttle.ready_at(address) <= now) {
+            self.next = now + STAGGER;
+            return self.queue.remove(at).map(Due::Dial);
+        }
+        if self.links.is_empty() || now >= self.detour {
+            let ready = |carrier: &NodeId| throttle.ready_at(&way_through(carrier, node)) <= now;
+            if let Some(at) = self.carriers.iter().position(ready) {
+                self.next = now + STAGGER;
+                return self.carriers.remove(at).map(Due::Through);
             }
+        }
+        if self.queue.is_empty() && self.carriers.is_empty() && self.links.is_empty() {
             // Every address has been tried, and every try has ended. The node may have come back elsewhere meanwhile.
-            if !self.again && !self.seen.is_empty() {
+            if !self.again && !self.knows_nothing() {
                 (self.again, self.told) = (true, false);
                 return Some(Due::LookUp);
             }
             return Some(Due::Fail(self.verdict("connect timeout")));
         }
-        let at = self.queue.iter().position(|address| throttle.ready_at(address) <= now)?;
-        let address = self.queue.remove(at)?;
-        self.next = now + STAGGER;
-        Some(Due::Dial(address))
+        None
     }
 
     fn verdict(&self, otherwise: &str) -> String {
         match &self.failure {
-            _ if self.seen.is_empty() => "no known address".into(),
+            _ if self.knows_nothing() => "no known address".into(),
             Some(failure) if self.links.is_empty() => failure.clone(),
             _ => otherwise.into(),
         }
     }
 
-    fn next_dial(&self, throttle: &Throttle) -> Option<Time> {
+    fn knows_nothing(&self) -> bool {
+        self.seen.is_empty() && self.seen_carriers.is_empty()
+    }
+
+    fn next_dial(&self, node: &NodeId, throttle: &Throttle) -> Option<Time> {
         if !self.told {
             return None;
         }
-        let ready = self.queue.iter().map(|address| throttle.ready_at(address)).min();
+        let detour = if self.links.is_empty() { Time::ZERO } else { self.detour };
+        let carriers = self.carriers.iter().map(|carrier| throttle.ready_at(&way_through(carrier, node)));
+        let carriers = carriers.map(|ready| ready.max(detour));
+        let ready = self.queue.iter().map(|address| throttle.ready_at(address)).chain(carriers).min();
         match ready {
             Some(ready) => Some(ready.max(self.next)),
             None => self.links.is_empty().then_some(self.next),
         }
     }
+}
+
+/// What the way to a node through another one is called where addresses are remembered: no `HOST:PORT` looks like it.
+pub(super) fn way_through(carrier: &NodeId, node: &NodeId) -> String {
+    format!("via:{carrier}#{node}")
 }
 
 #[cfg(test)]
@@ -243,6 +289,13 @@ mod tests {
                     attempts.dialled(&node, LinkId::dialled(*links));
                     *links += 1;
                     dialled.push(address);
+                }
+                Step::Through(node, carrier) => {
+                    let way = way_through(&carrier, &node);
+                    throttle.dialled(&way, &mut Random::new(0), now);
+                    attempts.dialled(&node, LinkId::dialled(*links));
+                    *links += 1;
+                    dialled.push(way);
                 }
                 Step::LookUp(node) => attempts.addresses(&node, &[]),
                 Step::Failed { reason, .. } => failed = Some(reason),

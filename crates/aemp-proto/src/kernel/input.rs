@@ -47,6 +47,26 @@ pub struct Peer {
     pub incarnation: Option<u128>,
     /// Whether it is one of ours, which understand `role=` and `inc=`.
     pub native: bool,
+    /// Whether it carries connections for nodes that cannot be dialled.
+    pub carries: bool,
+    /// The node that carries the connection; `None` if that is direct.
+    pub carrier: Option<NodeId>,
+}
+
+impl Peer {
+    /// Whether connections can be carried over this one: those between our own kind, and not such as are carried themselves.
+    pub fn is_neighbour(&self) -> bool {
+        self.native && self.carrier.is_none()
+    }
+}
+
+/// How a node that is up is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Route {
+    /// Over a connection of its own.
+    Direct,
+    /// Through this node, which carries the connection.
+    Through(NodeId),
 }
 
 /// Something that happened to the node. `Tick` fires what is due.

@@ -227,8 +227,12 @@ impl Links {
 
     /// Whether the node that is up is one of ours.
     pub(super) fn is_native(&self, node: &NodeId) -> bool {
-        let peer = self.link_to(node).and_then(|link| self.links.get(&link)?.peer.as_ref());
-        peer.is_some_and(|peer| peer.native)
+        self.peer(node).is_some_and(|peer| peer.native)
+    }
+
+    /// What the greeting of a node that is up says.
+    pub(super) fn peer(&self, node: &NodeId) -> Option<&Peer> {
+        self.links.get(&self.link_to(node)?)?.peer.as_ref()
     }
 
     /// Whether a connection to this node has got so far that a further one would only be in its way.

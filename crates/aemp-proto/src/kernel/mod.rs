@@ -10,6 +10,7 @@
 //! | `input`, `action`, `config` | what comes in and goes out |
 //! | `links` | the connections, and which of several to one peer is the one |
 //! | `dial`, `throttle` | attempts to connect to a node, and how often an address may be dialled |
+//! | `ways` | nodes that cannot be dialled: who says so, and through whom they are reached |
 //! | `connect` | what a connection that comes or goes means for the rest of the node |
 //! | `service` | requests of the global service that come from other nodes |
 //! | `database` | what the program on this node wants from the database |
@@ -26,13 +27,16 @@ mod links;
 pub(crate) mod random;
 mod service;
 mod throttle;
+mod ways;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::NodeId;
+
 pub use action::Action;
 pub use config::{KernelConfig, KernelLimits};
-pub use input::{DbCommand, Input, LinkId, Peer, QueryKind};
+pub use input::{DbCommand, Input, LinkId, Peer, QueryKind, Route};
 
 use crate::db::client::Client;
 use crate::db::local::Local;
@@ -55,6 +59,7 @@ pub struct Kernel {
     random: Random,
     links: Links,
     dialled: connect::Dialled,
+    ways: ways::Ways,
     attempts: Attempts,
     throttle: Throttle,
     seeds: Seeds,
@@ -78,6 +83,7 @@ impl Kernel {
         let mut kernel = Kernel {
             links: Links::new(config.node.clone(), config.limits.links),
             dialled: connect::Dialled::default(),
+            ways: ways::Ways::default(),
             attempts: Attempts::new(attempt),
             // Half an attempt at most, so that every attempt dials each of its addresses.
             throttle: Throttle::new((attempt / 2).min(config.monitor_timeout)),
@@ -126,6 +132,17 @@ impl Kernel {
         let attempts = self.attempts.next_timeout(&self.throttle, |node| self.links.under_way(node));
         let mesh = [self.seeds.next_timeout(), self.keep.next_timeout(), self.global.next_timeout()];
         [self.links.next_timeout(), attempts].into_iter().chain(mesh).flatten().min()
+    }
+
+    /// How this node is reached, if it is up.
+    pub fn route(&self, node: &NodeId) -> Option<Route> {
+        let peer = self.links.peer(node)?;
+        Some(peer.carrier.clone().map_or(Route::Direct, Route::Through))
+    }
+
+    /// Whether this node is up, one of ours, and connected directly: then connections can be carried over it.
+    pub fn is_neighbour(&self, node: &NodeId) -> bool {
+        self.links.peer(node).is_some_and(Peer::is_neighbour)
     }
 
     fn start(&mut self, now: Time) {

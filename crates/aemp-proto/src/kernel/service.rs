@@ -1,10 +1,10 @@
 //! Requests of the global service that other nodes send.
 
-use super::{Action, Kernel, QueryKind, Time};
+use super::{Action, Kernel, QueryKind, Time, ways};
 use crate::db::client::{self, Master};
 use crate::db::merged::Delta;
 use crate::db::size::{PART, size, split};
-use crate::db::{Change, Changes, GLOBALS, LISTENERS, VERSIONS, binds_of_value};
+use crate::db::{Change, Changes, GLOBALS, LISTENERS, VERSIONS, WAYS, binds_of_value};
 use crate::wire::request::Family;
 use crate::wire::{MeshRequest, Tables};
 use crate::{NodeId, Value};
@@ -22,7 +22,13 @@ impl Kernel {
             MeshRequest::Set(tables) => self.global_tables(from, tables, now),
             MeshRequest::Update(family, set, deleted) => self.update(from, &family, set, &deleted, now),
             MeshRequest::Found(node, binds) if self.client.is_master(from) => {
-                self.attempts.addresses(&node, &binds.unwrap_or_default());
+                self.found(from, &node, &binds.unwrap_or_default());
+            }
+            MeshRequest::FoundCarried(node, ways) if self.client.is_master(from) => {
+                let _ = self.found_ways(&node, &ways);
+            }
+            MeshRequest::Reply(id, result) if self.client.is_master(from) && ways::is_question(&id) => {
+                self.asked_for_ways(&id, &result);
             }
             MeshRequest::Reply(id, result) if self.client.is_master(from) => {
                 if let Some(id) = self.client.answered(&id) {
@@ -39,6 +45,7 @@ impl Kernel {
             }
             // Whoever is not our master has nothing to tell us.
             MeshRequest::Found(..)
+            | MeshRequest::FoundCarried(..)
             | MeshRequest::Reply(..)
             | MeshRequest::Content(..)
             | MeshRequest::Changed(..) => {}
@@ -169,6 +176,7 @@ impl Kernel {
 
     fn add_global(&mut self, from: &NodeId, now: Time) {
         let was_slave = self.global.add_other(from);
+        self.announce_ways(now);
         if !self.global.is_active() {
             return;
         }
@@ -243,6 +251,7 @@ impl Kernel {
             return;
         }
         if let MeshRequest::Find(node) = asked {
+            self.tell_ways(from, &node);
             let binds = self.merged.get(LISTENERS, node.as_str()).map(binds_of_value);
             return self.send(from, MeshRequest::Found(node, binds));
         }
@@ -298,6 +307,7 @@ impl Kernel {
         match family {
             GLOBALS => self.globals_changed(&change, now),
             LISTENERS => self.listeners_changed(&change, now),
+            WAYS => self.ways_changed(&change, now),
             _ => {}
         }
         if *self.client.master() == Master::Own {

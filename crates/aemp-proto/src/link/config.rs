@@ -1,6 +1,7 @@
 //! What is the same for all connections of a node, and the greeting that follows from it.
 
 use core::net::{IpAddr, SocketAddr};
+use std::fmt;
 use std::time::Duration;
 
 use super::auth::Method;
@@ -58,6 +59,8 @@ pub struct LinkConfig {
     pub framings: Vec<Framing>,
     /// See [`PeerAddress`].
     pub verify_peeraddr: PeerAddress,
+    /// Whether we carry connections for nodes that cannot be dialled, and say so.
+    pub carries: bool,
 }
 
 impl LinkConfig {
@@ -73,6 +76,7 @@ impl LinkConfig {
             accept: Method::PROOFS.to_vec(),
             framings: Framing::ALL.to_vec(),
             verify_peeraddr: PeerAddress::Auto,
+            carries: true,
         }
     }
 
@@ -91,30 +95,30 @@ impl LinkConfig {
         self.accept.contains(&method) && self.is_possible(method)
     }
 
-    pub(super) fn greeting(&self, side: Side, remote: SocketAddr) -> Greeting {
+    pub(super) fn greeting(&self, side: Side, remote: &Place) -> Greeting {
         let mut greeting = self.plain_greeting("aemp", side, remote);
         let pairs = [
             ("mproto", "1".into()),
             ("gproto", "1".into()),
             ("hb", self.monitor_timeout.as_secs_f64().to_string()),
-            ("caps", "ack".into()),
+            ("caps", if self.carries { "ack,carry" } else { "ack" }.into()),
         ];
         greeting.pairs.extend(pairs.map(|(key, value)| (key.into(), value)));
         greeting
     }
 
     /// The greeting of the dialler of a data connection.
-    pub(super) fn stream_greeting(&self, remote: SocketAddr, id: &str) -> Greeting {
+    pub(super) fn stream_greeting(&self, remote: &Place, id: &str) -> Greeting {
         let mut greeting = self.plain_greeting(STREAM_PROTOCOL, Side::Dialler, remote);
         greeting.pairs.insert(STREAM_ID.into(), id.into());
         greeting
     }
 
     /// What every greeting has.
-    fn plain_greeting(&self, protocol: &str, side: Side, remote: SocketAddr) -> Greeting {
+    fn plain_greeting(&self, protocol: &str, side: Side, remote: &Place) -> Greeting {
         let mut pairs: Vec<(&str, String)> = vec![
             ("provider", format!("aemp-{}", env!("CARGO_PKG_VERSION"))),
-            ("peeraddr", canonical(remote).to_string()),
+            ("peeraddr", remote.to_string()),
             ("role", if side == Side::Dialler { "c" } else { "s" }.into()),
             ("inc", format!("{:032x}", self.incarnation)),
         ];
@@ -132,8 +136,36 @@ impl LinkConfig {
     }
 }
 
+/// The place of one end of a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    /// A socket has this address.
+    Socket(SocketAddr),
+    /// It is reached through this node.
+    Behind(NodeId),
+}
+
+impl Place {
+    /// Whether this is what the peer says that it sees.
+    pub(super) fn is(&self, seen: &str) -> bool {
+        match self {
+            Place::Socket(address) => seen.parse().map(canonical) == Ok(canonical(*address)),
+            Place::Behind(_) => seen == self.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Socket(address) => write!(f, "{}", canonical(*address)),
+            Place::Behind(carrier) => write!(f, "via:{carrier}"),
+        }
+    }
+}
+
 /// An IPv4 address that came through an IPv6 socket is the same address.
-pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
+fn canonical(address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V6(ip) => SocketAddr::new(ip.to_canonical(), address.port()),
         IpAddr::V4(_) => address,

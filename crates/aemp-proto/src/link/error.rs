@@ -1,7 +1,5 @@
 //! Why a handshake can fail.
 
-use core::net::SocketAddr;
-
 use thiserror::Error;
 
 use super::hello::{HelloError, LINE_MAX};
@@ -25,7 +23,7 @@ pub enum HandshakeError {
     #[error(
         "the peer sees us as {seen}, but we are {local}: address translation, or somebody in between (verify_peeraddr)"
     )]
-    PeerAddress { seen: String, local: SocketAddr },
+    PeerAddress { seen: String, local: String },
     #[error("the peer does not say how it sees us, and verify_peeraddr is strict")]
     NoPeerAddress,
     #[error(

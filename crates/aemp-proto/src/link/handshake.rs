@@ -23,11 +23,11 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::{Buf as _, BytesMut};
 
 use super::auth::{self, Lines, Method};
-use super::config::{LinkConfig, PeerAddress, STREAM_ID, STREAM_PROTOCOL, Side, canonical};
+use super::config::{LinkConfig, PeerAddress, Place, STREAM_ID, STREAM_PROTOCOL, Side};
 use super::error::HandshakeError;
 use super::hello::{Greeting, LINE_MAX};
-use crate::Framing;
 use crate::kernel::Peer;
+use crate::{Framing, NodeId};
 
 /// Octets of randomness in a nonce line.
 pub const NONCE_LEN: usize = 66;
@@ -89,7 +89,10 @@ pub struct Handshake {
     side: Side,
     /// The ID, if this is a data connection. An acceptor learns it from the greeting.
     stream: Option<String>,
-    local: SocketAddr,
+    /// Where we are, as the peer must see us.
+    local: Place,
+    /// Who carries the connection, if it is carried.
+    carrier: Option<NodeId>,
     stage: Stage,
     tls: bool,
     ours: Lines,
@@ -111,8 +114,22 @@ impl Handshake {
         remote: SocketAddr,
         nonce: [u8; NONCE_LEN],
     ) -> Handshake {
-        let greeting = config.greeting(side, remote).to_line();
-        Handshake::begin(config, side, None, local, greeting, nonce)
+        let greeting = config.greeting(side, &Place::Socket(remote)).to_line();
+        Handshake::begin(config, side, None, Place::Socket(local), greeting, nonce)
+    }
+
+    /// As [`Handshake::new`], over a connection that this node carries (`PROTOCOL.md` §2.8). Both ends are where the carrier is: a
+    /// connection that is carried at one end only, or by different nodes, is none.
+    pub fn carried(
+        config: Arc<LinkConfig>,
+        side: Side,
+        carrier: &NodeId,
+        nonce: [u8; NONCE_LEN],
+    ) -> Handshake {
+        let place = Place::Behind(carrier.clone());
+        let greeting = config.greeting(side, &place).to_line();
+        let handshake = Handshake::begin(config, side, None, place, greeting, nonce);
+        Handshake { carrier: Some(carrier.clone()), ..handshake }
     }
 
     /// Begins as the dialler of the data connection with this ID; otherwise as [`Handshake::new`].
@@ -123,15 +140,15 @@ impl Handshake {
         remote: SocketAddr,
         nonce: [u8; NONCE_LEN],
     ) -> Handshake {
-        let greeting = config.stream_greeting(remote, id).to_line();
-        Handshake::begin(config, Side::Dialler, Some(id.into()), local, greeting, nonce)
+        let greeting = config.stream_greeting(&Place::Socket(remote), id).to_line();
+        Handshake::begin(config, Side::Dialler, Some(id.into()), Place::Socket(local), greeting, nonce)
     }
 
     fn begin(
         config: Arc<LinkConfig>,
         side: Side,
         stream: Option<String>,
-        local: SocketAddr,
+        local: Place,
         greeting: String,
         nonce: [u8; NONCE_LEN],
     ) -> Handshake {
@@ -141,7 +158,8 @@ impl Handshake {
             config,
             side,
             stream,
-            local: canonical(local),
+            local,
+            carrier: None,
             stage: Stage::Greeting,
             tls: false,
             ours: Lines { greeting: greeting.into(), nonce: nonce.into() },
@@ -235,7 +253,7 @@ impl Handshake {
         match (greeting.protocol.as_str(), self.side) {
             ("aemp", _) => {}
             (STREAM_PROTOCOL, Side::Dialler) if self.stream.is_some() => {}
-            (STREAM_PROTOCOL, Side::Acceptor) => {
+            (STREAM_PROTOCOL, Side::Acceptor) if self.carrier.is_none() => {
                 let id = greeting.get(STREAM_ID).filter(|id| !id.is_empty());
                 self.stream = Some(id.ok_or(HandshakeError::NoStreamId)?.into());
             }
@@ -251,7 +269,8 @@ impl Handshake {
             return Err(HandshakeError::SameRole);
         }
         let checked = match self.config.verify_peeraddr {
-            PeerAddress::Auto => role.is_none(),
+            // There is no address translation between two ends of a carried connection.
+            PeerAddress::Auto => role.is_none() || self.carrier.is_some(),
             PeerAddress::Strict | PeerAddress::Warn => true,
             PeerAddress::Off => false,
         };
@@ -269,8 +288,10 @@ impl Handshake {
         match seen {
             None if self.config.verify_peeraddr == PeerAddress::Strict => Err(HandshakeError::NoPeerAddress),
             None => Ok(()),
-            Some(seen) if seen.parse().map(canonical) == Ok(self.local) => Ok(()),
-            Some(seen) => Err(HandshakeError::PeerAddress { seen: seen.into(), local: self.local }),
+            Some(seen) if self.local.is(seen) => Ok(()),
+            Some(seen) => {
+                Err(HandshakeError::PeerAddress { seen: seen.into(), local: self.local.to_string() })
+            }
         }
     }
 
@@ -302,7 +323,7 @@ impl Handshake {
         self.choose_method(greeting)?;
         self.choose_framing(greeting)?;
         self.stage = Stage::Auth;
-        let peer = peer_of(greeting);
+        let peer = self.peer(greeting);
         self.events.push_back(match self.stream.clone() {
             Some(id) => HandshakeEvent::StreamGreeted { peer, id },
             None => HandshakeEvent::Greeted(peer),
@@ -353,6 +374,17 @@ impl Handshake {
         Ok(())
     }
 
+    fn peer(&self, greeting: &Greeting) -> Peer {
+        let caps = greeting.get("caps").unwrap_or_default();
+        Peer {
+            node: greeting.node.clone(),
+            incarnation: greeting.get("inc").and_then(|text| u128::from_str_radix(text, 16).ok()),
+            native: greeting.get("role").is_some() && greeting.get("inc").is_some(),
+            carries: caps.split(',').any(|cap| cap == "carry"),
+            carrier: self.carrier.clone(),
+        }
+    }
+
     fn establish(&mut self) {
         let (Some(send), Some(receive), Some(greeting)) = (self.send, self.receive, &self.greeting) else {
             return;
@@ -361,7 +393,7 @@ impl Handshake {
             .get("hb")
             .and_then(|text| text.parse().ok())
             .and_then(|s| Duration::try_from_secs_f64(s).ok());
-        let peer = peer_of(greeting);
+        let peer = self.peer(greeting);
         self.stage = Stage::Done;
         self.events.push_back(HandshakeEvent::Established(Terms {
             peer,
@@ -371,14 +403,6 @@ impl Handshake {
             monitors: greeting.get("mproto").is_some(),
             tls: self.tls,
         }));
-    }
-}
-
-fn peer_of(greeting: &Greeting) -> Peer {
-    Peer {
-        node: greeting.node.clone(),
-        incarnation: greeting.get("inc").and_then(|text| u128::from_str_radix(text, 16).ok()),
-        native: greeting.get("role").is_some() && greeting.get("inc").is_some(),
     }
 }
 

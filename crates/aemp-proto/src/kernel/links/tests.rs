@@ -3,7 +3,8 @@ use super::*;
 const NOW: Time = Time::ZERO;
 
 fn peer(id: &str, incarnation: Option<u128>) -> Peer {
-    Peer { node: NodeId::new(id).unwrap(), incarnation, native: incarnation.is_some() }
+    let native = incarnation.is_some();
+    Peer { node: NodeId::new(id).unwrap(), incarnation, native, carries: native, carrier: None }
 }
 
 fn links(own: &str) -> Links {

@@ -5,3 +5,4 @@ mod mesh;
 mod net;
 mod perl;
 mod sharing;
+mod ways;

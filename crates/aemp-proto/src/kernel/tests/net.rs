@@ -42,6 +42,8 @@ struct Wire {
     last: [Time; 2],
     /// Nothing passes any more, and nobody is told.
     dead: bool,
+    /// The two wires that carry it, if it is carried.
+    over: Option<[u64; 2]>,
 }
 
 #[derive(Debug, Default)]
@@ -118,10 +120,23 @@ impl Net {
         self.add_with(config);
     }
 
+    /// As [`Net::add`], but the node listens nowhere.
+    pub(super) fn add_private(&mut self, id: &str, seeds: &[&str]) {
+        let mut config = KernelConfig::new(node(id));
+        config.seeds = seeds.iter().map(|seed| format!("{seed}:1")).collect();
+        config.monitor_timeout = Duration::from_secs(4);
+        self.add_at(config, "nowhere".into());
+    }
+
     pub(super) fn add_with(&mut self, mut config: KernelConfig) {
-        let id = config.node.to_string();
-        let address = format!("{id}:1");
+        let address = format!("{}:1", config.node);
         config.binds = vec![address.clone()];
+        self.add_at(config, address);
+    }
+
+    /// Starts a node that others can dial at this address only, whatever it says.
+    pub(super) fn add_at(&mut self, config: KernelConfig, address: String) {
+        let id = config.node.to_string();
         let node = Node {
             kernel: None,
             config,
@@ -182,6 +197,7 @@ impl Net {
                 self.silence(wire);
             } else {
                 self.transmit(wire, side, Packet::End);
+                self.end_carried(wire);
             }
             if let Some(wire) = self.wires.get_mut(&wire) {
                 wire.ends[side] = None;

@@ -89,7 +89,7 @@ impl Game {
             our_line: false,
             over: false,
         });
-        let peer = Peer { node: node("p"), incarnation: None, native: false };
+        let peer = Peer { node: node("p"), incarnation: None, native: false, carries: false, carrier: None };
         self.input(Input::Greeted { link, peer });
     }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Family, MeshRequest, Request, RequestError, Tables};
+use super::{CarryRequest, Family, MeshRequest, Request, RequestError, Tables};
 use crate::wire::Body;
 use crate::{NodeId, PortId, Reason, Value};
 
@@ -46,7 +46,10 @@ impl Request {
             },
             _ => match mesh(&tag, &mut args)? {
                 Some(request) => Request::Mesh(request),
-                None => Request::Call(tag.into_owned(), args.left),
+                None => match CarryRequest::decode(&tag, &mut args)? {
+                    Some(request) => request,
+                    None => Request::Call(tag.into_owned(), args.left),
+                },
             },
         })
     }
@@ -60,6 +63,10 @@ fn mesh(tag: &str, args: &mut Args) -> Result<Option<MeshRequest>, RequestError>
         "g_upd" => MeshRequest::Update(args.of("g_upd").family()?, args.content()?, args.keys()?),
         "g_find" => MeshRequest::Find(args.of("g_find").node()?),
         "g_found" => MeshRequest::Found(args.of("g_found").node()?, args.strings("the list of binds")?),
+        "x_found" => {
+            let node = args.of("x_found").node()?;
+            MeshRequest::FoundCarried(node, args.strings("the list of addresses")?.unwrap_or_default())
+        }
         "g_db_family" => MeshRequest::Family(args.of("g_db_family").family()?, args.value("the query")?),
         "g_db_keys" => MeshRequest::Keys(args.of("g_db_keys").family()?, args.value("the query")?),
         "g_db_values" => MeshRequest::Values(args.of("g_db_values").family()?, args.value("the query")?),
@@ -75,14 +82,14 @@ fn mesh(tag: &str, args: &mut Args) -> Result<Option<MeshRequest>, RequestError>
 }
 
 /// The arguments of a request that are not read yet.
-struct Args {
+pub(super) struct Args {
     tag: &'static str,
     left: Body,
 }
 
 impl Args {
     /// Says whose arguments these are, for the errors.
-    fn of(&mut self, tag: &'static str) -> &mut Args {
+    pub(super) fn of(&mut self, tag: &'static str) -> &mut Args {
         self.tag = tag;
         self
     }
@@ -93,11 +100,11 @@ impl Args {
         Some(value)
     }
 
-    fn value(&mut self, argument: &'static str) -> Result<Value, RequestError> {
+    pub(super) fn value(&mut self, argument: &'static str) -> Result<Value, RequestError> {
         self.next().ok_or(RequestError::Missing { tag: self.tag, argument })
     }
 
-    fn string(&mut self, argument: &'static str) -> Result<String, RequestError> {
+    pub(super) fn string(&mut self, argument: &'static str) -> Result<String, RequestError> {
         if let Some(name) = self.left.first_name() {
             let name = name.into_owned();
             self.left = self.left.rest();
@@ -121,7 +128,7 @@ impl Args {
         PortId::parse(&text).map_err(|error| RequestError::Name { tag: self.tag, error })
     }
 
-    fn node(&mut self) -> Result<NodeId, RequestError> {
+    pub(super) fn node(&mut self) -> Result<NodeId, RequestError> {
         let text = self.string("the node ID")?;
         NodeId::new(&text).map_err(|error| RequestError::Name { tag: self.tag, error })
     }
@@ -169,7 +176,7 @@ impl Args {
         }
     }
 
-    fn wrong(&self, argument: &'static str, wanted: &'static str) -> RequestError {
+    pub(super) fn wrong(&self, argument: &'static str, wanted: &'static str) -> RequestError {
         RequestError::Wrong { tag: self.tag, argument, wanted }
     }
 }

@@ -32,6 +32,7 @@ impl Request {
                 out.name("AnyEvent::MP::_spawn").name(name).name(function).body(args)
             }
             Request::Mesh(request) => return request.encode(),
+            Request::Carry(request) => return request.encode(),
             Request::Call(function, args) => out.name(function).body(args),
         };
         Ok(out.finish())
@@ -63,6 +64,9 @@ impl MeshRequest {
                     Some(binds) => put_strings(out, binds)?,
                     None => put(out, &Value::Null)?,
                 }
+            }
+            MeshRequest::FoundCarried(node, addresses) => {
+                put_strings(out.name("x_found").name(node.as_str()), addresses)?
             }
             MeshRequest::Family(family, id) => put(out.name("g_db_family").name(family), id)?,
             MeshRequest::Keys(family, id) => put(out.name("g_db_keys").name(family), id)?,

@@ -1,11 +1,14 @@
 //! Requests to the node port, as one enum (`PROTOCOL.md` §3, §7).
 
+mod carry;
 mod decode;
 mod encode;
 
 use std::collections::BTreeMap;
 
 use thiserror::Error;
+
+pub use carry::{CarryId, CarryRequest};
 
 use crate::wire::Body;
 use crate::{NameError, NodeId, PortId, Reason, Value};
@@ -48,6 +51,8 @@ pub enum Request {
     },
     /// Requests of the shared database.
     Mesh(MeshRequest),
+    /// Requests about carried connections.
+    Carry(CarryRequest),
     /// Any other tag: the name of a function to be called.
     Call(String, Body),
 }
@@ -67,6 +72,8 @@ pub enum MeshRequest {
     Find(NodeId),
     /// `g_found NODE BINDS`: there, if known.
     Found(NodeId, Option<Vec<String>>),
+    /// `x_found NODE ADDRESSES`: it can be reached through other nodes; comes before `g_found`, and from native masters only.
+    FoundCarried(NodeId, Vec<String>),
     /// `g_db_family FAMILY ID`.
     Family(String, Value),
     /// `g_db_keys FAMILY ID`.

@@ -28,6 +28,9 @@ impl Net {
     }
 
     pub(super) fn connect(&mut self, id: &str, link: LinkId, address: &str) {
+        if let Some((carrier, to)) = address.strip_prefix("via:").and_then(|way| way.split_once('#')) {
+            return self.connect_through(id, link, carrier, to);
+        }
         let there = self.nodes.iter().find(|(_, node)| node.address == address && node.kernel.is_some());
         let there = there.map(|(id, _)| id.clone());
         let cut = self
@@ -42,6 +45,29 @@ impl Net {
             let reason = "connection refused".into();
             return self.input(id, Input::Closed { link, reason });
         };
+        self.join(id, link, &there, None);
+    }
+
+    /// Lets a node carry a connection, if it can.
+    fn connect_through(&mut self, id: &str, link: LinkId, carrier: &str, to: &str) {
+        let base = |net: &Net, other: &str| {
+            let neighbour = net.nodes[carrier].kernel.as_ref()?.is_neighbour(&node(other));
+            let link = net.nodes[carrier].up.get(other).filter(|_| neighbour)?;
+            Some(net.nodes[carrier].wires.get(link)?.0)
+        };
+        match (base(self, id), base(self, to)) {
+            (Some(near), Some(far)) if near != far => {
+                self.join(id, link, to, Some((carrier, [near, far])));
+            }
+            _ => {
+                let reason = format!("{carrier} has no connection to {to}");
+                self.input(id, Input::Closed { link, reason });
+            }
+        }
+    }
+
+    fn join(&mut self, id: &str, link: LinkId, there: &str, over: Option<(&str, [u64; 2])>) {
+        let there = there.to_owned();
         self.count += 1;
         let wire = self.count;
         let other = self.node(&there);
@@ -50,11 +76,20 @@ impl Net {
         other.wires.insert(accepted, (wire, 1));
         self.node(id).wires.insert(link, (wire, 0));
         let ends = [Some((id.to_owned(), link)), Some((there.clone(), accepted))];
-        let made =
-            Wire { ends, line_sent: [false; 2], line_came: [false; 2], last: [self.now; 2], dead: false };
+        let made = Wire {
+            ends,
+            line_sent: [false; 2],
+            line_came: [false; 2],
+            last: [self.now; 2],
+            dead: false,
+            over: over.map(|(_, wires)| wires),
+        };
+        let carrier = over.map(|(carrier, _)| node(carrier));
         self.wires.insert(wire, made);
         for (side, id) in [id, &there].into_iter().enumerate() {
-            let peer = Peer { node: node(id), incarnation: Some(self.nodes[id].incarnation), native: true };
+            let incarnation = Some(self.nodes[id].incarnation);
+            let carrier = carrier.clone();
+            let peer = Peer { node: node(id), incarnation, native: true, carries: true, carrier };
             self.transmit(wire, side, Packet::Greeting(peer));
         }
     }
@@ -83,6 +118,7 @@ impl Net {
             Packet::Pong => self.input(&id, Input::ProbeDone { link, alive: true }),
             Packet::End => {
                 known.ends[side] = None;
+                self.end_carried(wire);
                 self.node(&id).wires.remove(&link);
                 self.input(&id, Input::Closed { link, reason: "end of stream".into() });
             }
@@ -103,12 +139,10 @@ impl Net {
 
     pub(super) fn act(&mut self, id: &str, action: Action) {
         match action {
-            Action::Dial { link, address } => {
-                self.dials.push((self.now, id.into(), address.clone()));
-                self.node(id).dialling.insert(link);
-                let at = self.now + self.some_delay();
-                let incarnation = self.nodes[id].incarnation;
-                self.schedule(at, Event::Dialled(id.into(), incarnation, link, address));
+            Action::Dial { link, address } => self.perform_dial(id, link, address),
+            Action::DialThrough { link, carrier, to } => {
+                assert!(self.nodes[id].up.contains_key(carrier.as_str()), "a carrier is up");
+                self.perform_dial(id, link, format!("via:{carrier}#{to}"));
             }
             Action::Proceed { link } => self.proceed(id, link),
             Action::Close { link, .. } => self.close(id, link),
@@ -144,6 +178,14 @@ impl Net {
             }
             Action::Refused { what } => self.node(id).refused.push(what),
         }
+    }
+
+    fn perform_dial(&mut self, id: &str, link: LinkId, address: String) {
+        self.dials.push((self.now, id.into(), address.clone()));
+        self.node(id).dialling.insert(link);
+        let at = self.now + self.some_delay();
+        let incarnation = self.nodes[id].incarnation;
+        self.schedule(at, Event::Dialled(id.into(), incarnation, link, address));
     }
 
     /// Checks an event against all before it: first once even if empty, then truthful, disjoint and never empty.
@@ -191,6 +233,7 @@ impl Net {
         self.node(id).dialling.remove(&link);
         if let Some((wire, side)) = self.node(id).wires.remove(&link) {
             self.transmit(wire, side, Packet::End);
+            self.end_carried(wire);
             if let Some(wire) = self.wires.get_mut(&wire) {
                 wire.ends[side] = None;
             }
@@ -253,6 +296,15 @@ impl Net {
         }
         self.queue.retain(|_, event| !matches!(event, Event::Arrives(on, _, _) if *on == wire));
         self.wires.remove(&wire);
+        self.end_carried(wire);
+    }
+
+    /// What went over a wire that is gone is gone, too.
+    pub(super) fn end_carried(&mut self, base: u64) {
+        let over = self.wires.iter().filter(|(_, wire)| wire.over.is_some_and(|over| over.contains(&base)));
+        for wire in over.map(|(wire, _)| *wire).collect::<Vec<_>>() {
+            self.silence_within(wire, Duration::from_millis(5));
+        }
     }
 
     pub(super) fn some_delay(&mut self) -> Duration {

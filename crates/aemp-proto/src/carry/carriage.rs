@@ -1,0 +1,387 @@
+//! The carried connections of one node: those that end here, and those that it carries.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use bytes::Bytes;
+
+use super::{CarryAction, CarryLimits, EndId, PIECE, PIECE_COST, WINDOW_MAX, WINDOW_MIN, cost};
+use crate::NodeId;
+use crate::kernel::Time;
+use crate::wire::{CarryId, CarryRequest};
+
+/// A carried connection on its way between this node and one that it is connected to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Hop {
+    peer: NodeId,
+    /// Whether we have numbered it.
+    ours: bool,
+    number: u64,
+}
+
+impl Hop {
+    fn id(&self) -> CarryId {
+        CarryId { by_sender: self.ours, number: self.number }
+    }
+
+    fn all_of(peer: &NodeId) -> std::ops::RangeInclusive<Hop> {
+        let hop = |ours, number| Hop { peer: peer.clone(), ours, number };
+        hop(false, 0)..=hop(true, u64::MAX)
+    }
+}
+
+#[derive(Debug)]
+enum Use {
+    /// It ends here.
+    End(EndId),
+    /// We carry it.
+    Through(Through),
+}
+
+/// One direction of a connection that we carry.
+#[derive(Debug)]
+struct Through {
+    /// Where it goes on.
+    other: Hop,
+    /// Octets that came over this hop, and that the end behind the other one has not acknowledged.
+    under_way: u64,
+    /// When something came over this hop.
+    last: Time,
+}
+
+#[derive(Debug)]
+struct End {
+    hop: Hop,
+    /// What we may send, [`PIECE_COST`] included, as all that follows.
+    room: u64,
+    /// What may come before we acknowledge some; the carrier's first word says how much that is.
+    window: Option<u64>,
+    /// What has come and is not acknowledged.
+    came: u64,
+    /// What has been read of it.
+    read: u64,
+}
+
+/// The carried connections of a node. See the [module](super).
+#[derive(Debug)]
+pub struct Carriage {
+    own: NodeId,
+    /// Whether we carry for others.
+    carries: bool,
+    limits: CarryLimits,
+    /// Nodes that are up, understand us, and are connected directly.
+    neighbours: BTreeSet<NodeId>,
+    hops: BTreeMap<Hop, Use>,
+    ends: BTreeMap<EndId, End>,
+    /// How many connections we carry, and how many hops of them lead to a node.
+    carried: usize,
+    by_node: BTreeMap<NodeId, usize>,
+    count: u64,
+    out: VecDeque<CarryAction>,
+}
+
+impl Carriage {
+    /// No connections. `carries`: whether this node carries for others.
+    pub fn new(own: NodeId, carries: bool, limits: CarryLimits) -> Carriage {
+        let limits = CarryLimits { window: limits.window.clamp(WINDOW_MIN, WINDOW_MAX), ..limits };
+        Carriage {
+            own,
+            carries,
+            limits,
+            neighbours: BTreeSet::new(),
+            hops: BTreeMap::new(),
+            ends: BTreeMap::new(),
+            carried: 0,
+            by_node: BTreeMap::new(),
+            count: 0,
+            out: VecDeque::new(),
+        }
+    }
+
+    /// A native node is up, over a connection that is not carried itself: it may carry for us, and we for it.
+    pub fn up(&mut self, node: &NodeId) {
+        self.neighbours.insert(node.clone());
+    }
+
+    /// The outbox of a node broke, or it was none of ours: all that went over it is over.
+    pub fn down(&mut self, node: &NodeId, reason: &str) {
+        self.neighbours.remove(node);
+        // Nor is the next connection to get what was meant for this one.
+        self.out.retain(|action| !matches!(action, CarryAction::Send { to, .. } if to == node));
+        let hops: Vec<Hop> = self.hops.range(Hop::all_of(node)).map(|(hop, _)| hop.clone()).collect();
+        for hop in hops {
+            self.end_hop(&hop, &format!("the connection to {node} is lost: {reason}"));
+        }
+    }
+
+    /// Begins a connection to a node through another one, which is up. [`CarryAction::Ended`] comes if nothing becomes of it.
+    pub fn dial(&mut self, carrier: &NodeId, to: &NodeId) -> EndId {
+        let hop = self.number(carrier);
+        let request = CarryRequest::Dial(hop.number, to.clone());
+        let end = self.begin(hop);
+        self.send(carrier, request);
+        end
+    }
+
+    /// Sends octets; gives how many were taken, which is none while there is no room.
+    pub fn write(&mut self, end: EndId, octets: &[u8]) -> usize {
+        let Some(known) = self.ends.get_mut(&end) else { return 0 };
+        let room = usize::try_from(known.room.saturating_sub(PIECE_COST)).unwrap_or(usize::MAX);
+        let count = octets.len().min(room).min(PIECE);
+        if count > 0 {
+            known.room -= cost(count);
+            let (peer, id) = (known.hop.peer.clone(), known.hop.id());
+            self.send(&peer, CarryRequest::Data(id, Bytes::copy_from_slice(&octets[..count])));
+        }
+        count
+    }
+
+    /// A piece of so many octets, as one [`CarryAction::Came`] brought it, is out of the way: another one may come.
+    pub fn read(&mut self, end: EndId, octets: usize) {
+        let Some(known) = self.ends.get_mut(&end) else { return };
+        known.read += cost(octets);
+        // One acknowledgement for many pieces; early enough for the other end to go on meanwhile.
+        if known.read >= known.window.unwrap_or(0) / 4 {
+            let count = std::mem::take(&mut known.read);
+            known.came = known.came.saturating_sub(count);
+            let (peer, id) = (known.hop.peer.clone(), known.hop.id());
+            self.send(&peer, CarryRequest::Ack(id, count));
+        }
+    }
+
+    /// Ends a connection that ends here. The other end gets what was sent before.
+    pub fn close(&mut self, end: EndId, reason: &str) {
+        let Some(known) = self.ends.remove(&end) else { return };
+        self.hops.remove(&known.hop);
+        let request = CarryRequest::End(known.hop.id(), reason.into());
+        self.send(&known.hop.peer, request);
+    }
+
+    /// A request came from a node that is up, over its direct connection.
+    pub fn request(&mut self, from: &NodeId, request: CarryRequest, now: Time) {
+        if !self.neighbours.contains(from) {
+            return;
+        }
+        match request {
+            CarryRequest::Dial(number, to) => {
+                let near = Hop { peer: from.clone(), ours: false, number };
+                if let Err(reason) = self.carry(&near, &to, now) {
+                    self.send(from, CarryRequest::End(near.id(), reason));
+                }
+            }
+            CarryRequest::Call(number, caller) => {
+                self.called(Hop { peer: from.clone(), ours: false, number }, caller);
+            }
+            CarryRequest::Data(id, octets) => self.data(&hop_of(from, id), octets, now),
+            CarryRequest::Ack(id, count) => self.acknowledged(&hop_of(from, id), count, now),
+            CarryRequest::End(id, reason) => self.end_of(&hop_of(from, id), reason),
+        }
+    }
+
+    /// What is to be done next.
+    pub fn poll(&mut self) -> Option<CarryAction> {
+        self.out.pop_front()
+    }
+
+    /// Whether [`Carriage::write`] would take something.
+    pub fn has_room(&self, end: EndId) -> bool {
+        self.ends.get(&end).is_some_and(|end| end.room > PIECE_COST)
+    }
+
+    /// How many connections this node carries for others.
+    pub fn carried(&self) -> usize {
+        self.carried
+    }
+
+    /// How many carried connections end at this node.
+    pub fn ends(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Begins to carry, or says why not.
+    fn carry(&mut self, near: &Hop, to: &NodeId, now: Time) -> Result<(), String> {
+        if !self.carries {
+            return Err(format!("{} does not carry connections", self.own));
+        }
+        if self.hops.contains_key(near) {
+            return Err("this number is in use".into());
+        }
+        if *to == near.peer || !self.neighbours.contains(to) {
+            return Err(format!("{} has no connection to {to} of its own", self.own));
+        }
+        if self.is_full(&near.peer, to) {
+            self.make_room(now);
+        }
+        if self.is_full(&near.peer, to) {
+            return Err(format!("{} carries as many connections as it may", self.own));
+        }
+        let far = self.number(to);
+        for (hop, other) in [(near, &far), (&far, near)] {
+            let through = Through { other: other.clone(), under_way: 0, last: now };
+            self.hops.insert(hop.clone(), Use::Through(through));
+            *self.by_node.entry(hop.peer.clone()).or_default() += 1;
+        }
+        self.carried += 1;
+        self.send(to, CarryRequest::Call(far.number, near.peer.clone()));
+        for hop in [&far, near] {
+            self.send(&hop.peer, CarryRequest::Ack(hop.id(), self.limits.window));
+        }
+        Ok(())
+    }
+
+    fn called(&mut self, hop: Hop, caller: NodeId) {
+        let refusal = match () {
+            () if self.hops.contains_key(&hop) => "this number is in use",
+            () if self.ends.len() >= self.limits.connections => "too many carried connections",
+            () => {
+                let carrier = hop.peer.clone();
+                let end = self.begin(hop);
+                return self.out.push_back(CarryAction::Called { end, carrier, from: caller });
+            }
+        };
+        self.send(&hop.peer, CarryRequest::End(hop.id(), refusal.into()));
+    }
+
+    fn data(&mut self, hop: &Hop, octets: Bytes, now: Time) {
+        let count = cost(octets.len());
+        match self.hops.get_mut(hop) {
+            // It may have crossed the end of the connection.
+            None => {}
+            Some(_) if octets.is_empty() || octets.len() > PIECE => {
+                self.abort(hop, "a piece is empty, or longer than a piece may be");
+            }
+            Some(Use::End(end)) => {
+                let end = *end;
+                let Some(known) = self.ends.get_mut(&end) else { return };
+                known.came += count;
+                if known.came > known.window.unwrap_or(0) {
+                    return self.abort(hop, "more octets came than the window has room for");
+                }
+                self.out.push_back(CarryAction::Came { end, octets });
+            }
+            Some(Use::Through(through)) => {
+                through.under_way += count;
+                through.last = now;
+                if through.under_way > self.limits.window {
+                    return self.abort(hop, "more octets came than the window has room for");
+                }
+                let other = through.other.clone();
+                self.send(&other.peer, CarryRequest::Data(other.id(), octets));
+            }
+        }
+    }
+
+    fn acknowledged(&mut self, hop: &Hop, count: u64, now: Time) {
+        match self.hops.get_mut(hop) {
+            None => {}
+            Some(Use::End(end)) => {
+                let end = *end;
+                let Some(known) = self.ends.get_mut(&end) else { return };
+                known.window.get_or_insert(count.min(WINDOW_MAX));
+                known.room = known.room.saturating_add(count);
+                self.out.push_back(CarryAction::Room { end });
+            }
+            Some(Use::Through(through)) => {
+                through.last = now;
+                let other = through.other.clone();
+                let Some(Use::Through(back)) = self.hops.get_mut(&other) else { return };
+                match back.under_way.checked_sub(count) {
+                    Some(left) => {
+                        back.under_way = left;
+                        self.send(&other.peer, CarryRequest::Ack(other.id(), count));
+                    }
+                    None => self.abort(hop, "more octets were acknowledged than were sent"),
+                }
+            }
+        }
+    }
+
+    fn end_of(&mut self, hop: &Hop, reason: String) {
+        match self.forget(hop) {
+            Some(Use::End(end)) => self.out.push_back(CarryAction::Ended { end, reason }),
+            Some(Use::Through(Through { other, .. })) => {
+                self.send(&other.peer, CarryRequest::End(other.id(), reason));
+            }
+            None => {}
+        }
+    }
+
+    /// Whoever is at this hop does not keep to the rules: both sides are told.
+    fn abort(&mut self, hop: &Hop, reason: &str) {
+        self.send(&hop.peer, CarryRequest::End(hop.id(), reason.into()));
+        self.end_hop(hop, reason);
+    }
+
+    /// A hop is gone: what is behind it is told.
+    fn end_hop(&mut self, hop: &Hop, reason: &str) {
+        self.end_of(hop, reason.into());
+    }
+
+    fn number(&mut self, peer: &NodeId) -> Hop {
+        self.count += 1;
+        Hop { peer: peer.clone(), ours: true, number: self.count }
+    }
+
+    fn begin(&mut self, hop: Hop) -> EndId {
+        self.count += 1;
+        let end = EndId(self.count);
+        self.hops.insert(hop.clone(), Use::End(end));
+        self.ends.insert(end, End { hop, room: 0, window: None, came: 0, read: 0 });
+        end
+    }
+
+    /// Forgets a hop, and the one on the other side of a connection that we carry.
+    fn forget(&mut self, hop: &Hop) -> Option<Use> {
+        let used = self.hops.remove(hop)?;
+        match &used {
+            Use::End(end) => drop(self.ends.remove(end)),
+            Use::Through(through) => {
+                self.hops.remove(&through.other);
+                self.carried -= 1;
+                for peer in [&hop.peer, &through.other.peer] {
+                    if let Some(count) = self.by_node.get_mut(peer) {
+                        *count -= 1;
+                        if *count == 0 {
+                            self.by_node.remove(peer);
+                        }
+                    }
+                }
+            }
+        }
+        Some(used)
+    }
+
+    fn is_full(&self, a: &NodeId, b: &NodeId) -> bool {
+        let of = |node| self.by_node.get(node).copied().unwrap_or(0) >= self.limits.of_one_node;
+        self.carried >= self.limits.connections || of(a) || of(b)
+    }
+
+    /// Ends the connections over which nothing has passed for long.
+    fn make_room(&mut self, now: Time) {
+        let last = |hop: &Hop| match self.hops.get(hop) {
+            Some(Use::Through(through)) => Some(through.last),
+            _ => None,
+        };
+        let idle = self.hops.iter().filter_map(|(hop, used)| match used {
+            Use::Through(through) => {
+                let quiet = through.last.max(last(&through.other)?) + self.limits.idle <= now;
+                (quiet && *hop < through.other).then(|| hop.clone())
+            }
+            Use::End(_) => None,
+        });
+        for hop in idle.collect::<Vec<_>>() {
+            self.abort(&hop, "nothing has passed for too long");
+        }
+    }
+
+    fn send(&mut self, to: &NodeId, request: CarryRequest) {
+        // Whoever is not connected any more gets nothing: a request must not wait for the next connection.
+        if self.neighbours.contains(to) {
+            self.out.push_back(CarryAction::Send { to: to.clone(), request });
+        }
+    }
+}
+
+/// What the receiver of a request calls the connection.
+fn hop_of(from: &NodeId, id: CarryId) -> Hop {
+    Hop { peer: from.clone(), ours: !id.by_sender, number: id.number }
+}

@@ -1,0 +1,208 @@
+//! Nodes that cannot be dialled find each other through a third one, and all that holds for connections holds for these.
+
+use std::time::Duration;
+
+use super::net::{Net, node};
+use crate::kernel::{KernelConfig, Route};
+
+/// Two seeds, and two nodes that listen nowhere.
+fn private(seed: u64) -> Net {
+    let mut net = Net::new(seed);
+    net.add("s", &["t"], true);
+    net.add("t", &["s"], true);
+    net.add_private("a", &["s", "t"]);
+    net.add_private("b", &["s", "t"]);
+    net.run(Duration::from_secs(3));
+    net
+}
+
+fn route(net: &Net, from: &str, to: &str) -> Option<Route> {
+    net.nodes[from].kernel.as_ref().and_then(|kernel| kernel.route(&node(to)))
+}
+
+fn carrier(net: &Net, from: &str, to: &str) -> String {
+    match route(net, from, to) {
+        Some(Route::Through(carrier)) => carrier.to_string(),
+        other => panic!("{from} reaches {to} by {other:?}"),
+    }
+}
+
+fn assert_joined(net: &Net, a: &str, b: &str) {
+    assert!(net.nodes[a].up.contains_key(b) && net.nodes[b].up.contains_key(a), "{a} and {b} are apart");
+    assert_eq!(net.wires_between(a, b), 1, "{a} and {b} have more than one connection");
+}
+
+fn received(net: &Net) -> usize {
+    net.check_messages();
+    net.received.values().map(Vec::len).sum()
+}
+
+#[test]
+fn two_that_listen_nowhere_are_joined_through_a_node_that_both_reach() {
+    let mut net = private(1);
+    net.send("a", "b");
+    net.run(Duration::from_millis(300));
+    assert_joined(&net, "a", "b");
+    assert_eq!(carrier(&net, "a", "b"), carrier(&net, "b", "a"));
+    assert_eq!(route(&net, "a", "s"), Some(Route::Direct));
+    assert_eq!(route(&net, "a", "nobody"), None);
+    assert_eq!(received(&net), 1);
+}
+
+#[test]
+fn both_at_once_keep_one_connection_and_lose_nothing() {
+    for seed in 0..200 {
+        let mut net = private(seed);
+        for round in 0..4 {
+            net.send("a", "b");
+            net.run(Duration::from_millis(seed * round % 23));
+            net.send("b", "a");
+        }
+        net.run(Duration::from_secs(3));
+        assert_joined(&net, "a", "b");
+        assert!(net.nodes["a"].breaks.is_empty() && net.nodes["b"].breaks.is_empty(), "seed {seed}");
+        assert_eq!(received(&net), 8, "seed {seed}");
+    }
+}
+
+#[test]
+fn when_the_carrier_dies_both_are_told_and_another_one_carries() {
+    for seed in 0..50 {
+        let mut net = private(seed);
+        net.send("a", "b");
+        net.run(Duration::from_millis(500));
+        let first = carrier(&net, "a", "b");
+        net.crash(&first, seed % 2 == 0);
+        net.run(Duration::from_secs(6));
+        for (id, other) in [("a", "b"), ("b", "a")] {
+            let breaks = net.nodes[id].breaks.iter().filter(|(peer, _)| peer == other).count();
+            assert_eq!(breaks, 1, "seed {seed}");
+        }
+        net.send("b", "a");
+        net.run(Duration::from_secs(2));
+        assert_joined(&net, "a", "b");
+        assert_ne!(carrier(&net, "a", "b"), first);
+        assert_eq!(received(&net), 2, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_carrier_that_is_not_connected_is_dialled_first() {
+    let mut net = Net::new(7);
+    net.add("s", &["t"], true);
+    net.add("t", &["s"], true);
+    net.add_private("a", &["s"]);
+    net.add_private("b", &["t"]);
+    net.run(Duration::from_secs(3));
+    assert_eq!(route(&net, "a", "t"), None);
+    net.send("a", "b");
+    net.run(Duration::from_millis(500));
+    assert_eq!(carrier(&net, "a", "b"), "t");
+    assert_eq!(route(&net, "a", "t"), Some(Route::Direct));
+    assert_eq!(received(&net), 1);
+}
+
+#[test]
+fn a_carrier_that_cannot_be_reached_is_one_that_refuses() {
+    let mut net = Net::new(7);
+    net.add("s", &["t"], true);
+    net.add("t", &["s"], true);
+    net.add_private("a", &["s"]);
+    net.add_private("b", &["t"]);
+    net.run(Duration::from_secs(3));
+    net.cut("a", "t");
+    net.send("a", "b");
+    net.run(Duration::from_secs(2));
+    assert_eq!(net.nodes["a"].breaks.len(), 1);
+    assert!(net.nodes["a"].breaks[0].1.contains("connect timeout"), "{:?}", net.nodes["a"].breaks);
+}
+
+#[test]
+fn an_address_that_answers_is_preferred() {
+    let mut net = private(3);
+    net.add("p", &["s"], false);
+    net.run(Duration::from_secs(1));
+    net.send("a", "p");
+    net.run(Duration::from_millis(300));
+    assert_eq!(route(&net, "a", "p"), Some(Route::Direct));
+    net.send("s", "b");
+    assert_eq!(route(&net, "s", "b"), Some(Route::Direct));
+}
+
+#[test]
+fn an_address_that_does_not_answer_is_not_waited_for_to_the_end() {
+    for (reachable, cut) in [("a:2", false), ("a:1", true)] {
+        let mut net = private(5);
+        // It says that it listens on `a:1`, and that nobody should count on it.
+        let mut config = KernelConfig::new(node("n"));
+        config.binds = vec!["n:1".into()];
+        config.private = true;
+        config.seeds = vec!["s:1".into()];
+        config.monitor_timeout = Duration::from_secs(4);
+        net.add_at(config, reachable.replace('a', "n"));
+        net.run(Duration::from_secs(2));
+        if cut {
+            net.cut("a", "n");
+        }
+        net.send("a", "n");
+        net.run(Duration::from_millis(1200));
+        assert_eq!(carrier(&net, "a", "n"), "s");
+        assert_eq!(received(&net), 1);
+    }
+}
+
+#[test]
+fn ways_vanish_with_those_that_offered_them() {
+    let mut net = private(2);
+    let ways = |net: &mut Net| {
+        let query = net.query("s", crate::kernel::QueryKind::Family, "'x");
+        net.run(Duration::from_millis(100));
+        format!("{:?}", net.nodes["s"].answers[&query])
+    };
+    let before = ways(&mut net);
+    net.crash("t", false);
+    net.run(Duration::from_secs(3));
+    let between = ways(&mut net);
+    net.crash("a", false);
+    net.crash("b", false);
+    net.run(Duration::from_secs(3));
+    let after = ways(&mut net);
+    let count = |text: &str| (text.matches("via:s").count(), text.matches("via:t").count());
+    assert_eq!([count(&before), count(&between), count(&after)], [(2, 2), (2, 0), (0, 0)]);
+}
+
+#[test]
+fn whatever_breaks_two_private_nodes_find_each_other_afterwards() {
+    for seed in 0..60 {
+        let mut net = private(seed);
+        let ids = ["a", "b", "s", "t"];
+        for _ in 0..60 {
+            let (one, other) = (ids[net.below(4)], ids[net.below(4)]);
+            match net.below(12) {
+                0 if net.is_alive(one) => {
+                    let silently = net.below(2) == 0;
+                    net.crash(one, silently);
+                }
+                1 | 2 if !net.is_alive(one) => net.start(one),
+                3 if one != other => net.cut(one, other),
+                4 | 5 if one != other => net.heal(one, other),
+                6 if net.is_alive(one) => net.reset(one, other),
+                _ if one != other => net.send(one, other),
+                _ => {}
+            }
+            let pause = net.below(400) as u64;
+            net.run(Duration::from_millis(pause));
+        }
+        net.heal_all();
+        for id in ids {
+            if !net.is_alive(id) {
+                net.start(id);
+            }
+        }
+        net.run(Duration::from_secs(9));
+        net.send("a", "b");
+        net.run(Duration::from_secs(3));
+        assert_joined(&net, "a", "b");
+        net.check_messages();
+    }
+}
