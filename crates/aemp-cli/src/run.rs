@@ -17,8 +17,8 @@ use crate::watchdog::{self, Watching};
 /// When it listens it prints one line on stdout: ready NODEID HOST:PORT[,HOST:PORT…]. Logs go to stderr.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Keys: nodeid, binds, seeds, secret, cert, services, secure, monitor_timeout, connect_interval, framing_format, auth_offer,
-auth_accept, verify_peeraddr, nodelay; and about the configuration file:
+Keys: nodeid, binds, seeds, secret, cert, services, secure, private, carry, monitor_timeout, connect_interval,
+framing_format, auth_offer, auth_accept, verify_peeraddr, nodelay; and about the configuration file:
   profile NAME  the profile to use; by default the one with this host's name
   norc 1        do not read the file
   force 1       let the arguments win over the file (by default the file wins, as with the Perl tool)

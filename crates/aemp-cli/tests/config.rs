@@ -48,6 +48,8 @@ fn every_setting_can_be_set_and_removed() {
         ("seeds", "a:1,b"),
         ("services", "aemp::echo"),
         ("secure", "1"),
+        ("private", "1"),
+        ("carry", "0"),
         ("monitor_timeout", "5"),
         ("connect_interval", "0.5"),
         ("framing_format", "json"),

@@ -57,6 +57,8 @@ fn the_tree_has_every_node_also_those_that_nobody_can_dial() {
     let (user, _running) = network();
     assert_eq!(user.ok(&["trace"]), "seed\n├── hub\n│   └── far\n└── leaf\n");
     assert_eq!(user.ok(&["trace", "leaf"]), "leaf\n└── seed\n    └── hub\n        └── far\n");
+    // Neither this command nor `far` can be dialled: the hub carries the question.
+    assert_eq!(user.ok(&["trace", "far"]), "far\n└── hub\n    └── seed\n        └── leaf\n");
     let dot = user.ok(&["trace", "--dot"]);
     assert!(dot.starts_with("graph aemp {\n") && dot.contains("  \"far\" -- \"hub\";\n"), "{dot}");
     let json: Value = serde_json::from_str(&user.ok(&["trace", "--json"])).unwrap();

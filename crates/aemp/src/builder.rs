@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
+use aemp_proto::carry::{Carriage, CarryLimits};
 use aemp_proto::kernel::{Input, Kernel, KernelConfig, KernelLimits};
 use aemp_proto::link::{AuthMethod, LinkConfig, PeerAddress};
 use aemp_proto::name::{HEAD_LEN, random_head};
@@ -21,6 +22,7 @@ use crate::node::{Inner, Limits, Node, NodeSettings};
 use crate::port::Context;
 use crate::port::scheduler::Scheduler;
 use crate::remote::Remotes;
+use crate::runtime::carry::Carrying;
 use crate::runtime::driver::Driver;
 use crate::runtime::listen::{self, Gatekeeper};
 use crate::runtime::tls::{BundleError, Tls};
@@ -80,6 +82,9 @@ pub struct Builder {
     secret: Option<Vec<u8>>,
     certificate: Option<Vec<u8>>,
     global: bool,
+    private: bool,
+    carry: bool,
+    carry_limits: CarryLimits,
     monitor_timeout: Duration,
     connect_interval: Option<Duration>,
     framings: Vec<Framing>,
@@ -108,6 +113,9 @@ impl Builder {
             secret: None,
             certificate: None,
             global: false,
+            private: false,
+            carry: true,
+            carry_limits: CarryLimits::default(),
             monitor_timeout: Duration::from_secs(30),
             connect_interval: None,
             framings: Framing::ALL.to_vec(),
@@ -165,6 +173,27 @@ impl Builder {
         self
     }
 
+    /// Other nodes cannot dial the addresses that this node listens on, because of a firewall or address translation, say: they may
+    /// also reach it through a global node that it is connected to. A node that listens nowhere is always private.
+    pub fn private(mut self, private: bool) -> Builder {
+        self.private = private;
+        self
+    }
+
+    /// Carries connections between private nodes that are connected to this one; yes, unless switched off. Private nodes make use
+    /// of it on global nodes. What passes is authenticated, and with certificates encrypted, between the two ends, and bounded by
+    /// [`Builder::carry_limits`].
+    pub fn carry(mut self, carry: bool) -> Builder {
+        self.carry = carry;
+        self
+    }
+
+    /// How much this node carries for others.
+    pub fn carry_limits(mut self, limits: CarryLimits) -> Builder {
+        self.carry_limits = limits;
+        self
+    }
+
     /// How long a node may be silent before it counts as lost: 30 s, and at least 2 s.
     pub fn monitor_timeout(mut self, limit: Duration) -> Builder {
         self.monitor_timeout = limit;
@@ -208,6 +237,8 @@ impl Builder {
         self.seeds = settings.seeds;
         self.secret = settings.secret.map(Into::into);
         self.certificate = settings.certificate.map(Into::into);
+        self.private = settings.private;
+        self.carry = settings.carry;
         self.monitor_timeout = settings.monitor_timeout;
         self.connect_interval = settings.connect_interval;
         self.framings = settings.framings;
@@ -339,6 +370,7 @@ impl Builder {
                 node: id,
                 binds: listening.clone(),
                 seeds: self.seeds,
+                private: self.private,
                 global: self.global,
                 monitor_timeout: self.monitor_timeout,
                 connect_interval: self.connect_interval,
@@ -375,6 +407,7 @@ impl Builder {
             accept: self.accept.clone(),
             framings: self.framings.clone(),
             verify_peeraddr: self.verify_peeraddr,
+            carries: self.carry,
         };
         Shared {
             link: Arc::new(link),
@@ -384,6 +417,7 @@ impl Builder {
             nodelay: self.nodelay,
             requests: Default::default(),
             up: Default::default(),
+            carrying: Carrying::new(Carriage::new(id.clone(), self.carry, self.carry_limits)),
             listening: Default::default(),
             events: broadcast::Sender::new(256),
             accepted: AtomicU64::new(1),

@@ -531,6 +531,7 @@ impl Node {
         // Its reader may not have heard yet: what it still has came before the break, and would arrive after it.
         *remote.delivering.lock() = None;
         let broken = remote.outbox.lock().break_now();
+        self.0.shared.carrying.down(self, &remote.node, reason);
         self.forget_watchers(remote);
         let reason = Reason::transport(&remote.node, reason);
         for (port, monitor) in broken.fires {

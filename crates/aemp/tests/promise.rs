@@ -4,11 +4,10 @@
 
 mod support;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aemp::{Context, Framing, Node, OutboxLimits, PortId, Reason};
+use aemp::{Framing, OutboxLimits, Reason};
+use support::judge::{Judge, sender};
 use support::{builder, in_both_modes, soon};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -62,90 +61,6 @@ async fn copy(mut from: tokio::net::tcp::OwnedReadHalf, mut to: tokio::net::tcp:
     }
 }
 
-/// Checks what arrives: messages `(EPOCH, NUMBER)`.
-struct Judge {
-    port: PortId,
-    count: watch::Receiver<u64>,
-    wrong: Arc<Mutex<Vec<String>>>,
-}
-
-impl Judge {
-    fn new(node: &Node) -> Judge {
-        let (counts, count) = watch::channel(0);
-        let wrong = Arc::new(Mutex::new(Vec::new()));
-        let (finds, mut seen) = (wrong.clone(), BTreeMap::new());
-        let port = node.port(move |_: &mut Context<'_>, (epoch, number, _): (u64, u64, String)| {
-            let latest = seen.keys().next_back().copied().unwrap_or(0);
-            let expected = seen.get(&epoch).copied().unwrap_or(0);
-            if epoch < latest || number != expected {
-                finds
-                    .lock()
-                    .unwrap()
-                    .push(format!("{number} of epoch {epoch}, not {expected}; latest is {latest}"));
-            }
-            seen.insert(epoch, number + 1);
-            counts.send_modify(|count| *count += 1);
-        });
-        Judge { port, count, wrong }
-    }
-
-    /// Waits until this many more have arrived.
-    async fn more(&self, n: u64) {
-        let mut count = self.count.clone();
-        let until = *count.borrow() + n;
-        count.wait_for(|count| *count >= until).await.unwrap();
-    }
-}
-
-/// The state of a sender: which fire it is behind, and how many messages it has sent since.
-#[derive(Default)]
-struct Sender {
-    epoch: u64,
-    number: u64,
-    fires: watch::Sender<u64>,
-}
-
-/// A port that sends and sends, and counts its fires.
-fn sender(node: &Node, to: &PortId) -> (PortId, watch::Receiver<u64>) {
-    let sender = Sender::default();
-    let fires = sender.fires.subscribe();
-    let target = to.clone();
-    let port = node
-        .handlers()
-        .on("go", move |cx: &mut Context<'_>, ()| {
-            for _ in 0..20 {
-                let sender = cx.state::<Sender>();
-                let message = (sender.epoch, sender.number, "x".repeat(500));
-                sender.number += 1;
-                cx.send(&target, message);
-            }
-            cx.after(Duration::from_millis(1), |cx| {
-                let me = cx.me();
-                cx.send(&me, ("go",));
-            });
-        })
-        .state(sender)
-        .open();
-    let target = to.clone();
-    node.run_in(&port, move |cx| {
-        watch_it(cx, target);
-        let me = cx.me();
-        cx.send(&me, ("go",));
-    });
-    (port, fires)
-}
-
-fn watch_it(cx: &mut Context<'_>, target: PortId) {
-    let again = target.clone();
-    cx.monitor(&target, move |cx, _| {
-        let sender = cx.state::<Sender>();
-        (sender.epoch, sender.number) = (sender.epoch + 1, 0);
-        sender.fires.send_modify(|fires| *fires += 1);
-        watch_it(cx, again);
-    })
-    .detach();
-}
-
 /// Cuts the connection until every sender has counted one more fire. What arrives may have waited in a mailbox for so long that there
 /// is no connection yet again, and nothing that a cut would meet.
 async fn cut_until(cut: &watch::Sender<(u64, Cut)>, how: (u64, Cut), fires: [&watch::Receiver<u64>; 2]) {
@@ -191,7 +106,7 @@ fn between_two_fires_a_prefix_arrives() {
                 soon("the end of a sender", death).await;
             }
             for judge in [&here, &there] {
-                assert!(judge.wrong.lock().unwrap().is_empty(), "{:?}", judge.wrong.lock().unwrap());
+                judge.assert_right();
             }
             near.shutdown().await;
             far.shutdown().await;

@@ -28,6 +28,10 @@ const METHODS: &str = "out of tls_sha3_512,hmac_sha3_512,tls_anon,cleartext";
 const SETTINGS: &[Setting] = &[
     Setting { key: "secure", value: "FLAG", values: "1 or 0",
         about: "Set whether other nodes are refused to run registered functions here" },
+    Setting { key: "private", value: "FLAG", values: "1 or 0",
+        about: "Set whether other nodes cannot dial this one, so that it is reached through a global node" },
+    Setting { key: "carry", value: "FLAG", values: "1 or 0; 1 where it is not set",
+        about: "Set whether this node carries the connections of nodes that cannot be dialled" },
     Setting { key: "monitor_timeout", value: "SECONDS", values: "30 where it is not set",
         about: "Set how long a node may be silent, or take to be reached, before its monitors fire" },
     Setting { key: "connect_interval", value: "SECONDS", values: "a third of monitor_timeout where it is not set",

@@ -39,6 +39,8 @@ pub const KEYS: &[Key] = &[
     Key { name: "seeds", shape: Shape::List },
     Key { name: "services", shape: Shape::List },
     Key { name: "secure", shape: Shape::Flag },
+    Key { name: "private", shape: Shape::Flag },
+    Key { name: "carry", shape: Shape::Flag },
     Key { name: "monitor_timeout", shape: Shape::Seconds },
     Key { name: "connect_interval", shape: Shape::Seconds },
     Key { name: "framing_format", shape: Shape::List },

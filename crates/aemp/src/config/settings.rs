@@ -34,6 +34,10 @@ pub struct Settings {
     pub services: Vec<Service>,
     /// Refuse calls and spawns of registered functions from other nodes too.
     pub secure: bool,
+    /// Other nodes cannot dial the addresses in `binds`.
+    pub private: bool,
+    /// Carry connections between private nodes.
+    pub carry: bool,
     /// How long a node may be silent, or take to be reached.
     pub monitor_timeout: Duration,
     /// How long a connection attempt may take, where that is configured.
@@ -104,6 +108,8 @@ impl Settings {
             certificate: lookup.certificate()?,
             services: lookup.services()?,
             secure: lookup.flag("secure")?.unwrap_or(false),
+            private: lookup.flag("private")?.unwrap_or(false),
+            carry: lookup.flag("carry")?.unwrap_or(true),
             monitor_timeout: lookup.seconds("monitor_timeout")?.unwrap_or(Duration::from_secs(30)),
             connect_interval: lookup.seconds("connect_interval")?,
             framings: lookup.choices("framing_format", Framing::from_name)?,

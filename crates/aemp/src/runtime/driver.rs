@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aemp_proto::Value;
-use aemp_proto::kernel::{Action, DbCommand, Input, Kernel, LinkId};
+use aemp_proto::kernel::{Action, DbCommand, Input, Kernel, LinkId, Route};
 use aemp_proto::link::Side;
 use aemp_proto::wire::Request;
+use aemp_proto::{NodeId, Value};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -132,6 +132,7 @@ impl Driver {
     fn perform(&mut self, action: Action) {
         match action {
             Action::Dial { link, address } => self.dial(link, address),
+            Action::DialThrough { link, carrier, to } => self.dial_through(link, carrier, &to),
             Action::Proceed { link } => self.command(link, Command::Proceed),
             Action::Close { link, reason } => self.close(link, &reason),
             Action::Probe { link } => self.command(link, Command::Probe),
@@ -154,7 +155,12 @@ impl Driver {
             }
             Action::NodeUp(node) => {
                 tracing::info!(peer = %node, "node up");
-                self.node.inner().shared.up.write().insert(node.clone());
+                let shared = &self.node.inner().shared;
+                if self.kernel.is_neighbour(&node) {
+                    shared.carrying.up(&node);
+                }
+                let route = self.kernel.route(&node).unwrap_or(Route::Direct);
+                shared.up.write().insert(node.clone(), route);
                 self.announce(NodeEvent::Up(node));
                 if let Some((link, remote)) = self.attached.take() {
                     self.command(link, Command::Attach(remote));
@@ -216,6 +222,14 @@ impl Driver {
                 Some(Command::Close(reason)) = commands.recv() => node.event(Event::Closed(link, reason)),
             }
         });
+    }
+
+    fn dial_through(&mut self, link: LinkId, carrier: NodeId, to: &NodeId) {
+        let (sender, commands) = mpsc::unbounded_channel();
+        self.links.insert(link, sender);
+        let stream = self.node.inner().shared.carrying.dial(&self.node, &carrier, to);
+        let node = self.node.clone();
+        tokio::spawn(link::run_carried(node, link, Side::Dialler, stream, carrier, commands));
     }
 
     /// Closes all links after what is queued for them, then ends the ports.

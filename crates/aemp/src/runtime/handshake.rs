@@ -45,9 +45,9 @@ pub(crate) enum Failure {
 }
 
 /// A stream after its handshake.
-pub(crate) enum Stream {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<Prefixed<TcpStream>>>),
+pub(crate) enum Stream<S = TcpStream> {
+    Plain(S),
+    Tls(Box<TlsStream<Prefixed<S>>>),
 }
 
 impl Stream {
@@ -62,9 +62,9 @@ impl Stream {
 
 /// What a finished handshake leaves: the agreement, the stream, and octets that were read beyond it; and who waits for it, if it
 /// is a data connection.
-pub(crate) struct Opened {
+pub(crate) struct Opened<S = TcpStream> {
     pub(crate) terms: Terms,
-    pub(crate) stream: Stream,
+    pub(crate) stream: Stream<S>,
     pub(crate) read: BytesMut,
     pub(crate) claim: Option<Claim>,
 }
@@ -102,13 +102,32 @@ impl<'a> Greeter<'a> {
         Ok(Greeter { node, link, commands, machine, read, stream: None, claim: None })
     }
 
+    /// The same for a connection that this node carries.
+    pub(crate) fn carried(
+        node: &'a Node,
+        link: LinkId,
+        side: Side,
+        carrier: &NodeId,
+        commands: &'a mut mpsc::UnboundedReceiver<Command>,
+    ) -> Result<Greeter<'a>, Failure> {
+        let machine = Handshake::carried(node.inner().shared.link.clone(), side, carrier, nonce()?);
+        let read = BytesMut::with_capacity(1024);
+        Ok(Greeter { node, link, commands, machine, read, stream: None, claim: None })
+    }
+
     /// Goes through the whole handshake, or fails at its time limit.
-    pub(crate) async fn run(self, stream: TcpStream) -> Result<Opened, Failure> {
+    pub(crate) async fn run<S>(self, stream: S) -> Result<Opened<S>, Failure>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let limit = self.node.inner().shared.handshake_limit;
         tokio::time::timeout(limit, self.shake(stream)).await.unwrap_or(Err(Failure::Late))
     }
 
-    async fn shake(mut self, mut stream: TcpStream) -> Result<Opened, Failure> {
+    async fn shake<S>(mut self, mut stream: S) -> Result<Opened<S>, Failure>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let client = match self.stage(&mut stream).await? {
             Stage::Done(terms) => {
                 let stream = Stream::Plain(stream);

@@ -1,15 +1,21 @@
 //! The task of one connection: handshake, then reader and writer, then one word to the driver.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use aemp_proto::NodeId;
 use aemp_proto::kernel::LinkId;
 use aemp_proto::link::Side;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
+use super::carry::Carried;
 use super::handshake::{Failure, Greeter, Opened, Stream};
 use super::listen::Ticket;
 use super::pump::Pump;
 use super::{Command, Event, tcp};
 use crate::node::Node;
+use crate::remote::Remote;
 
 /// Runs a connection from its first octet to its end.
 pub(crate) async fn run(
@@ -21,7 +27,37 @@ pub(crate) async fn run(
     ticket: Option<Ticket>,
 ) {
     let address = stream.peer_addr().map_or_else(|_| "?".into(), |address| address.to_string());
-    let reason = match live(&node, link, side, stream, &mut commands, ticket).await {
+    let outcome = live(&node, link, side, stream, &mut commands, ticket).await;
+    ended(&node, link, side, &address, outcome);
+}
+
+/// Runs a connection that another node carries, from its first octet to its end.
+pub(crate) async fn run_carried(
+    node: Node,
+    link: LinkId,
+    side: Side,
+    stream: Carried,
+    carrier: NodeId,
+    mut commands: mpsc::UnboundedReceiver<Command>,
+) {
+    let outcome = live_carried(&node, link, side, stream, &carrier, &mut commands).await;
+    ended(&node, link, side, &format!("via:{carrier}"), outcome);
+}
+
+/// Accepts a connection that another node carries. How many there may be has been looked at.
+pub(crate) fn welcome_carried(node: &Node, stream: Carried, carrier: NodeId, from: &NodeId) {
+    tracing::debug!(%carrier, %from, "a carried connection");
+    let number = node.inner().shared.accepted.fetch_add(1, Ordering::Relaxed);
+    let link = LinkId::accepted(number);
+    let (sender, commands) = mpsc::unbounded_channel();
+    node.event(Event::Accepted(link, sender));
+    let running = run_carried(node.clone(), link, Side::Acceptor, stream, carrier, commands);
+    node.inner().runtime.spawn(running);
+}
+
+/// Logs how a connection ended, and tells the driver.
+fn ended(node: &Node, link: LinkId, side: Side, address: &str, outcome: Result<String, Failure>) {
+    let reason = match outcome {
         Ok(reason) => reason,
         Err(failure) => {
             let shared = &node.inner().shared;
@@ -62,15 +98,7 @@ async fn live(
     if !terms.tls && !local {
         tracing::warn!(peer = %terms.peer.node, "this connection is not encrypted");
     }
-    node.event(Event::Established(link));
-    let remote = loop {
-        match commands.recv().await {
-            Some(Command::Attach(remote)) => break remote,
-            Some(Command::Close(reason)) => return Err(Failure::Closed(reason)),
-            Some(Command::Proceed | Command::Probe) => {}
-            None => return Err(Failure::Closed("the node has ended".into())),
-        }
-    };
+    let remote = attached(node, link, commands).await?;
     let pump = Pump::new(node.clone(), link, terms, remote, read);
     Ok(match stream {
         Stream::Plain(stream) => pump.run_tcp(stream, commands).await,
@@ -79,4 +107,45 @@ async fn live(
             pump.run(reader, writer, commands).await
         }
     })
+}
+
+async fn live_carried(
+    node: &Node,
+    link: LinkId,
+    side: Side,
+    stream: Carried,
+    carrier: &NodeId,
+    commands: &mut mpsc::UnboundedReceiver<Command>,
+) -> Result<String, Failure> {
+    let Opened { terms, stream, read, .. } =
+        Greeter::carried(node, link, side, carrier, commands)?.run(stream).await?;
+    let remote = attached(node, link, commands).await?;
+    let pump = Pump::new(node.clone(), link, terms, remote, read);
+    Ok(match stream {
+        Stream::Plain(stream) => {
+            let (reader, writer) = tokio::io::split(stream);
+            pump.run(reader, writer, commands).await
+        }
+        Stream::Tls(stream) => {
+            let (reader, writer) = tokio::io::split(*stream);
+            pump.run(reader, writer, commands).await
+        }
+    })
+}
+
+/// The handshake is done: waits until this is the link to its node.
+async fn attached(
+    node: &Node,
+    link: LinkId,
+    commands: &mut mpsc::UnboundedReceiver<Command>,
+) -> Result<Arc<Remote>, Failure> {
+    node.event(Event::Established(link));
+    loop {
+        match commands.recv().await {
+            Some(Command::Attach(remote)) => return Ok(remote),
+            Some(Command::Close(reason)) => return Err(Failure::Closed(reason)),
+            Some(Command::Proceed | Command::Probe) => {}
+            None => return Err(Failure::Closed("the node has ended".into())),
+        }
+    }
 }

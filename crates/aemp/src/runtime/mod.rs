@@ -1,9 +1,11 @@
 //! Where the node meets the world: sockets, TLS, clock. Thin on purpose: decisions are the kernel's, rules the protocol crate's.
 //!
 //! [`driver`] is the only loop around the kernel; [`link`] is a connection's task, [`handshake`] its beginning, [`pump`] its life
-//! with a reader and a writer, [`flush`] the writing by other threads; [`request`] answers what comes for the node port.
+//! with a reader and a writer, [`flush`] the writing by other threads; [`carry`] has the connections that other nodes carry;
+//! [`request`] answers what comes for the node port.
 
 pub(crate) mod backlog;
+pub(crate) mod carry;
 pub(crate) mod driver;
 pub(crate) mod flush;
 pub(crate) mod handshake;
@@ -17,12 +19,12 @@ pub(crate) mod tls;
 pub(crate) mod up_nodes;
 pub(crate) mod writer;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use aemp_proto::kernel::{DbCommand, LinkId, Peer, QueryKind, Time};
+use aemp_proto::kernel::{DbCommand, LinkId, Peer, QueryKind, Route, Time};
 use aemp_proto::link::LinkConfig;
 use aemp_proto::wire::{Limits as FrameLimits, MeshRequest};
 use aemp_proto::{NodeId, Value};
@@ -114,7 +116,8 @@ pub(crate) struct Shared {
     pub(crate) nodelay: bool,
     /// Requests of all links that the driver has not seen yet.
     pub(crate) requests: Arc<backlog::Backlog>,
-    pub(crate) up: RwLock<BTreeSet<NodeId>>,
+    pub(crate) up: RwLock<BTreeMap<NodeId, Route>>,
+    pub(crate) carrying: carry::Carrying,
     pub(crate) listening: RwLock<Vec<String>>,
     pub(crate) events: broadcast::Sender<NodeEvent>,
     pub(crate) accepted: AtomicU64,
@@ -136,9 +139,9 @@ impl Shared {
 }
 
 impl Node {
-    /// The nodes that are connected now.
+    /// The nodes that are connected now; [`Node::route`] says of each one how.
     pub fn up_nodes(&self) -> Vec<NodeId> {
-        self.inner().shared.up.read().iter().cloned().collect()
+        self.inner().shared.up.read().keys().cloned().collect()
     }
 
     /// Nodes that come and go from now on.

@@ -13,7 +13,7 @@ use crate::port::mailbox::Signal;
 use crate::remote::Remote;
 
 /// Requests that every node knows, for `can`.
-const KNOWN: [&str; 27] = [
+const KNOWN: [&str; 33] = [
     // Asks nothing; that it is known tells our nodes from Perl's.
     "aemp",
     "mon0",
@@ -42,6 +42,12 @@ const KNOWN: [&str; 27] = [
     "g_mon0",
     "g_chg1",
     "g_chg2",
+    "x_found",
+    "x_dial",
+    "x_call",
+    "x_data",
+    "x_ack",
+    "x_end",
 ];
 
 /// What `aemp restart` of Perl has a node evaluate; nothing is evaluated for it, but the function is called that it names.
@@ -86,6 +92,7 @@ impl Node {
                 let waiting = self.inner().shared.requests.enter(body.items().len());
                 self.event(Event::Request(link, remote.node.clone(), request, waiting));
             }
+            Request::Carry(request) => self.inner().shared.carrying.request(self, &remote.node, request),
             Request::Spawn { name, function, args } => {
                 self.spawned_from(&remote.node, &name, &function, args)
             }
@@ -102,7 +109,13 @@ impl Node {
                 self.spawned_from(self.id(), &name, &function, args)
             }
             Ok(Request::Call(function, args)) => self.called_from(self.id(), &function, args),
-            Ok(Request::Monitor(_) | Request::Unmonitor(_) | Request::Died(..) | Request::Mesh(_)) => {}
+            Ok(
+                Request::Monitor(_)
+                | Request::Unmonitor(_)
+                | Request::Died(..)
+                | Request::Mesh(_)
+                | Request::Carry(_),
+            ) => {}
             Ok(request) => self.answer(request),
             Err(error) => tracing::warn!(%error, "a message to the own node port was refused"),
         }

@@ -48,7 +48,8 @@ struct Link {
 impl Link {
     fn attach(node: &Node, remote: &Arc<Remote>, id: LinkId) -> Link {
         node.attach_remote(remote, id);
-        let peer = Peer { node: remote.node.clone(), incarnation: None, native: true };
+        let peer =
+            Peer { node: remote.node.clone(), incarnation: None, native: true, carries: true, carrier: None };
         let terms = Terms {
             peer,
             send: Framing::Native,

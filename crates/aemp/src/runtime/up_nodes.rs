@@ -3,7 +3,8 @@
 //! Perl's tool asks by `eval` with the name of a function. Nothing is evaluated here: it is answered because it is known, whether
 //! or not a node evaluates anything, and also in secure mode. What it tells stands in the shared database in a coarser form.
 
-use aemp_proto::Value;
+use aemp_proto::kernel::Route;
+use aemp_proto::{NodeId, Value};
 
 use crate::node::Node;
 
@@ -23,9 +24,15 @@ pub(crate) fn is_asked(code: &str) -> bool {
 
 impl Node {
     /// What Perl's `eval` would send: no error, and the connected nodes.
-    pub(crate) fn up_nodes_answer(&self, _code: &str) -> Vec<Value> {
-        let nodes = self.up_nodes();
-        std::iter::once(Value::name("")).chain(nodes.iter().map(|node| Value::name(node.as_str()))).collect()
+    pub(crate) fn up_nodes_answer(&self, code: &str) -> Vec<Value> {
+        let up = self.inner().shared.up.read();
+        let value = |(node, route): (&NodeId, &Route)| match route {
+            Route::Through(carrier) if code.trim().ends_with("carriers") => {
+                Value::List(vec![Value::name(node.as_str()), Value::name(carrier.as_str())])
+            }
+            _ => Value::name(node.as_str()),
+        };
+        std::iter::once(Value::name("")).chain(up.iter().map(value)).collect()
     }
 }
 

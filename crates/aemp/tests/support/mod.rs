@@ -2,6 +2,7 @@
 
 #![allow(dead_code)] // each test uses a part
 
+pub(crate) mod judge;
 pub(crate) mod raw;
 
 use std::future::Future;

@@ -1,0 +1,241 @@
+//! Carried connections as this node has them: the machine under a lock, outboxes on one side of it, streams on the other.
+//!
+//! A carried connection is a stream of octets like a socket, [`Carried`], and what runs on it is what runs on a socket. Octets
+//! arrive with the reader of the carrier's link, which never waits: they lie here, bounded by the window, until they are read.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use aemp_proto::carry::{Carriage, CarryAction, EndId};
+use aemp_proto::wire::{CarryRequest, Request};
+use aemp_proto::{NodeId, kernel::Route};
+use bytes::{Buf as _, Bytes};
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::link;
+use crate::node::Node;
+
+/// The carried connections of a node.
+pub(crate) struct Carrying(Mutex<State>);
+
+struct State {
+    carriage: Carriage,
+    pipes: HashMap<EndId, Pipe>,
+    /// Connections that have come and that nobody has taken yet.
+    calls: Vec<Call>,
+}
+
+struct Call {
+    end: EndId,
+    carrier: NodeId,
+    from: NodeId,
+}
+
+/// What has come for one end, and who waits.
+#[derive(Default)]
+struct Pipe {
+    came: VecDeque<Piece>,
+    ended: Option<String>,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+struct Piece {
+    left: Bytes,
+    /// How long it was.
+    octets: usize,
+}
+
+impl Carrying {
+    pub(crate) fn new(carriage: Carriage) -> Carrying {
+        Carrying(Mutex::new(State { carriage, pipes: HashMap::new(), calls: Vec::new() }))
+    }
+
+    /// A native node is up, over a connection that is not carried itself.
+    pub(crate) fn up(&self, node: &NodeId) {
+        self.0.lock().carriage.up(node);
+    }
+
+    /// The outbox of a node broke, and nothing of the old connection is delivered any more.
+    pub(crate) fn down(&self, node: &Node, peer: &NodeId, reason: &str) {
+        let mut state = self.0.lock();
+        state.carriage.down(peer, reason);
+        state.settle(node);
+    }
+
+    /// A request that came over the connection to `from`.
+    pub(crate) fn request(&self, node: &Node, from: &NodeId, request: CarryRequest) {
+        let mut state = self.0.lock();
+        state.carriage.request(from, request, node.inner().shared.now());
+        state.settle(node);
+        let calls = std::mem::take(&mut state.calls);
+        // Whatever becomes of the streams needs the lock.
+        drop(state);
+        for Call { end, carrier, from } in calls {
+            link::welcome_carried(node, Carried { node: node.clone(), end }, carrier, &from);
+        }
+    }
+
+    /// Begins a connection to a node through another one.
+    pub(crate) fn dial(&self, node: &Node, carrier: &NodeId, to: &NodeId) -> Carried {
+        let mut state = self.0.lock();
+        let end = state.carriage.dial(carrier, to);
+        state.pipes.insert(end, Pipe::default());
+        state.settle(node);
+        Carried { node: node.clone(), end }
+    }
+
+    /// Connections that this node carries for others.
+    pub(crate) fn carried(&self) -> usize {
+        self.0.lock().carriage.carried()
+    }
+}
+
+impl State {
+    /// Carries out what the machine wants.
+    fn settle(&mut self, node: &Node) {
+        while let Some(action) = self.carriage.poll() {
+            match action {
+                CarryAction::Send { to, request } => send(node, &to, request),
+                CarryAction::Called { end, carrier, from } => {
+                    self.pipes.insert(end, Pipe::default());
+                    self.calls.push(Call { end, carrier, from });
+                }
+                CarryAction::Came { end, octets } => {
+                    let Some(pipe) = self.pipes.get_mut(&end) else { continue };
+                    // A copy: a piece must not keep the whole batch that it was read with.
+                    let left = Bytes::copy_from_slice(&octets);
+                    pipe.came.push_back(Piece { octets: left.len(), left });
+                    pipe.reader.take().into_iter().for_each(Waker::wake);
+                }
+                CarryAction::Room { end } => {
+                    let Some(pipe) = self.pipes.get_mut(&end) else { continue };
+                    pipe.writer.take().into_iter().for_each(Waker::wake);
+                }
+                CarryAction::Ended { end, reason } => {
+                    let Some(pipe) = self.pipes.get_mut(&end) else { continue };
+                    pipe.end(reason);
+                }
+            }
+        }
+    }
+
+    fn close(&mut self, node: &Node, end: EndId) {
+        self.carriage.close(end, "closed by the node");
+        self.settle(node);
+        if let Some(pipe) = self.pipes.get_mut(&end) {
+            pipe.end("closed".into());
+        }
+    }
+}
+
+impl Pipe {
+    fn end(&mut self, reason: String) {
+        self.ended.get_or_insert(reason);
+        self.reader.take().into_iter().chain(self.writer.take()).for_each(Waker::wake);
+    }
+}
+
+/// Puts a request into the outbox of a node, if that has the connection that the request is meant for.
+fn send(node: &Node, to: &NodeId, request: CarryRequest) {
+    let remote = node.remotes().get(to);
+    let queued = {
+        let mut outbox = remote.outbox.lock();
+        if outbox.link().is_none() {
+            return; // it broke just now, and with it all that went over it
+        }
+        outbox.request(&Request::Carry(request))
+    };
+    node.queued(&remote, queued);
+}
+
+/// One end of a carried connection. Dropping it ends the connection.
+pub(crate) struct Carried {
+    node: Node,
+    end: EndId,
+}
+
+impl Carried {
+    fn state(&self) -> parking_lot::MutexGuard<'_, State> {
+        self.node.inner().shared.carrying.0.lock()
+    }
+}
+
+impl AsyncRead for Carried {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let mut state = self.state();
+        let Some(pipe) = state.pipes.get_mut(&self.end) else { return Poll::Ready(Ok(())) };
+        let Some(piece) = pipe.came.front_mut() else {
+            if pipe.ended.is_some() {
+                return Poll::Ready(Ok(()));
+            }
+            pipe.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        };
+        let count = piece.left.len().min(out.remaining());
+        out.put_slice(&piece.left[..count]);
+        piece.left.advance(count);
+        if piece.left.is_empty() {
+            let octets = piece.octets;
+            pipe.came.pop_front();
+            state.carriage.read(self.end, octets);
+            state.settle(&self.node);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Carried {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        let mut state = self.state();
+        let ended = match state.pipes.get(&self.end) {
+            Some(pipe) => pipe.ended.clone(),
+            None => Some("closed".into()),
+        };
+        if let Some(reason) = ended {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::BrokenPipe, reason)));
+        }
+        let count = state.carriage.write(self.end, octets);
+        if count == 0 && !octets.is_empty() {
+            if let Some(pipe) = state.pipes.get_mut(&self.end) {
+                pipe.writer = Some(cx.waker().clone());
+            }
+            return Poll::Pending;
+        }
+        state.settle(&self.node);
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.state().close(&self.node, self.end);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for Carried {
+    fn drop(&mut self) {
+        let mut state = self.state();
+        state.close(&self.node, self.end);
+        state.pipes.remove(&self.end);
+    }
+}
+
+impl Node {
+    /// How a node is reached that is connected now: over a connection of its own, or through another node that carries it, because
+    /// neither of the two can be dialled by the other. `None` if it is not connected.
+    pub fn route(&self, node: &NodeId) -> Option<Route> {
+        self.inner().shared.up.read().get(node).cloned()
+    }
+
+    /// How many connections this node carries for others, now.
+    pub fn carried_connections(&self) -> usize {
+        self.inner().shared.carrying.carried()
+    }
+}
