@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use aemp_proto::NodeId;
 use aemp_proto::kernel::{LinkId, Time};
 
-use crate::history::{Event, FaultKind, History};
+use crate::history::{CARRIED, Event, FaultKind, History};
 use crate::net::Net;
 use crate::options::{Options, Sabotage};
 use crate::random::Random;
@@ -56,6 +57,8 @@ pub(crate) struct Cx {
     pub(crate) options: Options,
     /// How often the built-in bug has shown itself.
     pub(crate) sabotaged: u64,
+    /// The last connection that was dialled from a node through another one to a third.
+    carried: BTreeMap<[String; 3], u64>,
     queue: BTreeMap<(Time, u64), Happening>,
     count: u64,
     ids: u64,
@@ -69,6 +72,7 @@ impl Cx {
             net: Net::new(options.net.buffer),
             history: History::default(),
             sabotaged: 0,
+            carried: BTreeMap::new(),
             queue: BTreeMap::new(),
             count: 0,
             ids: 0,
@@ -96,6 +100,18 @@ impl Cx {
     pub(crate) fn id(&mut self) -> u64 {
         self.ids += 1;
         self.ids
+    }
+
+    /// Names a carried connection for the history: its two ends do not know the same of it.
+    pub(crate) fn name_carried(&mut self, from: &NodeId, carrier: &NodeId, to: &NodeId) -> u64 {
+        let name = self.id() | CARRIED;
+        self.carried.insert([from, carrier, to].map(NodeId::to_string), name);
+        name
+    }
+
+    /// The name of the connection that arrives at `to`. An earlier one on the same way cannot be alive any more.
+    pub(crate) fn carried_name(&self, from: &NodeId, carrier: &NodeId, to: &NodeId) -> u64 {
+        self.carried.get(&[from, carrier, to].map(NodeId::to_string)).copied().unwrap_or_default()
     }
 
     pub(crate) fn latency(&mut self) -> Duration {

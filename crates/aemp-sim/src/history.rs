@@ -9,6 +9,9 @@ use std::io::{self, BufRead, Write};
 
 use serde::{Deserialize, Serialize};
 
+/// The bit that tells the names of carried connections from those of others.
+pub const CARRIED: u64 = 1 << 63;
+
 /// One thing that happened on one node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {

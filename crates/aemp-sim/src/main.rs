@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use aemp_sim::check;
-use aemp_sim::history::{Event, History};
+use aemp_sim::history::{CARRIED, Event, History};
 use aemp_sim::options::Options;
 use aemp_sim::world;
 use clap::Parser;
@@ -60,6 +60,7 @@ impl Totals {
                 Event::Rcv { .. } => "messages received",
                 Event::Mon { .. } => "monitors set",
                 Event::Fire { .. } => "monitors fired",
+                Event::Up { conn, .. } if conn & CARRIED != 0 => "carried connections",
                 Event::Up { .. } => "connections",
                 Event::Spawn { .. } => "spawns",
                 Event::Set { .. } => "database entries set",

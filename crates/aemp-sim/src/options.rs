@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aemp_proto::Framing;
+use aemp_proto::carry::CarryLimits;
 use aemp_proto::outbox::OutboxLimits;
 
 use crate::random::Random;
@@ -28,6 +29,10 @@ pub struct Options {
     pub faults: FaultOptions,
     /// What the nodes do.
     pub work: WorkOptions,
+    /// Which nodes nobody can dial; seeds never.
+    pub private: Vec<bool>,
+    /// What nodes carry for others.
+    pub carry: CarryLimits,
     /// The limits of every outbox.
     pub outbox: OutboxLimits,
     /// How long an event may lie before the kernel sees it.
@@ -161,12 +166,14 @@ impl Options {
         let mut work = WorkOptions::draw(random);
         // Small pieces make a narrow network; what is sent must fit through in the end.
         work.payload = work.payload.min(net.chunk * 2);
-        Options {
+        let mut options = Options {
             seed,
             nodes,
             seeds: random.within(1, nodes.min(3)),
             duration: Duration::from_secs(random.within(10, 30) as u64),
             monitor_timeouts: timeouts,
+            private: vec![false; nodes],
+            carry: CarryLimits::default(),
             framings: (0..nodes).map(|_| framings(random, mixed)).collect(),
             net,
             faults: FaultOptions::draw(random),
@@ -176,7 +183,22 @@ impl Options {
             callback_delay: Duration::from_millis(*random.pick(&[0, 0, 5, 200]).unwrap_or(&0)),
             sabotage: None,
             trace: false,
+        };
+        options.hide_some(random, shortest);
+        options
+    }
+
+    /// In some networks some nodes cannot be dialled.
+    fn hide_some(&mut self, random: &mut Random, shortest: Duration) {
+        if !random.percent(40) {
+            return;
         }
+        for private in &mut self.private[self.seeds..] {
+            *private = random.percent(60);
+        }
+        self.carry.window = *random.pick(&[1 << 10, 8 << 10, 128 << 10]).unwrap_or(&(8 << 10));
+        // A connection to the carrier may have to come first, and the handshake then takes twice the way.
+        self.net.latency = self.net.latency.min(shortest / 90);
     }
 
     /// Without any fault.

@@ -94,6 +94,7 @@ impl Node {
     fn perform(&mut self, action: Action, cx: &mut Cx) {
         match action {
             Action::Dial { link, address } => self.dial(link, address, cx),
+            Action::DialThrough { link, carrier, to } => self.dial_through(link, &carrier, &to, cx),
             Action::Proceed { link } => self.proceed(link, cx),
             Action::Close { link, reason } => self.close_link(link, &reason, cx),
             Action::Probe { link } => self.probe(link, cx),
@@ -107,6 +108,9 @@ impl Node {
                 self.queued(&to, queued, cx);
             }
             Action::NodeUp(peer) => {
+                if self.kernel.is_neighbour(&peer) {
+                    self.carriage.up(&peer);
+                }
                 let (conn, pinc) = self.conn_to(&peer);
                 self.record(Event::Up { peer: peer.to_string(), pinc, conn }, cx);
             }
@@ -149,6 +153,8 @@ impl Node {
         // The outbox keeps them in a hash map; a run has to be repeatable.
         broken.fires.sort();
         self.record(Event::Broke { peer: node.to_string(), epoch }, cx);
+        self.carriage.down(node, reason);
+        self.carry_on(cx);
         if !cx.sabotage(Sabotage::KeepWatchers, 1) {
             self.forget_watchers(node, cx);
         }

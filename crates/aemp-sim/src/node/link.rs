@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use aemp_proto::carry::{Carriage, EndId};
 use aemp_proto::kernel::{LinkId, Time};
 use aemp_proto::link::{Handshake, HandshakeEvent, Liveness, Side, Terms};
 use aemp_proto::wire::native::{self, Control};
@@ -23,8 +24,9 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 /// One connection of a node.
 pub(super) struct Link {
-    pub(super) wire: u64,
-    pub(super) side: usize,
+    pub(super) line: Line,
+    /// What the connection is called in the history.
+    pub(super) conn: u64,
     pub(super) phase: Phase,
     /// Octets that the socket has not taken yet.
     pub(super) out: Vec<u8>,
@@ -32,6 +34,15 @@ pub(super) struct Link {
     pub(super) sent: Time,
     /// It is closed, but a bug lets what it brings be delivered.
     pub(super) undead: bool,
+}
+
+/// What the octets travel over.
+#[derive(Clone, Copy)]
+pub(super) enum Line {
+    /// A wire, of which this is the side.
+    Wire(u64, usize),
+    /// Another node.
+    Carried(EndId),
 }
 
 pub(super) enum Phase {
@@ -75,14 +86,18 @@ impl Node {
             if dialled { (Side::Dialler, port, 4040) } else { (Side::Acceptor, 4040, port) };
         let (local, remote) = (socket(self.index, own_port), socket(other, other_port));
         let machine = Handshake::new(self.shared.clone(), side, local, remote, cx.random.octets());
+        self.begin(link, Line::Wire(wire, usize::from(!dialled)), wire, machine, cx);
+        self.settle(cx);
+    }
+
+    /// The handshake on a connection begins.
+    pub(super) fn begin(&mut self, link: LinkId, line: Line, conn: u64, machine: Handshake, cx: &mut Cx) {
         let phase = Phase::Shaking {
             machine: Box::new(machine),
             read: BytesMut::new(),
             until: cx.now + HANDSHAKE_LIMIT,
         };
-        let side = usize::from(!dialled);
-        self.links.insert(link, Link { wire, side, phase, out: Vec::new(), sent: cx.now, undead: false });
-        self.settle(cx);
+        self.links.insert(link, Link { line, conn, phase, out: Vec::new(), sent: cx.now, undead: false });
     }
 
     /// A name for a connection that somebody else has dialled.
@@ -105,6 +120,11 @@ impl Node {
 
     /// Octets have come.
     pub(crate) fn octets(&mut self, link: LinkId, octets: &[u8], cx: &mut Cx) {
+        self.take_octets(link, octets, cx);
+        self.settle(cx);
+    }
+
+    pub(super) fn take_octets(&mut self, link: LinkId, octets: &[u8], cx: &mut Cx) {
         let Some(known) = self.links.get_mut(&link) else { return };
         let outcome = match &mut known.phase {
             Phase::Shaking { machine, read, .. } => {
@@ -126,15 +146,15 @@ impl Node {
             Ok(()) => self.shake(link, cx),
             Err(reason) => self.lose_link(link, &reason, cx),
         }
-        self.settle(cx);
     }
 
     /// The stream has ended, or the connection is reset.
     pub(crate) fn ended(&mut self, link: LinkId, reason: &str, cx: &mut Cx) {
         match self.links.get(&link) {
             Some(known) if known.undead => {
-                cx.close(known.wire, known.side);
+                let line = known.line;
                 self.links.remove(&link);
+                self.let_go(line, cx);
             }
             Some(_) => self.lose_link(link, reason, cx),
             None => {}
@@ -166,7 +186,7 @@ impl Node {
                 Some(HandshakeEvent::Verified) => self.tell(Told::Verified(link), cx),
                 Some(HandshakeEvent::Established(terms)) => {
                     let inc = terms.peer.incarnation.unwrap_or_default() as u64;
-                    self.conns.insert(link, (known.wire, inc));
+                    self.conns.insert(link, (known.conn, inc));
                     let read = std::mem::take(read);
                     known.phase = Phase::Waiting { terms: Box::new(terms), read };
                     return self.tell(Told::Established(link), cx);
@@ -198,7 +218,7 @@ impl Node {
             return self.tell(Told::Closed(link, reason.into()), cx);
         }
         if let Some(known) = self.links.remove(&link) {
-            cx.close(known.wire, known.side);
+            self.let_go(known.line, cx);
             self.tell(Told::Closed(link, reason.into()), cx);
         }
     }
@@ -228,17 +248,27 @@ impl Node {
     /// Whether a closed connection is kept by the bug that is built in: what it brings is delivered until the peer closes.
     fn lingers(&mut self, link: LinkId, cx: &mut Cx) -> bool {
         let Some(known) = self.links.get_mut(&link) else { return false };
-        if !known.undead && matches!(known.phase, Phase::Open(_)) && cx.sabotage(Sabotage::LateFrames, 1) {
+        if let Line::Wire(wire, side) = known.line
+            && !known.undead
+            && matches!(known.phase, Phase::Open(_))
+            && cx.sabotage(Sabotage::LateFrames, 1)
+        {
             known.undead = true;
-            cx.shut(known.wire, known.side);
+            cx.shut(wire, side);
         }
         known.undead
     }
 
     /// Writes what is there, on every connection.
     pub(super) fn flush_all(&mut self, cx: &mut Cx) {
-        for link in self.links.keys().copied().collect::<Vec<_>>() {
-            self.flush(link, cx);
+        // What is written to a carried connection goes into the outbox of its carrier.
+        loop {
+            for link in self.links.keys().copied().collect::<Vec<_>>() {
+                self.flush(link, cx);
+            }
+            if !self.carry_on(cx) {
+                return;
+            }
         }
     }
 
@@ -246,7 +276,10 @@ impl Node {
         loop {
             let Some(known) = self.links.get_mut(&link) else { return };
             if !known.out.is_empty() {
-                let count = cx.write(known.wire, known.side, &known.out);
+                let count = match known.line {
+                    Line::Wire(wire, side) => cx.write(wire, side, &known.out),
+                    Line::Carried(end) => write_carried(&mut self.carriage, end, &known.out),
+                };
                 if count > 0 {
                     known.sent = cx.now;
                 }
@@ -262,9 +295,9 @@ impl Node {
             }
             match &mut known.phase {
                 Phase::Closing { .. } => {
-                    let (wire, side) = (known.wire, known.side);
+                    let line = known.line;
                     self.links.remove(&link);
-                    return cx.close(wire, side);
+                    return self.let_go(line, cx);
                 }
                 Phase::Shaking { machine, .. } => known.out = machine.output(),
                 Phase::Waiting { .. } => {}
@@ -277,6 +310,17 @@ impl Node {
             if self.links.get(&link).is_some_and(|link| link.out.is_empty()) {
                 return;
             }
+        }
+    }
+}
+
+/// Gives octets to the carrier, as many as it may get.
+fn write_carried(carriage: &mut Carriage, end: EndId, octets: &[u8]) -> usize {
+    let mut count = 0;
+    loop {
+        match carriage.write(end, &octets[count..]) {
+            0 => return count,
+            more => count += more,
         }
     }
 }

@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `driver` | the loop around the kernel |
 //! | `link`, `frames` | one connection: handshake, octets out and in, signs of life |
+//! | `carry` | connections that another node carries, or this one for others |
 //! | `requests` | what other nodes ask |
 //! | `ports` | ports and their mailboxes |
 //! | `monitors` | monitors, on their way from being set to having fired |
 //! | `verbs` | what programs do: send, kill, spawn, use the database |
 
+mod carry;
 mod driver;
 mod frames;
 mod link;
@@ -20,6 +22,7 @@ mod verbs;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use aemp_proto::carry::{Carriage, EndId};
 use aemp_proto::kernel::{Kernel, KernelConfig, LinkId, Time};
 use aemp_proto::link::LinkConfig;
 use aemp_proto::name::random_head;
@@ -77,6 +80,11 @@ pub(crate) struct Node {
     dialling: BTreeSet<LinkId>,
     links: BTreeMap<LinkId, Link>,
     accepted: u64,
+    carriage: Carriage,
+    /// The links that are carried.
+    ends: BTreeMap<EndId, LinkId>,
+    /// What the carriage wants is being done.
+    carrying: bool,
     /// Of every established link: the connection, and the run of the peer.
     conns: BTreeMap<LinkId, (u64, u64)>,
     remotes: BTreeMap<NodeId, Remote>,
@@ -113,7 +121,8 @@ impl Node {
         let inc = plan.inc;
         let timeout = cx.options.monitor_timeouts[plan.index];
         let mut config = KernelConfig::new(id.clone());
-        config.binds = vec![address(plan.index)];
+        let private = cx.options.private[plan.index];
+        config.binds = if private { Vec::new() } else { vec![address(plan.index)] };
         config.seeds = plan.seeds.iter().map(|seed| address(*seed)).collect();
         config.monitor_timeout = timeout;
         config.rng_seed = cx.random.bits();
@@ -129,7 +138,7 @@ impl Node {
                 global: config.global,
                 seeds: plan.seeds.iter().map(|seed| node_id(*seed).to_string()).collect(),
                 functions: FUNCTIONS.map(String::from).to_vec(),
-                address: address(plan.index),
+                address: config.binds.first().cloned().unwrap_or_default(),
             },
         );
         let mut node = Node {
@@ -143,6 +152,9 @@ impl Node {
             dialling: BTreeSet::new(),
             links: BTreeMap::new(),
             accepted: 0,
+            carriage: Carriage::new(id.clone(), true, cx.options.carry),
+            ends: BTreeMap::new(),
+            carrying: false,
             conns: BTreeMap::new(),
             remotes: BTreeMap::new(),
             ports: Ports::new(Home::new(id.clone(), &head)),

@@ -25,6 +25,10 @@ impl Node {
                     self.signal(number, Item::Kill(reason), cx);
                 }
             }
+            Request::Carry(request) => {
+                self.carriage.request(peer, request, cx.now);
+                self.carry_on(cx);
+            }
             Request::Mesh(request) => self.tell(Told::Request(peer.clone(), request), cx),
             Request::Spawn { name, function, .. } => self.spawned(&name, function, cx),
             Request::Send(to, body) => self.forward(&to, &body, cx),

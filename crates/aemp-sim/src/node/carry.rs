@@ -1,0 +1,85 @@
+//! Connections that are carried: as one of the ends, or as the node in between.
+
+use aemp_proto::carry::CarryAction;
+use aemp_proto::kernel::LinkId;
+use aemp_proto::link::{Handshake, Side};
+use aemp_proto::wire::{CarryRequest, Request};
+use aemp_proto::{NodeId, carry::EndId};
+
+use super::Node;
+use super::link::Line;
+use crate::cx::Cx;
+use crate::history::Event;
+
+impl Node {
+    /// Lets a node that is up carry a connection to another one.
+    pub(super) fn dial_through(&mut self, link: LinkId, carrier: &NodeId, to: &NodeId, cx: &mut Cx) {
+        self.record(Event::Dial { address: format!("via:{carrier}#{to}") }, cx);
+        let conn = cx.name_carried(&self.id, carrier, to);
+        let end = self.carriage.dial(carrier, to);
+        self.begin_carried(link, end, carrier, conn, cx);
+        self.carry_on(cx);
+    }
+
+    /// This side of a connection is closed.
+    pub(super) fn let_go(&mut self, line: Line, cx: &mut Cx) {
+        match line {
+            Line::Wire(wire, side) => cx.close(wire, side),
+            Line::Carried(end) => {
+                self.ends.remove(&end);
+                self.carriage.close(end, "closed by the node");
+                self.carry_on(cx);
+            }
+        }
+    }
+
+    /// Does what is to be done for carried connections. Gives whether there was anything.
+    pub(super) fn carry_on(&mut self, cx: &mut Cx) -> bool {
+        if std::mem::replace(&mut self.carrying, true) {
+            return false; // whoever does it already will do this too
+        }
+        let mut any = false;
+        while let Some(action) = self.carriage.poll() {
+            any = true;
+            match action {
+                CarryAction::Send { to, request } => self.send_carried(&to, request, cx),
+                CarryAction::Called { end, carrier, from } => {
+                    let link = self.accept();
+                    let conn = cx.carried_name(&from, &carrier, &self.id);
+                    self.begin_carried(link, end, &carrier, conn, cx);
+                }
+                CarryAction::Came { end, octets } => {
+                    if let Some(link) = self.ends.get(&end).copied() {
+                        self.take_octets(link, &octets, cx);
+                        self.carriage.read(end, octets.len());
+                    }
+                }
+                // What waits is written after every step.
+                CarryAction::Room { .. } => {}
+                CarryAction::Ended { end, reason } => {
+                    if let Some(link) = self.ends.remove(&end) {
+                        self.lose_link(link, &reason, cx);
+                    }
+                }
+            }
+        }
+        self.carrying = false;
+        any
+    }
+
+    fn begin_carried(&mut self, link: LinkId, end: EndId, carrier: &NodeId, conn: u64, cx: &mut Cx) {
+        let side = if link.is_dialled() { Side::Dialler } else { Side::Acceptor };
+        let machine = Handshake::carried(self.shared.clone(), side, carrier, cx.random.octets());
+        self.ends.insert(end, link);
+        self.begin(link, Line::Carried(end), conn, machine, cx);
+    }
+
+    /// Puts a request into the outbox of a node, if that has the connection that it is meant for.
+    fn send_carried(&mut self, to: &NodeId, request: CarryRequest, cx: &mut Cx) {
+        let outbox = &mut self.remote(to, cx).outbox;
+        if outbox.link().is_some() {
+            let queued = outbox.request(&Request::Carry(request));
+            self.queued(to, queued, cx);
+        }
+    }
+}
