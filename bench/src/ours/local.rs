@@ -3,16 +3,34 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aemp::{Context, Node, PortId, Reason};
+use aemp::{Context, Message, Node, PortId, Reason, ReplyTo};
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, mpsc};
 
-use super::work::Work;
 use crate::measure::{Measured, resident};
 
 const PAIRS: u64 = 1000;
 const BATCH: u64 = 10_000;
 const FAN: u64 = 10_000;
 const LIMIT: Duration = Duration::from_secs(60);
+
+/// One of many: a tag and a number.
+#[derive(Serialize, Deserialize, Message)]
+enum Tick {
+    Count(u64),
+}
+
+/// Thrown back and forth, with who threw it.
+#[derive(Serialize, Deserialize, Message)]
+enum Ball {
+    Ping(PortId, u64),
+}
+
+/// A call.
+#[derive(Serialize, Deserialize, Message)]
+enum Ask {
+    Next { value: u64, reply: ReplyTo<u64> },
+}
 
 /// Runs a workload; `None` if there is none of this name.
 pub(super) async fn run(workload: &str, count: u64) -> Option<Measured> {
@@ -34,12 +52,10 @@ pub(super) async fn run(workload: &str, count: u64) -> Option<Measured> {
 /// A port that says when it has had so many messages.
 fn counter(node: &Node, expected: u64, done: Arc<Notify>) -> PortId {
     let mut seen = 0;
-    node.port(move |_: &mut Context<'_>, work: Work| {
-        if let Work::Count(_) = work {
-            seen += 1;
-            if seen == expected {
-                done.notify_one();
-            }
+    node.port(move |_: &mut Context<'_>, Tick::Count(_)| {
+        seen += 1;
+        if seen == expected {
+            done.notify_one();
         }
     })
 }
@@ -52,7 +68,7 @@ async fn one_way(node: &Node, producers: u64, ports: u64, count: u64) -> Measure
         let (node, target) = (node.clone(), targets[(producer % ports) as usize].clone());
         tokio::spawn(async move {
             for n in 0..count / producers {
-                node.send(&target, Work::Count(n)).expect("it encodes");
+                node.send(&target, Tick::Count(n)).expect("it encodes");
                 if n % 1024 == 1023 {
                     tokio::task::yield_now().await;
                 }
@@ -70,23 +86,19 @@ async fn ping_pong(node: &Node, pairs: u64, count: u64) -> Measured {
     let began = Instant::now();
     for _ in 0..pairs {
         let sender = sender.clone();
-        let pong = node.port(|cx: &mut Context<'_>, work: Work| {
-            if let Work::Ping(from, left) = work {
+        let pong = node.port(|cx: &mut Context<'_>, Ball::Ping(from, left)| {
+            let me = cx.me();
+            cx.send(&from, Ball::Ping(me, left));
+        });
+        let ping = node.port(move |cx: &mut Context<'_>, Ball::Ping(from, left)| {
+            if left == 0 {
+                sender.send(()).expect("the workload waits");
+            } else {
                 let me = cx.me();
-                cx.send(&from, Work::Ping(me, left));
+                cx.send(&from, Ball::Ping(me, left - 1));
             }
         });
-        let ping = node.port(move |cx: &mut Context<'_>, work: Work| {
-            if let Work::Ping(from, left) = work {
-                if left == 0 {
-                    sender.send(()).expect("the workload waits");
-                } else {
-                    let me = cx.me();
-                    cx.send(&from, Work::Ping(me, left - 1));
-                }
-            }
-        });
-        node.send(&ping, Work::Ping(pong, count / pairs)).expect("it encodes");
+        node.send(&ping, Ball::Ping(pong, count / pairs)).expect("it encodes");
     }
     for _ in 0..pairs {
         done.recv().await;
@@ -98,7 +110,7 @@ async fn create_and_kill(node: &Node, count: u64) -> Measured {
     let rounds = (count / BATCH).max(1);
     let began = Instant::now();
     for _ in 0..rounds {
-        let ports: Vec<PortId> = (0..BATCH).map(|_| node.port(|_: &mut Context<'_>, _: Work| {})).collect();
+        let ports: Vec<PortId> = (0..BATCH).map(|_| node.port(|_: &mut Context<'_>, _: Tick| {})).collect();
         let last = node.died(&ports[ports.len() - 1]);
         for port in &ports {
             node.kill(port, Reason::NORMAL);
@@ -115,7 +127,7 @@ async fn fan_out(node: &Node, count: u64) -> Measured {
     let began = Instant::now();
     for n in 0..rounds {
         for target in &targets {
-            node.send(target, Work::Count(n)).expect("it encodes");
+            node.send(target, Tick::Count(n)).expect("it encodes");
         }
         tokio::task::yield_now().await;
     }
@@ -130,13 +142,7 @@ fn memory(node: &Node, count: u64) -> Measured {
     let before = resident();
     let began = Instant::now();
     let ports: Vec<PortId> = (0..count)
-        .map(|n| {
-            node.port(move |_: &mut Context<'_>, work: Work| {
-                if let Work::Count(other) = work {
-                    assert_ne!(n, other);
-                }
-            })
-        })
+        .map(|n| node.port(move |_: &mut Context<'_>, Tick::Count(other)| assert_ne!(n, other)))
         .collect();
     let grown = resident() - before;
     let measured = Measured::since(began, count);
@@ -144,14 +150,10 @@ fn memory(node: &Node, count: u64) -> Measured {
 }
 
 async fn calls(node: &Node, count: u64) -> Measured {
-    let port = node.port(|cx: &mut Context<'_>, work: Work| {
-        if let Work::Call { value, reply } = work {
-            cx.reply(reply, value + 1);
-        }
-    });
+    let port = node.port(|cx: &mut Context<'_>, Ask::Next { value, reply }| cx.reply(reply, value + 1));
     let began = Instant::now();
     for value in 0..count {
-        let answer = node.call(&port, LIMIT, |reply| Work::Call { value, reply }).await;
+        let answer = node.call(&port, LIMIT, |reply| Ask::Next { value, reply }).await;
         assert_eq!(answer.ok(), Some(value + 1));
     }
     Measured::since(began, count)
