@@ -1,13 +1,12 @@
 //! The code of a port: a loop over the items of its mailbox, and the few ways to handle one.
 
 use std::any::Any;
-use std::collections::VecDeque;
 
 use aemp_proto::Reason;
 
 use super::Context;
 use super::context::NO_TAGS;
-use super::mailbox::{Item, Mailbox, Queue, Signal};
+use super::mailbox::{Item, Items, Mailbox, Queue, Signal};
 use crate::message::{Envelope, FromMessage, misfit};
 
 /// The code of a port, as the runner sees it.
@@ -65,14 +64,14 @@ impl Handle<Envelope> for Nascent {
 
 /// The actor of every callback port: a batch of items, and what handles them.
 pub(crate) struct Callback<M, H> {
-    batch: VecDeque<Item<M>>,
+    batch: Items<M>,
     handle: H,
     state: Option<Box<dyn Any + Send>>,
 }
 
 impl<M: FromMessage, H: Handle<M>> Callback<M, H> {
     pub(crate) fn new(handle: H, state: Option<Box<dyn Any + Send>>) -> Callback<M, H> {
-        Callback { batch: VecDeque::new(), handle, state }
+        Callback { batch: Items::default(), handle, state }
     }
 
     fn item(&mut self, cx: &mut Context<'_>, item: Item<M>) {
@@ -118,7 +117,7 @@ impl<M: FromMessage, H: Handle<M>> Actor for Callback<M, H> {
         cx.lend_state(self.state.take());
         let mut handled = 0;
         while handled < quota
-            && let Some(item) = self.batch.pop_front()
+            && let Some(item) = self.batch.pop()
         {
             self.item(cx, item);
             handled += 1;
@@ -134,7 +133,7 @@ impl<M: FromMessage, H: Handle<M>> Actor for Callback<M, H> {
     }
 
     fn hand_over(&mut self, successor: &mut dyn Mailbox) -> usize {
-        let items = self.batch.drain(..).map(|item| match item {
+        let items = std::iter::from_fn(|| self.batch.pop()).map(|item| match item {
             Item::Encoded(body) => successor.push(Envelope::Encoded(body)),
             Item::Signal(signal) => successor.signal(*signal),
             Item::Message(message) => match message.into_envelope() {

@@ -31,7 +31,7 @@ pub(crate) enum Signal {
     Kill(Reason),
 }
 
-/// One thing that waits in a mailbox.
+/// One thing that waited in a mailbox.
 pub(crate) enum Item<M> {
     /// A message of the port's own type, moved.
     Message(M),
@@ -39,6 +39,48 @@ pub(crate) enum Item<M> {
     Encoded(Body),
     /// Anything rarer.
     Signal(Box<Signal>),
+}
+
+/// Items in their order. Encoded messages, which are large, stand in a row of their own: a queue of small messages is small.
+pub(crate) struct Items<M> {
+    order: VecDeque<Slot<M>>,
+    encoded: Option<Box<VecDeque<Body>>>,
+}
+
+/// An item in its place.
+enum Slot<M> {
+    Message(M),
+    /// The first of the encoded ones that are left.
+    Encoded,
+    Signal(Box<Signal>),
+}
+
+impl<M> Default for Items<M> {
+    fn default() -> Items<M> {
+        Items { order: VecDeque::new(), encoded: None }
+    }
+}
+
+impl<M> Items<M> {
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// Takes the first item out.
+    #[inline]
+    pub(crate) fn pop(&mut self) -> Option<Item<M>> {
+        match self.order.pop_front()? {
+            Slot::Message(message) => Some(Item::Message(message)),
+            Slot::Encoded => self.encoded.as_mut()?.pop_front().map(Item::Encoded),
+            Slot::Signal(signal) => Some(Item::Signal(signal)),
+        }
+    }
+
+    fn push_encoded(&mut self, body: Body) {
+        self.order.push_back(Slot::Encoded);
+        self.encoded.get_or_insert_default().push_back(body);
+    }
 }
 
 /// What whoever put something into the mailbox of a port that no runner runs has to do afterwards.
@@ -75,27 +117,27 @@ pub(crate) trait Mailbox: Any + Send {
 
 /// A queue of items; the mailbox of callback ports.
 pub struct Queue<M> {
-    items: VecDeque<Item<M>>,
+    items: Items<M>,
 }
 
 impl<M> Default for Queue<M> {
     fn default() -> Queue<M> {
-        Queue { items: VecDeque::new() }
+        Queue { items: Items::default() }
     }
 }
 
 impl<M> Queue<M> {
     #[inline]
     pub(crate) fn push_message(&mut self, message: M) -> usize {
-        self.items.push_back(Item::Message(message));
-        size_of::<Item<M>>()
+        self.items.order.push_back(Slot::Message(message));
+        size_of::<Slot<M>>()
     }
 }
 
 impl<M: FromMessage> Queue<M> {
     fn push_encoded(&mut self, body: Body) -> usize {
         let octets = ITEM_COST + body.items().len();
-        self.items.push_back(Item::Encoded(body));
+        self.items.push_encoded(body);
         octets
     }
 
@@ -104,7 +146,7 @@ impl<M: FromMessage> Queue<M> {
         let octets = ITEM_COST + message.octets();
         let mut message = Some(message);
         if let Some(same) = (&mut message as &mut dyn Any).downcast_mut::<Option<M>>() {
-            self.items.extend(same.take().map(Item::Message));
+            self.items.order.extend(same.take().map(Slot::Message));
             return octets;
         }
         match message.map(|message| message.encode()) {
@@ -115,19 +157,19 @@ impl<M: FromMessage> Queue<M> {
     }
 
     /// All that waits; `spare`, which must be empty, takes its place, so that its memory is used again.
-    pub(crate) fn take(&mut self, spare: &mut VecDeque<Item<M>>) {
+    pub(crate) fn take(&mut self, spare: &mut Items<M>) {
         debug_assert!(spare.is_empty());
         std::mem::swap(&mut self.items, spare);
     }
 
     /// The reason of a kill that waits here.
     pub(crate) fn kill(&self) -> Option<Reason> {
-        self.items.iter().find_map(|item| match item {
-            Item::Signal(signal) => match &**signal {
+        self.items.order.iter().find_map(|item| match item {
+            Slot::Signal(signal) => match &**signal {
                 Signal::Kill(reason) => Some(reason.clone()),
                 Signal::Job(_) | Signal::Fire(_) => None,
             },
-            Item::Message(_) | Item::Encoded(_) => None,
+            Slot::Message(_) | Slot::Encoded => None,
         })
     }
 
@@ -149,13 +191,11 @@ impl<M: FromMessage> Mailbox for Queue<M> {
     }
 
     fn push_run(&mut self, bodies: &mut Vec<Body>) -> usize {
-        let octets = bodies.iter().map(|body| ITEM_COST + body.items().len()).sum();
-        self.items.extend(bodies.drain(..).map(Item::Encoded));
-        octets
+        bodies.drain(..).map(|body| self.push_encoded(body)).sum()
     }
 
     fn signal(&mut self, signal: Signal) -> usize {
-        self.items.push_back(Item::Signal(Box::new(signal)));
+        self.items.order.push_back(Slot::Signal(Box::new(signal)));
         ITEM_COST
     }
 
@@ -199,5 +239,42 @@ impl Mailbox for TaskQueue {
 
     fn as_any(&mut self) -> &mut dyn Any {
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_messages_take_little_room() {
+        assert!(size_of::<Slot<u64>>() <= 16);
+    }
+
+    #[test]
+    fn encoded_messages_keep_their_place_among_others() {
+        let body = |n: u64| aemp_proto::typed::to_body(&(n,)).expect("a number");
+        let mut queue = Queue::<(u64,)>::default();
+        let octets = [
+            queue.push_message((1,)),
+            queue.push_encoded(body(2)),
+            queue.signal(Signal::Kill(Reason::NORMAL)),
+            queue.push_encoded(body(3)),
+            queue.push_message((4,)),
+        ];
+        assert!(octets.iter().all(|octets| *octets > 0));
+        assert!(queue.kill().is_some());
+        let mut items = Items::default();
+        queue.take(&mut items);
+        let mut seen = Vec::new();
+        while let Some(item) = items.pop() {
+            seen.push(match item {
+                Item::Message((n,)) => n,
+                Item::Encoded(body) => <(u64,)>::decode(&body).expect("a number").0,
+                Item::Signal(_) => 0,
+            });
+        }
+        assert_eq!(seen, [1, 2, 0, 3, 4]);
+        assert!(queue.is_empty() && items.is_empty());
     }
 }

@@ -13,7 +13,7 @@ use aemp_proto::{Message, PortId, Reason, typed};
 use serde::de::DeserializeOwned;
 
 use super::Context;
-use super::mailbox::{ITEM_COST, Item, Job, Signal, TaskQueue};
+use super::mailbox::{ITEM_COST, Item, Items, Job, Signal, TaskQueue};
 use super::run::{caught, panic_text};
 use super::table::State;
 use crate::message::{DecodeError, Envelope, FromMessage, misfit};
@@ -34,7 +34,7 @@ pub struct Port {
     number: u64,
     id: Arc<PortId>,
     stash: VecDeque<Waiting>,
-    batch: VecDeque<Item<Envelope>>,
+    batch: Items<Envelope>,
     /// Octets in the stash, as senders see them.
     kept: Arc<AtomicUsize>,
 }
@@ -203,7 +203,7 @@ impl Port {
             if self.batch.is_empty() {
                 self.batch().await;
             }
-            while let Some(item) = self.batch.pop_front() {
+            while let Some(item) = self.batch.pop() {
                 self.take(item).await;
             }
         }
@@ -342,7 +342,7 @@ impl Node {
             let mailbox = cell.mailbox.as_mut()?.as_any().downcast_mut::<TaskQueue>()?;
             Some(mailbox.kept.clone())
         });
-        let (stash, batch) = (VecDeque::new(), VecDeque::new());
+        let (stash, batch) = (VecDeque::new(), Items::default());
         let port = Port { node: self.clone(), number, id, stash, batch, kept: kept.unwrap_or_default() };
         let task = self.inner().runtime.spawn(async move {
             // Ends the port too when the task is aborted with its runtime.
