@@ -7,6 +7,7 @@ mod budgets;
 mod direction;
 mod documents;
 mod modules;
+mod parity;
 mod protocol;
 mod purity;
 mod ratchet;
@@ -68,6 +69,7 @@ pub(crate) fn run(root: &Path, mode: Mode) -> Result<Vec<Problem>, Box<dyn Error
     problems.extend(protocol::check(root, &sources, mode)?);
     problems.extend(words::check(&sources));
     problems.extend(modules::check(&sources));
+    problems.extend(parity::check(&sources));
     problems.extend(documents::check(root, &sources));
     problems.extend(purity::check(&sources));
     problems.extend(direction::check(root)?);
