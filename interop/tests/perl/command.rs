@@ -77,7 +77,7 @@ pub(crate) async fn eval(setup: Setup) {
     assert_eq!((ran.status, ran.stdout.as_str()), (Some(0), "42,[1,{\"a\":2}],\"perl\"\n"), "{}", ran.stderr);
     let ran = aemp("eval", &seed, &["--json", "perl", "()"], "").await;
     assert_eq!((ran.status, ran.stdout.as_str()), (Some(0), "[]\n"), "{}", ran.stderr);
-    let ran = aemp("eval", &seed, &["perl", "die", "\"no luck\\n\""], "").await;
+    let ran = aemp("eval", &seed, &["perl", "die \"no luck\\n\""], "").await;
     assert_eq!((ran.status, ran.stderr.as_str()), (Some(1), "aemp: perl: no luck\n"));
     let mut config = setup.perl("secure", &seed);
     config["secure"] = json!(1);
