@@ -45,6 +45,9 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("setverify_peeraddr", "aemp profile server setverify_peeraddr off"),
     ("setnodelay", "aemp setnodelay 0"),
     ("setautocork", "aemp setautocork 1"),
+    ("setscripts", "aemp profile server setscripts /srv/scripts setservices chat::server::"),
+    ("setscript_eval", "aemp profile server setscript_eval 1"),
+    ("setscript_limits", "aemp profile server setscript_limits steps=1000000,milliseconds=200"),
     ("seteval", "aemp profile perl seteval 'warn \"up\"'"),
 ];
 

@@ -24,6 +24,7 @@ mod mon;
 mod profile;
 mod restart;
 mod run;
+mod scripts;
 mod services;
 mod session;
 mod shell;
@@ -80,9 +81,13 @@ fn run_all(commands: Vec<Cli>) -> Result<(), Failure> {
     session.save()
 }
 
+/// Scripts may need so much; with less each call into one would have to get a stack of its own. What is not used costs nothing.
+const THREAD_STACK: usize = 20 << 20;
+
 fn run_node_command(command: NodeCommand, logging: &Logging) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .thread_stack_size(THREAD_STACK)
         .build()
         .map_err(|error| Failure::failed(format!("the threads of the runtime cannot be started: {error}")))?;
     let outcome = runtime.block_on(async {

@@ -8,6 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::failure::Failure;
 use crate::logging::{self, Logging};
+use crate::scripts::Scripting;
 use crate::services;
 use crate::watchdog::child::Leash;
 use crate::watchdog::{self, Watching};
@@ -18,13 +19,16 @@ use crate::watchdog::{self, Watching};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Keys: nodeid, binds, seeds, secret, cert, services, secure, private, carry, monitor_timeout, connect_interval,
-framing_format, auth_offer, auth_accept, verify_peeraddr, nodelay; and about the configuration file:
+framing_format, auth_offer, auth_accept, verify_peeraddr, nodelay, scripts, script_eval, script_limits; and about the
+configuration file:
   profile NAME  the profile to use; by default the one with this host's name
   norc 1        do not read the file
   force 1       let the arguments win over the file (by default the file wins, as with the Perl tool)
 
 Services that are built in: aemp::global, aemp::echo, aemp::sink, and AnyEvent::MP::LogCatcher::catch, which takes a level and writes what
 all other nodes log into this node's log: services [[\"AnyEvent::MP::LogCatcher::catch\",\"info\"]].
+With scripts FOLDER,… also a::b:: for FOLDER/a/b.rhai, and a::b::f for a function in it, which any node can spawn as well. With
+script_eval 1 other nodes can have code evaluated here.
 
 Example: aemp run norc 1 nodeid echo secret geheim binds 127.0.0.1:4040 services aemp::echo,aemp::sink")]
 pub(crate) struct Run {
@@ -45,14 +49,20 @@ impl Run {
         }
         let leash = self.watching.watched().map(Leash::take).transpose()?;
         let mut settings = Settings::load(&Arguments::parse(&self.arguments)?)?;
-        services::check(&mut settings, &[])?;
+        let mut scripting = Scripting::of(&settings)?;
+        scripting.take_modules(&mut settings);
+        let scripted = settings.services.iter().map(|service| service.function.clone());
+        let scripted: Vec<String> = scripted.filter(|name| scripting.knows(name)).collect();
+        services::check(&mut settings, &scripted.iter().map(String::as_str).collect::<Vec<_>>())?;
         // Before the line that others wait for: from then on a signal ends the node in order.
         let ending = ending()?;
-        let mut builder = services::register(Node::builder().logs(logging::source()));
+        let builder = services::register(Node::builder().logs(logging::source()));
+        let mut builder = scripting.install(builder);
         if let Some(leash) = &leash {
             builder = leash.register(builder);
         }
         let node = builder.settings(settings).start().await?;
+        scripting.load(&node)?;
         announce(&node, self.json)?;
         match &leash {
             None => ending.await,

@@ -58,6 +58,9 @@ fn every_setting_can_be_set_and_removed() {
         ("verify_peeraddr", "off"),
         ("nodelay", "0"),
         ("autocork", "1"),
+        ("scripts", "a,b"),
+        ("script_eval", "1"),
+        ("script_limits", "steps=1000"),
     ];
     for (key, value) in values {
         user.ok(&["profile", "p", &format!("set{key}"), value]);

@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 use tokio::sync::{broadcast, mpsc};
 
+use crate::code::{Evaluate, FindFunction};
 use crate::config::{Service, Settings};
 use crate::log::{self, LogSource};
 use crate::message::EncodeError;
@@ -327,6 +328,18 @@ impl Builder {
         E: Into<Reason>,
     {
         self.streams.add(name, code);
+        self
+    }
+
+    /// Also asks this for functions, where none is registered. Nobody is asked unless this is set.
+    pub fn find_functions(mut self, finder: impl FindFunction) -> Builder {
+        self.functions.finder = Some(Arc::new(finder));
+        self
+    }
+
+    /// Lets this evaluate what `eval` requests bring, from any node of the network. They are refused unless this is set.
+    pub fn evaluate(mut self, evaluator: impl Evaluate) -> Builder {
+        self.functions.evaluator = Some(Arc::new(evaluator));
         self
     }
 

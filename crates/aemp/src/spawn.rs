@@ -4,11 +4,12 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use aemp_proto::wire::Request;
-use aemp_proto::{Body, NodeId, PortId, Reason, typed};
+use aemp_proto::{Body, Message, NodeId, PortId, Reason, typed};
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::code::{Evaluate, FindFunction};
 use crate::message::{EncodeError, Envelope, misfit};
 use crate::node::{Node, Place};
 use crate::port::Context;
@@ -26,6 +27,10 @@ pub(crate) type Function = Arc<dyn Fn(&mut Context<'_>, &Body) -> Result<(), Rea
 #[derive(Default)]
 pub(crate) struct Functions {
     by_name: HashMap<String, Function>,
+    /// Who is asked for a name that is not registered.
+    pub(crate) finder: Option<Arc<dyn FindFunction>>,
+    /// Who evaluates the code of other nodes.
+    pub(crate) evaluator: Option<Arc<dyn Evaluate>>,
     failed: Mutex<Failed>,
 }
 
@@ -56,6 +61,23 @@ impl Functions {
 
     pub(crate) fn get(&self, name: &str) -> Option<Function> {
         self.by_name.get(name).cloned()
+    }
+
+    /// Whether somebody may know a function of this name.
+    fn knows(&self, name: &str) -> bool {
+        self.by_name.contains_key(name) || self.finder.as_ref().is_some_and(|finder| finder.knows(name))
+    }
+
+    /// The function of this name, or who may have it. Looked for only where it runs.
+    fn find(&self, name: &str) -> Option<Function> {
+        if let Some(function) = self.get(name) {
+            return Some(function);
+        }
+        let (finder, name) = (self.finder.clone()?, name.to_string());
+        Some(Arc::new(move |cx, args| {
+            let arguments = args.decode().map(Message).map_err(Reason::died)?;
+            finder.run(cx, &name, arguments).unwrap_or_else(|| Err(unknown(cx, &name)))
+        }))
     }
 
     fn remember_failure(&self, name: String, reason: Reason, limit: usize) {
@@ -138,9 +160,9 @@ impl Node {
         if let Some(request) = function.strip_prefix(stream::REQUESTS) {
             return self.stream_request(from, request, &args);
         }
-        if self.is_secure() || self.inner().functions.get(function).is_none() {
+        if self.is_secure() || !self.inner().functions.knows(function) {
             if let Some(withheld) = self.may_complain() {
-                tracing::warn!(%from, function, withheld, "refused to call a function: it is not registered, or secure mode is on");
+                tracing::warn!(%from, function, withheld, "refused to call a function: it is not known, or secure mode is on");
             }
             return;
         }
@@ -169,18 +191,12 @@ impl Node {
     }
 
     fn run_init(&self, number: u64, function: &str, args: Body) {
-        let code = self.inner().functions.get(function);
+        let code = self.inner().functions.find(function);
         let function = function.to_string();
         self.signal(
             number,
             Signal::Job(Box::new(move |cx| {
-                let Some(code) = code else {
-                    let text = format_args!(
-                        "the function {function:?} is not registered on node {}",
-                        cx.node().id()
-                    );
-                    return cx.end(Reason::text("spawn_refused", text));
-                };
+                let Some(code) = code else { return cx.end(unknown(cx, &function)) };
                 match code(cx, &args) {
                     Err(reason) => cx.end(reason),
                     Ok(()) if !cx.has_receiver() => cx.end(no_receiver(&cx.me(), &function)),
@@ -195,6 +211,11 @@ fn no_receiver(port: &PortId, function: &str) -> Reason {
     let mut reason = Reason::no_such_port(port).values().to_vec();
     reason[1] = aemp_proto::Value::Text(format!("the function {function:?} set no receiver"));
     Reason::new(reason)
+}
+
+fn unknown(cx: &Context<'_>, function: &str) -> Reason {
+    let text = format_args!("the function {function:?} is not registered on node {}", cx.node().id());
+    Reason::text("spawn_refused", text)
 }
 
 fn refused() -> Reason {

@@ -13,6 +13,7 @@ mod network;
 mod order;
 mod peer;
 mod ports;
+mod scripts;
 mod settings;
 mod spawn;
 mod streams;
@@ -92,6 +93,8 @@ for_each_seed! {
     a_silent_node_is_given_up: loss::silence;
     owners_and_watchers: database::owners_and_watchers;
     simultaneous_connect: loss::simultaneous_connect;
+    scripts_evaluate_for_perl: scripts::eval;
+    scripts_serve_perl: scripts::chat;
 }
 
 /// Makes tests of a case that depends on the secret and not on the framing.

@@ -51,7 +51,7 @@ fn generate() -> Result<String, Failure> {
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, "AnyEvent::MP");
     let certificate = params.self_signed(&key).map_err(fault)?;
-    Ok(key.serialize_pem() + &certificate.pem())
+    Ok([key.serialize_pem(), certificate.pem()].concat())
 }
 
 #[cfg(test)]

@@ -50,6 +50,12 @@ const SETTINGS: &[Setting] = &[
         about: "Set the code that Perl nodes run when they start; it has no effect here" },
     Setting { key: "autocork", value: "FLAG", values: "1 or 0",
         about: "Set whether Perl nodes collect small writes; it has no effect here" },
+    Setting { key: "scripts", value: "FOLDERS", values: "separated by commas",
+        about: "Set the folders in which functions that are not registered are looked for, in scripts" },
+    Setting { key: "script_eval", value: "FLAG", values: "1 or 0",
+        about: "Set whether other nodes can have code evaluated here" },
+    Setting { key: "script_limits", value: "LIST", values: "NAME=NUMBER,… for steps, milliseconds, depth and others",
+        about: "Set limits of scripts that differ from the defaults" },
 ];
 
 /// How nodes talk to each other.

@@ -50,6 +50,9 @@ pub const KEYS: &[Key] = &[
     Key { name: "nodelay", shape: Shape::Flag },
     Key { name: "autocork", shape: Shape::Flag },
     Key { name: "eval", shape: Shape::Text },
+    Key { name: "scripts", shape: Shape::List },
+    Key { name: "script_eval", shape: Shape::Flag },
+    Key { name: "script_limits", shape: Shape::List },
 ];
 
 impl Key {

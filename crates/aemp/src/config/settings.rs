@@ -52,6 +52,12 @@ pub struct Settings {
     pub verify_peeraddr: PeerAddress,
     /// `TCP_NODELAY` on connections.
     pub nodelay: bool,
+    /// The folders in which scripts are looked for. For who runs scripts; the library itself does not.
+    pub scripts: Vec<String>,
+    /// Whether other nodes may have code evaluated here.
+    pub script_eval: bool,
+    /// Limits of scripts that differ from the defaults, each `NAME=NUMBER`.
+    pub script_limits: Vec<String>,
 }
 
 /// A registered function that runs when the node starts.
@@ -117,6 +123,9 @@ impl Settings {
             auth_accept: lookup.choices("auth_accept", AuthMethod::from_name)?,
             verify_peeraddr: lookup.verify_peeraddr()?,
             nodelay: lookup.flag("nodelay")?.unwrap_or(true),
+            scripts: lookup.texts("scripts")?.unwrap_or_default(),
+            script_eval: lookup.flag("script_eval")?.unwrap_or(false),
+            script_limits: lookup.texts("script_limits")?.unwrap_or_default(),
         })
     }
 }

@@ -136,7 +136,10 @@ impl Node {
                 self.answer_with(&to, &values, &[Value::Float(now.as_secs_f64())]);
             }
             Request::Can(tag, to, values) => {
-                let known = KNOWN.contains(&tag.as_str()) || self.inner().functions.get(&tag).is_some();
+                let functions = &self.inner().functions;
+                let known = KNOWN.contains(&tag.as_str())
+                    || (tag == "eval" && functions.evaluator.is_some())
+                    || functions.get(&tag).is_some();
                 // Perl's own truth values.
                 self.answer_with(&to, &values, &[Value::name(if known { "1" } else { "" })]);
             }
@@ -149,16 +152,33 @@ impl Node {
                     self.answer_with(&to, &values, &[Value::name("")]);
                 }
             }
-            Request::Eval(_, reply) => {
-                if let Some(withheld) = self.may_complain() {
-                    tracing::warn!(withheld, "refused to evaluate code of another node");
-                }
-                if let Some((to, values)) = reply {
-                    self.answer_with(&to, &values, &[Value::Text("eval is refused on this node".into())]);
-                }
-            }
+            Request::Eval(code, reply) => self.evaluate(code, reply),
             _ => {}
         }
+    }
+
+    fn evaluate(&self, code: String, reply: Option<(PortId, Body)>) {
+        let node = self.clone();
+        let answer = move |outcome: Result<Vec<Value>, String>| {
+            let Some((to, values)) = reply else {
+                if let Err(error) = outcome {
+                    tracing::debug!(error, "code of another node failed");
+                }
+                return;
+            };
+            let (error, results) = match outcome {
+                Ok(results) => (String::new(), results),
+                Err(error) => (error, Vec::new()),
+            };
+            node.answer_with(&to, &values, &[vec![Value::Text(error)], results].concat());
+        };
+        if let (false, Some(evaluator)) = (self.is_secure(), &self.inner().functions.evaluator) {
+            return evaluator.evaluate(self, code, Box::new(answer));
+        }
+        if let Some(withheld) = self.may_complain() {
+            tracing::warn!(withheld, "refused to evaluate code of another node");
+        }
+        answer(Err("eval is refused on this node".into()));
     }
 
     fn answer_with(&self, to: &PortId, values: &Body, more: &[Value]) {

@@ -1,0 +1,133 @@
+//! What other nodes have evaluated here: one piece of code after the other in one port, with the variables and functions that
+//! earlier ones have left, as in Perl's package `main`.
+
+use std::sync::Arc;
+
+use aemp::{Evaluated, Node, PortId, Value};
+use rhai::{AST, Dynamic, EvalAltResult, Scope};
+
+use crate::code::Code;
+use crate::host::Host;
+use crate::port::State;
+use crate::quota::Share;
+use crate::run::{Fault, Run};
+use crate::values::{to_wire_or_text, weigh};
+
+/// What evaluated code is called in errors.
+const FILE: &str = "(eval)";
+
+/// Functions that are kept; with more the oldest pieces of code are forgotten, all at once.
+const FUNCTIONS_MAX: usize = 500;
+
+/// What stays between two evaluations.
+#[derive(Default)]
+pub(crate) struct Session {
+    port: Option<PortId>,
+    scope: Scope<'static>,
+    functions: AST,
+    share: Option<Share>,
+}
+
+/// An answer that is given in any case: also if the port dies before it comes to it.
+struct Answer(Option<Evaluated>);
+
+impl Answer {
+    fn give(mut self, outcome: Result<Vec<Value>, String>) {
+        if let Some(answer) = self.0.take() {
+            answer(outcome);
+        }
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if let Some(answer) = self.0.take() {
+            answer(Err("the port in which code is evaluated has ended; try again".into()));
+        }
+    }
+}
+
+/// Evaluates code in the port for that, after what came before.
+pub(crate) fn evaluate(host: &Arc<Host>, node: &Node, text: String, answer: Evaluated) {
+    let answer = Answer(Some(answer));
+    if text.len() > host.limits.source {
+        let limit = host.limits.source;
+        return answer.give(Err(format!("the code has more than {limit} octets (script_limits: source)")));
+    }
+    let port = match port(host, node) {
+        Ok(port) => port,
+        Err(fault) => return answer.give(Err(fault.to_string())),
+    };
+    let host = host.clone();
+    node.run_in(&port, move |cx| {
+        let (outcome, effects) = host.session.lock().run(&host, cx.node(), cx.me(), &text);
+        effects.into_iter().for_each(|effect| effect.apply(cx));
+        answer.give(outcome);
+    });
+}
+
+/// The port in which code is evaluated; another one if the last one has died.
+fn port(host: &Arc<Host>, node: &Node) -> Result<PortId, Fault> {
+    let mut session = host.session.lock();
+    if let Some(port) = session.port.as_ref().filter(|port| host.ports.has(port)) {
+        return Ok(port.clone());
+    }
+    let port = State::empty(host)?.open(node);
+    session.port = Some(port.clone());
+    Ok(port)
+}
+
+impl Session {
+    fn run(
+        &mut self,
+        host: &Arc<Host>,
+        node: &Node,
+        me: PortId,
+        text: &str,
+    ) -> (Result<Vec<Value>, String>, Vec<crate::effect::Effect>) {
+        let code = match host.compile(FILE.into(), text) {
+            Ok(code) => code,
+            Err(error) => return (Err(error), Vec::new()),
+        };
+        self.functions
+            .combine(code.ast.clone_functions_only_filtered(|_, _, _, name, _| !name.contains('$')));
+        let mut ast = self.functions.clone();
+        ast.combine(code.ast.clone());
+        let code = Arc::new(Code::new(FILE.into(), ast));
+        code.set_globals(self.scope.iter().map(|(name, _, value)| (name.into(), value)));
+        Run::new(host, node, me, &code).perform(|engine| {
+            let result = match engine.eval_ast_with_scope::<Dynamic>(&mut self.scope, &code.ast) {
+                Err(error) => match *error {
+                    EvalAltResult::Exit(value, _) => Ok(value),
+                    other => Err(Box::new(other)),
+                },
+                result => result,
+            };
+            let kept = self.tidy(host);
+            let result = result?;
+            kept?;
+            Ok(if result.is_unit() { Vec::new() } else { vec![to_wire_or_text(&result)] })
+        })
+    }
+
+    /// Keeps the last variable of each name. What is too much is forgotten, all of it.
+    fn tidy(&mut self, host: &Host) -> Result<(), Fault> {
+        let kept = self.weigh().and_then(|weight| match &mut self.share {
+            Some(share) => share.resize(weight),
+            None => {
+                self.share = Some(host.memory.take(weight)?);
+                Ok(())
+            }
+        });
+        if kept.is_err() || self.functions.iter_functions().count() > FUNCTIONS_MAX {
+            *self = Session { port: self.port.take(), ..Session::default() };
+        }
+        kept
+    }
+
+    fn weigh(&mut self) -> Result<usize, Fault> {
+        self.scope = self.scope.clone_visible();
+        let weights = self.scope.iter_raw().map(|(name, _, value)| Ok(name.len() + weigh(value)?));
+        weights.sum()
+    }
+}

@@ -1,0 +1,123 @@
+//! Any value there and back.
+
+use aemp::Value;
+use proptest::prelude::*;
+use rhai::{Dynamic, Engine, FnPtr};
+
+use super::*;
+
+fn scalars() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::Bool),
+        any::<i64>().prop_map(Value::from),
+        any::<i128>().prop_map(Value::Int),
+        any::<f64>().prop_map(Value::Float),
+        any::<String>().prop_map(Value::Text),
+        "[ -~]{0,9}".prop_map(|text| Value::Bytes(text.into_bytes().into())),
+        any::<Vec<u8>>().prop_map(|octets| Value::Bytes(octets.into())),
+    ]
+}
+
+/// Values with maps whose keys have the form in which scripts give them back.
+fn plain() -> impl Strategy<Value = Value> {
+    scalars().prop_recursive(4, 40, 6, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::List),
+            prop::collection::btree_map(any::<String>(), inner, 0..6).prop_map(|map| {
+                Value::Map(map.into_iter().map(|(key, value)| (Value::name(&key), value)).collect())
+            }),
+        ]
+    })
+}
+
+/// Any values, whatever the keys of their maps.
+fn any_value() -> impl Strategy<Value = Value> {
+    scalars().prop_recursive(4, 40, 6, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::List),
+            prop::collection::vec((inner.clone(), inner.clone()), 0..6).prop_map(Value::Map),
+            (any::<u64>(), inner).prop_map(|(tag, value)| Value::Tag(tag, Box::new(value))),
+        ]
+    })
+}
+
+/// The value with each key of a map that is a name spelled as a script spells it.
+fn renamed(value: &Value) -> Value {
+    match value {
+        Value::List(values) => Value::List(values.iter().map(renamed).collect()),
+        Value::Map(entries) => match names(entries) {
+            Some(keys) => {
+                let values = entries.iter().map(|(_, value)| renamed(value));
+                Value::Map(keys.iter().map(|key| Value::name(key)).zip(values).collect())
+            }
+            None => value.clone(),
+        },
+        other => other.clone(),
+    }
+}
+
+proptest! {
+    #[test]
+    fn plain_values_come_back_as_they_were(value in plain()) {
+        let inside = from_wire(&value, &Limits::default()).unwrap();
+        prop_assert_eq!(to_wire(&inside).unwrap(), value);
+    }
+
+    #[test]
+    fn of_any_value_only_the_spelling_of_keys_changes(value in any_value()) {
+        let inside = from_wire(&value, &Limits::default()).unwrap();
+        prop_assert_eq!(to_wire(&inside).unwrap(), renamed(&value));
+    }
+
+    #[test]
+    fn what_is_taken_in_is_within_the_limits(value in any_value(), items in 1usize..40, text in 1usize..40) {
+        let limits = Limits { items, text, ..Limits::default() };
+        let mut engine = Engine::new_raw();
+        engine.set_max_array_size(items).set_max_map_size(items).set_max_string_size(text);
+        if let Ok(inside) = from_wire(&value, &limits) {
+            prop_assert!(engine.ensure_data_size_within_limits(&inside).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_value_weighs_at_least_its_content(text in any::<String>(), octets in any::<Vec<u8>>(), copies in 0usize..9) {
+        let one = Dynamic::from_array(vec![text.clone().into(), Dynamic::from_blob(octets.clone())]);
+        let all = Dynamic::from_array(vec![one; copies]);
+        prop_assert!(weigh(&all).unwrap() >= copies * (text.len() + octets.len()));
+    }
+}
+
+#[test]
+fn strings_of_peers_are_strings_of_scripts() {
+    let inside = from_wire(&Value::name("join"), &Limits::default()).unwrap();
+    assert_eq!(inside.as_immutable_string_ref().unwrap().as_str(), "join");
+    assert!(from_wire(&Value::Bytes(vec![0xe9].into()), &Limits::default()).unwrap().is_blob());
+}
+
+#[test]
+fn functions_are_not_data() {
+    let function = Dynamic::from(FnPtr::new("f").unwrap());
+    assert!(matches!(to_wire(&function), Err(ValueError::NotData(_))));
+    assert_eq!(to_wire_or_text(&function), Value::Text("Fn(f)".into()));
+}
+
+#[test]
+fn captured_values_have_weight() {
+    let mut function = FnPtr::new("f").unwrap();
+    function.add_curry("x".repeat(1000).into());
+    assert!(weigh(&Dynamic::from(function)).unwrap() > 1000);
+}
+
+#[test]
+fn depth_is_limited_both_ways() {
+    let mut deep = Value::Null;
+    let mut inside = Dynamic::UNIT;
+    for _ in 0..DEPTH {
+        deep = Value::List(vec![deep]);
+        inside = Dynamic::from_array(vec![inside]);
+    }
+    assert_eq!(from_wire(&deep, &Limits::default()).unwrap_err(), ValueError::TooDeep);
+    assert_eq!(to_wire(&inside).unwrap_err(), ValueError::TooDeep);
+    assert_eq!(weigh(&inside).unwrap_err(), ValueError::TooDeep);
+}

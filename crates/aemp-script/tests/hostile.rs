@@ -1,0 +1,214 @@
+//! Scripts that mean harm: each has to end soon, with an error, and take nothing else with it.
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use aemp::Value;
+use aemp_script::Limits;
+use support::{Scripted, words};
+
+/// A build without optimisation on a busy machine may take so much longer than the 50 ms of the limit.
+const SOON: Duration = Duration::from_secs(5);
+
+/// Evaluates code that must fail soon, and then asks the same node for something simple.
+fn fails(at: &Scripted, code: &str, with: &[&str]) {
+    let started = Instant::now();
+    let error = at.eval(code).expect_err(code);
+    assert!(started.elapsed() < SOON, "{code}: {:?}", started.elapsed());
+    assert!(with.iter().any(|text| error.contains(text)), "{code}: {error}");
+    assert_eq!(at.eval("1"), Ok(vec![Value::Int(1)]), "after {code}");
+}
+
+const LIMITED: &[&str] = &["script_limits", "too large"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn endless_loops_end() {
+    let at = Scripted::new("").await;
+    for code in [
+        "loop {}",
+        "while true { let x = 1; }",
+        "let i = 0; do { i += 1; } until false",
+        "let n = 0; for i in 0..9_000_000_000_000 { n += 1; }",
+        "let f = || { loop {} }; f.call()",
+        "[1].map(|x| { loop {} })",
+        "loop { try { loop {} } catch {} }",
+        "loop { try { throw 1; } catch {} }",
+    ] {
+        fails(&at, code, LIMITED);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deep_recursion_ends() {
+    let at = Scripted::new("").await;
+    for code in [
+        "fn f(x) { f(x + 1) } f(0)",
+        "fn f(x) { [x].map(|y| f(y + 1)) } f(0)",
+        "fn f(x) { g(x) } fn g(x) { f([x]) } f(0)",
+        "let f = Fn(\"f\"); fn f(g) { g.call(g) } f.call(f)",
+        "fn f(x) { try { f(x + 1) } catch (e) { throw e; } } f(0)",
+    ] {
+        fails(&at, code, &["script_limits: depth", "too many calls"]);
+    }
+    let deep = |open: &str, close: &str| [&open.repeat(20_000), "1", &close.repeat(20_000)].concat();
+    for code in
+        [deep("(", ")"), deep("[", "]"), deep("-", ""), deep("!", ""), deep("{", "}"), deep("if true {", "}")]
+    {
+        fails(&at, &code, &["(eval):1: "]);
+    }
+    // At the limit of both, with the dearest frames there are.
+    let nested = ["(1 + ".repeat(24), "f(x - 1)".into(), ")".repeat(24)].concat();
+    at.eval(&format!("fn f(x) {{ if x == 0 {{ 0 }} else {{ {nested} }} }} f(29)")).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_do_not_grow_without_end() {
+    let at = Scripted::new("").await;
+    for code in [
+        "let s = \"x\"; loop { s += s; }",
+        "let s = \"x\"; loop { s = s + s; }",
+        "let s = \"x\"; loop { s = `${s}${s}`; }",
+        "let s = \"x\"; s.pad(1_000_000_000, \"yyyy\")",
+        "let a = [1]; loop { a += a; }",
+        "let a = [1]; loop { a = a + a; }",
+        "let a = [1]; loop { a = [a, a]; }",
+        "let a = []; a.pad(1_000_000_000, 7)",
+        "let a = []; loop { a.push(a); }",
+        "let b = blob(1_000_000_000, 7)",
+        "let b = blob(1, 7); loop { b += b; }",
+        "let m = #{}; let i = 0; loop { m[i.to_string()] = i; i += 1; }",
+        "let m = #{}; loop { m = #{ a: m, b: m }; }",
+        "let a = []; loop { a.push(\"x\".pad(500_000, \"y\")); }",
+        "let all = []; loop { let big = []; big.pad(9_000, 1); all.push(|| big); }",
+    ] {
+        fails(&at, code, &["script_limits", "too large", "too long", "exceeds", "size"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_within_values_do_not_break_the_stack() {
+    let at = Scripted::new("").await;
+    let deep = "more than 64 values within each other";
+    for code in [
+        "let a = []; loop { a = [take(a)]; }",
+        "let m = #{}; loop { m = #{ m: take(m) }; }",
+        "let m = #{}; loop { let n = #{}; n.x = [take(m)]; m = n; }",
+        "let a = []; for i in 0..500 { a = [take(a)]; } throw a",
+        "let a = []; for i in 0..500 { a = [take(a)]; } snd(SELF, a)",
+        "let a = []; for i in 0..500 { a = [take(a)]; } print(a); to_json(#{ a: a }); a == a; let f = || a; f",
+    ] {
+        fails(&at, code, &["script_limits", "too large", deep, "(eval):1: "]);
+    }
+    fails(&at, "let a = []; for i in 0..500 { a = [take(a)]; }", &[deep]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn functions_that_capture_themselves_are_copies() {
+    let at = Scripted::new("").await;
+    at.eval("let f = (); f = || f; f = || f; let a = []; let g = || a; a.push(g);").unwrap();
+    fails(&at, "let f = (); loop { f = || f; }", &["more than 64 values within each other"]);
+    fails(&at, "let a = []; loop { a = [|| a]; }", &["more than 64 values within each other"]);
+    fails(&at, "let f = Fn(\"print\"); loop { f = f.curry(take(f)); }", &["(eval):1: "]);
+    fails(&at, "let f = Fn(\"print\"); Fn(\"curry\").call(f, 1)", &["(eval):1: "]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn threads_are_not_held() {
+    let at = Scripted::new("").await;
+    fails(&at, "sleep(1000)", &["must not hold"]); // sleep: it is the script that wants to, and must not
+    fails(&at, "Fn(\"sleep\").call(1000.0)", &["must not hold"]); // sleep: it is the script that wants to, and must not
+    fails(&at, "let x = 1000; x.sleep()", &["must not hold"]); // sleep: it is the script that wants to, and must not
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ports_timers_and_the_like_are_limited() {
+    let mut limits = Limits::default();
+    for limit in ["ports=50", "pending=50", "entries=50"] {
+        limits.set(limit).unwrap();
+    }
+    let at = Scripted::with(
+        &[("t.rhai", "fn f() { rcv(SELF, || ()); spawn(NODE, \"t::f\"); spawn(NODE, \"t::f\"); }")],
+        limits,
+    )
+    .await;
+    fails(&at, "loop { port(); }", &["script_limits: ports"]);
+    fails(&at, "loop { after(1000, || ()); }", &["script_limits: pending"]);
+    fails(
+        &at,
+        "let p = port_of_nobody; loop { mon(p, |reason| ()); }",
+        &["script_limits: pending", "not found"],
+    );
+    fails(&at, "loop { cal(SELF, \"x\", 1000, |answer| ()); }", &["script_limits: pending"]);
+    fails(&at, "let i = 0; loop { i += 1; db_set(\"f\", `${i}`); }", &["script_limits: entries"]);
+    fails(&at, "loop { spawn(NODE, \"t::none\", 1); }", &["script_limits: ports", "verbs"]);
+    fails(&at, "loop { log(\"x\"); }", &["verbs", "script_limits"]);
+    fails(
+        &at,
+        "let s = \"x\"; for i in 0..18 { s += s; } loop { snd(\"nobody#here\", s); }",
+        &["script_limits: memory"],
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fork_bomb_fizzles_out() {
+    let mut limits = Limits::default();
+    limits.set("ports=50").unwrap();
+    let bomb =
+        "fn f() { rcv(SELF, || ()); db_reg(\"bombs\"); spawn(NODE, \"t::f\"); spawn(NODE, \"t::f\"); }";
+    let at = Scripted::with(&[("t.rhai", bomb)], limits).await;
+    let mut bombs = at.node.db().watch("bombs");
+    at.spawn("t::f", []);
+    loop {
+        let change = bombs.next().await.unwrap();
+        assert!(change.content.len() <= 50);
+        if !change.deleted.is_empty() {
+            break; // one died because it could not spawn another
+        }
+    }
+    assert_eq!(at.eval("1"), Ok(vec![Value::Int(1)]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_port_keeps_is_limited() {
+    let mut limits = Limits::default();
+    limits.set("memory=100000").unwrap();
+    limits.set("total=150000").unwrap();
+    let source = r#"
+        fn hoard() { this.all = []; rcv(SELF, "more", || { this.all.pad(this.all.len() + 1000, 7); snd(SELF, "more"); }); snd(SELF, "more"); }
+        fn keep() { this.all = []; this.all.pad(5000, 7); rcv(SELF, || ()); }
+        fn deep() { rcv(SELF, "more", || { this.x = [take(this.x)]; snd(SELF, "more"); }); snd(SELF, "more"); }"#;
+    let at = Scripted::with(&[("t.rhai", source)], limits).await;
+    assert!(words(at.death_of("t::hoard").await.values()).contains("script_limits: memory"));
+    assert!(words(at.death_of("t::deep").await.values()).contains("more than 64 values within each other"));
+    let mut probe = at.probe();
+    let first = at.spawn("t::keep", []);
+    let (to, node) = (probe.port.clone(), at.node.clone());
+    let said = move |port: &aemp::PortId| {
+        let to = to.clone();
+        node.run_in(port, move |cx| cx.send(&to, ("alive",)));
+    };
+    said(&first);
+    assert_eq!(probe.words().await, "alive");
+    assert!(words(at.death_of("t::keep").await.values()).contains("script_limits: total"));
+    at.node.kill(&first, aemp::Reason::NORMAL);
+    at.node.died(&first).await;
+    said(&at.spawn("t::keep", []));
+    assert_eq!(probe.words().await, "alive");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_that_are_too_large_for_a_script_kill_its_port() {
+    let at = Scripted::new("fn f() { rcv(SELF, |message| ()); }").await;
+    for value in [
+        Value::List(vec![Value::Null; 20_000]),
+        Value::Text("x".repeat(2 << 20)),
+        (0..100).fold(Value::Null, |inner, _| Value::List(vec![inner])),
+    ] {
+        let port = at.spawn("t::f", []);
+        let died = at.node.died(&port);
+        at.node.send(&port, (value,)).unwrap();
+        assert_eq!(died.await.identifier().as_deref(), Some("bad_message"));
+    }
+}

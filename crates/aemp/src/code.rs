@@ -1,0 +1,37 @@
+//! Doors for code that was not registered: who else knows functions, and who evaluates what other nodes send.
+//!
+//! There is no language in this crate. Without these doors, which is the default, only registered functions run.
+
+use aemp_proto::{Message, Reason, Value};
+
+use crate::node::Node;
+use crate::port::Context;
+
+/// Knows functions beside those that were registered ([`Builder::find_functions`](crate::Builder::find_functions)).
+///
+/// It is asked for the services of the node and for what this and other nodes spawn and call, but never for other nodes in secure
+/// mode.
+pub trait FindFunction: Send + Sync + 'static {
+    /// Whether there may be a function with this name. Any peer can ask for any name; it must not take long.
+    fn knows(&self, name: &str) -> bool;
+
+    /// Runs the function in the context of a new port, as a registered one would be: it sets the receiver. `None` if there is
+    /// no such function.
+    ///
+    /// # Errors
+    ///
+    /// The port dies with this reason.
+    fn run(&self, cx: &mut Context<'_>, name: &str, arguments: Message) -> Option<Result<(), Reason>>;
+}
+
+/// Evaluates the code of `eval` requests ([`Builder::evaluate`](crate::Builder::evaluate)). It is not asked in secure mode.
+///
+/// Whoever may connect to the node can run whatever the language allows.
+pub trait Evaluate: Send + Sync + 'static {
+    /// Evaluates code and then calls `answer`, once, with the results or with what was wrong. It must return at once: it is
+    /// called by whoever reads a connection.
+    fn evaluate(&self, node: &Node, code: String, answer: Evaluated);
+}
+
+/// Takes the outcome of an evaluation, and sends it if an answer was asked for.
+pub type Evaluated = Box<dyn FnOnce(Result<Vec<Value>, String>) + Send>;
