@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use aemp::{Context, Node, PortId, Reason};
-use aemp_sim::options::Options;
+use aemp_sim::options::{NetOptions, Options, WorkOptions};
 use aemp_sim::world;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -69,15 +69,25 @@ async fn ports(size: u64) -> Value {
     json!({ "us": began.elapsed().as_secs_f64() * 1e6 / size as f64, "octets": octets })
 }
 
-/// A network without faults.
+/// A network without faults, in which all nodes join two seeds and hardly anything else happens.
 fn simulated(size: u64) -> Value {
     let nodes = size as usize;
     let mut options = Options::of_seed(1).calm();
     options.monitor_timeouts = vec![Duration::from_secs(8); nodes];
     options.framings = vec![aemp::Framing::ALL.to_vec(); nodes];
+    options.net = NetOptions { latency: Duration::from_millis(1), chunk: 64 << 10, buffer: 256 << 10 };
     (options.nodes, options.seeds, options.duration) = (nodes, 2, SIMULATED);
+    options.work = WorkOptions {
+        pause: Duration::from_secs(1),
+        flows: 0,
+        slow: Duration::ZERO,
+        slow_ports: 0,
+        payload: 100,
+        database: 0,
+    };
     let began = Instant::now();
     let outcome = world::run(options);
     let seconds = outcome.history.records.last().map_or(0.0, |record| record.t as f64 / 1e6);
-    json!({ "us": began.elapsed().as_secs_f64() * 1e6 / size as f64 / seconds.max(1.0) })
+    let us = began.elapsed().as_secs_f64() * 1e6 / size as f64 / seconds.max(1.0);
+    json!({ "us": us, "steps": outcome.happenings as f64 / size as f64 })
 }

@@ -32,8 +32,17 @@ pub struct Change {
     pub changed: Vec<String>,
     /// Subkeys that are gone.
     pub deleted: Vec<String>,
-    /// The family as it is after the change.
+    /// The family as it is after the change. A change that is kept while more of them come costs a copy of the family each
+    /// time.
     pub content: Arc<BTreeMap<String, Value>>,
+}
+
+/// What the driver tells a watch: a change, and in place of the whole family what it puts in.
+pub(crate) struct Told {
+    pub(crate) added: Vec<String>,
+    pub(crate) changed: Vec<String>,
+    pub(crate) deleted: Vec<String>,
+    pub(crate) set: Arc<BTreeMap<String, Value>>,
 }
 
 /// The shared database, as [`Node::db`] gives it.
@@ -107,7 +116,7 @@ impl Database {
         let id = self.node.next_id();
         let (sender, changes) = mpsc::unbounded_channel();
         self.node.event(Event::Watch { id, family: family.into(), sender });
-        DbWatch { node: self.node.clone(), id, changes }
+        DbWatch { node: self.node.clone(), id, changes, content: Arc::default() }
     }
 
     /// Waits until a port is registered in the family, and gives one of them; another one each time, if there are several.
@@ -169,7 +178,8 @@ impl DbGuard {
 pub struct DbWatch {
     node: Node,
     id: u64,
-    changes: mpsc::UnboundedReceiver<Change>,
+    changes: mpsc::UnboundedReceiver<Told>,
+    content: Arc<BTreeMap<String, Value>>,
 }
 
 impl DbWatch {
@@ -179,7 +189,17 @@ impl DbWatch {
     ///
     /// No change is lost when the future is dropped.
     pub async fn next(&mut self) -> Option<Change> {
-        self.changes.recv().await
+        let Told { added, changed, deleted, set } = self.changes.recv().await?;
+        if self.content.is_empty() {
+            self.content = set;
+        } else {
+            let content = Arc::make_mut(&mut self.content);
+            for key in &deleted {
+                content.remove(key);
+            }
+            content.extend(Arc::unwrap_or_clone(set));
+        }
+        Some(Change { added, changed, deleted, content: self.content.clone() })
     }
 }
 

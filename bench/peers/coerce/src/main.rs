@@ -158,5 +158,5 @@ impl Framework for Coerce {
 }
 
 fn main() {
-    run_local(Task::from_arguments(), Coerce(ActorSystem::new()))
+    run_local(Task::from_arguments(), || Coerce(ActorSystem::new()))
 }

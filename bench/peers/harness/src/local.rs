@@ -43,10 +43,10 @@ pub trait Framework: Send + Sync + Sized + 'static {
     ) -> impl Future<Output = ()> + Send;
 }
 
-/// Runs a local workload and reports it.
-pub fn run<F: Framework>(task: Task, framework: F) -> ! {
+/// Runs a local workload and reports it. The framework is made in the runtime, which some of them need.
+pub fn run<F: Framework>(task: Task, make: impl FnOnce() -> F + Send + 'static) -> ! {
     let (workload, count) = (task.workload.clone(), task.count.unwrap_or(0));
-    let measured = task.on_runtime(async move { measure(&framework, &workload, count).await });
+    let measured = task.on_runtime(async move { measure(&make(), &workload, count).await });
     task.report(measured)
 }
 

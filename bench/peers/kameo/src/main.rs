@@ -146,5 +146,5 @@ impl Framework for Kameo {
 fn main() {
     let task = Task::from_arguments();
     let bounded = task.system.starts_with("kameo-bounded");
-    run_local(task, Kameo { bounded })
+    run_local(task, move || Kameo { bounded })
 }

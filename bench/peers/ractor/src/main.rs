@@ -139,5 +139,5 @@ impl Framework for Ractor {
 }
 
 fn main() {
-    run_local(Task::from_arguments(), Ractor)
+    run_local(Task::from_arguments(), || Ractor)
 }

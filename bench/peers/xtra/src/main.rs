@@ -141,5 +141,5 @@ impl Framework for Xtra {
 }
 
 fn main() {
-    run_local(Task::from_arguments(), Xtra)
+    run_local(Task::from_arguments(), || Xtra)
 }

@@ -2,6 +2,9 @@
 //!
 //! Whatever a master reports is compared with what was known, so that a watcher sees only what is true: what is added was
 //! absent, what is deleted was there, and a new master's snapshot is a change like any other.
+//!
+//! An event carries what it puts in, not the family after it: a family that grows by one entry at a time would be copied for each
+//! as long as somebody holds the one before, and cost the square of its size.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,8 +23,9 @@ pub(crate) struct Event {
     pub(crate) changed: Vec<String>,
     /// Subkeys that are gone.
     pub(crate) deleted: Vec<String>,
-    /// The family now.
-    pub(crate) content: Arc<Family>,
+    /// All that was added or changed, with its value; it may name what is as it was. The family before without what was
+    /// deleted, and with this put in, is the family now.
+    pub(crate) set: Arc<Family>,
 }
 
 #[derive(Debug, Default)]
@@ -88,8 +92,9 @@ impl Watches {
                 let (added, changed) = differences(&content, &known);
                 let deleted: Vec<String> =
                     known.keys().filter(|key| !content.contains_key(*key)).cloned().collect();
-                watched.known = Some(Arc::new(content));
-                watched.tell(&added, &changed, &deleted)
+                let content = Arc::new(content);
+                watched.known = Some(content.clone());
+                watched.tell(&added, &changed, &deleted, content)
             }
         }
     }
@@ -109,18 +114,18 @@ impl Watches {
         if added.is_empty() && changed.is_empty() && deleted.is_empty() {
             return Vec::new();
         }
+        // Copied only while the first event of a watch, which shares it, is on its way.
         let known = Arc::make_mut(known);
         for key in &deleted {
             known.remove(key);
         }
-        known.extend(change.set);
-        watched.tell(&added, &changed, &deleted)
+        known.extend(change.set.iter().map(|(key, value)| (key.clone(), value.clone())));
+        watched.tell(&added, &changed, &deleted, Arc::new(change.set))
     }
 }
 
 impl Watched {
-    fn tell(&self, added: &[String], changed: &[String], deleted: &[String]) -> Vec<Event> {
-        let Some(content) = &self.known else { return Vec::new() };
+    fn tell(&self, added: &[String], changed: &[String], deleted: &[String], set: Arc<Family>) -> Vec<Event> {
         if added.is_empty() && changed.is_empty() && deleted.is_empty() {
             return Vec::new();
         }
@@ -129,14 +134,20 @@ impl Watched {
             added: added.to_vec(),
             changed: changed.to_vec(),
             deleted: deleted.to_vec(),
-            content: content.clone(),
+            set: set.clone(),
         };
         self.ids.iter().map(event).collect()
     }
 }
 
 fn introduction(id: u64, content: Arc<Family>) -> Event {
-    Event { id, added: content.keys().cloned().collect(), changed: Vec::new(), deleted: Vec::new(), content }
+    Event {
+        id,
+        added: content.keys().cloned().collect(),
+        changed: Vec::new(),
+        deleted: Vec::new(),
+        set: content,
+    }
 }
 
 /// The subkeys of `new` that are absent from `old`, and those that have another value there.
@@ -200,10 +211,19 @@ mod tests {
         watches.content("f", family(&[("a", 1), ("b", 2)]));
         let events = watches.changed("f", change(&[("a", 1), ("b", 3), ("c", 4)], &["b", "x", "x"]));
         assert_eq!(lists(&events[0]), (vec!["c"], vec!["b"], vec![]));
-        assert_eq!(*events[0].content, family(&[("a", 1), ("b", 3), ("c", 4)]));
+        assert_eq!(*events[0].set, family(&[("a", 1), ("b", 3), ("c", 4)]));
         assert!(watches.changed("f", change(&[("a", 1)], &["x"])).is_empty());
         let events = watches.changed("f", change(&[], &["a"]));
         assert_eq!(lists(&events[0]), (vec![], vec![], vec!["a"]));
+    }
+
+    #[test]
+    fn an_event_carries_what_it_puts_in_and_not_the_whole_family() {
+        let mut watches = Watches::default();
+        watches.watch(1, "f");
+        watches.content("f", family(&[("a", 1), ("b", 2)]));
+        let events = watches.changed("f", change(&[("c", 3)], &[]));
+        assert_eq!(*events[0].set, family(&[("c", 3)]));
     }
 
     #[test]

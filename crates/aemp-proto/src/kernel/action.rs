@@ -88,8 +88,9 @@ pub enum Action {
         changed: Vec<String>,
         /// Subkeys that are gone.
         deleted: Vec<String>,
-        /// The family after the change; shared, so that ten watches do not copy it ten times.
-        content: Arc<Family>,
+        /// All that was added or changed, with its value; it may name what is as it was. Without what was deleted, and with
+        /// this put in, the family before is the family now. Shared, so that ten watches do not copy it ten times.
+        set: Arc<Family>,
     },
     /// Something was refused; to be logged, at a limited rate.
     Refused {

@@ -90,13 +90,8 @@ impl Kernel {
 
     /// Hands events to the program.
     pub(super) fn tell_watches(&mut self, events: Vec<Event>) {
-        let action = |Event { id, added, changed, deleted, content }| Action::Watch {
-            id,
-            added,
-            changed,
-            deleted,
-            content,
-        };
+        let action =
+            |Event { id, added, changed, deleted, set }| Action::Watch { id, added, changed, deleted, set };
         self.actions.extend(events.into_iter().map(action));
     }
 

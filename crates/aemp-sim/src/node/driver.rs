@@ -121,8 +121,11 @@ impl Node {
                 }
             }
             Action::QueryAnswer { id, result } => self.answered(id, result, cx),
-            Action::Watch { id, added, changed, deleted, content } => {
-                if self.watches.contains_key(&id) && !cx.sabotage(Sabotage::HideWatchEvent, 8) {
+            Action::Watch { id, added, changed, deleted, set } => {
+                let Some(content) = self.watches.get_mut(&id) else { return };
+                content.retain(|key, _| !deleted.contains(key));
+                content.extend(set.iter().map(|(key, value)| (key.clone(), value.clone())));
+                if !cx.sabotage(Sabotage::HideWatchEvent, 8) {
                     let content = content.iter().map(|(key, value)| (key.clone(), text(value)));
                     let db: BTreeMap<String, String> = content.collect();
                     self.record(Event::Dbev { m: id, add: added, chg: changed, del: deleted, db }, cx);

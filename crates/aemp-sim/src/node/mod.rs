@@ -27,6 +27,7 @@ use aemp_proto::kernel::{Kernel, KernelConfig, LinkId, Time};
 use aemp_proto::link::LinkConfig;
 use aemp_proto::name::random_head;
 use aemp_proto::outbox::Outbox;
+use aemp_proto::wire::request::Family;
 use aemp_proto::{Home, NodeId};
 
 use crate::cx::{Cx, Happening};
@@ -91,7 +92,8 @@ pub(crate) struct Node {
     ports: Ports,
     monitors: BTreeMap<u64, Monitor>,
     fires: BTreeMap<u64, monitors::Fire>,
-    watches: BTreeMap<u64, String>,
+    /// What is known of each watched family.
+    watches: BTreeMap<u64, Family>,
     queries: BTreeMap<u64, crate::history::Kind>,
     wake: Option<Time>,
 }

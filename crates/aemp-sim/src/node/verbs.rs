@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aemp_proto::kernel::{DbCommand, QueryKind};
+use aemp_proto::wire::request::Family;
 use aemp_proto::wire::{Body, Request};
 use aemp_proto::{NodeId, PortId, Reason, Value};
 
@@ -203,7 +204,7 @@ impl Node {
     pub(crate) fn watch(&mut self, family: &str, cx: &mut Cx) {
         let id = cx.id();
         self.record(Event::Dbmon { m: id, f: family.into() }, cx);
-        self.watches.insert(id, family.into());
+        self.watches.insert(id, Family::new());
         self.tell(Told::Db(DbCommand::Watch { id, family: family.into() }), cx);
     }
 

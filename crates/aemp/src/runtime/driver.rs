@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::ration::Ration;
 use super::{Command, Event, NodeEvent, link, tcp};
-use crate::database::Change;
+use crate::database::Told;
 use crate::node::Node;
 use crate::remote::Remote;
 
@@ -25,7 +25,7 @@ pub(crate) struct Driver {
     kernel: Kernel,
     links: HashMap<LinkId, mpsc::UnboundedSender<Command>>,
     queries: HashMap<u64, oneshot::Sender<Value>>,
-    watches: HashMap<u64, mpsc::UnboundedSender<Change>>,
+    watches: HashMap<u64, mpsc::UnboundedSender<Told>>,
     refusals: Ration,
     /// The link that is about to be told that it may deliver.
     attached: Option<(LinkId, Arc<Remote>)>,
@@ -178,10 +178,10 @@ impl Driver {
                     let _ = answer.send(result);
                 }
             }
-            Action::Watch { id, added, changed, deleted, content } => {
+            Action::Watch { id, added, changed, deleted, set } => {
                 if let Some(sender) = self.watches.get(&id) {
                     // A dropped watch says so by itself.
-                    let _ = sender.send(Change { added, changed, deleted, content });
+                    let _ = sender.send(Told { added, changed, deleted, set });
                 }
             }
             Action::Refused { what } => {

@@ -32,7 +32,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::AbortHandle;
 
-use crate::database::Change;
+use crate::database::Told;
 use crate::node::Node;
 use crate::remote::Remote;
 use crate::stream::Streams;
@@ -77,7 +77,7 @@ pub(crate) enum Event {
         /// Of which family.
         family: String,
         /// Where the changes go.
-        sender: mpsc::UnboundedSender<Change>,
+        sender: mpsc::UnboundedSender<Told>,
     },
     /// The end of a watch.
     Unwatch(u64),
