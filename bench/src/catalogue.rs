@@ -234,7 +234,7 @@ pub(crate) const SYSTEMS: &[System] = &[
 
 const ERLANG: &[&str] = &["l1", "l1x4", "l1pairs", "l2", "l2pairs", "l3", "l3mem", "l4", "r1", "r2", "r3"];
 
-/// What divides the counts of slow systems: creating actors and large messages.
+/// The workloads of which slow systems do less: creating actors, and large messages.
 const SLOW: [&str; 2] = ["l3", "r3"];
 
 impl System {

@@ -10,6 +10,7 @@ mod outside;
 mod results;
 mod tables;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -32,7 +33,7 @@ const PAGE: &str = "docs/bench.md";
 const PLOTS: &str = "docs/bench";
 
 /// The longest that one run may take.
-const LIMIT: Duration = Duration::from_secs(180);
+const LIMIT: Duration = Duration::from_secs(90);
 
 /// What is measured, and where the results go.
 #[derive(Args)]
@@ -77,7 +78,24 @@ impl Options {
 
 /// Runs everything that is wanted, and writes the tables.
 pub(crate) fn run(options: &Options) -> ExitCode {
+    let results = rounds(options);
+    eprintln!("\r\x1b[K");
+    let curves: Vec<&Curve> = CURVES.iter().filter(|curve| options.wants(curve.name)).collect();
+    let points = Points::measure(if options.no_curves { &[] } else { &curves }, options.divide);
+    match write(&results, options).and_then(|()| draw(&points, &curves, options)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("the results cannot be written: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// All rounds of all workloads on all systems.
+fn rounds(options: &Options) -> Results {
     let (mut results, mut outside) = (Results::default(), Outside::new());
+    // What has failed once is not tried again: it may have taken all the time that a run is given.
+    let mut failed = BTreeSet::new();
     for round in 0..options.rounds {
         for workload in WORKLOADS.iter().filter(|workload| options.wants(workload.name)) {
             let has = |system: &&System| system.has(workload.name) && options.wants_system(system);
@@ -98,20 +116,18 @@ pub(crate) fn run(options: &Options) -> ExitCode {
                     workload.name,
                     system.name
                 );
-                results.add(one(&outside, system, workload, options.divide, round));
+                if failed.contains(&(workload.name, system.name)) {
+                    continue;
+                }
+                let line = one(&outside, system, workload, options.divide, round);
+                if line.is_err() {
+                    failed.insert((workload.name, system.name));
+                }
+                results.add(line);
             }
         }
     }
-    eprintln!("\r\x1b[K");
-    let curves: Vec<&Curve> = CURVES.iter().filter(|curve| options.wants(curve.name)).collect();
-    let points = Points::measure(if options.no_curves { &[] } else { &curves }, options.divide);
-    match write(&results, options).and_then(|()| draw(&points, &curves, options)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("the results cannot be written: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    results
 }
 
 /// One run, in a process of its own. Says how busy other programs were meanwhile.
