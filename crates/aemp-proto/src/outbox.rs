@@ -97,7 +97,8 @@ pub struct Outbox<M> {
     condemned: bool,
     epoch: u64,
     records: Records,
-    /// Scratch for the port name of one frame.
+    /// The port of the last frame, and its name: the next one is often for the same.
+    last: Option<PortId>,
     name: String,
     frames: usize,
     /// From so many octets on the next [`Queued::Bulk`] is due.
@@ -118,6 +119,7 @@ impl<M> Outbox<M> {
             condemned: false,
             epoch: 0,
             records: Records::default(),
+            last: None,
             name: String::new(),
             frames: 0,
             bulk: BULK,
@@ -320,8 +322,11 @@ impl<M> Outbox<M> {
             return Queued::Dropped;
         }
         let first = self.records.is_empty();
-        self.name.clear();
-        port.name().write_to(&mut self.name);
+        if self.last.as_ref() != Some(port) {
+            self.name.clear();
+            port.name().write_to(&mut self.name);
+            self.last = Some(port.clone());
+        }
         // Senders have checked the size, and names are limited; what fits into no frame all the same is a loss, never a hole.
         if push(&mut self.records, self.next_seq, &self.name).is_err() {
             self.condemned = true;

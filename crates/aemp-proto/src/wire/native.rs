@@ -84,7 +84,10 @@ pub(crate) fn write_head(
     start[HEADER..].copy_from_slice(&name_len.to_le_bytes());
     out.extend_from_slice(&start);
     out.extend_from_slice(port.as_bytes());
-    out.extend_from_slice(&head[..head_len]);
+    match &head[..head_len] {
+        [short] => out.push(*short),
+        long => out.extend_from_slice(long),
+    }
     Ok(ours)
 }
 
@@ -200,7 +203,9 @@ pub(crate) fn check_items(
 ) -> Result<(), FrameError> {
     let mut at = start;
     for _ in 0..count {
-        if !scanner.advance(frame, 0, &mut at)? {
+        if let Some(end) = scan::end_of_simple(frame, at) {
+            at = end;
+        } else if !scanner.advance(frame, 0, &mut at)? {
             return Err(Malformed { at, what: "a value is not complete" }.into());
         }
     }

@@ -223,6 +223,23 @@ impl Scanner {
     }
 }
 
+/// Where the item ends that begins at `at`, if it is one of those that most values are: a number, a truth value, null or a short
+/// octet string, complete. For everything else there is [`Scanner`].
+#[inline]
+pub(crate) fn end_of_simple(octets: &[u8], at: usize) -> Option<usize> {
+    let first = *octets.get(at)?;
+    let more = match first {
+        0x00..=0x17 | 0x20..=0x37 | 0xf4..=0xf7 => 0,
+        0x18..=0x1b => 1 << (first - 0x18),
+        0x38..=0x3b => 1 << (first - 0x38),
+        0x40..=0x57 => usize::from(first - 0x40),
+        0xfa => 4,
+        0xfb => 8,
+        _ => return None,
+    };
+    Some(at + 1 + more).filter(|end| *end <= octets.len())
+}
+
 /// How many complete items `octets` hold, one after the other with nothing behind.
 pub(crate) fn count_items(octets: &[u8], limits: Limits) -> Result<u64, FrameError> {
     let mut scanner = Scanner::new(limits);
@@ -241,4 +258,27 @@ pub(crate) fn item_end(octets: &[u8]) -> Option<usize> {
     let mut at = 0;
     let unlimited = Limits { frame: 0, depth: Limits::DEPTH_MAX };
     Scanner::new(unlimited).advance(octets, 0, &mut at).ok()?.then_some(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_simple_ends_where_the_scanner_says() {
+        let mut simple = 0;
+        for first in 0..=u8::MAX {
+            let mut octets = [0u8; 64];
+            octets[0] = first;
+            for len in 0..octets.len() {
+                let mut at = 0;
+                let found = Scanner::new(Limits::DEFAULT).advance(&octets[..len], 0, &mut at);
+                if let Some(end) = end_of_simple(&octets[..len], 0) {
+                    simple += 1;
+                    assert_eq!((found, at), (Ok(true), end), "{first:#04x} {len}");
+                }
+            }
+        }
+        assert!(simple > 0);
+    }
 }

@@ -1,7 +1,7 @@
 //! Outboxes that code of a runner has added to: they are written at the end of its batch, by the same thread.
 //!
 //! So an answer leaves from the thread that ran the port, without another one being woken, and what many handlers send to one node
-//! goes in one write.
+//! goes in one write. A handler that blocks its thread holds back what was sent in its batch.
 
 use std::cell::RefCell;
 use std::sync::Arc;

@@ -125,7 +125,9 @@ impl Pump {
         mut writer: JoinHandle<Result<(), WriteError>>,
         commands: &mut mpsc::UnboundedReceiver<Command>,
     ) -> String {
-        match self.read(&mut reader, commands, &mut writer).await {
+        let end = self.read(&mut reader, commands, &mut writer).await;
+        self.remote.spare.clear();
+        match end {
             End::Lost(reason) => {
                 writer.abort();
                 reason

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use aemp_proto::kernel::{LinkId, Peer};
 use aemp_proto::link::Terms;
-use aemp_proto::wire::{Records, Request, native};
+use aemp_proto::wire::{Frame, FrameReader, Limits, Records, Request, native};
 use aemp_proto::{Body, Framing, NodeId, PortId, Reason, Value};
-use tokio::io::{AsyncWriteExt as _, DuplexStream};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -34,6 +35,24 @@ async fn node() -> (Node, Arc<Remote>) {
     (node, remote)
 }
 
+/// What a handshake with it agrees on.
+fn terms(remote: &Remote) -> Terms {
+    Terms {
+        peer: Peer {
+            node: remote.node.clone(),
+            incarnation: None,
+            native: true,
+            carries: true,
+            carrier: None,
+        },
+        send: Framing::Native,
+        receive: Framing::Native,
+        heartbeat: Some(LIMIT),
+        monitors: true,
+        tls: false,
+    }
+}
+
 /// A connection with `far`, after its handshake.
 struct Link {
     id: LinkId,
@@ -48,17 +67,7 @@ struct Link {
 impl Link {
     fn attach(node: &Node, remote: &Arc<Remote>, id: LinkId) -> Link {
         node.attach_remote(remote, id);
-        let peer =
-            Peer { node: remote.node.clone(), incarnation: None, native: true, carries: true, carrier: None };
-        let terms = Terms {
-            peer,
-            send: Framing::Native,
-            receive: Framing::Native,
-            heartbeat: Some(LIMIT),
-            monitors: true,
-            tls: false,
-        };
-        let pump = Pump::new(node.clone(), id, terms, remote.clone(), Default::default());
+        let pump = Pump::new(node.clone(), id, terms(remote), remote.clone(), Default::default());
         let (peer, ours) = tokio::io::duplex(1 << 20);
         let (reader, writer) = tokio::io::split(ours);
         let (commands, mut receiver) = mpsc::unbounded_channel();
@@ -237,5 +246,80 @@ async fn pings_of_a_peer_that_does_not_read_fill_no_memory() {
         outgoing.control(&remote, native::Control::Pong(n));
     }
     assert!(outgoing.waiting() <= 65 << 10);
+    node.shutdown().await;
+}
+
+/// A TCP connection with `far`, after its handshake: the end of the peer, and why ours ends.
+async fn attach_tcp(node: &Node, remote: &Arc<Remote>, send: Framing) -> (TcpStream, JoinHandle<String>) {
+    let id = LinkId::dialled(1);
+    node.attach_remote(remote, id);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (peer, _) = listener.accept().await.unwrap();
+    let terms = Terms { send, ..terms(remote) };
+    let pump = Pump::new(node.clone(), id, terms, remote.clone(), Default::default());
+    let pump = tokio::spawn(async move {
+        let (_commands, mut receiver) = mpsc::unbounded_channel();
+        pump.run_tcp(ours, &mut receiver).await
+    });
+    while !remote.is_direct() {
+        tokio::task::yield_now().await;
+    }
+    (peer, pump)
+}
+
+#[tokio::test]
+async fn nothing_is_written_behind_a_message_that_the_peer_s_framing_has_no_form_for() {
+    let (node, remote) = node().await;
+    let (mut peer, pump) = attach_tcp(&node, &remote, Framing::Json).await;
+    let target = remote.node.named("port");
+    let port = node.port(move |cx: &mut Context<'_>, (n,): (f64,)| {
+        for n in [n, f64::INFINITY, n + 1.0] {
+            cx.send(&target, (n,));
+        }
+    });
+    node.send(&port, (0.5,)).unwrap();
+    node.send(&port, (2.5,)).unwrap();
+    let why = soon(pump).await.unwrap();
+    assert!(why.contains("json"), "{why}");
+    let mut received = String::new();
+    soon(peer.read_to_string(&mut received)).await.unwrap();
+    assert!(["", "[\"port\",0.5]"].contains(&received.trim()), "{received}");
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_many_threads_write_to_a_slow_socket_is_whole_and_in_order() {
+    const SENDERS: u64 = 4;
+    const EACH: u64 = 400;
+    let (node, remote) = node().await;
+    let (mut peer, _pump) = attach_tcp(&node, &remote, Framing::Native).await;
+    let far = remote.node.named("port");
+    let text = |n: u64| "x".repeat([0, 10, 20_000, 100_000][(n % 4) as usize]);
+    for sender in 0..SENDERS {
+        let target = far.clone();
+        let send = move |node: &Node, n| node.send(&target, (sender, n, text(n))).unwrap();
+        // Ports write at the end of their batch, others as soon as a good deal waits.
+        if sender % 2 == 0 {
+            let port = node.port(move |cx: &mut Context<'_>, (n,): (u64,)| send(cx.node(), n));
+            (0..EACH).for_each(|n| node.send(&port, (n,)).unwrap());
+        } else {
+            let node = node.clone();
+            tokio::task::spawn_blocking(move || (0..EACH).for_each(|n| send(&node, n)));
+        }
+    }
+    // The socket is full long before the first octet is read; the reader checks the numbers of the frames.
+    let mut frames = FrameReader::new(Framing::Native, Limits::DEFAULT);
+    let mut next = [0; SENDERS as usize];
+    while next.iter().any(|next| *next < EACH) {
+        frames.make_room();
+        assert!(soon(peer.read_buf(frames.buffer())).await.unwrap() > 0);
+        while let Some(frame) = frames.next().unwrap() {
+            let Frame::Message { body, .. } = frame else { continue };
+            let (sender, n, x): (usize, u64, String) = aemp_proto::typed::from_body(&body).unwrap();
+            assert_eq!((n, x), (next[sender], text(n)));
+            next[sender] += 1;
+        }
+    }
     node.shutdown().await;
 }

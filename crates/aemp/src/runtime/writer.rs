@@ -148,6 +148,8 @@ struct Pending {
     left: usize,
     /// What large messages shared. Others may share it too, so it is dropped when no lock is held.
     finished: Vec<Bytes>,
+    /// A message has no form in the framing of the peer. Nothing is written any more: what follows would be behind a hole.
+    failed: Option<FrameError>,
 }
 
 impl Pending {
@@ -226,8 +228,9 @@ impl Outgoing {
         }
         if self.framing == Framing::Native {
             pending.left = pending.records.len();
-        } else {
-            pending.records.reframe(self.framing, &mut pending.octets)?;
+        } else if let Err(error) = pending.records.reframe(self.framing, &mut pending.octets) {
+            pending.failed = Some(error.clone());
+            return Err(error);
         }
         Ok(if pending.is_written() { Supply::None } else { Supply::Some })
     }
@@ -252,6 +255,9 @@ impl Outgoing {
         writes: usize,
     ) -> Result<Flushed, WriteError> {
         let Some(socket) = &self.socket else { return Ok(Flushed::Blocked) };
+        if let Some(error) = &pending.failed {
+            return Err(error.clone().into());
+        }
         let mut backlog = usize::MAX;
         let mut outcome = Ok(Flushed::More);
         for _ in 0..writes {
@@ -267,7 +273,11 @@ impl Outgoing {
             }
             let mut slices = [IoSlice::new(&[]); PIECES];
             let count = pending.offer(&mut slices);
-            match socket.try_write_vectored(&slices[..count]) {
+            let written = match &slices[..count] {
+                [one] => socket.try_write(one), // a simpler system call
+                several => socket.try_write_vectored(several),
+            };
+            match written {
                 Ok(octets) => backlog = self.progress(node, remote, &mut pending, octets),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     outcome = Ok(Flushed::Blocked);

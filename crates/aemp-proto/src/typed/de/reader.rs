@@ -116,11 +116,17 @@ impl<'de> Reader<'de> {
     /// Takes the next item if it is text or octets in one piece, and UTF-8.
     #[inline]
     pub(super) fn take_str(&mut self) -> Option<&'de str> {
-        let head = self.head().filter(|head| matches!(head.major, OCTETS | TEXT))?;
-        let (octets, end) = self.content(&head)?;
+        let (octets, end) = self.string()?;
         let text = std::str::from_utf8(octets).ok()?;
         self.decoder.set_position(end);
         Some(text)
+    }
+
+    /// The octets of the next item, and where it ends, if it is text or octets in one piece. It is not taken.
+    #[inline]
+    pub(super) fn string(&self) -> Option<(&'de [u8], usize)> {
+        let head = self.head().filter(|head| matches!(head.major, OCTETS | TEXT))?;
+        self.content(&head)
     }
 
     /// The next item, whatever CBOR tags are on it.
