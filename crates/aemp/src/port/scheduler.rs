@@ -341,7 +341,8 @@ fn turn(node: &Node, queue: Worker<Work>, clock: &mut Clock, share: Duration) ->
         scheduler,
         queue: Some(queue),
         newest: None,
-        picked: 0,
+        // The first pick of a turn looks at the shared queue: a turn of long handlers has fewer picks than it takes otherwise.
+        picked: SHARED_EVERY - 1,
         in_a_row: 0,
     }));
     RUNS_FOR.set(scheduler.address());
@@ -441,7 +442,44 @@ fn requeue(scheduler: &Scheduler, number: u64) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::port::Context;
+
+    #[tokio::test]
+    async fn what_comes_from_outside_has_its_turn_beside_a_port_that_is_always_busy() {
+        let node = Node::builder().start().await.expect("a node without settings");
+        let turns = Arc::new(AtomicUsize::new(0));
+        let counted = turns.clone();
+        let busy = node.port(move |cx: &mut Context<'_>, (): ()| {
+            let until = Instant::now() + Duration::from_micros(100);
+            while Instant::now() < until {
+                std::hint::spin_loop();
+            }
+            counted.fetch_add(1, Ordering::Relaxed);
+            let me = cx.me();
+            cx.send(&me, ());
+        });
+        for _ in 0..100 {
+            node.send(&busy, ()).expect("it encodes");
+        }
+        let (sender, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let counted = turns.clone();
+        let small = node.port(move |_: &mut Context<'_>, (): ()| {
+            sender.send(counted.load(Ordering::Relaxed)).expect("the test waits");
+        });
+        let outside = node.clone();
+        let sent = std::thread::spawn(move || {
+            let before = turns.load(Ordering::Relaxed);
+            outside.send(&small, ()).expect("it encodes");
+            before
+        });
+        let after = told.recv().await.expect("the port lives");
+        let before = sent.join().expect("it only sends");
+        // Seconds of the busy port without a look at what others have queued would be far more.
+        assert!(after - before < 10_000, "{} turns of the busy port", after - before);
+    }
 
     #[tokio::test]
     async fn a_runner_that_does_not_rest_does_not_stand_among_the_idle() {
