@@ -87,3 +87,11 @@ impl Scripting {
         self.modules = modules.into_iter().map(|service: aemp::config::Service| service.function).collect();
     }
 }
+
+/// Evaluates scripts for the user of this command, whatever the settings say of other nodes. None if it was built without.
+pub(crate) fn own_evaluator() -> Option<Box<dyn aemp::Evaluate>> {
+    #[cfg(feature = "scripts")]
+    return Some(Box::new(aemp_script::Scripts::new([], aemp_script::Limits::default())));
+    #[cfg(not(feature = "scripts"))]
+    None
+}

@@ -25,6 +25,8 @@ struct Terminal {
     screen: Receiver<Vec<u8>>,
     /// What was shown and not looked at yet.
     shown: String,
+    /// What was looked at last.
+    passed: String,
 }
 
 impl Terminal {
@@ -46,7 +48,7 @@ impl Terminal {
                 }
             }
         });
-        Terminal { child, keyboard, screen, shown: String::new() }
+        Terminal { child, keyboard, screen, shown: String::new(), passed: String::new() }
     }
 
     fn press(&mut self, keys: &str) {
@@ -58,7 +60,7 @@ impl Terminal {
         let start = Instant::now();
         loop {
             if let Some(at) = self.shown.find(text) {
-                self.shown.drain(..at + text.len());
+                self.passed = self.shown.drain(..at + text.len()).collect();
                 return true;
             }
             let Some(left) = within.checked_sub(start.elapsed()) else { return false };
@@ -103,6 +105,20 @@ fn lines_are_completed_given_up_and_remembered() {
     terminal.expect("> ");
     terminal.press("=\r");
     terminal.expect("nodes: aemp/");
+    terminal.press("ECHO\r");
+    terminal.expect("\n\"");
+    terminal.expect("\"");
+    let echo = terminal.passed.trim_end_matches('"').to_owned();
+    terminal.expect("> ");
+    terminal.press("half a");
+    terminal.expect("half a");
+    user.ok(&["snd", &echo, "hello"]);
+    terminal.expect("ECHO: \"hello\"");
+    // The line is shown again below, and goes on.
+    terminal.expect("half a");
+    terminal.press(" line\x03");
+    terminal.expect(" line");
+    terminal.expect("> ");
     terminal.press("=se");
     // Until the list of nodes has come that is kept for completion.
     while !terminal.shows("=seed/1", Duration::from_millis(300)) {
@@ -121,5 +137,5 @@ fn lines_are_completed_given_up_and_remembered() {
     let history = user.home().join(".local/state/aemp/shell_history");
     assert_eq!(fs::metadata(&history).unwrap().permissions().mode() & 0o777, 0o600);
     let lines = fs::read_to_string(history).unwrap();
-    assert_eq!(lines.lines().skip(1).collect::<Vec<_>>(), ["=", "=seed/1"]);
+    assert_eq!(lines.lines().skip(1).collect::<Vec<_>>(), ["=", "ECHO", "=seed/1"]);
 }

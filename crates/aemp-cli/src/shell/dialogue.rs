@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use aemp::{Message, Node, NodeId, PortId, Value};
+use aemp::{Death, Evaluate, Message, Node, NodeId, PortId, Value};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
@@ -14,7 +14,7 @@ use super::line::{self, Language, Line};
 use crate::client::Limit;
 use crate::eval::{no_answer, results};
 use crate::failure::Failure;
-use crate::values;
+use crate::{scripts, values};
 
 /// The package in which Perl nodes evaluate at first, as in Perl's own shell.
 const PACKAGE: &str = "AnyEvent::MP::Kernel";
@@ -28,6 +28,8 @@ const OWN_KIND: &str = "aemp";
 /// The node that is talked to, and all that belongs to it.
 pub(super) struct Dialogue<'a> {
     node: &'a Node,
+    /// What evaluates on the own node.
+    own: Option<Box<dyn Evaluate>>,
     limit: &'a Limit,
     /// Shows what is sent to it, and takes the answers.
     echo: PortId,
@@ -61,8 +63,10 @@ impl<'a> Dialogue<'a> {
         let target = node.id().clone();
         let languages = HashMap::from([(target.clone(), Language::Script)]);
         let package = PACKAGE.to_owned();
+        let own = scripts::own_evaluator();
         Ok(Dialogue {
             node,
+            own,
             limit,
             echo,
             mailbox,
@@ -121,7 +125,7 @@ impl<'a> Dialogue<'a> {
             }
             Line::Code(code) => {
                 let code = line::dress(&code, self.language(), &self.package, &self.echo);
-                let answer = self.ask(&self.target.clone(), ["eval", &code], keyboard).await?;
+                let answer = self.evaluate(code, keyboard).await?;
                 let results = results(answer).map_err(|error| format!("{}: {error}", self.target))?;
                 print(keyboard, &values::to_line(&results))
             }
@@ -143,6 +147,29 @@ impl<'a> Dialogue<'a> {
         self.languages[&self.target]
     }
 
+    /// Has the node evaluate code. The own node does it for this shell only, without being asked over its node port: nobody else may.
+    async fn evaluate(&mut self, code: String, keyboard: &Keyboard) -> Result<Vec<Value>, String> {
+        let target = self.target.clone();
+        if target != *self.node.id() {
+            return self.ask(&target, ["eval", &code], keyboard).await;
+        }
+        let own = "this command was built without scripts, so its own node evaluates nothing; switch to another with =NODE";
+        let evaluator = self.own.as_ref().ok_or(own)?;
+        self.asked += 1;
+        let (node, echo, number) = (self.node.clone(), self.echo.clone(), self.asked);
+        let answer = move |outcome: Result<Vec<Value>, String>| {
+            let (error, results) =
+                outcome.map_or_else(|error| (error, Vec::new()), |results| ("".into(), results));
+            let head = [Value::name(ANSWER), number.into(), Value::Text(error)];
+            // It goes where the messages go, so that their order is kept.
+            if let Err(error) = node.send(&echo, Message(head.into_iter().chain(results).collect())) {
+                tracing::warn!(%error, "a result cannot be shown");
+            }
+        };
+        evaluator.evaluate(self.node, code, Box::new(answer));
+        self.answer(&target, self.node.died(&target.port()), keyboard).await
+    }
+
     /// Sends a request to a node and waits for the answer; shows what else comes meanwhile.
     async fn ask(
         &mut self,
@@ -151,13 +178,22 @@ impl<'a> Dialogue<'a> {
         keyboard: &Keyboard,
     ) -> Result<Vec<Value>, String> {
         self.asked += 1;
-        let port = target.port();
-        let death = self.node.died(&port);
+        let death = self.node.died(&target.port());
+        self.node
+            .send(&target.port(), (tag, argument, &self.echo, ANSWER, self.asked))
+            .map_err(|error| format!("{target}: {error}"))?;
+        self.answer(target, death, keyboard).await
+    }
+
+    /// Waits for the answer to the last question; shows what else comes meanwhile.
+    async fn answer(
+        &mut self,
+        target: &NodeId,
+        death: Death,
+        keyboard: &Keyboard,
+    ) -> Result<Vec<Value>, String> {
         let time = sleep(self.limit.timeout);
         tokio::pin!(death, time);
-        self.node
-            .send(&port, (tag, argument, &self.echo, ANSWER, self.asked))
-            .map_err(|error| format!("{target}: {error}"))?;
         loop {
             tokio::select! {
                 biased;
