@@ -5,11 +5,11 @@ use std::process::{Output, Stdio};
 use std::sync::OnceLock;
 
 use serde_json::{Value as Json, json};
-use tokio::io::AsyncWriteExt as _;
-use tokio::process::Command;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::process::{ChildStdout, Command};
 
 use crate::network::{Kind, Pair, SECRET, Setup, seeds, soon, up};
-use crate::peer::Perl;
+use crate::peer::{Perl, library};
 
 /// The binary, built when it is needed first: it belongs to another package, and cargo builds only libraries of those.
 pub(crate) fn binary() -> PathBuf {
@@ -159,4 +159,89 @@ pub(crate) async fn shell(setup: Setup) {
     assert_eq!(failures[..2], ["aemp: perl: no luck", "aemp: rust: eval is refused on this node"]);
     assert_eq!((ran.status, failures[2]), (Some(1), "aemp: lines that failed: 2"));
     pair.finish().await;
+}
+
+/// `aemp restart` starts a Perl node again that runs under Perl's watchdog, and leaves one alone that does not; what Perl's tool asks for
+/// starts a node of ours again.
+pub(crate) async fn restart(setup: Setup) {
+    let mut pair = Pair::start(setup).await;
+    let seed = seed_of(&pair);
+    let ran = aemp("restart", &seed, &["perl"], "").await;
+    assert_eq!(ran.status, Some(1));
+    assert!(ran.stderr.contains("perl cannot be started again"), "{}", ran.stderr);
+    assert_eq!(pair.perl.ask("1").await, [json!(1)]);
+
+    let mut ours = start(&setup, &seed).await;
+    let id = "ours".parse().unwrap();
+    match setup.seed {
+        Kind::Rust => up(&pair.rust, &id).await,
+        Kind::Perl => pair.perl.up(&id).await,
+    }
+    let code = "my $w; $w = AE::idle sub { undef $w; use AnyEvent::Watchdog::Util ();AnyEvent::Watchdog::Util::restart}; ()";
+    pair.perl
+        .run(&format!("AnyEvent::MP::Kernel::eval_on ours => q<{code}>, port {{ ev (answer => @_) }}"))
+        .await;
+    assert_eq!(pair.perl.event("answer").await, [json!("")]);
+    soon("the second start", ours.ready()).await;
+    let ran = aemp("restart", &seed, &["ours"], "").await;
+    assert_eq!((ran.status, ran.stdout.as_str()), (Some(0), "ours is back\n"), "{}", ran.stderr);
+    drop(ours);
+
+    // It is not a part of AnyEvent::MP, and may not be there.
+    if library().is_some_and(|library| library.join("AnyEvent/Watchdog.pm").exists()) {
+        let mut config = setup.perl("watched", &seed);
+        config["norc"] = json!(1);
+        let mut watched = watched_perl(&config).await;
+        let ran = aemp("restart", &seed, &["watched"], "").await;
+        assert_eq!((ran.status, ran.stdout.as_str()), (Some(0), "watched is back\n"), "{}", ran.stderr);
+        watched.ready().await;
+        // Its watchdog ends with it.
+        let end = ["watched", "AnyEvent::Watchdog::Util::autorestart (0);", "POSIX::_exit (0)"];
+        aemp("eval", &seed, &[&["--timeout", "5"][..], &end].concat(), "").await;
+        assert!(soon("the end of the watchdog", watched.child.wait()).await.unwrap().success());
+    }
+    pair.finish().await;
+}
+
+/// A process that says when it is ready.
+struct Watched {
+    child: tokio::process::Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Watched {
+    async fn of(mut command: Command) -> Watched {
+        let command =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut watched = Watched { child, lines };
+        watched.ready().await;
+        watched
+    }
+
+    async fn ready(&mut self) {
+        let line = soon("a node that is ready", self.lines.next_line()).await.unwrap();
+        assert!(line.as_ref().is_some_and(|line| line.starts_with("ready")), "{line:?}");
+    }
+}
+
+/// A node of ours under a watchdog.
+async fn start(setup: &Setup, seeds: &[String]) -> Watched {
+    assert!(!setup.tls, "the secret is enough here");
+    let binary = tokio::task::spawn_blocking(binary).await.unwrap();
+    let mut command = Command::new(binary);
+    command.args(["run", "--watchdog", "norc", "1", "nodeid", "ours", "binds", "127.0.0.1:0"]);
+    command.args(["secret", SECRET, "seeds", &seeds.join(",")]);
+    Watched::of(command).await
+}
+
+/// A Perl node under Perl's watchdog, as Perl's tool starts it.
+async fn watched_perl(config: &Json) -> Watched {
+    let code = "use EV; use JSON::XS; use POSIX (); use AnyEvent::Watchdog::Util; AnyEvent::Watchdog::Util::autorestart (1); \
+        use AnyEvent::MP; configure %{ decode_json $ARGV[0] }; $| = 1; print qq{ready\n}; EV::run";
+    let mut command = Command::new("perl");
+    command.args(["-MAnyEvent::Watchdog", "-e", code, &config.to_string()]);
+    command.env("PERL5LIB", library().unwrap()).env("PERL_ANYEVENT_MP_RC", "/dev/null");
+    Watched::of(command).await
 }

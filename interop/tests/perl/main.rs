@@ -118,6 +118,7 @@ with_a_secret! {
     the_command_evaluates: command::eval;
     the_command_traces: command::trace;
     the_shell: command::shell;
+    restarts: command::restart;
     a_wrong_secret: loss::wrong_secret;
     perl_killed_and_restarted: loss::perl_killed_and_restarted;
     rust_killed_and_restarted: loss::rust_killed_and_restarted;

@@ -102,6 +102,13 @@ impl<'a> Dialogue<'a> {
         }
     }
 
+    /// The keys of a family.
+    async fn keys(&self, family: &str) -> Result<Vec<String>, String> {
+        let keys = timeout(self.limit.timeout, self.node.db().keys(family)).await;
+        let keys = keys.map_err(|_| format!("no seed has answered within {:?}", self.limit.timeout))?;
+        keys.map_err(|error| error.to_string())
+    }
+
     /// Does what a line asks for, and prints what comes of it.
     ///
     /// # Errors
@@ -111,11 +118,11 @@ impl<'a> Dialogue<'a> {
         match line::parse(line, self.language()).map_err(|error| error.to_string())? {
             Line::Blank => Ok(()),
             Line::Nodes => {
-                let keys = timeout(self.limit.timeout, self.node.db().keys("'l")).await;
-                let keys =
-                    keys.map_err(|_| format!("no seed has answered within {:?}", self.limit.timeout))?;
-                let mut nodes = keys.map_err(|error| error.to_string())?;
+                // Those that listen, and those that are reached through others.
+                let mut nodes = self.keys("'l").await?;
+                nodes.extend(self.keys("'x").await?);
                 nodes.sort();
+                nodes.dedup();
                 print(keyboard, &format!("nodes: {}", nodes.join(" ")))
             }
             Line::Switch(node) => self.switch(node, keyboard).await,
