@@ -171,10 +171,14 @@ impl Node {
     }
 
     /// The name that another node chose for a port is free again in the table, but not for another port.
-    pub(crate) fn forget_name(&self, id: &PortId, reason: &Reason) {
-        let name = id.name().to_string();
-        self.inner().names.write().remove(&name);
-        self.inner().functions.remember_failure(name, reason.clone(), self.limits().tombstones);
+    pub(crate) fn forget_name(&self, id: &PortId) {
+        self.inner().names.write().remove(&id.name().to_string());
+    }
+
+    /// Remembers what a spawned port died of, for monitors that come too late.
+    pub(crate) fn leave_word(&self, id: &PortId, reason: &Reason) {
+        let limit = self.limits().tombstones;
+        self.inner().functions.remember_failure(id.name().to_string(), reason.clone(), limit);
     }
 
     /// Why there is no such port: what killed it before it could be monitored, if that is known.

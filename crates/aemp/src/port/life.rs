@@ -196,7 +196,12 @@ impl Node {
 
     /// Ends a port: everything that belongs to it goes, whoever watches it is told.
     pub(crate) fn end_port(&self, number: u64, reason: Reason) {
-        let Some(removed) = self.table().remove(number) else { return };
+        let leave_word = |cell: &Cell| {
+            if let Some(name) = cell.name() {
+                self.leave_word(&name, &reason);
+            }
+        };
+        let Some(removed) = self.table().remove(number, leave_word) else { return };
         let code = AssertUnwindSafe(|| drop((removed.actor, removed.mailbox)));
         if let Err(panic) = catch_unwind(code) {
             let port = self.own_port(number);
@@ -214,7 +219,7 @@ impl Node {
         let named = name.is_some();
         let id = name.map_or_else(|| self.own_port(number), |name| PortId::clone(&name));
         if named {
-            self.forget_name(&id, reason);
+            self.forget_name(&id);
         }
         for child in children {
             self.end_child(child);

@@ -44,7 +44,13 @@ pub(crate) enum Item<M> {
 /// Items in their order. Encoded messages, which are large, stand in a row of their own: a queue of small messages is small.
 pub(crate) struct Items<M> {
     order: VecDeque<Slot<M>>,
-    encoded: Option<Box<VecDeque<Body>>>,
+    encoded: Option<Box<Encoded>>,
+}
+
+/// Behind a pointer, for many ports never get an encoded message.
+#[derive(Default)]
+struct Encoded {
+    bodies: VecDeque<Body>,
 }
 
 /// An item in its place.
@@ -72,14 +78,14 @@ impl<M> Items<M> {
     pub(crate) fn pop(&mut self) -> Option<Item<M>> {
         match self.order.pop_front()? {
             Slot::Message(message) => Some(Item::Message(message)),
-            Slot::Encoded => self.encoded.as_mut()?.pop_front().map(Item::Encoded),
+            Slot::Encoded => self.encoded.as_mut()?.bodies.pop_front().map(Item::Encoded),
             Slot::Signal(signal) => Some(Item::Signal(signal)),
         }
     }
 
     fn push_encoded(&mut self, body: Body) {
         self.order.push_back(Slot::Encoded);
-        self.encoded.get_or_insert_default().push_back(body);
+        self.encoded.get_or_insert_default().bodies.push_back(body);
     }
 }
 

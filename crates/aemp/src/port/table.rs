@@ -144,9 +144,10 @@ impl Table {
         Some(Seat { cell, generation })
     }
 
-    /// Takes a port out: what it had, to be dropped when no lock is held.
-    pub(crate) fn remove(&self, number: u64) -> Option<Removed> {
+    /// Takes a port out: what it had, to be dropped when no lock is held. `last` sees it before anybody can see that it is gone.
+    pub(crate) fn remove(&self, number: u64, last: impl FnOnce(&Cell)) -> Option<Removed> {
         let mut cell = self.get(number)?;
+        last(&cell);
         let removed =
             Removed { mailbox: cell.mailbox.take(), actor: cell.actor.take(), extra: cell.extra.take() };
         cell.state = State::Free;
@@ -253,9 +254,9 @@ mod tests {
             for number in numbers {
                 assert!(seen.insert(number));
                 assert!(table.get(number).is_some());
-                assert!(table.remove(number).is_some());
+                assert!(table.remove(number, |_| {}).is_some());
                 assert!(table.get(number).is_none());
-                assert!(table.remove(number).is_none());
+                assert!(table.remove(number, |_| {}).is_none());
             }
         }
         assert_eq!(table.used.load(Ordering::Relaxed), 200);
