@@ -1,6 +1,6 @@
 //! One producer to one port again, with the kinds of messages that there are: moved where they can be, or always encoded.
 //!
-//! `k-typed` is an enum with `derive(Message)`, `k-tagged` a tuple for a port with tagged handlers, `k-untyped` a [`Message`].
+//! `k-typed` is an enum with `derive(Message)`, `k-tagged` a tuple for a port with tagged handlers, `k-untyped` a plain `Message`.
 //! What ends with `-encoded` runs on a node that encodes local messages too.
 
 use std::sync::Arc;

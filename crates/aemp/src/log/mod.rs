@@ -3,9 +3,9 @@
 //! Two halves, which speak what Perl's `AnyEvent::MP::LogCatcher` speaks:
 //!
 //! - A program that lets its records be caught adds the layer of a [`LogSource`] to its subscriber, and gives the source to
-//!   its node. Every node answers the call `AnyEvent::MP::LogCatcher::connect` with what its source has ([`forward`]).
+//!   its node. Every node answers the call `AnyEvent::MP::LogCatcher::connect` with what its source has (module `forward`).
 //! - [`Node::catch_logs`](crate::Node::catch_logs) calls that on all other nodes, also on those that come later, and yields
-//!   [`Record`]s ([`catch`]).
+//!   [`Record`]s (module `catch`).
 //!
 //! ```
 //! use aemp::Node;

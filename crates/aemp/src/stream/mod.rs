@@ -4,8 +4,8 @@
 //! connection of its own, made over the same listeners and authenticated in the same way. It has nothing to do with the order
 //! of messages, and outlives the connection that carries these.
 //!
-//! Reading order: [`connect`] (the side that wants a stream), [`serve`] (the other one), [`dial`] (who can reach whom), [`table`]
-//! (which streams are awaited), [`io`].
+//! Reading order: `connect` (the side that wants a stream), `serve` (the other one), `dial` (who can reach whom), `table`
+//! (which streams are awaited), `io`.
 
 mod connect;
 mod dial;
