@@ -196,7 +196,8 @@ impl Options {
         for private in &mut self.private[self.seeds..] {
             *private = random.percent(60);
         }
-        self.carry.window = *random.pick(&[1 << 10, 8 << 10, 128 << 10]).unwrap_or(&(8 << 10));
+        // No smaller: what waits when the faults end has to get through in the time that is left.
+        self.carry.window = *random.pick(&[8 << 10, 32 << 10, 128 << 10]).unwrap_or(&(8 << 10));
         // A connection to the carrier may have to come first, and the handshake then takes twice the way.
         self.net.latency = self.net.latency.min(shortest / 90);
     }
