@@ -9,11 +9,13 @@ mod support;
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aemp::{Context, Node, PortId, Reason};
 use support::LIMIT;
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 const MONITOR_TIMEOUT: Duration = Duration::from_secs(2);
 const FAMILY: &str = "receiver";
@@ -29,7 +31,7 @@ struct Piece {
     reason: Option<Reason>,
 }
 
-type History = Arc<Mutex<Vec<Piece>>>;
+type History = Arc<watch::Sender<Vec<Piece>>>;
 
 fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -80,7 +82,7 @@ impl Receiver {
                 let mut words = line.split(' ');
                 if let (Some("got"), Some(piece), Some(number)) = (words.next(), words.next(), words.next()) {
                     let piece: usize = piece.parse().unwrap();
-                    history.lock().unwrap()[piece].arrived.push(number.parse().unwrap());
+                    history.send_modify(|pieces| pieces[piece].arrived.push(number.parse().unwrap()));
                 }
             }
         });
@@ -114,10 +116,10 @@ fn send_from(node: &Node, target: PortId, history: &History) {
 
 /// Sets the monitor and begins a piece; the fire ends it and begins the next.
 fn begin(cx: &mut Context<'_>, target: PortId, history: History) {
-    history.lock().unwrap().push(Piece::default());
+    history.send_modify(|pieces| pieces.push(Piece::default()));
     let again = target.clone();
     cx.monitor(&target, move |cx, reason| {
-        history.lock().unwrap().last_mut().unwrap().reason = Some(reason);
+        history.send_modify(|pieces| pieces.last_mut().unwrap().reason = Some(reason));
         begin(cx, again, history);
     })
     .detach();
@@ -125,24 +127,23 @@ fn begin(cx: &mut Context<'_>, target: PortId, history: History) {
 
 fn send(cx: &mut Context<'_>, target: PortId, history: History) {
     for _ in 0..20 {
-        let (piece, number) = {
-            let mut pieces = history.lock().unwrap();
-            let at = pieces.len() - 1;
+        let (mut at, mut number) = (0, 0);
+        history.send_modify(|pieces| {
+            at = pieces.len() - 1;
+            number = pieces[at].sent;
             pieces[at].sent += 1;
-            (at, pieces[at].sent - 1)
-        };
-        cx.send(&target, (piece, number));
+        });
+        cx.send(&target, (at, number));
     }
     cx.after(Duration::from_millis(1), move |cx| send(cx, target, history));
 }
 
 /// Waits until the history is as wanted.
 async fn until(what: &str, history: &History, wanted: impl Fn(&[Piece]) -> bool) -> Instant {
-    let began = Instant::now();
-    while !wanted(&history.lock().unwrap()) {
-        assert!(began.elapsed() < LIMIT, "{what} did not happen: {:?}", summary(history));
-        tokio::time::sleep(Duration::from_millis(2)).await; // sleep: looks again soon
-    }
+    let mut seen = history.subscribe();
+    let done =
+        timeout(LIMIT, seen.wait_for(|pieces| wanted(pieces))).await.is_ok_and(|pieces| pieces.is_ok());
+    assert!(done, "{what} did not happen: {:?}", summary(history));
     Instant::now()
 }
 
@@ -155,7 +156,7 @@ fn fired(pieces: &[Piece], at: usize) -> bool {
 }
 
 fn summary(history: &History) -> Vec<(u64, usize, Option<String>)> {
-    let pieces = history.lock().unwrap();
+    let pieces = history.borrow();
     let last = pieces.len().saturating_sub(10);
     pieces[last..]
         .iter()
@@ -165,7 +166,7 @@ fn summary(history: &History) -> Vec<(u64, usize, Option<String>)> {
 
 /// The invariant: of each piece a prefix arrived, in order, once.
 fn check(history: &History) {
-    for (at, piece) in history.lock().unwrap().iter().enumerate() {
+    for (at, piece) in history.borrow().iter().enumerate() {
         let hole = (0..).zip(&piece.arrived).find(|(expected, number)| expected != *number);
         assert!(hole.is_none(), "piece {at}: {hole:?}, in {} of {}", piece.arrived.len(), piece.sent);
         assert!(piece.arrived.len() as u64 <= piece.sent);
@@ -215,7 +216,7 @@ fn a_killed_process_is_noticed_at_once_and_its_successor_is_another() {
         .await;
         check(&history);
         check(&second_history);
-        let pieces = history.lock().unwrap();
+        let pieces = history.borrow();
         assert!(pieces[1..].iter().all(|piece| piece.arrived.is_empty()), "a dead port got something");
         assert_eq!(
             pieces[0].reason.as_ref().and_then(Reason::identifier).as_deref(),
@@ -256,9 +257,9 @@ fn a_process_that_stops_for_less_than_the_limit_is_not_lost() {
         receiver.signal("STOP");
         tokio::time::sleep(MONITOR_TIMEOUT.mul_f64(0.4)).await; // sleep: the process is stopped for this long
         receiver.signal("CONT");
-        let sent = history.lock().unwrap()[0].sent;
+        let sent = history.borrow()[0].sent;
         until("all arrivals", &history, |pieces| arrived(pieces, 0) as u64 > sent || pieces.len() > 1).await;
         check(&history);
-        assert_eq!(history.lock().unwrap().len(), 1, "a monitor fired: {:?}", summary(&history));
+        assert_eq!(history.borrow().len(), 1, "a monitor fired: {:?}", summary(&history));
     });
 }

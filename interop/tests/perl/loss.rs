@@ -7,6 +7,7 @@ use aemp::{Message, Node, NodeEvent, NodeId, PortId, Value};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
+use tokio::time::timeout;
 
 use crate::network::{Kind, LIMIT, Pair, SECRET, Setup, free_address, inbox, next, seeds, soon, up};
 use crate::peer::Perl;
@@ -123,12 +124,8 @@ pub(crate) async fn idleness(setup: Setup) {
     let Pair { rust, mut perl, .. } = Pair::start_with(setup, SILENCE).await;
     let port = perl.port("port { }").await;
     let death = rust.died(&port);
-    // sleep: that nothing happens for two and a half limits is what is tested
-    let idle = tokio::time::sleep(SILENCE.mul_f64(2.5));
-    tokio::select! {
-        reason = death => panic!("an idle node was given up: {reason}"),
-        () = idle => {}
-    }
+    let given_up = timeout(SILENCE.mul_f64(2.5), death).await;
+    assert!(given_up.is_err(), "an idle node was given up: {given_up:?}");
     perl.finish().await;
     rust.shutdown().await;
 }

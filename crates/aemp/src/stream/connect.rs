@@ -77,10 +77,12 @@ impl Node {
         }
         let attempt = Attempt::begin(self, &to, function, &args, limit)?;
         tokio::select! {
+            // The end of the node is also the end of the attempt's port, and is what should be said.
+            biased;
+            () = self.streams().ended() => Err(StreamError::Shutdown),
             result = timeout(limit, attempt.run(limit)) => {
                 result.unwrap_or(Err(StreamError::TimedOut { node: to, limit }))
             }
-            () = self.streams().ended() => Err(StreamError::Shutdown),
         }
     }
 
