@@ -4,7 +4,6 @@
 //! for, lies in its mailbox until the future takes it. A called port of this node that has nothing else to do runs at once, on
 //! the thread that waits for it anyway.
 
-use std::any::Any;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -21,6 +20,7 @@ use tokio::time::Instant;
 use crate::message::{DecodeError, Envelope, IntoMessage, ReplyTo};
 use crate::monitor::{Action, MonitorGuard, PortAction};
 use crate::node::{Node, Place, Pressure, SendError};
+use crate::port::known::Known;
 use crate::port::mailbox::{After, Mailbox, Signal};
 use crate::port::table::State;
 
@@ -85,10 +85,6 @@ impl<R: Send + 'static> Mailbox for AnswerBox<R> {
 
     fn after(&mut self) -> After {
         if self.answer.is_some() { After::Finish(self.waiting.take()) } else { After::Wake(None) }
-    }
-
-    fn as_any(&mut self) -> &mut dyn Any {
-        self
     }
 }
 
@@ -156,7 +152,7 @@ impl Node {
         R: Send + 'static,
     {
         let answer = AnswerBox::<R> { answer: None, waiting: None };
-        let number = self.table().insert(State::Unscheduled, Box::new(answer), None, None);
+        let number = self.table().insert(State::Unscheduled, Known::boxed(answer), None, None);
         // Before anything else, for the code that makes the message may panic.
         let awaited = Awaited {
             node: self.clone(),
@@ -182,7 +178,7 @@ impl Node {
             && let Some(mut cell) = self.table().get(number)
             && !cell.closing
             && let Some(mailbox) = &mut cell.mailbox
-            && let Some(waits) = mailbox.as_any().downcast_mut::<AnswerBox<T>>()
+            && let Some(waits) = mailbox.downcast_mut::<AnswerBox<T>>()
         {
             let waker = waits.answer(Ok(Given::Moved(answer)));
             self.answered(number, cell, waker);
@@ -272,7 +268,7 @@ enum Looked<R> {
 impl<R: Send + 'static> Awaited<R> {
     fn look(&self, waker: &Waker) -> Looked<R> {
         let Some(mut cell) = self.node.table().get(self.number) else { return Looked::Gone };
-        let mailbox = cell.mailbox.as_mut().and_then(|m| m.as_any().downcast_mut::<AnswerBox<R>>());
+        let mailbox = cell.mailbox.as_mut().and_then(|m| m.downcast_mut::<AnswerBox<R>>());
         let Some(mailbox) = mailbox else { return Looked::Gone };
         match mailbox.answer.take() {
             Some(answer) => Looked::Answer(answer),

@@ -81,13 +81,14 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::port::known::Known;
     use crate::port::mailbox::TaskQueue;
     use crate::port::table::State;
 
     #[tokio::test(start_paused = true)]
     async fn ports_end_in_the_order_of_their_deadlines() {
         let node = Node::builder().start().await.expect("it starts");
-        let open = || node.table().insert(State::Unscheduled, Box::new(TaskQueue::default()), None, None);
+        let open = || node.table().insert(State::Unscheduled, Known::boxed(TaskQueue::default()), None, None);
         let (late, early) = (open(), open());
         let now = Instant::now();
         node.end_at(now + Duration::from_secs(2), late);
@@ -104,7 +105,8 @@ mod tests {
         let node = Node::builder().start().await.expect("it starts");
         let far = Instant::now() + Duration::from_secs(3600);
         for _ in 0..10 * KEEP {
-            let number = node.table().insert(State::Unscheduled, Box::new(TaskQueue::default()), None, None);
+            let number =
+                node.table().insert(State::Unscheduled, Known::boxed(TaskQueue::default()), None, None);
             node.end_at(far, number);
             node.end_port(number, aemp_proto::Reason::NORMAL);
         }

@@ -21,6 +21,7 @@ use crate::monitor::Monitor;
 use crate::port::actor::{Callback, Closure};
 use crate::port::context::Context;
 use crate::port::handlers::Handlers;
+use crate::port::known::{AnyMailbox, Known};
 use crate::port::mailbox::{Queue, Signal};
 use crate::port::scheduler::Scheduler;
 use crate::port::table::{State, Table};
@@ -186,7 +187,7 @@ impl Node {
     #[doc(alias = "rcv")]
     pub fn port<M: FromMessage>(&self, handler: impl FnMut(&mut Context<'_>, M) + Send + 'static) -> PortId {
         let actor = Callback::new(Closure(handler), None);
-        self.open(State::Idle, Box::new(Queue::<M>::default()), Some(Box::new(actor)))
+        self.open(State::Idle, Known::boxed(Queue::<M>::default()), Some(Box::new(actor)))
     }
 
     /// Begins a port with tagged handlers.
@@ -475,7 +476,7 @@ impl Node {
         }
         let Some(mailbox) = &mut cell.mailbox else { return Ok(None) };
         if !self.always_encodes()
-            && let Some(queue) = M::own_queue(mailbox.as_any())
+            && let Some(queue) = M::own_queue(AnyMailbox(mailbox))
         {
             let octets = queue.push_message(message);
             return Ok(self.delivered(number, cell, octets));

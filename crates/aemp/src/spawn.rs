@@ -15,6 +15,7 @@ use crate::node::{Node, Place};
 use crate::port::Context;
 use crate::port::actor::{Callback, Nascent};
 use crate::port::extra::Extra;
+use crate::port::known::Known;
 use crate::port::mailbox::{Queue, Signal};
 use crate::port::table::State;
 use crate::stream;
@@ -190,7 +191,7 @@ impl Node {
     fn open_nascent(&self, name: Option<PortId>) -> u64 {
         let actor = Callback::<Envelope, Nascent>::new(Nascent, None);
         let extra = name.map(|name| Box::new(Extra { name: Some(Arc::new(name)), ..Extra::default() }));
-        let mailbox = Box::new(Queue::<Envelope>::default());
+        let mailbox = Known::boxed(Queue::<Envelope>::default());
         self.table().insert(State::Idle, mailbox, Some(Box::new(actor)), extra)
     }
 

@@ -16,12 +16,11 @@ pub use aemp_proto::typed::{DecodeError, EncodeError, Variants};
 pub use envelope::Envelope;
 pub use reply::ReplyTo;
 
-use std::any::Any;
-
 use aemp_proto::{Body, Message, Reason, typed};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::port::known::AnyMailbox;
 use crate::port::mailbox::Queue;
 
 /// What `#[derive(Message)]` implements: the tags of a type's variants.
@@ -68,7 +67,7 @@ pub trait IntoMessage: Sized {
     /// The queue of a mailbox whose port takes just this type. It is asked before the message is moved, so that this is done
     /// once.
     #[doc(hidden)]
-    fn own_queue(_mailbox: &mut dyn Any) -> Option<&mut Queue<Self>> {
+    fn own_queue(_mailbox: AnyMailbox<'_>) -> Option<&mut Queue<Self>> {
         None
     }
 }
@@ -97,8 +96,8 @@ impl<T: Typed> IntoMessage for T {
     }
 
     #[inline]
-    fn own_queue(mailbox: &mut dyn Any) -> Option<&mut Queue<T>> {
-        mailbox.downcast_mut()
+    fn own_queue(mailbox: AnyMailbox<'_>) -> Option<&mut Queue<T>> {
+        mailbox.downcast()
     }
 }
 
@@ -122,8 +121,8 @@ impl IntoMessage for Message {
     }
 
     #[inline]
-    fn own_queue(mailbox: &mut dyn Any) -> Option<&mut Queue<Message>> {
-        mailbox.downcast_mut()
+    fn own_queue(mailbox: AnyMailbox<'_>) -> Option<&mut Queue<Message>> {
+        mailbox.downcast()
     }
 }
 
@@ -160,8 +159,8 @@ impl IntoMessage for Envelope {
     }
 
     #[inline]
-    fn own_queue(mailbox: &mut dyn Any) -> Option<&mut Queue<Envelope>> {
-        mailbox.downcast_mut()
+    fn own_queue(mailbox: AnyMailbox<'_>) -> Option<&mut Queue<Envelope>> {
+        mailbox.downcast()
     }
 }
 

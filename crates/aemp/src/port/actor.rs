@@ -1,21 +1,24 @@
 //! The code of a port: a loop over the items of its mailbox, and the few ways to handle one.
 
 use std::any::Any;
+use std::sync::Arc;
 
-use aemp_proto::Reason;
+use aemp_proto::{Body, PortId, Reason};
 
 use super::Context;
-use super::context::NO_TAGS;
+use super::context::{Asked, NO_TAGS};
+use super::known::Known;
 use super::mailbox::{Item, Items, Mailbox, Queue, Signal};
 use crate::message::{Envelope, FromMessage, misfit};
+use crate::node::Node;
 
 /// The code of a port, as the runner sees it.
 pub(crate) trait Actor: Send {
     /// Takes what waits in the mailbox, if nothing is left of an earlier batch. False if it took nothing.
-    fn load(&mut self, mailbox: &mut dyn Mailbox) -> bool;
+    fn load(&mut self, mailbox: &mut Known<dyn Mailbox>) -> bool;
 
-    /// Handles up to `quota` items; stops early when the context says so.
-    fn run(&mut self, cx: &mut Context<'_>, quota: usize) -> Ran;
+    /// Handles up to `quota` items; stops early when the context says so. `name` is the port's ID, if another node chose it.
+    fn run(&mut self, node: &Node, number: u64, name: Option<Arc<PortId>>, quota: usize) -> Ran;
 
     /// Moves what is left of the batch into the mailbox of a successor; gives the octets that it is counted with there.
     fn hand_over(&mut self, successor: &mut dyn Mailbox) -> usize;
@@ -27,6 +30,8 @@ pub(crate) struct Ran {
     pub(crate) handled: usize,
     /// Whether some of the batch are left.
     pub(crate) left: bool,
+    /// What the code has asked for.
+    pub(crate) asked: Option<Box<Asked>>,
 }
 
 /// What is done with a message.
@@ -74,14 +79,10 @@ impl<M: FromMessage, H: Handle<M>> Callback<M, H> {
         Callback { batch: Items::default(), handle, state }
     }
 
-    fn item(&mut self, cx: &mut Context<'_>, item: Item<M>) {
-        match item {
-            Item::Message(message) => self.handle.message(cx, message),
-            Item::Encoded(body) => match M::decode(&body) {
-                Ok(message) => self.handle.message(cx, message),
-                Err(error) => cx.end(misfit(&error)),
-            },
-            Item::Signal(signal) => self.signal(cx, *signal),
+    fn encoded(&mut self, cx: &mut Context<'_>, body: &Body) {
+        match M::decode(body) {
+            Ok(message) => self.handle.message(cx, message),
+            Err(error) => cx.end(misfit(&error)),
         }
     }
 
@@ -91,7 +92,7 @@ impl<M: FromMessage, H: Handle<M>> Callback<M, H> {
             Signal::Kill(reason) => cx.end(reason),
             Signal::Fire(fire) => match fire.open(cx) {
                 None => {}
-                Some(Ok(Envelope::Encoded(body))) => self.item(cx, Item::Encoded(body)),
+                Some(Ok(Envelope::Encoded(body))) => self.encoded(cx, &body),
                 Some(Ok(moved)) => match moved.open() {
                     Ok(message) => self.handle.message(cx, message),
                     Err(error) => cx.end(misfit(&error)),
@@ -103,9 +104,9 @@ impl<M: FromMessage, H: Handle<M>> Callback<M, H> {
 }
 
 impl<M: FromMessage, H: Handle<M>> Actor for Callback<M, H> {
-    fn load(&mut self, mailbox: &mut dyn Mailbox) -> bool {
+    fn load(&mut self, mailbox: &mut Known<dyn Mailbox>) -> bool {
         if self.batch.is_empty()
-            && let Some(queue) = mailbox.as_any().downcast_mut::<Queue<M>>()
+            && let Some(queue) = mailbox.downcast_mut::<Queue<M>>()
         {
             queue.take(&mut self.batch);
             return true;
@@ -113,34 +114,50 @@ impl<M: FromMessage, H: Handle<M>> Actor for Callback<M, H> {
         false
     }
 
-    fn run(&mut self, cx: &mut Context<'_>, quota: usize) -> Ran {
-        cx.lend_state(self.state.take());
+    fn run(&mut self, node: &Node, number: u64, name: Option<Arc<PortId>>, quota: usize) -> Ran {
+        let mut cx = Context::new(node, number, name, self.state.take());
         let mut handled = 0;
         while handled < quota
             && let Some(item) = self.batch.pop()
         {
-            self.item(cx, item);
-            handled += 1;
-            if cx.has_changes() {
-                self.handle.settle(cx);
+            match item {
+                Item::Message(message) => self.handle.message(&mut cx, message),
+                Item::Encoded => {
+                    if let Some(body) = self.batch.encoded() {
+                        self.encoded(&mut cx, &body);
+                    }
+                }
+                Item::Signal(signal) => self.signal(&mut cx, *signal),
             }
-            if cx.stops() {
-                break;
+            handled += 1;
+            if cx.has_asked() {
+                if cx.has_changes() {
+                    self.handle.settle(&mut cx);
+                }
+                if cx.stops() {
+                    break;
+                }
             }
         }
-        self.state = cx.return_state();
-        Ran { handled, left: !self.batch.is_empty() }
+        let (state, asked) = cx.end_of_run();
+        self.state = state;
+        Ran { handled, left: !self.batch.is_empty(), asked }
     }
 
     fn hand_over(&mut self, successor: &mut dyn Mailbox) -> usize {
-        let items = std::iter::from_fn(|| self.batch.pop()).map(|item| match item {
-            Item::Encoded(body) => successor.push(Envelope::Encoded(body)),
-            Item::Signal(signal) => successor.signal(*signal),
-            Item::Message(message) => match message.into_envelope() {
-                Ok(message) => successor.push(message),
-                Err(error) => successor.signal(Signal::Kill(Reason::text("bad_message", error))),
-            },
-        });
-        items.sum()
+        let mut octets = 0;
+        while let Some(item) = self.batch.pop() {
+            octets += match item {
+                Item::Encoded => {
+                    self.batch.encoded().map_or(0, |body| successor.push(Envelope::Encoded(body)))
+                }
+                Item::Signal(signal) => successor.signal(*signal),
+                Item::Message(message) => match message.into_envelope() {
+                    Ok(message) => successor.push(message),
+                    Err(error) => successor.signal(Signal::Kill(Reason::text("bad_message", error))),
+                },
+            };
+        }
+        octets
     }
 }

@@ -12,7 +12,8 @@ use serde::de::DeserializeOwned;
 
 use super::actor::{Actor, Callback, Closure, Handle};
 use super::handlers::{Change, Tagged};
-use super::mailbox::{Mailbox, Queue};
+use super::known::{BoxedMailbox, Known};
+use super::mailbox::Queue;
 use super::task::{Ended, Port};
 use crate::message::{Envelope, FromMessage, IntoMessage, ReplyTo};
 use crate::monitor::{Action, MonitorGuard, PortAction};
@@ -32,7 +33,7 @@ pub struct Context<'a> {
 
 /// What the code that runs has asked for; most ask for nothing.
 #[derive(Default)]
-struct Asked {
+pub(crate) struct Asked {
     end: Option<Reason>,
     successor: Option<Becoming>,
     changes: Vec<Change>,
@@ -67,16 +68,21 @@ pub(crate) const NO_TAGS: &str =
 /// What a port becomes after the code that runs now.
 pub(crate) enum Successor {
     /// A callback port.
-    Callback(Box<dyn Mailbox>, Box<dyn Actor>),
+    Callback(BoxedMailbox, Box<dyn Actor>),
     /// An async port; the function starts its task.
     Task(StartTask),
 }
 
 impl<'a> Context<'a> {
-    /// A context for the port with this number, and its ID, if another node chose the name.
+    /// A context for the port with this number and state, and its ID, if another node chose the name.
     #[inline]
-    pub(crate) fn new(node: &'a Node, number: u64, name: Option<Arc<PortId>>) -> Context<'a> {
-        Context { node, number, name, state: None, asked: None }
+    pub(crate) fn new(
+        node: &'a Node,
+        number: u64,
+        name: Option<Arc<PortId>>,
+        state: Option<Box<dyn Any + Send>>,
+    ) -> Context<'a> {
+        Context { node, number, name, state, asked: None }
     }
 
     /// The node.
@@ -251,7 +257,7 @@ impl<'a> Context<'a> {
         mailbox: Queue<M>,
     ) {
         self.asked().successor =
-            Some(Becoming::Ready(Successor::Callback(Box::new(mailbox), Box::new(actor))));
+            Some(Becoming::Ready(Successor::Callback(Known::boxed(mailbox), Box::new(actor))));
     }
 
     /// Sets the state that [`Context::state`] gives, for the init function of a spawned port: before `receive`.
@@ -259,12 +265,10 @@ impl<'a> Context<'a> {
         self.state = Some(Box::new(state));
     }
 
-    pub(crate) fn lend_state(&mut self, state: Option<Box<dyn Any + Send>>) {
-        self.state = state;
-    }
-
-    pub(crate) fn return_state(&mut self) -> Option<Box<dyn Any + Send>> {
-        self.state.take()
+    /// The state, which goes back to the port, and what the code has asked for.
+    #[inline]
+    pub(crate) fn end_of_run(self) -> (Option<Box<dyn Any + Send>>, Option<Box<Asked>>) {
+        (self.state, self.asked)
     }
 
     fn asked(&mut self) -> &mut Asked {
@@ -291,22 +295,23 @@ impl<'a> Context<'a> {
             .is_some_and(|asked| asked.end.is_some() || asked.successor.is_some() || asked.pressure.is_some())
     }
 
-    /// Whether the code has asked for anything that [`Context::finish`] tells.
+    /// Whether the code has asked for anything.
     #[inline]
     pub(crate) fn has_asked(&self) -> bool {
         self.asked.is_some()
     }
+}
 
+impl Asked {
     /// What follows from the run.
-    pub(crate) fn finish(mut self) -> Later {
-        let asked = self.asked.take().map(|asked| *asked).unwrap_or_default();
-        let Asked { mut end, successor, mut changes, pressure } = asked;
+    pub(crate) fn finish(self) -> Later {
+        let Asked { mut end, successor, mut changes, pressure } = self;
         let successor = successor.map(|becoming| match becoming {
             Becoming::Ready(successor) => successor,
             Becoming::Tagged(state) => {
                 let tagged = Tagged::new(std::mem::take(&mut changes));
                 let actor = Callback::<Envelope, Tagged>::new(tagged, state);
-                Successor::Callback(Box::new(Queue::<Envelope>::default()), Box::new(actor))
+                Successor::Callback(Known::boxed(Queue::<Envelope>::default()), Box::new(actor))
             }
         });
         if !changes.is_empty() {

@@ -7,6 +7,7 @@ use serde::de::{DeserializeOwned, Error as _};
 
 use super::Context;
 use super::actor::{Callback, Handle};
+use super::known::Known;
 use super::mailbox::Queue;
 use super::table::State;
 use crate::message::{DecodeError, Envelope, FromMessage, misfit};
@@ -145,6 +146,6 @@ impl Handlers {
     /// Opens the port.
     pub fn open(self) -> PortId {
         let actor = Callback::<Envelope, Tagged>::new(self.tagged, self.state);
-        self.node.open(State::Idle, Box::new(Queue::<Envelope>::default()), Some(Box::new(actor)))
+        self.node.open(State::Idle, Known::boxed(Queue::<Envelope>::default()), Some(Box::new(actor)))
     }
 }

@@ -15,7 +15,8 @@ use parking_lot::MutexGuard;
 use super::Context;
 use super::actor::Actor;
 use super::extra::{Child, Extra};
-use super::mailbox::{After, Mailbox, Signal};
+use super::known::{AnyMailbox, BoxedMailbox};
+use super::mailbox::{After, Signal};
 use super::run::{caught, panic_text};
 use super::table::{Cell, State};
 use crate::call::CallError;
@@ -26,12 +27,7 @@ use crate::remote::{Gate, HIGH_WATER, Remote};
 
 impl Node {
     /// Opens a port of any kind.
-    pub(crate) fn open(
-        &self,
-        state: State,
-        mailbox: Box<dyn Mailbox>,
-        actor: Option<Box<dyn Actor>>,
-    ) -> PortId {
+    pub(crate) fn open(&self, state: State, mailbox: BoxedMailbox, actor: Option<Box<dyn Actor>>) -> PortId {
         self.own_port(self.table().insert(state, mailbox, actor, None))
     }
 
@@ -145,7 +141,7 @@ impl Node {
         }
         let Some(mailbox) = &mut cell.mailbox else { return Ok(false) };
         if !self.always_encodes()
-            && let Some(queue) = M::own_queue(mailbox.as_any())
+            && let Some(queue) = M::own_queue(AnyMailbox(mailbox))
         {
             cell.waiting += queue.push_message(message);
             let idle = cell.state == State::Idle && cell.waiting <= self.limits().crowd();

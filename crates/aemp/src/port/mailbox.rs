@@ -35,15 +35,15 @@ pub(crate) enum Signal {
 pub(crate) enum Item<M> {
     /// A message of the port's own type, moved.
     Message(M),
-    /// A message in its wire form.
-    Encoded(Body),
+    /// A message in its wire form, the first of those that are left: [`Items::encoded`].
+    Encoded,
     /// Anything rarer.
     Signal(Box<Signal>),
 }
 
 /// Items in their order. Encoded messages, which are large, stand in a row of their own: a queue of small messages is small.
 pub(crate) struct Items<M> {
-    order: VecDeque<Slot<M>>,
+    order: VecDeque<Item<M>>,
     encoded: Option<Box<Encoded>>,
 }
 
@@ -51,14 +51,6 @@ pub(crate) struct Items<M> {
 #[derive(Default)]
 struct Encoded {
     bodies: VecDeque<Body>,
-}
-
-/// An item in its place.
-enum Slot<M> {
-    Message(M),
-    /// The first of the encoded ones that are left.
-    Encoded,
-    Signal(Box<Signal>),
 }
 
 impl<M> Default for Items<M> {
@@ -76,15 +68,16 @@ impl<M> Items<M> {
     /// Takes the first item out.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<Item<M>> {
-        match self.order.pop_front()? {
-            Slot::Message(message) => Some(Item::Message(message)),
-            Slot::Encoded => self.encoded.as_mut()?.bodies.pop_front().map(Item::Encoded),
-            Slot::Signal(signal) => Some(Item::Signal(signal)),
-        }
+        self.order.pop_front()
+    }
+
+    /// Takes the first encoded message out, whose item was taken out.
+    pub(crate) fn encoded(&mut self) -> Option<Body> {
+        self.encoded.as_mut()?.bodies.pop_front()
     }
 
     fn push_encoded(&mut self, body: Body) {
-        self.order.push_back(Slot::Encoded);
+        self.order.push_back(Item::Encoded);
         self.encoded.get_or_insert_default().bodies.push_back(body);
     }
 }
@@ -117,8 +110,6 @@ pub(crate) trait Mailbox: Any + Send {
     fn kept(&self) -> usize {
         0
     }
-    /// For the downcast by a sender that has a value of this mailbox's own type.
-    fn as_any(&mut self) -> &mut dyn Any;
 }
 
 /// A queue of items; the mailbox of callback ports.
@@ -135,8 +126,8 @@ impl<M> Default for Queue<M> {
 impl<M> Queue<M> {
     #[inline]
     pub(crate) fn push_message(&mut self, message: M) -> usize {
-        self.items.order.push_back(Slot::Message(message));
-        size_of::<Slot<M>>()
+        self.items.order.push_back(Item::Message(message));
+        size_of::<Item<M>>()
     }
 }
 
@@ -152,7 +143,7 @@ impl<M: FromMessage> Queue<M> {
         let octets = ITEM_COST + message.octets();
         let mut message = Some(message);
         if let Some(same) = (&mut message as &mut dyn Any).downcast_mut::<Option<M>>() {
-            self.items.order.extend(same.take().map(Slot::Message));
+            self.items.order.extend(same.take().map(Item::Message));
             return octets;
         }
         match message.map(|message| message.encode()) {
@@ -171,11 +162,11 @@ impl<M: FromMessage> Queue<M> {
     /// The reason of a kill that waits here.
     pub(crate) fn kill(&self) -> Option<Reason> {
         self.items.order.iter().find_map(|item| match item {
-            Slot::Signal(signal) => match &**signal {
+            Item::Signal(signal) => match &**signal {
                 Signal::Kill(reason) => Some(reason.clone()),
                 Signal::Job(_) | Signal::Fire(_) => None,
             },
-            Slot::Message(_) | Slot::Encoded => None,
+            Item::Message(_) | Item::Encoded => None,
         })
     }
 
@@ -201,16 +192,12 @@ impl<M: FromMessage> Mailbox for Queue<M> {
     }
 
     fn signal(&mut self, signal: Signal) -> usize {
-        self.items.order.push_back(Slot::Signal(Box::new(signal)));
+        self.items.order.push_back(Item::Signal(Box::new(signal)));
         ITEM_COST
     }
 
     fn after(&mut self) -> After {
         After::Wake(None)
-    }
-
-    fn as_any(&mut self) -> &mut dyn Any {
-        self
     }
 }
 
@@ -242,10 +229,6 @@ impl Mailbox for TaskQueue {
     fn kept(&self) -> usize {
         self.kept.load(Ordering::Relaxed)
     }
-
-    fn as_any(&mut self) -> &mut dyn Any {
-        self
-    }
 }
 
 #[cfg(test)]
@@ -254,7 +237,7 @@ mod tests {
 
     #[test]
     fn small_messages_take_little_room() {
-        assert!(size_of::<Slot<u64>>() <= 16);
+        assert!(size_of::<Item<u64>>() <= 16);
     }
 
     #[test]
@@ -276,7 +259,7 @@ mod tests {
         while let Some(item) = items.pop() {
             seen.push(match item {
                 Item::Message((n,)) => n,
-                Item::Encoded(body) => <(u64,)>::decode(&body).expect("a number").0,
+                Item::Encoded => <(u64,)>::decode(&items.encoded().expect("a body")).expect("a number").0,
                 Item::Signal(_) => 0,
             });
         }

@@ -1,13 +1,15 @@
 //! Ports: destinations for messages, and contexts for code.
 //!
 //! Reading order: [`mailbox`] (what waits), [`table`] (where ports are), [`actor`] (what handles it), [`run`] (one run of one
-//! port), [`scheduler`] (which port runs next), then what users see: [`context`], [`handlers`], [`task`].
+//! port), [`scheduler`] and [`here`] (which port runs next), then what users see: [`context`], [`handlers`], [`task`].
 
 pub(crate) mod actor;
 pub(crate) mod clock;
 pub(crate) mod context;
 pub(crate) mod extra;
 pub(crate) mod handlers;
+pub(crate) mod here;
+pub(crate) mod known;
 pub(crate) mod life;
 pub(crate) mod mailbox;
 pub(crate) mod run;

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use aemp_proto::Reason;
 
-use super::Context;
-use super::actor::Actor;
+use super::actor::{Actor, Ran};
 use super::clock::{Clock, Lap};
 use super::context::{Later, StartTask, Successor};
-use super::mailbox::{Mailbox, TaskQueue};
+use super::known::{BoxedMailbox, Known};
+use super::mailbox::TaskQueue;
 use super::table::{Seat, State};
 use crate::node::{Node, Pressure};
 
@@ -40,23 +40,24 @@ pub(crate) fn run_port(node: &Node, number: u64, clock: &mut Clock) -> Next {
     }
     let port = &mut *cell;
     let (Some(mut actor), Some(mailbox)) = (port.actor.take(), &mut port.mailbox) else { return Next::Rest };
-    if actor.load(mailbox.as_mut()) {
+    if actor.load(mailbox) {
         port.waiting = 0;
     }
     port.state = State::Running;
-    let quota = port.quota;
-    let mut cx = Context::new(node, number, port.name());
+    let (name, quota) = (port.name(), port.quota);
     let blocked = port.take_blocked(node.limits().mailbox_high);
     drop(cell);
     if !blocked.is_empty() {
         node.unpark(blocked);
     }
-    let outcome = catch_unwind(AssertUnwindSafe(|| actor.run(&mut cx, quota.into())));
+    let outcome = catch_unwind(AssertUnwindSafe(|| actor.run(node, number, name, quota.into())));
     let handled = outcome.as_ref().map_or(1, |ran| ran.handled);
     let quota = clock.ran(number, handled).map_or(quota, |lap| measured(node, quota, &lap));
     match outcome {
-        Ok(ran) if !cx.has_asked() => put_back(node, seat, actor, quota, ran.left),
-        Ok(ran) => go_on_as_asked(node, number, actor, quota, ran.left, cx.finish()),
+        Ok(Ran { asked: None, left, .. }) => put_back(node, seat, actor, quota, left),
+        Ok(Ran { asked: Some(asked), left, .. }) => {
+            go_on_as_asked(node, number, actor, quota, left, asked.finish())
+        }
         Err(panic) => {
             end(node, number, Some(actor), Reason::died(panic_text(&*panic)));
             Next::Rest
@@ -123,20 +124,20 @@ fn succeed(
     mut old: Box<dyn Actor>,
     successor: Successor,
 ) -> Result<Became, Reason> {
-    let (mut mailbox, actor, task): (Box<dyn Mailbox>, _, _) = match successor {
+    let (mut mailbox, actor, task): (BoxedMailbox, _, _) = match successor {
         Successor::Callback(mailbox, actor) => (mailbox, Some(actor), None),
-        Successor::Task(start) => (Box::new(TaskQueue::default()), None, Some(start)),
+        Successor::Task(start) => (Known::boxed(TaskQueue::default()), None, Some(start)),
     };
-    let mut waiting = old.hand_over(mailbox.as_mut());
+    let mut waiting = old.hand_over(&mut **mailbox);
     if let Some(mut cell) = node.table().get(number) {
         if let Some(older) = &mut cell.mailbox
-            && old.load(older.as_mut())
+            && old.load(older)
         {
-            waiting += old.hand_over(mailbox.as_mut());
+            waiting += old.hand_over(&mut **mailbox);
         }
         if task.is_some() {
             cell.state = State::Unscheduled;
-            let tasks = mailbox.as_any().downcast_mut::<TaskQueue>();
+            let tasks = mailbox.downcast_mut::<TaskQueue>();
             if let Some(reason) = tasks.and_then(|tasks| tasks.queue.kill()) {
                 return Err(reason);
             }

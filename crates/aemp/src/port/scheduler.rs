@@ -6,7 +6,7 @@
 //! so that sockets and tasks get their turn.
 
 use std::any::Any;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::time::{Duration, Instant};
@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::clock::Clock;
+use super::here::{self, Here, NONE};
 use super::run::{Next, panic_text, report_if_blocked, run_port};
 use crate::node::Node;
 use crate::runtime::flush::Batch;
@@ -40,12 +41,15 @@ const HELP: usize = 8;
 /// One in so many times it measures whether they block.
 const MEASURED: u32 = 16;
 
+/// Code that belongs to no port.
+type Code = Box<dyn FnOnce(&Node) + Send>;
+
 /// Something to run.
 pub(crate) enum Work {
     /// A port in state `Queued`.
     Port(u64),
     /// Code that belongs to no port.
-    Call(Box<dyn FnOnce(&Node) + Send>),
+    Call(Code),
 }
 
 /// The run queues of a node.
@@ -65,27 +69,22 @@ pub(crate) struct Scheduler {
     end: Notify,
 }
 
-/// The runner that this thread is in the middle of.
-struct Current {
-    /// Tells the schedulers of several nodes in one process apart.
-    scheduler: *const Scheduler,
-    /// What the runner has to do; a helper has no such queue.
-    queue: Option<Worker<Work>>,
-    newest: Option<u64>,
-    /// How many works this turn had, and how many of them in a row were the newest.
-    picked: u32,
-    in_a_row: u32,
-}
-
 /// One pick in so many looks at the shared queue first, so that a runner whose own queue never empties starves nobody.
 const SHARED_EVERY: u32 = 31;
 
 thread_local! {
-    static CURRENT: RefCell<Option<Current>> = const { RefCell::new(None) };
     /// The scheduler whose runner was on this thread last, by its address.
     static RUNS_FOR: Cell<usize> = const { Cell::new(0) };
     /// How often this thread has run ports that it waited for.
     static HELPS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// What a runner has picked in this turn.
+struct Picks {
+    /// Picks before the next look at the shared queue.
+    until_shared: u32,
+    /// How many in a row were the newest.
+    in_a_row: u32,
 }
 
 impl Scheduler {
@@ -146,19 +145,20 @@ impl Scheduler {
     }
 
     /// Queues a port, which is in state `Queued`.
+    #[inline]
     pub(crate) fn schedule(&self, number: u64) {
-        let mut older = None;
-        let here = self.with_own_runner(|current| older = current.newest.replace(number));
-        match (here, older) {
-            (true, None) => {}
-            (true, Some(older)) => self.push_own(Work::Port(older)),
-            (false, _) => self.push_shared(Work::Port(number)),
+        if !here::is(self) {
+            return self.push_shared(Work::Port(number));
+        }
+        let older = here::put_newest(number);
+        if older != NONE {
+            self.push_own(Work::Port(older));
         }
     }
 
     /// Runs code soon, outside of any port.
-    pub(crate) fn call(&self, code: Box<dyn FnOnce(&Node) + Send>) {
-        if self.with_own_runner(|_| {}) {
+    pub(crate) fn call(&self, code: Code) {
+        if here::is(self) {
             self.push_own(Work::Call(code));
         } else {
             self.push_shared(Work::Call(code));
@@ -171,7 +171,7 @@ impl Scheduler {
         let helps = help
             && RUNS_FOR.get() == self.address()
             && !self.stopped.load(Ordering::SeqCst)
-            && CURRENT.with_borrow(Option::is_none);
+            && here::is_nobody();
         if helps {
             self.help(node, number);
         } else {
@@ -181,24 +181,45 @@ impl Scheduler {
 
     /// Runs a port on a thread that would wait for it, and perhaps those that it sends to. What is left goes to the runners.
     fn help(&self, node: &Node, number: u64) {
-        CURRENT.set(Some(Current {
-            scheduler: self,
-            queue: None,
-            newest: Some(number),
-            picked: 0,
-            in_a_row: 0,
-        }));
+        let here = Here::enter(self, None, number);
         let helps = HELPS.get().wrapping_add(1);
         HELPS.set(helps);
         let mut clock = if helps.is_multiple_of(MEASURED) { Clock::new() } else { Clock::blind() };
         for _ in 0..HELP {
-            let mut next = None;
-            self.with_own_runner(|current| next = current.newest.take());
-            let Some(number) = next else { break };
-            execute(node, Work::Port(number), &mut clock);
+            let number = here::take_newest();
+            if number == NONE {
+                break;
+            }
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.port(node, number, &mut clock))) {
+                end_of_panicked(node, number, &*panic);
+            }
         }
         finish_lap(node, &mut clock);
-        if let Some(Current { newest: Some(number), .. }) = CURRENT.take() {
+        let (_, newest) = here.leave();
+        if newest != NONE {
+            self.push_shared(Work::Port(newest));
+        }
+    }
+
+    /// Runs a port. What belongs to it may panic while it is put away; panics of handlers end in `run_port`.
+    #[inline]
+    fn port(&self, node: &Node, number: u64, clock: &mut Clock) {
+        if run_port(node, number, clock) == Next::Again {
+            self.requeue(number);
+        }
+    }
+
+    /// A port that has more to do goes behind the others.
+    fn requeue(&self, number: u64) {
+        // Nobody is asked to help: if there is nothing else to do, the port had better stay.
+        let left = here::with_queue(|queue| match queue {
+            Some(queue) => {
+                queue.push(Work::Port(number));
+                false
+            }
+            None => true,
+        });
+        if left {
             self.push_shared(Work::Port(number));
         }
     }
@@ -208,28 +229,15 @@ impl Scheduler {
         std::ptr::from_ref(self).addr()
     }
 
-    /// Does something with the runner that this thread is in the middle of, if it is one of ours. False if not.
-    #[inline]
-    fn with_own_runner(&self, change: impl FnOnce(&mut Current)) -> bool {
-        CURRENT.with_borrow_mut(|current| match current {
-            Some(current) if std::ptr::eq(current.scheduler, self) => {
-                change(current);
-                true
-            }
-            _ => false,
-        })
-    }
-
     /// Queues one thing more than the runner of this thread does next: others may help. That an idle runner is overlooked
     /// here does no harm, for this one looks again when it reads its clock.
     fn push_own(&self, work: Work) {
-        let mut left = Some(work);
-        self.with_own_runner(|current| {
-            if let Some(queue) = &current.queue
-                && let Some(work) = left.take()
-            {
+        let left = here::with_queue(|queue| match queue {
+            Some(queue) => {
                 queue.push(work);
+                None
             }
+            None => Some(work),
         });
         if let Some(work) = left {
             self.push_shared(work);
@@ -248,9 +256,7 @@ impl Scheduler {
 
     /// Wakes an idle runner if this one has more than it does next.
     fn look_for_help(&self) {
-        let mut crowded = false;
-        self.with_own_runner(|current| crowded = current.queue.as_ref().is_some_and(|queue| queue.len() > 1));
-        if crowded {
+        if here::with_queue(|queue| queue.as_ref().is_some_and(|queue| queue.len() > 1)) {
             self.wake_one();
         }
     }
@@ -336,81 +342,105 @@ async fn run(node: Node, index: usize, mut queue: Worker<Work>) {
 /// Runs ports for one turn. False if nothing is left to do.
 fn turn(node: &Node, queue: Worker<Work>, clock: &mut Clock, share: Duration) -> (Worker<Work>, bool) {
     let scheduler = node.scheduler();
-    // A handler may run a whole runtime with nodes of its own on this thread, so there may be an outer runner.
-    let outer = CURRENT.replace(Some(Current {
-        scheduler,
-        queue: Some(queue),
-        newest: None,
-        // The first pick of a turn looks at the shared queue: a turn of long handlers has fewer picks than it takes otherwise.
-        picked: SHARED_EVERY - 1,
-        in_a_row: 0,
-    }));
+    let here = Here::enter(scheduler, Some(queue), NONE);
     RUNS_FOR.set(scheduler.address());
     clock.start();
     let end = clock.now() + share;
     let mut batch = Batch::begin(node);
-    while let Some(work) = next(scheduler) {
-        execute(node, work, clock);
-        batch.worked();
-        if clock.is_read() {
-            if clock.now() > end {
-                break;
+    // The first pick of a turn looks at the shared queue: a turn of long handlers has fewer picks than it takes otherwise.
+    let mut picks = Picks { until_shared: 1, in_a_row: 0 };
+    let running = Cell::new(NONE);
+    let mut works = || {
+        while let Some(work) = picks.next(scheduler) {
+            match work {
+                Picked::Port(number) => {
+                    running.set(number);
+                    scheduler.port(node, number, clock);
+                    running.set(NONE);
+                }
+                Picked::Call(code) => call(node, code, clock),
             }
-            scheduler.look_for_help();
+            batch.worked();
+            if clock.is_read() {
+                if clock.now() > end {
+                    break;
+                }
+                scheduler.look_for_help();
+            }
         }
+    };
+    while let Err(panic) = catch_unwind(AssertUnwindSafe(&mut works)) {
+        end_of_panicked(node, running.replace(NONE), &*panic);
     }
     finish_lap(node, clock);
     drop(batch);
-    let Some(Current { queue: Some(queue), newest, .. }) = CURRENT.replace(outer) else {
-        unreachable!("only this function sets and takes the runner of its thread")
+    let (Some(queue), newest) = here.leave() else {
+        unreachable!("only this function sets and takes the queue of its thread")
     };
-    if let Some(number) = newest {
-        queue.push(Work::Port(number));
+    if newest != NONE {
+        queue.push(Work::Port(newest));
     }
     let busy = !queue.is_empty() || scheduler.has_work();
     (queue, busy)
 }
 
-#[inline]
-fn next(scheduler: &Scheduler) -> Option<Work> {
-    CURRENT.with_borrow_mut(|current| {
-        let current = current.as_mut()?;
-        current.picked += 1;
-        if current.picked.is_multiple_of(SHARED_EVERY)
-            && let Steal::Success(work) = scheduler.shared.steal()
-        {
-            return Some(work);
-        }
-        if current.in_a_row < NEWEST_IN_A_ROW
-            && let Some(number) = current.newest.take()
-        {
-            current.in_a_row += 1;
-            return Some(Work::Port(number));
-        }
-        current.in_a_row = 0;
-        let queue = current.queue.as_ref()?;
-        queue.pop().or_else(|| current.newest.take().map(Work::Port)).or_else(|| scheduler.find(queue))
-    })
+/// What is to be run next. Beside [`Work`], which lies in queues, this stays in registers.
+enum Picked {
+    Port(u64),
+    Call(Code),
 }
 
-fn execute(node: &Node, work: Work, clock: &mut Clock) {
-    match work {
-        Work::Port(number) => {
-            match catch_unwind(AssertUnwindSafe(|| run_port(node, number, clock))) {
-                Ok(Next::Again) => requeue(node.scheduler(), number),
-                Ok(Next::Rest) => {}
-                // Not the handler, whose panics end in `run_port`: what belongs to the port panicked while it was put away.
-                Err(panic) => end_of_panicked(node, number, &*panic),
-            }
-        }
-        Work::Call(code) => {
-            finish_lap(node, clock);
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| code(node))) {
-                tracing::error!(text = panic_text(&*panic), "a callback panicked");
-            }
-            clock.start();
+impl From<Work> for Picked {
+    fn from(work: Work) -> Picked {
+        match work {
+            Work::Port(number) => Picked::Port(number),
+            Work::Call(code) => Picked::Call(code),
         }
     }
+}
+
+impl Picks {
+    #[inline]
+    fn next(&mut self, scheduler: &Scheduler) -> Option<Picked> {
+        self.until_shared -= 1;
+        if self.until_shared == 0 {
+            self.until_shared = SHARED_EVERY;
+            if let Steal::Success(work) = scheduler.shared.steal() {
+                return Some(work.into());
+            }
+        }
+        if self.in_a_row < NEWEST_IN_A_ROW {
+            let number = here::take_newest();
+            if number != NONE {
+                self.in_a_row += 1;
+                return Some(Picked::Port(number));
+            }
+        }
+        self.in_a_row = 0;
+        Picks::older(scheduler)
+    }
+
+    fn older(scheduler: &Scheduler) -> Option<Picked> {
+        here::with_queue(|queue| {
+            let queue = queue.as_ref()?;
+            if let Some(work) = queue.pop() {
+                return Some(work.into());
+            }
+            match here::take_newest() {
+                NONE => scheduler.find(queue).map(Picked::from),
+                number => Some(Picked::Port(number)),
+            }
+        })
+    }
+}
+
+/// Runs code that belongs to no port.
+fn call(node: &Node, code: Code, clock: &mut Clock) {
+    finish_lap(node, clock);
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| code(node))) {
+        tracing::error!(text = panic_text(&*panic), "a callback panicked");
+    }
+    clock.start();
 }
 
 /// Measures the runs that were not measured yet.
@@ -421,22 +451,13 @@ fn finish_lap(node: &Node, clock: &mut Clock) {
 }
 
 fn end_of_panicked(node: &Node, number: u64, panic: &(dyn Any + Send)) {
+    if number == NONE {
+        tracing::error!(text = panic_text(panic), "a runner panicked between two ports");
+        return;
+    }
     let reason = Reason::died(panic_text(panic));
     if catch_unwind(AssertUnwindSafe(|| node.end_port(number, reason))).is_err() {
         tracing::error!(port = %node.port_id(number), "a port panicked again while it was ended");
-    }
-}
-
-/// A port that has more to do goes behind the others.
-fn requeue(scheduler: &Scheduler, number: u64) {
-    // Nobody is asked to help: if there is nothing else to do, the port had better stay.
-    let mut runner = false;
-    scheduler.with_own_runner(|current| {
-        runner = current.queue.is_some();
-        current.queue.iter().for_each(|queue| queue.push(Work::Port(number)));
-    });
-    if !runner {
-        scheduler.push_shared(Work::Port(number));
     }
 }
 

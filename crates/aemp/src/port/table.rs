@@ -11,7 +11,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::actor::Actor;
 use super::extra::Extra;
-use super::mailbox::Mailbox;
+use super::known::BoxedMailbox;
 
 /// Slots of the first segment; each further one doubles.
 const FIRST: u32 = 64;
@@ -44,7 +44,7 @@ pub(crate) struct Cell {
     pub(crate) quota: u16,
     /// Octets that wait in the mailbox; 0 exactly if nothing does.
     pub(crate) waiting: usize,
-    pub(crate) mailbox: Option<Box<dyn Mailbox>>,
+    pub(crate) mailbox: Option<BoxedMailbox>,
     /// The code; a runner has it while it runs.
     pub(crate) actor: Option<Box<dyn Actor>>,
     /// What few ports have.
@@ -105,7 +105,7 @@ impl Table {
     pub(crate) fn insert(
         &self,
         state: State,
-        mailbox: Box<dyn Mailbox>,
+        mailbox: BoxedMailbox,
         actor: Option<Box<dyn Actor>>,
         extra: Option<Box<Extra>>,
     ) -> u64 {
@@ -199,7 +199,7 @@ impl<'a> Seat<'a> {
 
 /// What a removed port leaves.
 pub(crate) struct Removed {
-    pub(crate) mailbox: Option<Box<dyn Mailbox>>,
+    pub(crate) mailbox: Option<BoxedMailbox>,
     pub(crate) actor: Option<Box<dyn Actor>>,
     pub(crate) extra: Option<Box<Extra>>,
 }
@@ -226,10 +226,11 @@ fn place(index: u32) -> (usize, usize) {
 mod tests {
     use super::*;
     use crate::message::Envelope;
+    use crate::port::known::Known;
     use crate::port::mailbox::Queue;
 
     fn insert(table: &Table) -> u64 {
-        table.insert(State::Idle, Box::new(Queue::<Envelope>::default()), None, None)
+        table.insert(State::Idle, Known::boxed(Queue::<Envelope>::default()), None, None)
     }
 
     #[test]

@@ -13,6 +13,7 @@ use aemp_proto::{Message, PortId, Reason, typed};
 use serde::de::DeserializeOwned;
 
 use super::Context;
+use super::known::Known;
 use super::mailbox::{ITEM_COST, Item, Items, Job, Signal, TaskQueue};
 use super::run::{caught, panic_text};
 use super::table::State;
@@ -213,8 +214,7 @@ impl Port {
     async fn batch(&mut self) {
         poll_fn(|task| {
             let Some(mut cell) = self.node.table().get(self.number) else { return Poll::Pending };
-            let Some(mailbox) =
-                cell.mailbox.as_mut().and_then(|mailbox| mailbox.as_any().downcast_mut::<TaskQueue>())
+            let Some(mailbox) = cell.mailbox.as_mut().and_then(|mailbox| mailbox.downcast_mut::<TaskQueue>())
             else {
                 return Poll::Pending;
             };
@@ -235,7 +235,10 @@ impl Port {
     async fn take(&mut self, item: Item<Envelope>) {
         let (message, gate) = match item {
             Item::Message(message) => (message, None),
-            Item::Encoded(body) => (Envelope::Encoded(body), None),
+            Item::Encoded => match self.batch.encoded() {
+                Some(body) => (Envelope::Encoded(body), None),
+                None => return,
+            },
             Item::Signal(signal) => match *signal {
                 Signal::Kill(reason) => self.end(reason).await,
                 Signal::Job(job) => return self.run(job).await,
@@ -259,10 +262,10 @@ impl Port {
 
     /// Runs code in the context of the port.
     async fn run(&mut self, job: Job) {
-        let mut cx = Context::new(&self.node, self.number, Some(self.id.clone()));
+        let mut cx = Context::new(&self.node, self.number, Some(self.id.clone()), None);
         let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| job(&mut cx)));
         let reason = match outcome {
-            Ok(()) => cx.finish().end,
+            Ok(()) => cx.end_of_run().1.and_then(|asked| asked.finish().end),
             Err(panic) => Some(Reason::died(panic_text(&*panic))),
         };
         if let Some(reason) = reason {
@@ -326,7 +329,7 @@ impl Node {
     where
         F: Future<Output = Ended> + Send + 'static,
     {
-        let number = self.table().insert(State::Unscheduled, Box::new(TaskQueue::default()), None, None);
+        let number = self.table().insert(State::Unscheduled, Known::boxed(TaskQueue::default()), None, None);
         self.start_task(number, code);
         self.port_id(number)
     }
@@ -339,7 +342,7 @@ impl Node {
         let node = self.clone();
         let id = Arc::new(self.port_id(number));
         let kept = self.table().get(number).and_then(|mut cell| {
-            let mailbox = cell.mailbox.as_mut()?.as_any().downcast_mut::<TaskQueue>()?;
+            let mailbox = cell.mailbox.as_mut()?.downcast_mut::<TaskQueue>()?;
             Some(mailbox.kept.clone())
         });
         let (stash, batch) = (VecDeque::new(), Items::default());

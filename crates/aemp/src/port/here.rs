@@ -1,0 +1,75 @@
+//! The runner that a thread is in the middle of.
+//!
+//! Each send looks here, so what it looks at are plain cells.
+
+use std::cell::{Cell, RefCell};
+use std::ptr;
+
+use crossbeam_deque::Worker;
+
+use super::scheduler::{Scheduler, Work};
+
+/// Stands for no port.
+pub(crate) const NONE: u64 = 0;
+
+thread_local! {
+    /// Whose runner it is, which tells the nodes of one process apart; null if there is none.
+    static SCHEDULER: Cell<*const Scheduler> = const { Cell::new(ptr::null()) };
+    /// The port that became busy last, or `NONE`.
+    static NEWEST: Cell<u64> = const { Cell::new(NONE) };
+    /// What the runner has to do; a helper has no such queue.
+    static QUEUE: RefCell<Option<Worker<Work>>> = const { RefCell::new(None) };
+}
+
+/// A runner or helper is on this thread until this is dropped; a handler may run a whole runtime with nodes of its own on its
+/// thread, so there may be an outer one.
+pub(crate) struct Here {
+    scheduler: *const Scheduler,
+    newest: u64,
+    queue: Option<Worker<Work>>,
+}
+
+impl Here {
+    pub(crate) fn enter(scheduler: &Scheduler, queue: Option<Worker<Work>>, newest: u64) -> Here {
+        Here {
+            scheduler: SCHEDULER.replace(scheduler),
+            newest: NEWEST.replace(newest),
+            queue: QUEUE.replace(queue),
+        }
+    }
+
+    /// The outer one goes on; what is left of the inner one.
+    pub(crate) fn leave(self) -> (Option<Worker<Work>>, u64) {
+        SCHEDULER.set(self.scheduler);
+        (QUEUE.replace(self.queue), NEWEST.replace(self.newest))
+    }
+}
+
+/// Whether this thread is in the middle of a runner or helper of this scheduler.
+#[inline]
+pub(crate) fn is(scheduler: &Scheduler) -> bool {
+    ptr::eq(SCHEDULER.get(), scheduler)
+}
+
+/// Whether this thread is in the middle of no runner or helper at all.
+pub(crate) fn is_nobody() -> bool {
+    SCHEDULER.get().is_null()
+}
+
+/// The port that became busy last, or `NONE`; it is forgotten.
+#[inline]
+pub(crate) fn take_newest() -> u64 {
+    NEWEST.replace(NONE)
+}
+
+/// This port has become busy; gives the one that was so before, or `NONE`.
+#[inline]
+pub(crate) fn put_newest(number: u64) -> u64 {
+    NEWEST.replace(number)
+}
+
+/// Does something with the queue of the runner, if it has one.
+#[inline]
+pub(crate) fn with_queue<R>(action: impl FnOnce(Option<&Worker<Work>>) -> R) -> R {
+    QUEUE.with_borrow(|queue| action(queue.as_ref()))
+}
