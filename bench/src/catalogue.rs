@@ -44,6 +44,7 @@ impl Group {
 
 const LATENCY: &[&str] = &["p50_us", "p999_us"];
 
+/// A workload of which the figure is to be high.
 const fn more(
     group: Group,
     name: &'static str,
@@ -52,6 +53,18 @@ const fn more(
     count: u64,
 ) -> Workload {
     Workload { name, group, title, unit, count, less: false, beside: &[] }
+}
+
+const fn messages(group: Group, name: &'static str, title: &'static str, count: u64) -> Workload {
+    more(group, name, title, "messages/s", count)
+}
+
+const fn trips(group: Group, name: &'static str, title: &'static str, count: u64) -> Workload {
+    more(group, name, title, "round trips/s", count)
+}
+
+const fn megabytes(group: Group, name: &'static str, title: &'static str, count: u64) -> Workload {
+    more(group, name, title, "MB/s", count)
 }
 
 impl Workload {
@@ -66,45 +79,38 @@ impl Workload {
 
 /// All workloads, in the order in which they run.
 pub(crate) const WORKLOADS: &[Workload] = &[
-    more(Group::Local, "l1", "one producer to one port", "messages/s", 5_000_000),
-    more(Group::Local, "l1x4", "four producers to one port", "messages/s", 5_000_000),
-    more(Group::Local, "l1pairs", "a thousand producers, each to its own port", "messages/s", 5_000_000),
-    more(Group::Local, "l2", "ping-pong, one pair", "round trips/s", 1_000_000),
-    more(Group::Local, "l2pairs", "ping-pong, a thousand pairs", "round trips/s", 2_000_000),
+    messages(Group::Local, "l1", "one producer to one port", 5_000_000),
+    messages(Group::Local, "l1x4", "four producers to one port", 5_000_000),
+    messages(Group::Local, "l1pairs", "a thousand producers, each to its own port", 5_000_000),
+    trips(Group::Local, "l2", "ping-pong, one pair", 1_000_000),
+    trips(Group::Local, "l2pairs", "ping-pong, a thousand pairs", 2_000_000),
     more(Group::Local, "l3", "create and kill 10,000 ports, again and again", "ports/s", 500_000),
     more(Group::Local, "l3mem", "an idle port", "octets", 500_000).less(),
     more(Group::Local, "l4", "call and answer, one after another", "calls/s", 500_000),
-    more(Group::Local, "fan10k", "one message to 10,000 ports, again and again", "messages/s", 5_000_000),
-    more(Group::Remote, "r1", "small messages one way", "messages/s", 2_000_000),
-    more(Group::Remote, "r2", "round trips, one at a time", "round trips/s", 50_000)
-        .beside(&["p50_us", "p99_us", "p999_us"]),
-    more(Group::Remote, "r1k", "a thousand senders to a thousand ports there", "messages/s", 2_000_000),
-    more(Group::Remote, "w16", "messages of 16 octets, acknowledged", "MB/s", 1_000_000),
-    more(Group::Remote, "w256", "messages of 256 octets", "MB/s", 1_000_000),
-    more(Group::Remote, "w4k", "messages of 4 KiB", "MB/s", 200_000),
-    more(Group::Remote, "r3", "messages of 64 KiB", "MB/s", 32_768),
-    more(Group::Remote, "w1m", "messages of 1 MiB", "MB/s", 1024),
-    more(Group::Remote, "w16m", "messages of 16 MiB", "MB/s", 64),
-    more(
-        Group::Remote,
-        "fan100",
-        "one message to a hundred nodes of the same process",
-        "messages/s",
-        1_000_000,
-    ),
-    more(Group::Ways, "k-typed", "local, typed, moved", "messages/s", 2_000_000),
-    more(Group::Ways, "k-typed-encoded", "local, typed, encoded", "messages/s", 1_000_000),
-    more(Group::Ways, "k-tagged", "local, a tuple to tagged handlers", "messages/s", 1_000_000),
-    more(Group::Ways, "k-tagged-encoded", "the same, always encoded", "messages/s", 1_000_000),
-    more(Group::Ways, "k-untyped", "local, untyped, moved", "messages/s", 1_000_000),
-    more(Group::Ways, "k-untyped-encoded", "local, untyped, encoded", "messages/s", 1_000_000),
-    more(Group::Ways, "f-cbor", "small messages to a peer that knows CBOR", "messages/s", 1_000_000),
-    more(Group::Ways, "f-json", "small messages to a peer that knows JSON", "messages/s", 1_000_000),
-    more(Group::Ways, "f-tls", "small messages through TLS", "messages/s", 1_000_000),
-    more(Group::Ways, "f-tls-trips", "round trips through TLS", "round trips/s", 20_000).beside(LATENCY),
-    more(Group::Ways, "f-cbor64k", "messages of 64 KiB in CBOR", "MB/s", 16_384),
-    more(Group::Ways, "f-json64k", "messages of 64 KiB in JSON", "MB/s", 2048),
-    more(Group::Ways, "f-tls64k", "messages of 64 KiB through TLS", "MB/s", 16_384),
+    messages(Group::Local, "fan10k", "one message to 10,000 ports, again and again", 5_000_000),
+    messages(Group::Remote, "r1", "small messages one way", 2_000_000),
+    trips(Group::Remote, "r2", "round trips, one at a time", 50_000).beside(&["p50_us", "p99_us", "p999_us"]),
+    messages(Group::Remote, "r1k", "a thousand senders to a thousand ports there", 2_000_000),
+    megabytes(Group::Remote, "w16", "messages of 16 octets, acknowledged", 1_000_000),
+    megabytes(Group::Remote, "w256", "messages of 256 octets", 1_000_000),
+    megabytes(Group::Remote, "w4k", "messages of 4 KiB", 200_000),
+    megabytes(Group::Remote, "r3", "messages of 64 KiB", 32_768),
+    megabytes(Group::Remote, "w1m", "messages of 1 MiB", 1024),
+    megabytes(Group::Remote, "w16m", "messages of 16 MiB", 64),
+    messages(Group::Remote, "fan100", "one message to a hundred nodes of the same process", 1_000_000),
+    messages(Group::Ways, "k-typed", "local, typed, moved", 2_000_000),
+    messages(Group::Ways, "k-typed-encoded", "local, typed, encoded", 1_000_000),
+    messages(Group::Ways, "k-tagged", "local, a tuple to tagged handlers", 1_000_000),
+    messages(Group::Ways, "k-tagged-encoded", "the same, always encoded", 1_000_000),
+    messages(Group::Ways, "k-untyped", "local, untyped, moved", 1_000_000),
+    messages(Group::Ways, "k-untyped-encoded", "local, untyped, encoded", 1_000_000),
+    messages(Group::Ways, "f-cbor", "small messages to a peer that knows CBOR", 1_000_000),
+    messages(Group::Ways, "f-json", "small messages to a peer that knows JSON", 1_000_000),
+    messages(Group::Ways, "f-tls", "small messages through TLS", 1_000_000),
+    trips(Group::Ways, "f-tls-trips", "round trips through TLS", 20_000).beside(LATENCY),
+    megabytes(Group::Ways, "f-cbor64k", "messages of 64 KiB in CBOR", 16_384),
+    megabytes(Group::Ways, "f-json64k", "messages of 64 KiB in JSON", 2048),
+    megabytes(Group::Ways, "f-tls64k", "messages of 64 KiB through TLS", 16_384),
     more(
         Group::Large,
         "monitors",
@@ -174,8 +180,10 @@ pub(crate) struct System {
 pub(crate) enum Kind {
     /// aemp.
     Ours,
-    /// A channel or a socket; the better one of the two runtimes counts.
+    /// A channel, or a socket with channels; the better one of the two runtimes counts.
     Floor,
+    /// A socket alone; where there is one, it is what aemp is compared with.
+    Raw,
     /// Another framework.
     Peer,
 }
@@ -196,6 +204,9 @@ const FLOORS: &[&str] = &[
     "w256", "w4k", "r3", "w1m", "w16m",
 ];
 
+/// Where a socket alone can do the same.
+const RAWS: &[&str] = &["r2", "r3", "w1m", "w16m"];
+
 const LOCAL: &[&str] = &["l1", "l1x4", "l1pairs", "l2", "l2pairs", "l3", "l3mem", "l4"];
 const REMOTE: &[&str] = &["r1", "r2", "r3"];
 
@@ -213,6 +224,8 @@ pub(crate) const SYSTEMS: &[System] = &[
     own("floor", Kind::Floor, FLOORS),
     own("aemp-ct", Kind::Ours, &[]),
     own("floor-ct", Kind::Floor, FLOORS),
+    own("raw", Kind::Raw, RAWS),
+    own("raw-ct", Kind::Raw, RAWS),
     peer("actix", "actix", LOCAL),
     peer("actix-1", "actix", &["l1", "l1x4", "l1pairs", "l2pairs"]),
     peer("xtra", "xtra", LOCAL).slow(5),
@@ -252,23 +265,19 @@ impl System {
     }
 }
 
-/// Prints both lists.
-pub(crate) fn list() {
+/// Both lists, to be read.
+pub(crate) fn list() -> String {
+    let mut out = String::new();
     for group in Group::ALL {
-        println!("{}", group.title());
-        for workload in WORKLOADS.iter().filter(|workload| workload.group == group) {
-            println!(
-                "  {:10} {} ({}, {} times)",
-                workload.name, workload.title, workload.unit, workload.count
-            );
+        out += &format!("{}\n", group.title());
+        for Workload { name, title, unit, count, .. } in WORKLOADS.iter().filter(|work| work.group == group) {
+            out += &format!("  {name:16} {title} ({unit}, {count} times)\n");
         }
     }
-    println!("Systems");
-    for system in SYSTEMS {
-        println!(
-            "  {:10} {}",
-            system.name,
-            if system.runs.is_empty() { "all".into() } else { system.runs.join(" ") }
-        );
+    out += "Systems\n";
+    for System { name, runs, .. } in SYSTEMS {
+        let runs = if runs.is_empty() { "all".into() } else { runs.join(" ") };
+        out += &format!("  {name:18} {runs}\n");
     }
+    out
 }

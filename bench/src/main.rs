@@ -31,6 +31,7 @@ mod measure;
 mod ours;
 mod process;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -71,7 +72,7 @@ fn main() -> ExitCode {
     match arguments.command {
         None => compare::run(&arguments.compare),
         Some(Command::List) => {
-            catalogue::list();
+            say(&catalogue::list());
             ExitCode::SUCCESS
         }
         Some(Command::Instructions(options)) => instructions::run(&options),
@@ -91,9 +92,14 @@ fn main() -> ExitCode {
     }
 }
 
+/// Writes to standard output. Whoever reads it may have had enough, like `head`: that is no failure.
+fn say(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
 fn one(system: &str, workload: &str, count: u64) -> ExitCode {
     let name = workload.to_string();
-    let measured = if system.starts_with("floor") {
+    let measured = if floor::has(system) {
         on_runtime(system, floor::run(system.to_string(), name, count))
     } else {
         on_runtime(system, ours::run(system.to_string(), name, count))
@@ -107,8 +113,8 @@ fn one(system: &str, workload: &str, count: u64) -> ExitCode {
 }
 
 fn peer(system: &str, workload: String) -> ExitCode {
-    if system.starts_with("floor") {
-        on_runtime(system, floor::peer(workload));
+    if floor::has(system) {
+        on_runtime(system, floor::peer(system.to_string(), workload));
     } else {
         on_runtime(system, ours::peer(workload));
     }

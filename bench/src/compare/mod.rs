@@ -22,7 +22,7 @@ use clap::Args;
 use crate::catalogue::{Kind, SYSTEMS, System, WORKLOADS, Workload};
 use crate::curves::{CURVES, Curve, Points};
 use crate::measure::{children_seconds, cpu_seconds, machine_seconds};
-use crate::process;
+use crate::{process, say};
 use outside::Outside;
 use results::{Line, Results};
 
@@ -158,12 +158,11 @@ fn write(results: &Results, options: &Options) -> io::Result<()> {
     fs::write(options.out.join("results.jsonl"), results.lines()?)?;
     fs::write(options.out.join("results.txt"), &text)?;
     fs::write(options.out.join("results.md"), &markdown)?;
-    print!("{text}");
-    println!("\nwritten to {}", options.out.display());
+    say(&format!("{text}\nwritten to {}\n", options.out.display()));
     if options.update {
         let facts = format!("{}\n\n{markdown}", tables::machine(options.rounds));
         insert(Path::new(PAGE), "results", &facts)?;
-        println!("and into {PAGE}");
+        say(&format!("and into {PAGE}\n"));
     }
     Ok(())
 }
@@ -173,7 +172,7 @@ fn draw(points: &Points, curves: &[&Curve], options: &Options) -> io::Result<()>
     if table.is_empty() {
         return Ok(());
     }
-    print!("\n{table}");
+    say(&format!("\n{table}"));
     points.plots(curves, &options.out)?;
     if options.update {
         points.plots(curves, Path::new(PLOTS))?;

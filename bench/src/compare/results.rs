@@ -106,6 +106,18 @@ impl Results {
         })
     }
 
+    /// What aemp is compared with: the best socket alone, or the best floor where there is none.
+    pub(super) fn floor(&self, workload: &Workload) -> Option<(&'static str, Spread)> {
+        self.best(workload, Kind::Raw).or_else(|| self.best(workload, Kind::Floor))
+    }
+
+    /// The least median of something beside the figure, among the systems of this kind.
+    pub(super) fn least_beside(&self, workload: &str, kind: Kind, name: &str) -> Option<f64> {
+        let systems = SYSTEMS.iter().filter(|system| system.kind == kind);
+        let medians = systems.filter_map(|system| Some(self.beside(workload, system.name, name)?.median()));
+        medians.min_by(f64::total_cmp)
+    }
+
     /// One line of JSON a run.
     pub(super) fn lines(&self) -> io::Result<String> {
         let mut text = String::new();
@@ -141,6 +153,20 @@ mod tests {
         assert_eq!((spread.least(), spread.median(), spread.most()), (1.0, 2.5, 4.0));
         assert_eq!(Spread::new([7.0]).unwrap().quantile(0.75), 7.0);
         assert!(Spread::new([]).is_none());
+    }
+
+    #[test]
+    fn a_socket_alone_counts_before_a_floor() {
+        let mut results = Results::default();
+        results.add(line("floor", "r2", 30.0));
+        results.add(line("raw", "r2", 10.0));
+        results.add(line("raw-ct", "r2", 20.0));
+        results.add(line("floor", "r1", 30.0));
+        let floor = |name: &str| {
+            let workload = WORKLOADS.iter().find(|workload| workload.name == name).unwrap();
+            results.floor(workload).unwrap().0
+        };
+        assert_eq!((floor("r2"), floor("r1")), ("raw-ct", "floor"));
     }
 
     #[test]

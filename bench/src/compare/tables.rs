@@ -39,7 +39,7 @@ fn row(results: &Results, workload: &Workload) -> Option<String> {
     if multi.is_none() && single.is_none() {
         return None;
     }
-    let (floor, other) = (results.best(workload, Kind::Floor), results.best(workload, Kind::Peer));
+    let (floor, other) = (results.floor(workload), results.best(workload, Kind::Peer));
     let against = |ours: &Option<Spread>, other: Option<f64>| {
         let ratio = ours.as_ref().zip(other).map(|(ours, other)| ours.median() / other);
         ratio.map_or("–".into(), |ratio| format!("{ratio:.2}"))
@@ -48,6 +48,13 @@ fn row(results: &Results, workload: &Workload) -> Option<String> {
         let spread = spread.as_ref()?;
         Some(format!("{}{}", with_spread(spread), beside(results, workload, system)))
     };
+    // Where times stand beside a rate, they have a goal of their own.
+    let times = |system: &str| -> Option<String> {
+        let known = !workload.less && workload.beside.contains(&"p99_us");
+        let ours = known.then(|| results.beside(workload.name, system, "p99_us"))??;
+        let below = results.least_beside(workload.name, Kind::Raw, "p99_us")?;
+        Some(format!(", p99 {:.2}", ours.median() / below))
+    };
     let median = |best: &Option<(&str, Spread)>| best.as_ref().map(|(_, spread)| spread.median());
     Some(format!(
         "| {} | {} | {} | {} | {} | {} | {} | {} | {} |\n",
@@ -55,9 +62,9 @@ fn row(results: &Results, workload: &Workload) -> Option<String> {
         workload.unit,
         ours("aemp", &multi).unwrap_or("–".into()),
         ours("aemp-ct", &single).unwrap_or("–".into()),
-        named(&floor),
-        against(&multi, median(&floor)),
-        against(&single, median(&floor)),
+        below(results, workload, &floor),
+        against(&multi, median(&floor)) + &times("aemp").unwrap_or_default(),
+        against(&single, median(&floor)) + &times("aemp-ct").unwrap_or_default(),
         named(&other),
         against(&multi, median(&other)),
     ))
@@ -65,6 +72,16 @@ fn row(results: &Results, workload: &Workload) -> Option<String> {
 
 fn named(best: &Option<(&str, Spread)>) -> String {
     best.as_ref().map_or("–".into(), |(name, spread)| format!("{} ({name})", short(spread.median())))
+}
+
+/// What aemp is compared with; beside a socket alone stands one with channels.
+fn below(results: &Results, workload: &Workload, floor: &Option<(&str, Spread)>) -> String {
+    let Some((system, _)) = floor else { return "–".into() };
+    let mut out = named(floor) + &beside(results, workload, system);
+    if let Some(raw) = results.best(workload, Kind::Raw).and(results.best(workload, Kind::Floor)) {
+        out += &format!("; with channels {}", named(&Some(raw)));
+    }
+    out
 }
 
 fn with_spread(spread: &Spread) -> String {
@@ -99,7 +116,7 @@ pub(super) fn text(results: &Results) -> String {
         if workload.less {
             systems.reverse();
         }
-        let floor = results.best(workload, Kind::Floor).map(|(_, spread)| spread.median());
+        let floor = results.floor(workload).map(|(_, spread)| spread.median());
         let (name, title, unit) = (workload.name, workload.title, workload.unit);
         // Writing to a string cannot fail.
         let _ = writeln!(out, "\n{name}: {title} ({unit})");

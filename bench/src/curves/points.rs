@@ -2,19 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use aemp::{Context, Node, PortId, Reason};
-use aemp_sim::options::{NetOptions, Options, WorkOptions};
-use aemp_sim::world;
+use aemp_sim::world::mesh;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use crate::measure::resident;
+use crate::measure::{resident, status_kib};
 use crate::ours::{self, Work};
-
-/// The virtual time of a simulated network while it works; it has some seconds more to come to rest.
-const SIMULATED: Duration = Duration::from_secs(10);
 
 /// Measures a point; `None` if there is nothing of this name.
 pub(crate) async fn run(work: String, size: u64) -> Option<Value> {
@@ -34,7 +30,7 @@ pub(crate) async fn run(work: String, size: u64) -> Option<Value> {
             let pair = measured.extra.iter().find(|(name, _)| *name == "pair_us").map(|(_, value)| value);
             json!({ "ms": measured.figure, "pair_us": pair })
         }
-        "simulated" => simulated(size),
+        "simulated" => simulated(size)?,
         _ => return None,
     })
 }
@@ -69,25 +65,18 @@ async fn ports(size: u64) -> Value {
     json!({ "us": began.elapsed().as_secs_f64() * 1e6 / size as f64, "octets": octets })
 }
 
-/// A network without faults, in which all nodes join two seeds and hardly anything else happens.
-fn simulated(size: u64) -> Value {
-    let nodes = size as usize;
-    let mut options = Options::of_seed(1).calm();
-    options.monitor_timeouts = vec![Duration::from_secs(8); nodes];
-    options.framings = vec![aemp::Framing::ALL.to_vec(); nodes];
-    options.net = NetOptions { latency: Duration::from_millis(1), chunk: 64 << 10, buffer: 256 << 10 };
-    (options.nodes, options.seeds, options.duration) = (nodes, 2, SIMULATED);
-    options.work = WorkOptions {
-        pause: Duration::from_secs(1),
-        flows: 0,
-        slow: Duration::ZERO,
-        slow_ports: 0,
-        payload: 100,
-        database: 0,
-    };
+/// A network with a few global nodes that all others are connected to; then one of the global ones is lost.
+fn simulated(size: u64) -> Option<Value> {
     let began = Instant::now();
-    let outcome = world::run(options);
-    let seconds = outcome.history.records.last().map_or(0.0, |record| record.t as f64 / 1e6);
-    let us = began.elapsed().as_secs_f64() * 1e6 / size as f64 / seconds.max(1.0);
-    json!({ "us": us, "steps": outcome.happenings as f64 / size as f64 })
+    let formed = mesh::form(usize::try_from(size).ok()?, 1).map_err(|why| eprintln!("{why}")).ok()?;
+    let us = began.elapsed().as_secs_f64() * 1e6 / size as f64;
+    let each = |count: u64| count as f64 / size as f64;
+    let (forming, losing) = (formed.forming, formed.losing);
+    Some(json!({
+        "us": us, "octets": each(forming.octets), "requests": each(forming.requests), "steps": each(forming.steps),
+        "connections": each(forming.connections), "seconds": forming.time.as_secs_f64(),
+        "lost_octets": each(losing.octets), "lost_requests": each(losing.requests),
+        "lost_seconds": losing.time.as_secs_f64(),
+        "peak_rss_mb": status_kib("self", "VmHWM:") as f64 / 1024.0,
+    }))
 }

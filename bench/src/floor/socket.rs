@@ -15,10 +15,12 @@ use crate::process::{Peer, ready};
 const GATHERED: usize = 256 << 10;
 /// Octets of a number, the least that a frame has.
 const NUMBER: usize = 8;
+/// Octets of a message of the round trips, all in all.
+pub(super) const TRIP: usize = 4 + NUMBER;
 const SENDERS: u64 = 1000;
 
 /// The far end: counts, or echoes.
-pub(crate) async fn peer(workload: String) {
+pub(super) async fn peer(workload: String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
     let address = listener.local_addr().expect("it is bound");
     tokio::spawn(async move {
@@ -34,10 +36,19 @@ pub(crate) async fn peer(workload: String) {
     ready(&address.to_string()).await;
 }
 
-async fn echo(mut reader: OwnedReadHalf, mut writer: OwnedWriteHalf) {
-    let mut buffer = [0; 12];
-    while reader.read_exact(&mut buffer).await.is_ok() {
-        if writer.write_all(&buffer).await.is_err() {
+/// What comes before a frame with so many octets.
+pub(super) fn prefix(octets: usize) -> [u8; 4] {
+    u32::try_from(octets).expect("frames are small").to_le_bytes()
+}
+
+/// A task gets the frames through a channel and sends them back through another one.
+async fn echo(reader: OwnedReadHalf, writer: OwnedWriteHalf) {
+    let (out, numbers) = mpsc::unbounded_channel();
+    tokio::spawn(write_frames(numbers, writer));
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    tokio::spawn(read_frames(reader, move |number, _| sender.send(number).is_ok()));
+    while let Some(number) = receiver.recv().await {
+        if out.send((number, NUMBER)).is_err() {
             return;
         }
     }
@@ -129,7 +140,7 @@ async fn write_frames(mut receiver: mpsc::UnboundedReceiver<(u64, usize)>, mut w
     let mut numbers = Vec::new();
     while receiver.recv_many(&mut numbers, 4096).await > 0 {
         for (number, size) in numbers.drain(..) {
-            out.extend_from_slice(&(size as u32).to_le_bytes());
+            out.extend_from_slice(&prefix(size));
             let start = out.len();
             out.resize(start + size, 7);
             out[start..start + NUMBER].copy_from_slice(&number.to_le_bytes());
@@ -190,14 +201,17 @@ async fn from_a_thousand(mut reader: OwnedReadHalf, writer: OwnedWriteHalf, coun
     Measured::since(began, each * SENDERS)
 }
 
-async fn round_trips(mut reader: OwnedReadHalf, mut writer: OwnedWriteHalf, count: u64) -> Measured {
+async fn round_trips(reader: OwnedReadHalf, writer: OwnedWriteHalf, count: u64) -> Measured {
+    let (out, numbers) = mpsc::unbounded_channel();
+    tokio::spawn(write_frames(numbers, writer));
+    let (sender, mut answers) = mpsc::unbounded_channel();
+    tokio::spawn(read_frames(reader, move |number, _| sender.send(number).is_ok()));
     let mut times = Times::new();
-    let mut buffer = [7; 12];
     let began = Instant::now();
-    for _ in 0..count {
+    for n in 0..count {
         let sent = Instant::now();
-        assert!(writer.write_all(&buffer).await.is_ok());
-        assert!(reader.read_exact(&mut buffer).await.is_ok());
+        assert!(out.send((n, NUMBER)).is_ok());
+        assert_eq!(answers.recv().await, Some(n));
         times.add(sent.elapsed());
     }
     Measured::since(began, count).with_times(&times)

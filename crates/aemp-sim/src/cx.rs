@@ -55,6 +55,8 @@ pub(crate) struct Cx {
     pub(crate) net: Net,
     pub(crate) history: History,
     pub(crate) options: Options,
+    /// Requests of the mesh that nodes have sent to each other.
+    pub(crate) requests: u64,
     /// How often the built-in bug has shown itself.
     pub(crate) sabotaged: u64,
     /// The last connection that was dialled from a node through another one to a third.
@@ -71,6 +73,7 @@ impl Cx {
             random: Random::new(options.seed),
             net: Net::new(options.net.buffer),
             history: History::default(),
+            requests: 0,
             sabotaged: 0,
             carried: BTreeMap::new(),
             queue: BTreeMap::new(),
@@ -168,6 +171,9 @@ impl Cx {
     }
 
     pub(crate) fn record(&mut self, node: &str, inc: u64, event: Event) {
+        if !self.options.history {
+            return;
+        }
         let t = u64::try_from(self.now.as_micros()).unwrap_or(u64::MAX);
         let record = self.history.push(t, node, inc, event);
         if self.options.trace {

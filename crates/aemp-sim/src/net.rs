@@ -62,6 +62,7 @@ pub(crate) enum Arrival {
 pub(crate) struct Net {
     wires: BTreeMap<u64, Wire>,
     count: u64,
+    written: u64,
     /// Directed: nothing passes from the first host to the second.
     cuts: BTreeSet<(usize, usize)>,
     /// Hosts without power.
@@ -92,6 +93,7 @@ impl Net {
         let Some(wire) = self.wires.get_mut(&wire) else { return octets.len() };
         let pipe = &mut wire.pipes[side];
         let room = buffer.saturating_sub(pipe.octets.len()).min(octets.len());
+        self.written += room as u64;
         pipe.octets.extend(&octets[..room]);
         pipe.blocked = room < octets.len();
         room
@@ -167,6 +169,11 @@ impl Net {
         self.cuts.remove(&(from, to));
     }
 
+    /// Everything that is cut.
+    pub(crate) fn cuts(&self) -> Vec<(usize, usize)> {
+        self.cuts.iter().copied().collect()
+    }
+
     pub(crate) fn darken(&mut self, host: usize) {
         self.dark.insert(host);
     }
@@ -180,6 +187,16 @@ impl Net {
         let sides = self.wires.iter().flat_map(|(wire, known)| [(*wire, 0, known), (*wire, 1, known)]);
         let here = sides.filter(|(_, side, known)| known.ends[*side].node == node && known.ends[*side].open);
         here.map(|(wire, side, _)| (wire, side)).collect()
+    }
+
+    /// Octets that were written so far.
+    pub(crate) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Connections that were made so far.
+    pub(crate) fn made(&self) -> u64 {
+        self.count
     }
 
     /// All connections.

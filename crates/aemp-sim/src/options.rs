@@ -17,6 +17,8 @@ pub struct Options {
     pub nodes: usize,
     /// How many of them are seeds for all.
     pub seeds: usize,
+    /// How many of these an ordinary node is told.
+    pub seeds_told: usize,
     /// How long the work and the faults last.
     pub duration: Duration,
     /// The limit of silence of each node.
@@ -41,6 +43,8 @@ pub struct Options {
     pub callback_delay: Duration,
     /// A bug that is built in, to see whether the checkers notice.
     pub sabotage: Option<Sabotage>,
+    /// Keep a history; without one nothing can be checked, and a large network fits into memory.
+    pub history: bool,
     /// Say on standard error what happens.
     pub trace: bool,
 }
@@ -170,6 +174,7 @@ impl Options {
             seed,
             nodes,
             seeds: random.within(1, nodes.min(3)),
+            seeds_told: usize::MAX,
             duration: Duration::from_secs(random.within(10, 30) as u64),
             monitor_timeouts: timeouts,
             private: vec![false; nodes],
@@ -182,6 +187,7 @@ impl Options {
             driver_delay: Duration::from_micros(*random.pick(&[0, 50, 2000]).unwrap_or(&0)),
             callback_delay: Duration::from_millis(*random.pick(&[0, 0, 5, 200]).unwrap_or(&0)),
             sabotage: None,
+            history: true,
             trace: false,
         };
         options.hide_some(random, shortest);

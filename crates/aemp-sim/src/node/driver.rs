@@ -104,6 +104,7 @@ impl Node {
             }
             Action::Break { node, reason } => self.break_outbox(&node, &reason, cx),
             Action::Send { to, request } => {
+                cx.requests += 1;
                 let queued = self.remote(&to, cx).outbox.request(&Request::Mesh(request));
                 self.queued(&to, queued, cx);
             }
@@ -123,9 +124,11 @@ impl Node {
             Action::QueryAnswer { id, result } => self.answered(id, result, cx),
             Action::Watch { id, added, changed, deleted, set } => {
                 let Some(content) = self.watches.get_mut(&id) else { return };
-                content.retain(|key, _| !deleted.contains(key));
+                for key in &deleted {
+                    content.remove(key);
+                }
                 content.extend(set.iter().map(|(key, value)| (key.clone(), value.clone())));
-                if !cx.sabotage(Sabotage::HideWatchEvent, 8) {
+                if cx.options.history && !cx.sabotage(Sabotage::HideWatchEvent, 8) {
                     let content = content.iter().map(|(key, value)| (key.clone(), text(value)));
                     let db: BTreeMap<String, String> = content.collect();
                     self.record(Event::Dbev { m: id, add: added, chg: changed, del: deleted, db }, cx);

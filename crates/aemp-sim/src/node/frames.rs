@@ -75,18 +75,11 @@ impl Node {
 
     /// What the clock says on every connection.
     pub(super) fn pulses(&mut self, cx: &mut Cx) {
-        let due: Vec<LinkId> =
-            self.links.iter().filter(|(_, link)| link.next() <= cx.now).map(|(link, _)| *link).collect();
-        for link in due {
+        for link in self.links.due(cx.now) {
             if let Err(reason) = self.pulse(link, cx) {
                 self.lose_link(link, &reason, cx);
             }
         }
-    }
-
-    /// When the next connection has something due.
-    pub(super) fn next_pulse(&self) -> Option<Time> {
-        self.links.values().map(Link::next).min()
     }
 
     fn pulse(&mut self, link: LinkId, cx: &mut Cx) -> Result<(), String> {
@@ -132,7 +125,8 @@ impl Node {
 }
 
 impl Link {
-    fn next(&self) -> Time {
+    /// When it has something due.
+    pub(super) fn next(&self) -> Time {
         match &self.phase {
             _ if self.undead => Time::MAX,
             Phase::Shaking { until, .. } | Phase::Closing { until } => *until,

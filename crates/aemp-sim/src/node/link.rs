@@ -1,6 +1,6 @@
 //! One connection: its handshake, what is written to it, and its end.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use aemp_proto::carry::{Carriage, EndId};
@@ -12,7 +12,7 @@ use aemp_proto::{Framing, NodeId};
 use bytes::BytesMut;
 
 use super::driver::Told;
-use super::{Node, Remote};
+use super::{Node, Remote, host};
 use crate::cx::Cx;
 use crate::options::Sabotage;
 
@@ -259,12 +259,18 @@ impl Node {
         known.undead
     }
 
-    /// Writes what is there, on every connection.
+    /// Writes what is there, on every connection that may have something.
     pub(super) fn flush_all(&mut self, cx: &mut Cx) {
         // What is written to a carried connection goes into the outbox of its carrier.
         loop {
-            for link in self.links.keys().copied().collect::<Vec<_>>() {
+            // A carrier that has room again does not say so.
+            for link in self.ends.values() {
+                self.links.touch(*link);
+            }
+            let mut last = None;
+            while let Some(link) = self.links.touched_after(last) {
                 self.flush(link, cx);
+                last = Some(link);
             }
             if !self.carry_on(cx) {
                 return;
@@ -336,6 +342,5 @@ fn take(open: &mut Open, remote: Option<&mut Remote>, link: LinkId, out: &mut Ve
 }
 
 fn socket(index: usize, port: u16) -> SocketAddr {
-    let host = u8::try_from(index + 1).unwrap_or(u8::MAX);
-    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, host)), port)
+    SocketAddr::new(host(index).into(), port)
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `driver` | the loop around the kernel |
 //! | `link`, `frames` | one connection: handshake, octets out and in, signs of life |
+//! | `links` | all of them, and which need a look |
 //! | `carry` | connections that another node carries, or this one for others |
 //! | `requests` | what other nodes ask |
 //! | `ports` | ports and their mailboxes |
@@ -14,12 +15,14 @@ mod carry;
 mod driver;
 mod frames;
 mod link;
+mod links;
 mod monitors;
 mod ports;
 mod requests;
 mod verbs;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use aemp_proto::carry::{Carriage, EndId};
@@ -33,12 +36,15 @@ use aemp_proto::{Home, NodeId};
 use crate::cx::{Cx, Happening};
 use crate::history::Event;
 use driver::Told;
-use link::Link;
+use links::Links;
 use monitors::Monitor;
 use ports::Ports;
 
 /// The functions that every node has registered: one that works, one that fails, one that sets no receiver.
 pub(crate) const FUNCTIONS: [&str; 3] = ["sim::port", "sim::fails", "sim::nothing"];
+
+/// The address of host number 0.
+const FIRST_HOST: u32 = Ipv4Addr::new(10, 0, 0, 1).to_bits();
 
 /// What all nodes know.
 const SECRET: &[u8] = b"a secret of the simulation";
@@ -79,7 +85,7 @@ pub(crate) struct Node {
     told: VecDeque<Told>,
     driving: bool,
     dialling: BTreeSet<LinkId>,
-    links: BTreeMap<LinkId, Link>,
+    links: Links,
     accepted: u64,
     carriage: Carriage,
     /// The links that are carried.
@@ -101,19 +107,24 @@ pub(crate) struct Node {
 /// The ID of the node with this number. The order of names is not that of numbers, so that seeds are not always the lowest.
 pub(crate) fn node_id(index: usize) -> NodeId {
     const NAMES: [&str; 9] = ["m", "c", "x", "a", "t", "h", "z", "e", "q"];
-    let name = NAMES.get(index).copied().unwrap_or("other");
-    NodeId::new(name).expect("a letter is a node ID")
+    let name = NAMES.get(index).map_or_else(|| format!("n{index}"), ToString::to_string);
+    NodeId::new(&name).expect("letters and digits are a node ID")
 }
 
 /// Where the node with this number listens.
 pub(crate) fn address(index: usize) -> String {
-    format!("10.0.0.{}:4040", index + 1)
+    format!("{}:4040", host(index))
+}
+
+/// The address of the host with this number.
+fn host(index: usize) -> Ipv4Addr {
+    Ipv4Addr::from_bits(FIRST_HOST + index as u32)
 }
 
 /// The number of the node that listens there.
 fn index_of(address: &str) -> Option<usize> {
-    let (host, _) = address.strip_prefix("10.0.0.")?.split_once(':')?;
-    host.parse::<usize>().ok()?.checked_sub(1)
+    let host: Ipv4Addr = address.split_once(':')?.0.parse().ok()?;
+    host.to_bits().checked_sub(FIRST_HOST).map(|index| index as usize)
 }
 
 impl Node {
@@ -152,7 +163,7 @@ impl Node {
             told: VecDeque::new(),
             driving: false,
             dialling: BTreeSet::new(),
-            links: BTreeMap::new(),
+            links: Links::default(),
             accepted: 0,
             carriage: Carriage::new(id.clone(), true, cx.options.carry),
             ends: BTreeMap::new(),
@@ -190,7 +201,7 @@ impl Node {
     /// After every step: what was queued is written, and the next timer is set.
     pub(crate) fn settle(&mut self, cx: &mut Cx) {
         self.flush_all(cx);
-        let next = self.kernel.next_timeout().into_iter().chain(self.next_pulse()).min();
+        let next = self.kernel.next_timeout().into_iter().chain(self.links.next_due()).min();
         let Some(next) = next.filter(|next| *next < Time::MAX) else { return };
         if self.wake.is_none_or(|wake| next < wake) {
             let next = next.max(cx.now);
@@ -216,11 +227,20 @@ impl Node {
     }
 
     fn remote(&mut self, node: &NodeId, cx: &mut Cx) -> &mut Remote {
-        self.remotes.entry(node.clone()).or_insert_with(|| Remote {
+        let remote = self.remotes.entry(node.clone()).or_insert_with(|| Remote {
             outbox: Outbox::new(node.clone(), cx.options.outbox),
             watching: Watching::default(),
             spawned: Home::new(node.clone(), &random_head(cx.random.octets())),
-        })
+        });
+        if let Some(link) = remote.outbox.link() {
+            self.links.touch(link);
+        }
+        remote
+    }
+
+    /// How many entries its watch of the database shows, if it has one.
+    pub(crate) fn known_entries(&self) -> Option<usize> {
+        self.watches.values().next().map(Family::len)
     }
 
     fn record(&self, event: Event, cx: &mut Cx) {

@@ -62,12 +62,10 @@ impl World {
 
     /// Mends everything, and lets most nodes run again.
     pub(super) fn mend_all(&mut self) {
+        for (a, b) in self.cx.net.cuts() {
+            self.mend(FaultKind::Heal, a, b);
+        }
         for a in 0..self.hosts.len() {
-            for b in 0..self.hosts.len() {
-                if a != b {
-                    self.mend(FaultKind::Heal, a, b);
-                }
-            }
             self.mend(FaultKind::Resume, a, 0);
             if a < self.cx.options.seeds || self.cx.random.percent(70) {
                 self.mend(FaultKind::Start, a, 0);

@@ -1,6 +1,8 @@
-//! The world: hosts with their nodes, what happens next, and how a run begins and ends.
+//! The world: hosts with their nodes, what happens next, and how a run begins and ends. Large networks without faults are in
+//! [`mesh`].
 
 mod faults;
+pub mod mesh;
 mod work;
 
 use std::time::Duration;
@@ -111,12 +113,21 @@ impl World {
     }
 
     fn start(&mut self, index: usize) {
+        let seeds = self.seeds_of(index);
         let host = &mut self.hosts[index];
         host.incs += 1;
         self.cx.net.lighten(index);
-        let seeds = (0..self.cx.options.seeds).collect();
         host.node = Some(Node::start(Plan { index, inc: host.incs, seeds }, &mut self.cx));
         self.cx.travel_all();
+    }
+
+    /// The seeds that a node is told: a seed all of them, others a part, and not all the same.
+    fn seeds_of(&self, index: usize) -> Vec<usize> {
+        let Options { seeds, seeds_told, .. } = self.cx.options;
+        match index < seeds {
+            true => (0..seeds).collect(),
+            false => (0..seeds.min(seeds_told)).map(|n| (index + n) % seeds).collect(),
+        }
     }
 
     /// From here on nothing goes wrong any more, and what did is mended.
