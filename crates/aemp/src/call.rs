@@ -24,6 +24,9 @@ use crate::port::known::Known;
 use crate::port::mailbox::{After, Mailbox, Signal};
 use crate::port::table::State;
 
+/// The number of no port.
+const NO_PORT: u64 = 0;
+
 /// Why a call had no answer.
 #[derive(Debug, Error)]
 pub enum CallError {
@@ -164,7 +167,7 @@ impl Node {
             reply: PhantomData,
         };
         let message = message(ReplyTo::new(self.own_port(number)));
-        Call { message: Some((port.clone(), message)), awaited }
+        Call { port: port.clone(), message: Some(message), awaited }
     }
 
     /// Answers a call with a value that is moved to whoever waits, if that is here and waits for just this type.
@@ -190,8 +193,9 @@ impl Node {
 
 /// A call, before and after it was sent.
 struct Call<M, R> {
-    /// What is to be sent, and where to.
-    message: Option<(PortId, M)>,
+    port: PortId,
+    /// What is to be sent.
+    message: Option<M>,
     awaited: Awaited<R>,
 }
 
@@ -201,10 +205,10 @@ impl<M, R> Unpin for Call<M, R> {}
 impl<M: IntoMessage, R> Call<M, R> {
     /// Monitors the port and sends the message. `help` says that the port may run on this thread.
     fn begin(&mut self, help: bool) {
-        if let Some((port, message)) = self.message.take()
-            && let Err(error) = self.awaited.send(&port, message, help)
+        if let Some(message) = self.message.take()
+            && let Err(error) = self.awaited.send(&self.port, message, help)
         {
-            self.awaited.failed = Some(error);
+            self.awaited.failed = Some(Box::new(error));
         }
     }
 }
@@ -224,7 +228,7 @@ pub(crate) struct Awaited<R> {
     /// The port for the answer.
     number: u64,
     limit: Duration,
-    failed: Option<CallError>,
+    failed: Option<Box<CallError>>,
     /// Set when it has to wait.
     deadline: Option<Instant>,
     /// On a port of another node.
@@ -238,7 +242,7 @@ impl<R: DeserializeOwned + Send + 'static> Future for Awaited<R> {
     fn poll(mut self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Result<R, CallError>> {
         let call = &mut *self;
         if let Some(error) = call.failed.take() {
-            return Poll::Ready(Err(error));
+            return Poll::Ready(Err(*error));
         }
         match call.look(task.waker()) {
             Looked::Waits => {
@@ -266,17 +270,22 @@ enum Looked<R> {
 }
 
 impl<R: Send + 'static> Awaited<R> {
-    fn look(&self, waker: &Waker) -> Looked<R> {
+    /// Takes the answer, and with it the port for the answer out of the table.
+    fn look(&mut self, waker: &Waker) -> Looked<R> {
         let Some(mut cell) = self.node.table().get(self.number) else { return Looked::Gone };
         let mailbox = cell.mailbox.as_mut().and_then(|m| m.downcast_mut::<AnswerBox<R>>());
         let Some(mailbox) = mailbox else { return Looked::Gone };
-        match mailbox.answer.take() {
-            Some(answer) => Looked::Answer(answer),
-            None => {
-                mailbox.waiting = Some(waker.clone());
-                Looked::Waits
-            }
+        let Some(answer) = mailbox.answer.take() else {
+            mailbox.waiting = Some(waker.clone());
+            return Looked::Waits;
+        };
+        // Whoever monitors it is to be told.
+        if cell.extra.is_none() {
+            let removed = self.node.table().take_out(self.number, cell);
+            self.number = NO_PORT;
+            drop(removed);
         }
+        Looked::Answer(answer)
     }
 }
 
@@ -310,9 +319,8 @@ impl<R> Awaited<R> {
 
     /// Ends the port for the answer.
     fn end(&mut self) {
-        // 0 is the number of no port.
-        let number = std::mem::take(&mut self.number);
-        if number != 0 {
+        let number = std::mem::replace(&mut self.number, NO_PORT);
+        if number != NO_PORT {
             self.node.end_port(number, Reason::NORMAL);
         }
     }

@@ -381,8 +381,8 @@ impl Node {
         found.map_or(Place::Nowhere, |number| Place::Here(*number))
     }
 
-    /// Sends, and says whether the receiver is behind.
-    #[inline]
+    /// Sends, and says whether the receiver is behind. Inlined, so that the message is made where it will lie.
+    #[inline(always)]
     pub(crate) fn send_under_pressure<M: IntoMessage>(
         &self,
         to: &PortId,
@@ -395,6 +395,7 @@ impl Node {
     }
 
     /// Sends to a port whose ID came from somewhere else.
+    #[inline(never)]
     fn send_elsewhere<M: IntoMessage>(&self, to: &PortId, message: M) -> Result<Option<Pressure>, SendError> {
         if let Some(remote) = LAST.take()
             && remote.is(&self.0.remotes, to.node())
@@ -468,7 +469,7 @@ impl Node {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn deliver<M: IntoMessage>(&self, number: u64, message: M) -> Result<Option<Pressure>, SendError> {
         let Some(mut cell) = self.table().get(number) else { return Ok(None) };
         if cell.closing {

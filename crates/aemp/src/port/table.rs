@@ -146,8 +146,13 @@ impl Table {
 
     /// Takes a port out: what it had, to be dropped when no lock is held. `last` sees it before anybody can see that it is gone.
     pub(crate) fn remove(&self, number: u64, last: impl FnOnce(&Cell)) -> Option<Removed> {
-        let mut cell = self.get(number)?;
+        let cell = self.get(number)?;
         last(&cell);
+        Some(self.take_out(number, cell))
+    }
+
+    /// As [`Table::remove`], for a port that is locked already.
+    pub(crate) fn take_out(&self, number: u64, mut cell: MutexGuard<'_, Cell>) -> Removed {
         let removed =
             Removed { mailbox: cell.mailbox.take(), actor: cell.actor.take(), extra: cell.extra.take() };
         cell.state = State::Free;
@@ -159,7 +164,7 @@ impl Table {
         if let (Some(_), Some((index, _))) = (generation, split(number)) {
             self.free.lock().push(index);
         }
-        Some(removed)
+        removed
     }
 
     /// The numbers of all ports there are now.
