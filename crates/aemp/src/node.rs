@@ -30,12 +30,21 @@ use crate::runtime::Event;
 use crate::runtime::flush::at_end_of_batch;
 use crate::spawn::Functions;
 
-thread_local! {
-    /// Messages to other nodes are encoded here, before the outbox is locked.
-    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+/// What a thread keeps from one message to another node to the next.
+struct Sending {
+    /// Messages are encoded here, before the outbox is locked.
+    items: Vec<u8>,
     /// The node that was sent to last, so that the next message need not look for it. As long as it is kept here it stands in
     /// the table of its node.
-    static LAST: Cell<Option<Arc<Remote>>> = const { Cell::new(None) };
+    last: Option<Arc<Remote>>,
+}
+
+impl Sending {
+    const NEW: Sending = Sending { items: Vec::new(), last: None };
+}
+
+thread_local! {
+    static SENDING: Cell<Sending> = const { Cell::new(Sending::NEW) };
 }
 
 /// A message that could not be sent. Nothing of it was queued.
@@ -397,11 +406,13 @@ impl Node {
     /// Sends to a port whose ID came from somewhere else.
     #[inline(never)]
     fn send_elsewhere<M: IntoMessage>(&self, to: &PortId, message: M) -> Result<Option<Pressure>, SendError> {
-        if let Some(remote) = LAST.take()
+        // Not borrowed: encoding runs code of the message's type, which may send as well.
+        let mut sending = SENDING.replace(Sending::NEW);
+        if let Some(remote) = &sending.last
             && remote.is(&self.0.remotes, to.node())
         {
-            let sent = self.send_there(&remote, to, &message);
-            LAST.set(Some(remote));
+            let sent = self.send_there(remote, &mut sending.items, to, &message);
+            SENDING.set(sending);
             return sent;
         }
         match self.place_of(to) {
@@ -412,8 +423,9 @@ impl Node {
                 Ok(None)
             }
             Place::There(remote) => {
-                let sent = self.send_there(&remote, to, &message);
-                LAST.set(Some(remote));
+                let sent = self.send_there(&remote, &mut sending.items, to, &message);
+                sending.last = Some(remote);
+                SENDING.set(sending);
                 sent
             }
         }
@@ -422,25 +434,21 @@ impl Node {
     fn send_there(
         &self,
         remote: &Arc<Remote>,
+        items: &mut Vec<u8>,
         to: &PortId,
         message: &impl IntoMessage,
     ) -> Result<Option<Pressure>, SendError> {
         if let Some(body) = message.encoded() {
             return self.append_there(remote, body.items().len(), |outbox| outbox.send(to, body));
         }
-        // Not borrowed: encoding runs code of the message's type, which may send as well.
-        let mut items = SCRATCH.take();
         items.clear();
-        let count = message.encode_into(&mut items)?;
+        let count = message.encode_into(items)?;
         let octets = items.len();
         if Outbox::<Arc<Monitor>>::shares(octets) {
-            SCRATCH.set(remote.spare.take());
-            let body = Body::new(count, items.into());
+            let body = Body::new(count, std::mem::replace(items, remote.spare.take()).into());
             return self.append_there(remote, octets, |outbox| outbox.send(to, &body));
         }
-        let sent = self.append_there(remote, octets, |outbox| outbox.send_items(to, count, &items));
-        SCRATCH.set(items);
-        sent
+        self.append_there(remote, octets, |outbox| outbox.send_items(to, count, items))
     }
 
     /// Appends something of so many octets to the outbox of a node.

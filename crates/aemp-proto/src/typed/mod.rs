@@ -58,8 +58,10 @@ impl Variants {
 
     /// The tag of the variant with this number and this name in `serde`.
     fn tag(&self, index: u32, name: &str) -> Option<&'static str> {
+        // The two names are often the same constant.
+        let is = |variant: &str| std::ptr::eq(variant, name) || variant == name;
         match self.tags.get(index as usize) {
-            Some((variant, tag)) if *variant == name => Some(tag),
+            Some((variant, tag)) if is(variant) => Some(tag),
             _ => self.tags.iter().find(|(variant, _)| *variant == name).map(|(_, tag)| *tag),
         }
     }
@@ -153,6 +155,20 @@ pub fn from_body_tagged<'de, T: Deserialize<'de>>(
     body: &'de Body,
     variants: &Variants,
 ) -> Result<T, DecodeError> {
-    let mut reader = de::Reader::new(body.items());
-    T::deserialize(de::MessageDeserializer::tagged(&mut reader, body.count(), variants))
+    from_items(body.count(), body.items(), variants)
+}
+
+/// As [`from_body_tagged`], for `count` values that are joined in `items`.
+///
+/// # Errors
+///
+/// As [`from_body_tagged`].
+#[inline]
+pub fn from_items<'de, T: Deserialize<'de>>(
+    count: u32,
+    items: &'de [u8],
+    variants: &Variants,
+) -> Result<T, DecodeError> {
+    let mut reader = de::Reader::new(items);
+    T::deserialize(de::MessageDeserializer::tagged(&mut reader, count, variants))
 }

@@ -1,5 +1,7 @@
 //! Frames out of a stream of octets, whatever the pieces it arrives in.
 
+mod span;
+
 use std::collections::VecDeque;
 use std::ops::Range;
 
@@ -15,6 +17,8 @@ use super::room::Room;
 use super::scan::{ARRAY, Scanner};
 use super::text::Str;
 use super::{cbor, json};
+
+pub use span::{Found, Span};
 
 /// What arrives on a connection after the handshake.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,9 +81,10 @@ pub struct FrameReader {
     scanned: usize,
     scanner: Scanner,
     boundary: Boundary,
-    /// `aemp1`: the number of the next message, and the port of the last one.
+    /// `aemp1`: the number of the next message.
     due: u64,
-    port: Vec<u8>,
+    /// `aemp1`: where in the batch the name of the port is that the last message was found for.
+    found: Range<usize>,
     failed: Option<FrameError>,
 }
 
@@ -102,7 +107,7 @@ impl FrameReader {
             }),
             boundary: Boundary::new(limits),
             due: 1,
-            port: Vec::new(),
+            found: 0..0,
             failed: None,
         }
     }
@@ -141,36 +146,15 @@ impl FrameReader {
     /// The stream is not a sequence of frames, or passes a limit. Frames before the bad one are given first.
     #[allow(clippy::should_implement_trait)] // an iterator would end at `None`, this goes on
     pub fn next(&mut self) -> Result<Option<Frame>, FrameError> {
-        if self.taken == self.batch.len() {
-            if let Some(error) = &self.failed {
-                return Err(error.clone());
-            }
-            self.refill();
-        }
-        if self.taken == self.batch.len() {
-            return self.failed.clone().map_or(Ok(None), Err);
+        if !self.fill()? {
+            return Ok(None);
         }
         self.take().map(Some).map_err(|error| self.fail(error))
     }
 
-    /// The next message, if it has come completely and is for the same port as the last frame. That is found out by a look at
-    /// it; whoever delivers many messages to one port need not ask for each where it goes. `None` says nothing: ask
-    /// [`FrameReader::next`].
-    ///
-    /// # Errors
-    ///
-    /// As [`FrameReader::next`].
-    pub fn another(&mut self) -> Result<Option<Body>, FrameError> {
-        let rest = &self.batch[self.taken..];
-        if self.framing != Framing::Native || !native::is_message_to(rest, &self.port) {
-            return Ok(None);
-        }
-        self.take_another().map(Some).map_err(|error| self.fail(error))
-    }
-
     fn fail(&mut self, error: FrameError) -> FrameError {
         self.batch.clear();
-        self.taken = 0;
+        (self.taken, self.found) = (0, 0..0);
         self.failed = Some(error.clone());
         error
     }
@@ -179,7 +163,7 @@ impl FrameReader {
     fn refill(&mut self) {
         // Without a batch the buffer can be used again from its beginning.
         self.batch = Bytes::new();
-        self.taken = 0;
+        (self.taken, self.found) = (0, 0..0);
         let mut complete = 0;
         let outcome = match self.framing {
             Framing::Native => self.complete_native(&mut complete),
@@ -256,29 +240,11 @@ impl FrameReader {
             return Err(FrameError::Sequence { expected: self.due, got: seq });
         }
         native::check_items(&mut self.scanner, frame, items.start, count)?;
-        self.port.clear();
-        self.port.extend_from_slice(&frame[name.clone()]);
         let slice = |range: Range<usize>| self.batch.slice(self.taken + range.start..self.taken + range.end);
         let port = Str::from_utf8(slice(name)).unwrap_or_default();
         let body = Body::new(count, slice(items));
         self.due = self.due.wrapping_add(1);
         self.taken += len;
         Ok(Frame::Message { seq: Some(seq), port, body })
-    }
-
-    /// Takes the next frame, which is a message to the port of the last one.
-    fn take_another(&mut self) -> Result<Body, FrameError> {
-        let rest = &self.batch[self.taken..];
-        let len = native::frame_len(rest, self.limits)?.unwrap_or(rest.len());
-        let frame = &rest[..len];
-        let (seq, count, items) = native::parse_message_to(frame, &self.port)?;
-        if seq != self.due {
-            return Err(FrameError::Sequence { expected: self.due, got: seq });
-        }
-        native::check_items(&mut self.scanner, frame, items, count)?;
-        let body = Body::new(count, self.batch.slice(self.taken + items..self.taken + len));
-        self.due = self.due.wrapping_add(1);
-        self.taken += len;
-        Ok(body)
     }
 }

@@ -17,7 +17,7 @@ mod scan;
 
 pub use body::{Body, BodyBuilder};
 pub use error::{EncodeError, FrameError, Malformed};
-pub use frame::{Frame, FrameReader};
+pub use frame::{Found, Frame, FrameReader, Span};
 pub use framing::Framing;
 pub use limits::Limits;
 pub use native::{Control, message_len, write_control, write_message};

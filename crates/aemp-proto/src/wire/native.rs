@@ -23,6 +23,9 @@ pub(crate) const HEADER: usize = 16;
 /// Octets of the length field, which does not count itself.
 pub(crate) const LEN: usize = 4;
 
+/// Octets of values for which there is room at once with those before them.
+const SMALL: usize = 4096;
+
 const MESSAGE: u8 = 1;
 const ACK: u8 = 3;
 const CREDIT: u8 = 4;
@@ -67,6 +70,7 @@ pub fn write_message(out: &mut Vec<u8>, seq: u64, port: &str, body: &Body) -> Re
 /// # Errors
 ///
 /// As [`write_message`].
+#[inline]
 pub(crate) fn write_head(
     out: &mut Vec<u8>,
     seq: u64,
@@ -82,12 +86,12 @@ pub(crate) fn write_head(
     let mut start = [0; HEADER + 2];
     start[..HEADER].copy_from_slice(&header(len, MESSAGE, seq));
     start[HEADER..].copy_from_slice(&name_len.to_le_bytes());
+    out.reserve(ours + head.len() + items.min(SMALL));
     out.extend_from_slice(&start);
     out.extend_from_slice(port.as_bytes());
-    match &head[..head_len] {
-        [short] => out.push(*short),
-        long => out.extend_from_slice(long),
-    }
+    // To append always as many octets is faster.
+    out.extend_from_slice(&head);
+    out.truncate(out.len() - (head.len() - head_len));
     Ok(ours)
 }
 
@@ -161,28 +165,38 @@ pub(crate) fn parse(frame: &[u8]) -> Result<Parsed, FrameError> {
     Ok(Parsed::Control(control))
 }
 
-/// Whether `octets` begin with a message without TLVs to the port with this name. There may be no more of it than that.
-pub(crate) fn is_message_to(octets: &[u8], name: &[u8]) -> bool {
-    let Some(start) = octets.first_chunk::<{ HEADER + 2 }>() else { return false };
-    start[LEN] == MESSAGE
-        && start[14..HEADER] == [0, 0]
-        && usize::from(u16::from_le_bytes([start[HEADER], start[HEADER + 1]])) == name.len()
-        && octets[HEADER + 2..].starts_with(name)
+/// A message of the most usual kind, as places in its frame: without TLVs, and with few values.
+#[derive(Debug)]
+pub(crate) struct Plain {
+    pub(crate) seq: u64,
+    /// Octets of the frame.
+    pub(crate) len: usize,
+    /// Not checked to be UTF-8.
+    pub(crate) name: Range<usize>,
+    pub(crate) count: u32,
+    /// Where the values begin. They are checked by [`check_items`].
+    pub(crate) items: usize,
 }
 
-/// Takes a frame apart that [`is_message_to`] says is one: its number, how many values it has, and where they begin.
-pub(crate) fn parse_message_to(frame: &[u8], name: &[u8]) -> Result<(u64, u32, usize), FrameError> {
-    let start = frame.first_chunk::<{ HEADER + 2 }>();
-    let at = HEADER + 2 + name.len();
-    let (Some(start), true) = (start, at <= frame.len()) else {
-        return Err(Malformed { at: frame.len(), what: "a frame is shorter than its fields" }.into());
-    };
-    let (count, head_len) = array_head(frame, at)?;
-    Ok((seq(start), count, at + head_len))
+/// The message that the frames in `octets` begin with, if it is of the most usual kind. For everything else, and everything that is
+/// wrong, there is [`parse`].
+#[inline]
+pub(crate) fn plain_message(octets: &[u8]) -> Option<Plain> {
+    let start = octets.first_chunk::<{ HEADER + 2 }>()?;
+    if start[LEN] != MESSAGE || start[14..HEADER] != [0, 0] {
+        return None;
+    }
+    let len = u32::from_le_bytes([start[0], start[1], start[2], start[3]]) as usize + LEN;
+    let name = HEADER + 2..HEADER + 2 + usize::from(u16::from_le_bytes([start[HEADER], start[HEADER + 1]]));
+    let frame = octets.get(..len)?;
+    // An array with less than 24 values has one octet for its head, and no name is empty but that of the node port.
+    let count = u32::from(frame.get(name.end)?.checked_sub(ARRAY << 5).filter(|count| *count < 24)?);
+    let items = name.end + 1;
+    (!name.is_empty()).then(|| Plain { seq: seq(start), len, name, count, items })
 }
 
 fn seq<const N: usize>(header: &[u8; N]) -> u64 {
-    header[6..14].iter().rev().fold(0u64, |number, &b| number << 8 | u64::from(b))
+    header[6..].first_chunk().map_or(0, |number| u64::from_le_bytes(*number))
 }
 
 fn array_head(frame: &[u8], at: usize) -> Result<(u32, usize), FrameError> {
@@ -195,6 +209,7 @@ fn array_head(frame: &[u8], at: usize) -> Result<(u32, usize), FrameError> {
 }
 
 /// Checks that the items of a message are as many as it says, and well formed.
+#[inline]
 pub(crate) fn check_items(
     scanner: &mut Scanner,
     frame: &[u8],

@@ -57,6 +57,7 @@ impl Records {
     /// # Errors
     ///
     /// As [`Records::push`].
+    #[inline]
     pub fn push_items(&mut self, seq: u64, port: &str, count: u32, items: &[u8]) -> Result<(), EncodeError> {
         let head = native::write_head(&mut self.octets, seq, port, count, items.len())?;
         self.octets.extend_from_slice(items);

@@ -61,11 +61,15 @@ pub(crate) fn head(octets: &[u8]) -> Result<Option<Head>, &'static str> {
 }
 
 /// Writes a head in its shortest form, and says how many of the nine octets it has.
+#[inline]
 pub(crate) fn shortest_head(major: u8, argument: u64) -> ([u8; 9], usize) {
     let mut octets = [0u8; 9];
+    if argument < 24 {
+        octets[0] = major << 5 | argument as u8;
+        return (octets, 1);
+    }
     let (info, width) = match argument {
-        0..24 => (argument as u8, 0),
-        24..=0xff => (24, 1),
+        0..=0xff => (24, 1),
         0x100..=0xffff => (25, 2),
         0x1_0000..=0xffff_ffff => (26, 4),
         _ => (27, 8),
@@ -227,18 +231,29 @@ impl Scanner {
 /// octet string, complete. For everything else there is [`Scanner`].
 #[inline]
 pub(crate) fn end_of_simple(octets: &[u8], at: usize) -> Option<usize> {
-    let first = *octets.get(at)?;
-    let more = match first {
-        0x00..=0x17 | 0x20..=0x37 | 0xf4..=0xf7 => 0,
-        0x18..=0x1b => 1 << (first - 0x18),
-        0x38..=0x3b => 1 << (first - 0x38),
-        0x40..=0x57 => usize::from(first - 0x40),
-        0xfa => 4,
-        0xfb => 8,
-        _ => return None,
-    };
-    Some(at + 1 + more).filter(|end| *end <= octets.len())
+    let len = SIMPLE_LEN[usize::from(*octets.get(at)?)];
+    let end = at + usize::from(len);
+    (len > 0 && end <= octets.len()).then_some(end)
 }
+
+/// How long such an item is, by its first octet; 0 for all others.
+const SIMPLE_LEN: [u8; 256] = {
+    let mut lens = [0; 256];
+    let mut first = 0;
+    while first < lens.len() {
+        lens[first] = match first {
+            0x00..=0x17 | 0x20..=0x37 | 0xf4..=0xf7 => 1,
+            0x18..=0x1b => 1 + (1 << (first - 0x18)),
+            0x38..=0x3b => 1 + (1 << (first - 0x38)),
+            0x40..=0x57 => 1 + (first - 0x40) as u8,
+            0xfa => 5,
+            0xfb => 9,
+            _ => 0,
+        };
+        first += 1;
+    }
+    lens
+};
 
 /// How many complete items `octets` hold, one after the other with nothing behind.
 pub(crate) fn count_items(octets: &[u8], limits: Limits) -> Result<u64, FrameError> {

@@ -1,7 +1,7 @@
 //! What must hold for any octets at all. The fuzz targets and the test that replays their corpus call this.
 
 use aemp_proto::wire::{
-    Body, Frame, FrameError, FrameReader, Framing, Limits, Request, reframe, write_message,
+    Body, Found, Frame, FrameError, FrameReader, Framing, Limits, Request, Str, reframe, write_message,
 };
 use bytes::Bytes;
 
@@ -59,17 +59,22 @@ fn read_in_runs(framing: Framing, octets: &[u8]) -> (Vec<Frame>, Option<FrameErr
         reader.make_room();
         reader.buffer().extend_from_slice(piece);
         loop {
+            loop {
+                let batch = reader.batch().clone();
+                match reader.find() {
+                    Ok(Some(Found { seq, port, span, .. })) => {
+                        let port =
+                            Str::from_utf8(batch.slice(port)).expect("the reader has checked the name");
+                        frames.push(Frame::Message { seq: Some(seq), port, body: span.body(&batch) });
+                    }
+                    Ok(None) => break,
+                    Err(error) => return (frames, Some(error)),
+                }
+            }
             match reader.next() {
                 Ok(Some(frame)) => frames.push(frame),
                 Ok(None) => break,
                 Err(error) => return (frames, Some(error)),
-            }
-            while let Some(Frame::Message { seq, port, .. }) = frames.last().cloned() {
-                match reader.another() {
-                    Ok(Some(body)) => frames.push(Frame::Message { seq: seq.map(|seq| seq + 1), port, body }),
-                    Ok(None) => break,
-                    Err(error) => return (frames, Some(error)),
-                }
             }
         }
     }

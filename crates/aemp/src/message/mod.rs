@@ -16,7 +16,9 @@ pub use aemp_proto::typed::{DecodeError, EncodeError, Variants};
 pub use envelope::Envelope;
 pub use reply::ReplyTo;
 
+use aemp_proto::wire::Span;
 use aemp_proto::{Body, Message, Reason, typed};
+use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -80,6 +82,16 @@ pub trait FromMessage: IntoMessage + Send + 'static {
     ///
     /// The values do not fit the type.
     fn decode(body: &Body) -> Result<Self, DecodeError>;
+
+    /// The same for a message that lies among others in what was received.
+    ///
+    /// # Errors
+    ///
+    /// As [`FromMessage::decode`].
+    #[doc(hidden)]
+    fn decode_at(batch: &Bytes, span: Span) -> Result<Self, DecodeError> {
+        Self::decode(&span.body(batch))
+    }
 }
 
 impl<T: Typed> IntoMessage for T {
@@ -105,6 +117,11 @@ impl<T: Typed> FromMessage for T {
     fn decode(body: &Body) -> Result<T, DecodeError> {
         typed::from_body_tagged(body, &T::VARIANTS)
     }
+
+    #[inline]
+    fn decode_at(batch: &Bytes, span: Span) -> Result<T, DecodeError> {
+        typed::from_items(span.count(), span.items(batch), &T::VARIANTS)
+    }
 }
 
 impl IntoMessage for Message {
@@ -129,6 +146,10 @@ impl IntoMessage for Message {
 impl FromMessage for Message {
     fn decode(body: &Body) -> Result<Message, DecodeError> {
         typed::from_body(body)
+    }
+
+    fn decode_at(batch: &Bytes, span: Span) -> Result<Message, DecodeError> {
+        typed::from_items(span.count(), span.items(batch), &Variants::NONE)
     }
 }
 
@@ -201,6 +222,10 @@ macro_rules! tuples {
         impl<$($name: Serialize + DeserializeOwned + Send + 'static),*> FromMessage for ($($name,)*) {
             fn decode(body: &Body) -> Result<Self, DecodeError> {
                 typed::from_body(body)
+            }
+
+            fn decode_at(batch: &Bytes, span: Span) -> Result<Self, DecodeError> {
+                typed::from_items(span.count(), span.items(batch), &Variants::NONE)
             }
         }
     )*};

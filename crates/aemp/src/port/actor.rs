@@ -3,13 +3,13 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use aemp_proto::{Body, PortId, Reason};
+use aemp_proto::{PortId, Reason};
 
 use super::Context;
 use super::context::{Asked, NO_TAGS};
 use super::known::Known;
 use super::mailbox::{Item, Items, Mailbox, Queue, Signal};
-use crate::message::{Envelope, FromMessage, misfit};
+use crate::message::{DecodeError, Envelope, FromMessage, misfit};
 use crate::node::Node;
 
 /// The code of a port, as the runner sees it.
@@ -79,8 +79,8 @@ impl<M: FromMessage, H: Handle<M>> Callback<M, H> {
         Callback { batch: Items::default(), handle, state }
     }
 
-    fn encoded(&mut self, cx: &mut Context<'_>, body: &Body) {
-        match M::decode(body) {
+    fn decoded(&mut self, cx: &mut Context<'_>, decoded: Result<M, DecodeError>) {
+        match decoded {
             Ok(message) => self.handle.message(cx, message),
             Err(error) => cx.end(misfit(&error)),
         }
@@ -92,11 +92,7 @@ impl<M: FromMessage, H: Handle<M>> Callback<M, H> {
             Signal::Kill(reason) => cx.end(reason),
             Signal::Fire(fire) => match fire.open(cx) {
                 None => {}
-                Some(Ok(Envelope::Encoded(body))) => self.encoded(cx, &body),
-                Some(Ok(moved)) => match moved.open() {
-                    Ok(message) => self.handle.message(cx, message),
-                    Err(error) => cx.end(misfit(&error)),
-                },
+                Some(Ok(message)) => self.decoded(cx, message.open()),
                 Some(Err(error)) => cx.end(Reason::died(error)),
             },
         }
@@ -122,9 +118,9 @@ impl<M: FromMessage, H: Handle<M>> Actor for Callback<M, H> {
         {
             match item {
                 Item::Message(message) => self.handle.message(&mut cx, message),
-                Item::Encoded => {
-                    if let Some(body) = self.batch.encoded() {
-                        self.encoded(&mut cx, &body);
+                Item::Encoded(count) => {
+                    if let Some(decoded) = self.batch.decode(count) {
+                        self.decoded(&mut cx, decoded);
                     }
                 }
                 Item::Signal(signal) => self.signal(&mut cx, *signal),
@@ -148,8 +144,8 @@ impl<M: FromMessage, H: Handle<M>> Actor for Callback<M, H> {
         let mut octets = 0;
         while let Some(item) = self.batch.pop() {
             octets += match item {
-                Item::Encoded => {
-                    self.batch.encoded().map_or(0, |body| successor.push(Envelope::Encoded(body)))
+                Item::Encoded(count) => {
+                    self.batch.body(count).map_or(0, |body| successor.push(Envelope::Encoded(body)))
                 }
                 Item::Signal(signal) => successor.signal(*signal),
                 Item::Message(message) => match message.into_envelope() {

@@ -8,8 +8,9 @@ use std::task::Waker;
 use std::time::Duration;
 
 use aemp_proto::outbox::Monitored;
-use aemp_proto::wire::Request;
-use aemp_proto::{Body, PortId, Reason};
+use aemp_proto::wire::{Request, Span};
+use aemp_proto::{PortId, Reason};
+use bytes::Bytes;
 use parking_lot::MutexGuard;
 
 use super::Context;
@@ -41,12 +42,12 @@ impl Node {
         self.delivered(number, cell, octets)
     }
 
-    /// Puts messages that another node sent one after the other into a mailbox, and leaves `bodies` empty.
-    pub(crate) fn deliver_run(&self, number: u64, bodies: &mut Vec<Body>) {
+    /// Puts messages of another node, which lie in `batch`, into a mailbox, and leaves `spans` empty.
+    pub(crate) fn deliver_spans(&self, number: u64, batch: &Bytes, spans: &mut Vec<Span>) {
         let cell = self.table().get(number).filter(|cell| !cell.closing);
-        let Some(mut cell) = cell else { return bodies.clear() };
-        let Some(mailbox) = &mut cell.mailbox else { return bodies.clear() };
-        let octets = mailbox.push_run(bodies);
+        let Some(mut cell) = cell else { return spans.clear() };
+        let Some(mailbox) = &mut cell.mailbox else { return spans.clear() };
+        let octets = mailbox.push_spans(batch, spans);
         self.delivered(number, cell, octets);
     }
 

@@ -9,10 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Waker;
 
+use aemp_proto::wire::Span;
 use aemp_proto::{Body, Reason};
+use bytes::Bytes;
 
 use super::Context;
-use crate::message::{Envelope, FromMessage};
+use super::encoded::Encoded;
+use crate::message::{DecodeError, Envelope, FromMessage};
 use crate::monitor::Fire;
 
 /// Octets that an item is counted with beside its content.
@@ -35,8 +38,8 @@ pub(crate) enum Signal {
 pub(crate) enum Item<M> {
     /// A message of the port's own type, moved.
     Message(M),
-    /// A message in its wire form, the first of those that are left: [`Items::encoded`].
-    Encoded,
+    /// So many messages in their wire form, the first of those that are left: [`Items::decode`].
+    Encoded(u32),
     /// Anything rarer.
     Signal(Box<Signal>),
 }
@@ -45,12 +48,6 @@ pub(crate) enum Item<M> {
 pub(crate) struct Items<M> {
     order: VecDeque<Item<M>>,
     encoded: Option<Box<Encoded>>,
-}
-
-/// Behind a pointer, for many ports never get an encoded message.
-#[derive(Default)]
-struct Encoded {
-    bodies: VecDeque<Body>,
 }
 
 impl<M> Default for Items<M> {
@@ -71,14 +68,35 @@ impl<M> Items<M> {
         self.order.pop_front()
     }
 
-    /// Takes the first encoded message out, whose item was taken out.
-    pub(crate) fn encoded(&mut self) -> Option<Body> {
-        self.encoded.as_mut()?.bodies.pop_front()
+    /// Takes the first of `count` encoded messages out, whose item was taken out; the others stay in front.
+    pub(crate) fn body(&mut self, count: u32) -> Option<Body> {
+        self.put_back(count);
+        self.encoded.as_mut()?.take(|body| body, |octets, span| span.body(octets))
     }
 
-    fn push_encoded(&mut self, body: Body) {
-        self.order.push_back(Item::Encoded);
-        self.encoded.get_or_insert_default().bodies.push_back(body);
+    #[inline]
+    fn put_back(&mut self, count: u32) {
+        if count > 1 {
+            self.order.push_front(Item::Encoded(count - 1));
+        }
+    }
+
+    /// A place for encoded messages, of which `count` are going to be added.
+    fn encoded(&mut self, count: u32) -> &mut Encoded {
+        match self.order.back_mut() {
+            Some(Item::Encoded(others)) if count <= u32::MAX - *others => *others += count,
+            _ => self.order.push_back(Item::Encoded(count)),
+        }
+        self.encoded.get_or_insert_default()
+    }
+}
+
+impl<M: FromMessage> Items<M> {
+    /// As [`Items::body`], as the port's own type.
+    #[inline]
+    pub(crate) fn decode(&mut self, count: u32) -> Option<Result<M, DecodeError>> {
+        self.put_back(count);
+        self.encoded.as_mut()?.take(|body| M::decode(&body), M::decode_at)
     }
 }
 
@@ -97,9 +115,10 @@ pub(crate) trait Mailbox: Any + Send {
     fn wants_encoded(&self) -> bool;
     /// Adds a message of unknown type; gives the octets that it is counted with.
     fn push(&mut self, message: Envelope) -> usize;
-    /// Adds messages in their wire form, in this order, and leaves `bodies` empty; gives the octets that they are counted with.
-    fn push_run(&mut self, bodies: &mut Vec<Body>) -> usize {
-        bodies.drain(..).map(|body| self.push(Envelope::Encoded(body))).sum()
+    /// Adds messages in their wire form, which lie in `batch`, in this order, and leaves `spans` empty; gives the octets that they
+    /// are counted with.
+    fn push_spans(&mut self, batch: &Bytes, spans: &mut Vec<Span>) -> usize {
+        spans.drain(..).map(|span| self.push(Envelope::Encoded(span.body(batch)))).sum()
     }
     /// Adds something else; gives the octets that it is counted with.
     fn signal(&mut self, signal: Signal) -> usize;
@@ -134,7 +153,7 @@ impl<M> Queue<M> {
 impl<M: FromMessage> Queue<M> {
     fn push_encoded(&mut self, body: Body) -> usize {
         let octets = ITEM_COST + body.items().len();
-        self.items.push_encoded(body);
+        self.items.encoded(1).push(body);
         octets
     }
 
@@ -166,7 +185,7 @@ impl<M: FromMessage> Queue<M> {
                 Signal::Kill(reason) => Some(reason.clone()),
                 Signal::Job(_) | Signal::Fire(_) => None,
             },
-            Item::Message(_) | Item::Encoded => None,
+            Item::Message(_) | Item::Encoded(_) => None,
         })
     }
 
@@ -187,8 +206,13 @@ impl<M: FromMessage> Mailbox for Queue<M> {
         }
     }
 
-    fn push_run(&mut self, bodies: &mut Vec<Body>) -> usize {
-        bodies.drain(..).map(|body| self.push_encoded(body)).sum()
+    fn push_spans(&mut self, batch: &Bytes, spans: &mut Vec<Span>) -> usize {
+        let octets = spans.iter().map(|span| ITEM_COST + span.len()).sum();
+        let Ok(count) = u32::try_from(spans.len()) else { return 0 };
+        if count > 0 {
+            self.items.encoded(count).push_spans(batch, spans);
+        }
+        octets
     }
 
     fn signal(&mut self, signal: Signal) -> usize {
@@ -218,6 +242,10 @@ impl Mailbox for TaskQueue {
         self.queue.push(message)
     }
 
+    fn push_spans(&mut self, batch: &Bytes, spans: &mut Vec<Span>) -> usize {
+        self.queue.push_spans(batch, spans)
+    }
+
     fn signal(&mut self, signal: Signal) -> usize {
         self.queue.signal(signal)
     }
@@ -233,6 +261,9 @@ impl Mailbox for TaskQueue {
 
 #[cfg(test)]
 mod tests {
+    use aemp_proto::Framing;
+    use aemp_proto::wire::{FrameReader, Limits, write_message};
+
     use super::*;
 
     #[test]
@@ -243,10 +274,21 @@ mod tests {
     #[test]
     fn encoded_messages_keep_their_place_among_others() {
         let body = |n: u64| aemp_proto::typed::to_body(&(n,)).expect("a number");
+        let (mut reader, mut frames) = (FrameReader::new(Framing::Native, Limits::DEFAULT), Vec::new());
+        for n in 1..=2 {
+            write_message(&mut frames, n, "port", &body(n + 5)).expect("it is small");
+        }
+        reader.buffer().extend_from_slice(&frames);
+        assert_eq!(reader.fill(), Ok(true));
+        let batch = reader.batch().clone();
+        let found = std::iter::from_fn(|| reader.find().expect("they are messages"));
+        let mut spans: Vec<Span> = found.map(|found| found.span).collect();
         let mut queue = Queue::<(u64,)>::default();
         let octets = [
             queue.push_message((1,)),
             queue.push_encoded(body(2)),
+            queue.push_encoded(body(5)),
+            queue.push_spans(&batch, &mut spans),
             queue.signal(Signal::Kill(Reason::NORMAL)),
             queue.push_encoded(body(3)),
             queue.push_message((4,)),
@@ -259,11 +301,11 @@ mod tests {
         while let Some(item) = items.pop() {
             seen.push(match item {
                 Item::Message((n,)) => n,
-                Item::Encoded => <(u64,)>::decode(&items.encoded().expect("a body")).expect("a number").0,
+                Item::Encoded(count) => items.decode(count).expect("it is there").expect("a number").0,
                 Item::Signal(_) => 0,
             });
         }
-        assert_eq!(seen, [1, 2, 0, 3, 4]);
+        assert_eq!(seen, [1, 2, 5, 6, 7, 0, 3, 4]);
         assert!(queue.is_empty() && items.is_empty());
     }
 }

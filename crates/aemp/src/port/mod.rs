@@ -6,6 +6,7 @@
 pub(crate) mod actor;
 pub(crate) mod clock;
 pub(crate) mod context;
+mod encoded;
 pub(crate) mod extra;
 pub(crate) mod handlers;
 pub(crate) mod here;

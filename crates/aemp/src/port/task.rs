@@ -235,7 +235,7 @@ impl Port {
     async fn take(&mut self, item: Item<Envelope>) {
         let (message, gate) = match item {
             Item::Message(message) => (message, None),
-            Item::Encoded => match self.batch.encoded() {
+            Item::Encoded(count) => match self.batch.body(count) {
                 Some(body) => (Envelope::Encoded(body), None),
                 None => return,
             },

@@ -8,6 +8,7 @@ pub(crate) mod backlog;
 pub(crate) mod carry;
 pub(crate) mod driver;
 pub(crate) mod flush;
+mod groups;
 pub(crate) mod handshake;
 pub(crate) mod link;
 pub(crate) mod listen;

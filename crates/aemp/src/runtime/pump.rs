@@ -16,8 +16,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::groups::Groups;
 use super::writer::{self, Outgoing, WriteError};
 use super::{Command, Event};
+use crate::message::Envelope;
 use crate::node::{Node, Place};
 use crate::remote::Remote;
 
@@ -36,17 +38,13 @@ const BURST: usize = 256 << 10;
 /// Messages of a native peer after which they are acknowledged.
 const ACK_EVERY: u64 = 1024;
 
-/// Messages for one port that are put into its mailbox at once. Its lock is held for as long as that takes.
-const RUN: usize = 128;
-
 /// One open connection.
 pub(crate) struct Pump {
     node: Node,
     link: LinkId,
     remote: Arc<Remote>,
     frames: FrameReader,
-    /// Messages for one port that came one after the other.
-    run: Vec<Body>,
+    groups: Groups,
     outgoing: Arc<Outgoing>,
     live: Liveness,
     /// Until when the kernel waits for a sign of life.
@@ -75,8 +73,8 @@ impl Pump {
             live.ask_at_once();
         }
         let outgoing = Outgoing::new(link, terms.send, None, now);
-        let run = Vec::new();
-        Pump { node, link, remote, frames, run, outgoing, live, asked: None, received: 0, acknowledged: 0 }
+        let groups = Groups::default();
+        Pump { node, link, remote, frames, groups, outgoing, live, asked: None, received: 0, acknowledged: 0 }
     }
 
     /// Runs until the connection is over; says why.
@@ -277,11 +275,11 @@ impl Pump {
         if *delivering != Some(self.link) {
             return Err(End::Lost("another connection took over".into()));
         }
-        loop {
-            match self.frames.next() {
-                Ok(None) => break,
-                Ok(Some(frame)) => self.frame(frame)?,
-                Err(error) => return Err(bad_frame(&error)),
+        while self.frames.fill().map_err(bad_frame)? {
+            if !self.messages()?
+                && let Some(frame) = self.frames.next().map_err(bad_frame)?
+            {
+                self.frame(frame)?;
             }
         }
         if self.received - self.acknowledged >= ACK_EVERY {
@@ -310,34 +308,45 @@ impl Pump {
             self.node.remote_request(&self.remote, self.link, body);
             return Ok(());
         }
-        if port == PROBE_PORT {
-            self.live.answered();
-            return Ok(());
+        if let Some(number) = port_here(&self.node, &mut self.live, port) {
+            self.node.deliver_envelope(number, Envelope::Encoded(body));
         }
-        let (head, number) = name::split_name(port);
-        let place = self.node.place_here(head, number);
-        self.run.push(body);
-        let mut ended = Ok(());
-        while self.run.len() < RUN {
-            match self.frames.another() {
-                Ok(Some(body)) => self.run.push(body),
-                Ok(None) => break,
-                Err(error) => {
-                    ended = Err(bad_frame(&error));
-                    break;
+        Ok(())
+    }
+
+    /// Delivers the messages that come next in the batch. False if something else comes.
+    fn messages(&mut self) -> Result<bool, End> {
+        let batch = self.frames.batch().clone();
+        let before = self.received;
+        let ended = loop {
+            match self.frames.find() {
+                Ok(Some(found)) => {
+                    self.received = found.seq;
+                    let (node, live) = (&self.node, &mut self.live);
+                    self.groups.add(node, &batch, found, |name| port_here(node, live, name));
                 }
+                Ok(None) => break Ok(self.received != before),
+                Err(error) => break Err(bad_frame(error)),
             }
-        }
-        self.received += self.run.len() as u64 - 1;
-        match place {
-            // The reader never waits: a port that is behind is the business of its limit.
-            Place::Here(number) => self.node.deliver_run(number, &mut self.run),
-            Place::Node | Place::Nowhere | Place::There(_) => self.run.clear(),
-        }
+        };
+        self.groups.deliver(&self.node, &batch);
         ended
     }
 }
 
-fn bad_frame(error: &FrameError) -> End {
+/// The port of this node with this name. An answer to a probe is noted instead.
+fn port_here(node: &Node, live: &mut Liveness, name: &str) -> Option<u64> {
+    if name == PROBE_PORT {
+        live.answered();
+        return None;
+    }
+    let (head, number) = name::split_name(name);
+    match node.place_here(head, number) {
+        Place::Here(number) => Some(number),
+        Place::Node | Place::Nowhere | Place::There(_) => None,
+    }
+}
+
+fn bad_frame(error: FrameError) -> End {
     End::Lost(format!("the node sent what is no message: {error}"))
 }

@@ -19,17 +19,22 @@ const BREAK: u8 = 0xff;
 const INDEFINITE: u8 = 31;
 
 /// The head of an item of this major type, in its shortest form.
+#[inline]
 pub(super) fn head(out: &mut Vec<u8>, major: u8, argument: u64) {
-    match argument {
-        0..24 => out.push(major | argument as u8),
-        24..=0xff => out.extend_from_slice(&[major | 24, argument as u8]),
-        0x100..=0xffff => {
-            let [a, b] = (argument as u16).to_be_bytes();
-            out.extend_from_slice(&[major | 25, a, b]);
-        }
-        0x1_0000..=0xffff_ffff => with_octets(out, major | 26, (argument as u32).to_be_bytes()),
-        _ => with_octets(out, major | 27, argument.to_be_bytes()),
+    if argument < 24 {
+        return out.push(major | argument as u8);
     }
+    let width_log = match argument {
+        0..=0xff => 0,
+        0x100..=0xffff => 1,
+        0x1_0000..=0xffff_ffff => 2,
+        _ => 3,
+    };
+    // The octets of the argument come first, then what is cut off again: to append always as many is faster.
+    let octets = (argument << (64 - (8 << width_log))).to_be_bytes();
+    let end = out.len() + 1 + (1 << width_log);
+    with_octets(out, major | 24 | width_log, octets);
+    out.truncate(end);
 }
 
 /// The head of a list or map of this many parts, or of as many as come until the [`end`].
@@ -109,12 +114,14 @@ pub(super) fn key(out: &mut Vec<u8>, key: &str) {
     }
 }
 
+#[inline]
 fn string(out: &mut Vec<u8>, major: u8, content: &[u8]) {
     out.reserve(content.len() + 9);
     head(out, major, content.len() as u64);
     out.extend_from_slice(content);
 }
 
+#[inline]
 fn with_octets<const N: usize>(out: &mut Vec<u8>, head: u8, octets: [u8; N]) {
     out.reserve(1 + N);
     out.push(head);

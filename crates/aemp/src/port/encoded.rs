@@ -1,0 +1,56 @@
+//! Messages in their wire form that wait for a port: the octets of many of them are shared, and counted once.
+
+use std::collections::VecDeque;
+
+use aemp_proto::Body;
+use aemp_proto::wire::Span;
+use bytes::Bytes;
+
+/// Encoded messages in their order.
+#[derive(Default)]
+pub(crate) struct Encoded {
+    shares: VecDeque<Share>,
+    /// The messages of all shares but whole ones.
+    spans: VecDeque<Span>,
+}
+
+/// Octets, and how many messages that wait lie in them.
+enum Share {
+    Whole(Body),
+    Parts { octets: Bytes, left: usize },
+}
+
+impl Encoded {
+    pub(crate) fn push(&mut self, body: Body) {
+        self.shares.push_back(Share::Whole(body));
+    }
+
+    /// Adds messages that lie in these octets, and leaves `spans` empty.
+    pub(crate) fn push_spans(&mut self, octets: &Bytes, spans: &mut Vec<Span>) {
+        if !spans.is_empty() {
+            self.shares.push_back(Share::Parts { octets: octets.clone(), left: spans.len() });
+            self.spans.extend(spans.drain(..));
+        }
+    }
+
+    /// Takes the first one out, to be looked at where it lies.
+    #[inline]
+    pub(crate) fn take<T>(
+        &mut self,
+        whole: impl FnOnce(Body) -> T,
+        part: impl FnOnce(&Bytes, Span) -> T,
+    ) -> Option<T> {
+        let Share::Parts { octets, left } = self.shares.front_mut()? else {
+            return match self.shares.pop_front()? {
+                Share::Whole(body) => Some(whole(body)),
+                Share::Parts { .. } => None,
+            };
+        };
+        let taken = part(octets, self.spans.pop_front()?);
+        *left -= 1;
+        if *left == 0 {
+            self.shares.pop_front();
+        }
+        Some(taken)
+    }
+}
