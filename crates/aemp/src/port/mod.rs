@@ -15,6 +15,8 @@ pub(crate) mod life;
 pub(crate) mod mailbox;
 pub(crate) mod run;
 pub(crate) mod scheduler;
+mod sleepers;
+mod sync;
 pub(crate) mod table;
 pub(crate) mod task;
 mod verbs;

@@ -8,7 +8,7 @@
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use aemp_proto::Reason;
@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 use super::clock::Clock;
 use super::here::{self, Here, NONE};
 use super::run::{Next, panic_text, report_if_blocked, run_port};
+use super::sleepers::Sleepers;
 use crate::node::Node;
 use crate::runtime::flush::Batch;
 
@@ -58,8 +59,7 @@ pub(crate) struct Scheduler {
     stealers: Vec<Stealer<Work>>,
     /// The queues, until their runners start.
     queues: Mutex<Vec<Worker<Work>>>,
-    idle: Mutex<Vec<usize>>,
-    idle_count: AtomicUsize,
+    sleepers: Sleepers,
     wakers: Vec<Notify>,
     stopped: AtomicBool,
     /// Runners that have started and not ended.
@@ -95,8 +95,7 @@ impl Scheduler {
             shared: Injector::new(),
             stealers: queues.iter().map(Worker::stealer).collect(),
             queues: Mutex::new(queues),
-            idle: Mutex::new(Vec::new()),
-            idle_count: AtomicUsize::new(0),
+            sleepers: Sleepers::new(),
             wakers: (0..runners).map(|_| Notify::new()).collect(),
             stopped: AtomicBool::new(false),
             running: AtomicUsize::new(runners),
@@ -241,7 +240,7 @@ impl Scheduler {
         });
         if let Some(work) = left {
             self.push_shared(work);
-        } else if self.idle_count.load(Ordering::Relaxed) > 0 {
+        } else if self.sleepers.may_be_some() {
             self.wake_one();
         }
     }
@@ -262,15 +261,7 @@ impl Scheduler {
     }
 
     fn wake_one(&self) {
-        // Pairs with the fence in `rest`: either the runner sees the work, or we see the idle runner.
-        fence(Ordering::SeqCst);
-        if self.idle_count.load(Ordering::Relaxed) == 0 {
-            return;
-        }
-        let mut idle = self.idle.lock();
-        if let Some(index) = idle.pop() {
-            self.idle_count.store(idle.len(), Ordering::Relaxed);
-            drop(idle);
+        if let Some(index) = self.sleepers.choose() {
             self.wakers[index].notify_one();
         }
     }
@@ -296,20 +287,11 @@ impl Scheduler {
 
     /// Sleeps until something may be there.
     async fn rest(&self, index: usize) {
-        {
-            let mut idle = self.idle.lock();
-            idle.push(index);
-            self.idle_count.store(idle.len(), Ordering::Relaxed);
-        }
-        fence(Ordering::SeqCst);
+        self.sleepers.lie_down(index);
         if !self.has_work() && !self.stopped.load(Ordering::SeqCst) {
             self.wakers[index].notified().await;
         }
-        // Whoever woke this runner may have done so for an earlier rest. As long as it stands in the list it would be
-        // chosen to help although it is busy, while others sleep.
-        let mut idle = self.idle.lock();
-        idle.retain(|other| *other != index);
-        self.idle_count.store(idle.len(), Ordering::Relaxed);
+        self.sleepers.get_up(index);
     }
 }
 
@@ -508,10 +490,9 @@ mod tests {
         // Somebody chose the runner just when it found work by itself: the wake-up is still there at its next rest.
         scheduler.wakers[0].notify_one();
         scheduler.rest(0).await;
-        assert!(scheduler.idle.lock().is_empty());
-        assert_eq!(scheduler.idle_count.load(Ordering::SeqCst), 0);
+        assert_eq!(scheduler.sleepers.choose(), None);
         scheduler.call(Box::new(|_| {}));
         scheduler.rest(1).await;
-        assert!(scheduler.idle.lock().is_empty());
+        assert_eq!(scheduler.sleepers.choose(), None);
     }
 }
