@@ -1,12 +1,14 @@
 //! All interleavings of the code between threads, tried with loom.
 //!
-//! The modules are those of the library, compiled here once more with loom's primitives in [`sync`], so what is checked is what
+//! The modules are those of the library, compiled here once more with loom's primitives in `sync`, so what is checked is what
 //! runs. loom also tries what a weaker memory than that of the usual processors allows: without its fences, `sleepers` fails here.
 
+#[cfg(test)]
 #[path = "../../crates/aemp/src/port/sleepers.rs"]
 mod sleepers;
 
 /// What takes the place of `aemp`'s `port/sync.rs`.
+#[cfg(test)]
 mod sync {
     use loom::sync::MutexGuard;
     pub(crate) use loom::sync::atomic::{AtomicUsize, Ordering, fence};
