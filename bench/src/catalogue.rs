@@ -119,7 +119,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         1_000_000,
     )
     .beside(&["set_per_s", "fired_per_s", "dropped_per_s", "octets_each"]),
-    more(Group::Large, "db", "entries set in one process and watched in another", "entries/s", 1_000_000)
+    more(Group::Large, "db", "entries set in one process and watched in another", "entries/s", 500_000)
         .beside(&["events", "octets_each_here", "octets_each_there"]),
     latency("lat10", "round trips at 10 % of the highest rate, p99"),
     latency("lat50", "round trips at 50 % of the highest rate, p99"),
@@ -131,7 +131,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
     more(Group::Costs, "dial", "from nothing to the first answer of another node", "ms", 50)
         .less()
         .beside(LATENCY),
-    more(Group::Costs, "idle", "an idle node with one connection", "CPU s/hour", 10)
+    more(Group::Costs, "idle", "an idle node with one connection", "CPU s/hour", 30)
         .less()
         .beside(&["wakeups_per_min", "rss_mb"]),
 ];

@@ -38,7 +38,7 @@ const LIMIT: Duration = Duration::from_secs(90);
 /// What is measured, and where the results go.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// How often each workload runs on each system
+    /// How often each workload runs on each system; 0 for the curves alone
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// Divides all counts: for trying things out
@@ -159,7 +159,7 @@ fn write(results: &Results, options: &Options) -> io::Result<()> {
     fs::write(options.out.join("results.txt"), &text)?;
     fs::write(options.out.join("results.md"), &markdown)?;
     say(&format!("{text}\nwritten to {}\n", options.out.display()));
-    if options.update {
+    if options.update && !markdown.is_empty() {
         let facts = format!("{}\n\n{markdown}", tables::machine(options.rounds));
         insert(Path::new(PAGE), "results", &facts)?;
         say(&format!("and into {PAGE}\n"));

@@ -17,6 +17,8 @@ use crate::measure::{Measured, Times};
 
 /// Round trips under way when the highest rate is measured.
 const WINDOW: u64 = 1024;
+/// How long a thread waits for the window to open.
+const PAUSE: Duration = Duration::from_micros(50);
 /// Round trips with which the highest rate is measured, for each millisecond of the workload.
 const PILOT: u64 = 100;
 /// Probes where there is other work to be disturbed by.
@@ -59,18 +61,36 @@ fn measured(times: &Times, began: Instant) -> Measured {
     Measured::since(began, times.len()).with_figure(times.micros(99.0)).with_times(times)
 }
 
+/// When the messages of a load are sent.
+#[derive(Clone, Copy)]
+enum Pace {
+    /// So many a second, however long the answers take.
+    Open(f64),
+    /// As soon as fewer than this many are without an answer.
+    Window(u64),
+}
+
 /// Sends so many messages a second, and gives the times until their answers came.
 async fn probe(node: &Node, to: &PortId, per_second: f64, millis: u64) -> Times {
     let count = ((per_second * millis as f64 / 1000.0) as u64).max(1);
-    let due = move |n: u64| Duration::from_secs_f64(n as f64 / per_second);
-    let (done, result) = oneshot::channel();
-    let (mut done, mut times, mut seen) = (Some(done), Some(Times::new()), 0);
+    send_from_a_thread(node, to, count, Pace::Open(per_second)).await
+}
+
+/// A thread sends so many messages at this pace. Gives the times until the answers came, from when each message was due.
+async fn send_from_a_thread(node: &Node, to: &PortId, count: u64, pace: Pace) -> Times {
     let began = Instant::now();
+    let due = move |n: u64| match pace {
+        Pace::Open(per_second) => Duration::from_secs_f64(n as f64 / per_second),
+        Pace::Window(_) => Duration::ZERO,
+    };
+    let (done, result) = oneshot::channel();
+    let (mut done, mut times) = (Some(done), Some(Times::new()));
+    let answered = Arc::new(AtomicU64::new(0));
+    let seen = answered.clone();
     let prober = node.port(move |_: &mut Context<'_>, work: Work| {
         let (Work::Seen(n), Some(all)) = (work, &mut times) else { return };
         all.add(began.elapsed().saturating_sub(due(n)));
-        seen += 1;
-        if seen == count
+        if seen.fetch_add(1, Ordering::Relaxed) + 1 == count
             && let (Some(done), Some(times)) = (done.take(), times.take())
         {
             // Nobody waits any more if the workload was ended.
@@ -80,9 +100,13 @@ async fn probe(node: &Node, to: &PortId, per_second: f64, millis: u64) -> Times 
     let (node, to) = (node.clone(), to.clone());
     std::thread::spawn(move || {
         for n in 0..count {
-            let early = due(n).saturating_sub(began.elapsed());
-            if !early.is_zero() {
-                std::thread::sleep(early); // sleep: the load is defined by time
+            let early = || match pace {
+                Pace::Window(most) if n - answered.load(Ordering::Relaxed) < most => Duration::ZERO,
+                Pace::Window(_) => PAUSE,
+                Pace::Open(_) => due(n).saturating_sub(began.elapsed()),
+            };
+            while let Some(wait) = Some(early()).filter(|wait| !wait.is_zero()) {
+                std::thread::sleep(wait); // sleep: the load is defined by time
             }
             node.send(&to, Work::Ping(prober.clone(), n)).expect("it encodes");
         }
@@ -91,19 +115,10 @@ async fn probe(node: &Node, to: &PortId, per_second: f64, millis: u64) -> Times 
 }
 
 impl Far {
-    /// Round trips a second, with many under way.
+    /// Round trips a second, sent as those are of which the time is taken, with many under way.
     async fn highest_rate(&self, count: u64) -> f64 {
-        let (me, mut answers) = self.listener();
         let began = Instant::now();
-        let (mut sent, mut seen) = (0, 0);
-        while seen < count {
-            while sent < count && sent - seen < WINDOW {
-                self.send(Work::Ping(me.clone(), sent));
-                sent += 1;
-            }
-            answers.recv().await;
-            seen += 1;
-        }
+        send_from_a_thread(&self.node, &self.port, count, Pace::Window(WINDOW)).await;
         count as f64 / began.elapsed().as_secs_f64()
     }
 
