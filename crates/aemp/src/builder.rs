@@ -11,6 +11,7 @@ use aemp_proto::name::{HEAD_LEN, random_head};
 use aemp_proto::outbox::OutboxLimits;
 use aemp_proto::wire::Limits as FrameLimits;
 use aemp_proto::{Framing, Home, Message, NameError, NodeId, Reason, Value};
+use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 use tokio::sync::{broadcast, mpsc};
@@ -432,13 +433,14 @@ impl Builder {
             up: Default::default(),
             carrying: Carrying::new(Carriage::new(id.clone(), self.carry, self.carry_limits)),
             listening: Default::default(),
-            events: broadcast::Sender::new(256),
+            events: Mutex::new(Some(broadcast::Sender::new(256))),
             accepted: AtomicU64::new(1),
             streams: Streams::new(streams),
             failures: Default::default(),
             refusals: Default::default(),
             listeners: Default::default(),
             started: Instant::now(),
+            ending: Default::default(),
         }
     }
 

@@ -315,6 +315,9 @@ impl<R> Awaited<R> {
                 self.node.end_at(deadline, self.number);
             }
         }
+        if self.node.is_over() {
+            self.node.end_port(self.number, Reason::NORMAL);
+        }
     }
 
     /// Ends the port for the answer.

@@ -27,6 +27,7 @@ use crate::port::scheduler::Scheduler;
 use crate::port::table::{State, Table};
 use crate::remote::{Gate, Remote, Remotes};
 use crate::runtime::Event;
+use crate::runtime::driver::SHUT_DOWN;
 use crate::runtime::flush::at_end_of_batch;
 use crate::spawn::Functions;
 
@@ -322,6 +323,11 @@ impl Node {
         self.0.settings.secure
     }
 
+    /// Whether the node has been shut down, and no port lives any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.shared.ending.is_over()
+    }
+
     pub(crate) fn log_source(&self) -> Option<&LogSource> {
         self.0.settings.logs.as_ref()
     }
@@ -519,6 +525,11 @@ impl Node {
             Queued::Overflow => Event::Overflow(remote.node.clone()),
         };
         self.event(event);
+        if self.0.shared.ending.is_parting() {
+            // Nobody connects or breaks any more. Not here, for the caller may hold locks.
+            let (node, remote) = (self.clone(), remote.clone());
+            self.0.runtime.spawn(async move { node.break_remote(&remote, SHUT_DOWN) });
+        }
     }
 
     /// Tells the driver. After a shutdown nobody listens, and nothing is to be done.

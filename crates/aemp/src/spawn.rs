@@ -118,6 +118,7 @@ impl Node {
                 cell.extra().name = Some(Arc::new(port.clone()));
             }
             self.run_init(number, function, args);
+            self.end_if_over(number);
             return Ok(port);
         }
         let remote = self.remotes().get(node);

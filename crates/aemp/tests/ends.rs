@@ -6,8 +6,11 @@ mod support;
 
 use std::sync::Arc;
 
-use aemp::{CallError, Context, Limits, Message, PortId, Reason};
+use std::time::Duration;
+
+use aemp::{CallError, Context, Limits, Message, NodeEvent, PortId, Reason, SendError};
 use support::{LIMIT, builder, in_both_modes, soon};
+use tokio::sync::broadcast::error::RecvError;
 
 #[test]
 fn a_shutdown_fires_every_monitor_and_ends_every_call() {
@@ -32,6 +35,66 @@ fn a_shutdown_fires_every_monitor_and_ends_every_call() {
         assert!(matches!(soon("the call", call).await, Err(CallError::Died(_))));
         // Nobody is left to run a monitor; then the future says so.
         soon("a fire after the end", node.died(&local)).await;
+        far.shutdown().await;
+    });
+}
+
+#[test]
+fn what_is_begun_after_the_end_is_told_of_it() {
+    in_both_modes(async |mode| {
+        let far = builder(mode).id("far").bind("127.0.0.1:0").secret("s").start().await.unwrap();
+        let node = builder(mode).id("near").secret("s").seed(far.listeners()[0].clone());
+        let stays = |cx: &mut Context<'_>, (): ()| {
+            cx.receive(|_, _: Message| ());
+            Ok::<(), Reason>(())
+        };
+        let node = node.function("test::stays", stays).start().await.unwrap();
+        let ignores = |_: &mut Context<'_>, _: Message| {};
+        let there = far.port(ignores);
+        let up = node.call::<_, (u8,), _>(&far.id().port(), LIMIT, |to| ("snd", to.port().clone(), 1));
+        assert_eq!(soon("an answer", up).await.unwrap(), (1,));
+        soon("the end", node.shutdown()).await;
+
+        let opened = node.port(ignores);
+        let task = node.port_async(|port| async move {
+            std::future::pending::<()>().await;
+            drop(port);
+            Ok(())
+        });
+        let spawned = node.spawn(node.id(), "test::stays", ()).unwrap();
+        let unknown = PortId::parse("unknown#port").unwrap();
+        // More than waits for a node that is not connected.
+        let large = "x".repeat(20 << 20);
+        assert!(matches!(node.send(&unknown, (large,)), Ok(()) | Err(SendError::TooLarge { .. })));
+        for port in [there, far.id().port(), unknown, opened, task, spawned] {
+            for _ in 0..2 {
+                soon("the death", node.died(&port)).await;
+                let call = node.call::<_, u8, _>(&port, Duration::MAX, |reply| ("ask", reply));
+                assert!(matches!(soon("the call", call).await, Err(CallError::Died(_))));
+            }
+        }
+        let call = node.call::<_, u8, _>(&node.id().port(), Duration::MAX, |reply| ("nothing", reply));
+        assert!(matches!(soon("the call", call).await, Err(CallError::Died(_))));
+        far.shutdown().await;
+    });
+}
+
+#[test]
+fn a_node_that_was_shut_down_has_lost_the_others() {
+    in_both_modes(async |mode| {
+        let far = builder(mode).id("far").bind("127.0.0.1:0").secret("s").start().await.unwrap();
+        let node =
+            builder(mode).id("near").secret("s").seed(far.listeners()[0].clone()).start().await.unwrap();
+        let mut events = node.node_events();
+        if node.up_nodes().is_empty() {
+            assert_eq!(soon("the connection", events.recv()).await, Ok(NodeEvent::Up(far.id().clone())));
+        }
+        let mut events = node.node_events();
+        soon("the end", node.shutdown()).await;
+        assert!(matches!(soon("the news", events.recv()).await, Ok(NodeEvent::Down(node, _)) if node == *far.id()));
+        assert_eq!(soon("the close", events.recv()).await, Err(RecvError::Closed));
+        assert_eq!(soon("another close", node.node_events().recv()).await, Err(RecvError::Closed));
+        assert_eq!((node.up_nodes(), node.route(far.id())), (Vec::new(), None));
         far.shutdown().await;
     });
 }

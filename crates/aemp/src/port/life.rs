@@ -27,9 +27,19 @@ use crate::node::{Node, Place, Pressure};
 use crate::remote::{Gate, HIGH_WATER, Remote};
 
 impl Node {
-    /// Opens a port of any kind.
+    /// Opens a port of any kind. After the end of the node it ends at once.
     pub(crate) fn open(&self, state: State, mailbox: BoxedMailbox, actor: Option<Box<dyn Actor>>) -> PortId {
-        self.own_port(self.table().insert(state, mailbox, actor, None))
+        let number = self.table().insert(state, mailbox, actor, None);
+        self.end_if_over(number);
+        self.own_port(number)
+    }
+
+    /// Ends a new port if the node has ended, and nobody will run it.
+    #[inline]
+    pub(crate) fn end_if_over(&self, number: u64) {
+        if self.is_over() {
+            self.end_port(number, Reason::NORMAL);
+        }
     }
 
     /// Puts a message into a mailbox. Says whether the port is behind.

@@ -8,7 +8,7 @@
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::time::{Duration, Instant};
 
 use aemp_proto::Reason;
@@ -134,13 +134,20 @@ impl Scheduler {
             return;
         }
         self.over.store(true, Ordering::SeqCst);
+        self.discard();
+        self.end.notify_waiters();
+    }
+
+    /// Drops what nobody will run.
+    #[cold]
+    fn discard(&self) {
+        fence(Ordering::SeqCst);
         let sink = Worker::new_fifo();
         while let Some(work) = sink.pop().or_else(|| self.find(&sink)) {
             if catch_unwind(AssertUnwindSafe(|| drop(work))).is_err() {
                 tracing::error!("a callback panicked while it was dropped");
             }
         }
-        self.end.notify_waiters();
     }
 
     /// Queues a port, which is in state `Queued`.
@@ -246,11 +253,12 @@ impl Scheduler {
     }
 
     fn push_shared(&self, work: Work) {
-        if self.over.load(Ordering::SeqCst) {
-            return;
-        }
         self.shared.push(work);
         self.wake_one();
+        // After the fence in there: either the last runner has found the work when it left, or it is seen here that it did.
+        if self.over.load(Ordering::Relaxed) {
+            self.discard();
+        }
     }
 
     /// Wakes an idle runner if this one has more than it does next.

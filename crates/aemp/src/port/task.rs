@@ -330,8 +330,9 @@ impl Node {
         F: Future<Output = Ended> + Send + 'static,
     {
         let number = self.table().insert(State::Unscheduled, Known::boxed(TaskQueue::default()), None, None);
+        self.end_if_over(number);
         self.start_task(number, code);
-        self.port_id(number)
+        self.own_port(number)
     }
 
     /// Starts the task of an async port, whose mailbox is a [`TaskQueue`] already.

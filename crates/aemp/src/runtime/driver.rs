@@ -20,6 +20,9 @@ use crate::remote::Remote;
 /// How long the links may take to write what is queued when the node ends.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// Why a node that has ended has lost all others.
+pub(crate) const SHUT_DOWN: &str = "this node has shut down";
+
 pub(crate) struct Driver {
     node: Node,
     kernel: Kernel,
@@ -193,8 +196,10 @@ impl Driver {
     }
 
     fn announce(&self, event: NodeEvent) {
-        // An error says that nobody listens.
-        let _ = self.node.inner().shared.events.send(event);
+        if let Some(events) = &*self.node.inner().shared.events.lock() {
+            // An error says that nobody listens.
+            let _ = events.send(event);
+        }
     }
 
     fn command(&self, link: LinkId, command: Command) {
@@ -254,17 +259,30 @@ impl Driver {
             }
         })
         .await;
-        for remote in self.node.remotes().all() {
-            self.node.break_remote(&remote, "this node has shut down");
-        }
+        self.part();
         self.end_ports();
         // The monitors that fired because of this are still to run, and may have opened ports.
         self.node.scheduler().stop();
         let _ = tokio::time::timeout(FAREWELL, self.node.scheduler().ended()).await;
+        self.node.inner().shared.ending.be_over();
         self.end_ports();
         for done in waiters {
             let _ = done.send(());
         }
+    }
+
+    /// Every other node is lost: monitors fire, and whoever follows the nodes is told.
+    fn part(&self) {
+        let shared = &self.node.inner().shared;
+        shared.ending.part();
+        for remote in self.node.remotes().all() {
+            self.node.break_remote(&remote, SHUT_DOWN);
+        }
+        let up = std::mem::take(&mut *shared.up.write());
+        for node in up.into_keys() {
+            self.announce(NodeEvent::Down(node, SHUT_DOWN.into()));
+        }
+        shared.events.lock().take();
     }
 
     fn end_ports(&self) {

@@ -7,6 +7,7 @@
 pub(crate) mod backlog;
 pub(crate) mod carry;
 pub(crate) mod driver;
+pub(crate) mod ending;
 pub(crate) mod flush;
 mod groups;
 pub(crate) mod handshake;
@@ -120,7 +121,8 @@ pub(crate) struct Shared {
     pub(crate) up: RwLock<BTreeMap<NodeId, Route>>,
     pub(crate) carrying: carry::Carrying,
     pub(crate) listening: RwLock<Vec<String>>,
-    pub(crate) events: broadcast::Sender<NodeEvent>,
+    /// Gone when the node has ended.
+    pub(crate) events: Mutex<Option<broadcast::Sender<NodeEvent>>>,
     pub(crate) accepted: AtomicU64,
     /// Data connections: what they may call, and which are awaited.
     pub(crate) streams: Streams,
@@ -130,6 +132,7 @@ pub(crate) struct Shared {
     /// The tasks that accept connections.
     pub(crate) listeners: Mutex<Vec<AbortHandle>>,
     pub(crate) started: Instant,
+    pub(crate) ending: ending::Ending,
 }
 
 impl Shared {
@@ -145,9 +148,10 @@ impl Node {
         self.inner().shared.up.read().keys().cloned().collect()
     }
 
-    /// Nodes that come and go from now on.
+    /// Nodes that come and go from now on. It is closed when the node has been shut down.
     pub fn node_events(&self) -> broadcast::Receiver<NodeEvent> {
-        self.inner().shared.events.subscribe()
+        let events = self.inner().shared.events.lock();
+        events.as_ref().map_or_else(|| broadcast::channel(1).1, broadcast::Sender::subscribe)
     }
 
     /// The addresses that the node listens on.
