@@ -369,6 +369,33 @@ fn a_peer_that_wants_to_be_dialled_has_to_be_the_right_one() {
     });
 }
 
+#[test]
+fn what_is_not_expected_any_more_is_not_dialled() {
+    run(async {
+        let target = target().await;
+        // It takes connections and never greets.
+        let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut peer = Peer::join(&target, "friend").await;
+        let address = mute.local_addr().unwrap().to_string();
+        peer.send(json!(["", "g_slave", {"'l": {"friend": [address]}}])).await;
+        // More than are dialled at once.
+        for number in 0..20 {
+            peer.send(json!(["", EXPECT, format!("id{number}"), "friend#port", 0.01, "greet"])).await;
+            peer.send(json!(["", CONNECT, format!("id{number}"), "friend"])).await;
+        }
+        for _ in 0..20 {
+            assert_eq!(peer.request("kil1").await[2], "port");
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let mut other = Peer::join(&target, "other").await;
+        other.send(json!(["", "g_slave", {"'l": {"other": [address]}}])).await;
+        other.announce("other", "back", 20.0, "greet").await;
+        other.send(json!(["", CONNECT, "back", "other"])).await;
+        assert_eq!(accept(&listener, "other", true).await, b"helloahead");
+    });
+}
+
 async fn echoes_greet(mut raw: Raw) {
     raw.line().await;
     raw.writer.shutdown().await.unwrap();

@@ -77,8 +77,6 @@ impl Node {
         }
         let attempt = Attempt::begin(self, &to, function, &args, limit)?;
         tokio::select! {
-            // The end of the node is also the end of the attempt's port, and is what should be said.
-            biased;
             () = self.streams().ended() => Err(StreamError::Shutdown),
             result = timeout(limit, attempt.run(limit)) => {
                 result.unwrap_or(Err(StreamError::TimedOut { node: to, limit }))
@@ -87,6 +85,9 @@ impl Node {
     }
 
     fn stream_here(&self, function: &str, args: &Body) -> Result<Stream, StreamError> {
+        if self.streams().has_ended() {
+            return Err(StreamError::Shutdown);
+        }
         let stream = |end| Stream::new(self.id().clone(), Box::new(end), BytesMut::new());
         let (ours, theirs) = tokio::io::duplex(PIPE);
         self.serve_here(function, args, stream(theirs))
@@ -158,12 +159,14 @@ impl<'a> Attempt<'a> {
             }
             establish(node, to, &id, limit).await
         };
-        tokio::select! {
+        let result = tokio::select! {
             biased;
             stream = stream => stream,
             reason = refused => Err(StreamError::Refused { node: to.clone(), reason }),
             reason = lost => Err(StreamError::Lost { node: to.clone(), reason }),
-        }
+        };
+        // The end of the node is also the end of its ports and connections, but comes first.
+        result.map_err(|error| if node.streams().has_ended() { StreamError::Shutdown } else { error })
     }
 }
 
@@ -190,7 +193,7 @@ async fn establish(node: &Node, to: &NodeId, id: &str, limit: Duration) -> Resul
     let taken = || StreamError::Failed { node: to.clone(), error: "the ID is taken".into() };
     let mut arriving = Arriving::new(node, to, id).ok_or_else(taken)?;
     node.send(&to.port(), (format!("{REQUESTS}{CONNECT}"), id, node.id()))?;
-    arriving.arrival().await.map_err(|error| StreamError::Failed { node: to.clone(), error })
+    arriving.arrival.next().await.map_err(|error| StreamError::Failed { node: to.clone(), error })
 }
 
 /// A port that ends with its owner.
@@ -224,4 +227,23 @@ fn expect(
     let mut body = BodyBuilder::default();
     body.body(&typed::to_body(&head)?).body(args);
     Ok(body.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whatever_ends_with_the_node_is_its_end() {
+        let limit = Duration::from_secs(20);
+        let node = Node::builder().start().await.expect("it starts");
+        let far = NodeId::new("far").expect("a node ID");
+        let args = typed::to_body(&()).expect("it encodes");
+        let attempt = Attempt::begin(&node, &far, "echo", &args, limit).expect("it is sent");
+        node.shutdown().await;
+        let error = timeout(limit, attempt.run(limit)).await.expect("an answer").map(drop);
+        assert!(matches!(error, Err(StreamError::Shutdown)), "{error:?}");
+        let here = node.connect_stream(node.id(), "echo", (), limit).await.map(drop);
+        assert!(matches!(here, Err(StreamError::Shutdown)), "{here:?}");
+    }
 }

@@ -1,13 +1,15 @@
 //! The side that is asked for a data connection: it awaits what was announced, and runs a registered function with it.
 
 use std::collections::HashMap;
-use std::pin::Pin;
+use std::convert::Infallible;
+use std::future::pending;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use aemp_proto::{Body, NodeId, PortId, Reason, typed};
 use serde::de::DeserializeOwned;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::io::Stream;
 use super::table::{Arrival, Arriving, Place};
@@ -138,24 +140,37 @@ impl Node {
     }
 
     /// Waits for the stream; `None` if nobody wants it any more.
-    async fn await_stream(&self, mut arriving: Arriving, port: &PortId, limit: Duration) -> Option<Arrival> {
+    async fn await_stream(&self, arriving: Arriving, port: &PortId, limit: Duration) -> Option<Arrival> {
         let gone = self.died(port);
+        let Arriving { expected, mut arrival, asked } = arriving;
+        let dial = async {
+            if asked.await.is_ok() {
+                self.dial_awaited(expected.id(), port.node()).await;
+            }
+            pending::<Infallible>().await
+        };
+        let mut comes = pin!(async {
+            tokio::select! {
+                arrival = arrival.next() => arrival,
+                never = dial => match never {},
+            }
+        });
         tokio::select! {
-            arrival = arriving.arrival() => return Some(arrival),
+            arrival = &mut comes => return Some(arrival),
             () = sleep(limit) => {
-                if arriving.withdraw() {
+                if expected.withdraw() {
                     return Some(Err(format!("node {}: no data connection within {limit:?}", self.id())));
                 }
             }
             _ = gone => {
-                if arriving.withdraw() {
+                if expected.withdraw() {
                     return None;
                 }
             }
             () = self.streams().ended() => return None,
         }
         // It is in the last step of its handshake, which has a limit.
-        Some(arriving.arrival().await)
+        Some(comes.await)
     }
 
     /// Runs a function with its stream.
@@ -182,23 +197,18 @@ impl Node {
         if to != *from {
             return Err(format!("it wants node {to} to be dialled"));
         }
-        if !self.streams().may_dial(&id, from) {
+        if !self.streams().ask_for_dial(&id, from) {
             return Err("what it wants to be dialled for was not announced, or is being dialled".into());
         }
-        let node = self.clone();
-        self.inner().runtime.spawn(async move { node.dial_awaited(&id, &to).await });
         Ok(())
     }
 
+    /// Dials an awaited data connection, which arrives then as if it had been dialled by the other node. Dropped when it is not
+    /// awaited any more.
     async fn dial_awaited(&self, id: &str, to: &NodeId) {
         // It is never closed.
         let _place = self.streams().dials_back.acquire().await;
-        // At most as long as it is expected: that ends by itself.
-        let dialled = tokio::select! {
-            dialled = timeout(LONGEST, self.dial_stream(to, id)) => dialled,
-            () = self.streams().ended() => return,
-        };
-        let Ok(dialled) = dialled else { return };
+        let dialled = self.dial_stream(to, id).await;
         // From here on nobody else gets it.
         let Ok(claim) = self.streams().claim(id, to) else { return };
         match dialled {

@@ -37,8 +37,8 @@ struct Awaited {
     number: u64,
     /// From this node, and no other.
     from: NodeId,
-    /// Whether the other node has asked for being dialled.
-    dialled: bool,
+    /// The other node asks for being dialled, once.
+    asked: Option<oneshot::Sender<()>>,
     arrival: oneshot::Sender<Arrival>,
 }
 
@@ -85,16 +85,21 @@ impl Streams {
         }
     }
 
-    /// Whether this awaited connection may be dialled from here: its node asks for it, for the first time.
-    pub(super) fn may_dial(&self, id: &str, from: &NodeId) -> bool {
+    /// The node of this awaited connection asks for being dialled. `false` if it may not, or has done so before.
+    pub(super) fn ask_for_dial(&self, id: &str, from: &NodeId) -> bool {
         let mut awaited = self.awaited.lock();
-        let Some(entry) = awaited.get_mut(id).filter(|entry| entry.from == *from) else { return false };
-        !std::mem::replace(&mut entry.dialled, true)
+        let entry = awaited.get_mut(id).filter(|entry| entry.from == *from);
+        entry.and_then(|entry| entry.asked.take()).is_some_and(|asked| asked.send(()).is_ok())
     }
 
     /// The node has ended: whoever waits need not.
     pub(crate) fn end(&self) {
         self.ended.send_replace(true);
+    }
+
+    /// Whether the node has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        *self.ended.borrow()
     }
 
     /// Waits for the end of the node.
@@ -106,34 +111,55 @@ impl Streams {
 
 /// Waits for a data connection; dropping it ends that.
 pub(super) struct Arriving {
+    pub(super) expected: Expected,
+    pub(super) arrival: Arrivals,
+    /// The other node asks for being dialled.
+    pub(super) asked: oneshot::Receiver<()>,
+}
+
+/// What stands in the list of those that are awaited, until this is dropped.
+pub(super) struct Expected {
     node: Node,
     id: String,
     number: u64,
-    arrival: oneshot::Receiver<Arrival>,
 }
+
+/// Where the stream arrives.
+pub(super) struct Arrivals(oneshot::Receiver<Arrival>);
 
 impl Arriving {
     /// Awaits the data connection with this ID from this node; `None` if the ID is taken.
     pub(super) fn new(node: &Node, from: &NodeId, id: &str) -> Option<Arriving> {
         let number = node.next_id();
         let (sender, arrival) = oneshot::channel();
+        let (ask, asked) = oneshot::channel();
         match node.streams().awaited.lock().entry(id.into()) {
             Entry::Occupied(_) => return None,
             Entry::Vacant(entry) => {
-                entry.insert(Awaited { number, from: from.clone(), dialled: false, arrival: sender })
+                entry.insert(Awaited { number, from: from.clone(), asked: Some(ask), arrival: sender })
             }
         };
-        Some(Arriving { node: node.clone(), id: id.into(), number, arrival })
+        let expected = Expected { node: node.clone(), id: id.into(), number };
+        Some(Arriving { expected, arrival: Arrivals(arrival), asked })
     }
+}
 
+impl Arrivals {
     /// The stream, or why it could not be made.
     ///
     /// # Cancel safety
     ///
     /// Nothing is lost when the future is dropped.
-    pub(super) async fn arrival(&mut self) -> Arrival {
+    pub(super) async fn next(&mut self) -> Arrival {
         let failed = |_| Err("the connection ended in its handshake".into());
-        (&mut self.arrival).await.unwrap_or_else(failed)
+        (&mut self.0).await.unwrap_or_else(failed)
+    }
+}
+
+impl Expected {
+    /// The ID of the data connection.
+    pub(super) fn id(&self) -> &str {
+        &self.id
     }
 
     /// From now on nobody can claim it. `false` if somebody has: then it arrives yet, or has failed.
@@ -147,7 +173,7 @@ impl Arriving {
     }
 }
 
-impl Drop for Arriving {
+impl Drop for Expected {
     fn drop(&mut self) {
         self.withdraw();
     }
