@@ -1,16 +1,22 @@
 //! What a script has asked for and is done when it has ended.
 
+use std::convert::Infallible;
+use std::task::{self, Poll, Waker};
 use std::time::Duration;
 
-use aemp::{
-    Change, Context, Database, DatabaseError, DbGuard, DbWatch, Message, PortId, Reason, ReplyTo, Value,
-};
+use aemp::{Change, Context, Database, DatabaseError, DbWatch, Message, PortId, Reason, ReplyTo, Value};
 use rhai::{Array, Dynamic};
+use tokio::sync::oneshot;
+use tokio::task::unconstrained;
 
+use crate::entry::Entry;
 use crate::limits::Limits;
-use crate::port::{self, Handler, State};
+use crate::port::{self, Handler, State, Wait};
 use crate::quota::Share;
 use crate::values::from_wire;
+
+/// Resolves when what waits is not wanted any more.
+type Cancelled = oneshot::Receiver<Infallible>;
 
 /// One thing to be done.
 pub(crate) enum Effect {
@@ -18,12 +24,13 @@ pub(crate) enum Effect {
     Kill(PortId, Reason),
     /// The own port has a handler for this tag, or for what no tag fits, or has it no more.
     Receive(Option<String>, Option<Handler>),
-    Monitor(PortId, Then),
+    /// With what it takes up until it has fired.
+    Monitor(PortId, Then, [Share; 2]),
     Later(Later, Waiting),
     /// What was begun under this number is not wanted any more.
     Cancel(i64),
     /// An entry that goes with the own port.
-    Keep(DbGuard),
+    Keep(Entry),
 }
 
 /// What a monitor does that runs no code of the script.
@@ -72,22 +79,43 @@ impl Effect {
             Effect::Send(to, message) => cx.send(&to, message),
             Effect::Kill(port, reason) => cx.kill(&port, reason),
             Effect::Receive(tag, handler) => cx.state::<State>().set_handler(tag, handler),
-            Effect::Monitor(port, then) => then.monitor(cx, &port),
+            Effect::Monitor(port, then, shares) => then.monitor(cx, &port, shares),
             Effect::Later(later, waiting) => later.begin(cx, waiting),
             Effect::Cancel(number) => cx.state::<State>().forget(number),
-            Effect::Keep(entry) => cx.state::<State>().entries.push(entry),
+            Effect::Keep(entry) => cx.state::<State>().keep(entry),
         }
     }
 }
 
 impl Then {
-    fn monitor(self, cx: &mut Context<'_>, port: &PortId) {
+    fn monitor(self, cx: &mut Context<'_>, port: &PortId, shares: [Share; 2]) {
         let node = cx.node();
+        let die = |shares| {
+            move |cx: &mut Context<'_>, reason: Reason| {
+                drop::<[Share; 2]>(shares);
+                if !reason.is_normal() {
+                    cx.end(reason);
+                }
+            }
+        };
         match self {
-            Then::Die => cx.monitor_kill(port).detach(),
-            Then::Kill(victim) => node.monitor_kill(port, &victim).detach(),
+            Then::Die => cx.monitor(port, die(shares)).detach(),
+            Then::Kill(victim) if victim.node() == node.id() => {
+                node.monitor_in(port, &victim, die(shares)).detach();
+            }
+            Then::Kill(victim) => {
+                let (own, target) = (node.clone(), port);
+                let kill = move |reason: Reason| {
+                    drop(shares);
+                    if !reason.is_normal() {
+                        own.kill(&victim, reason);
+                    }
+                };
+                node.monitor(target, kill).detach();
+            }
             Then::Send(to, mut values) => {
                 let message = move |reason: Reason| {
+                    drop(shares);
                     values.extend_from_slice(reason.values());
                     Message(values)
                 };
@@ -100,12 +128,17 @@ impl Then {
 impl Later {
     fn begin(self, cx: &mut Context<'_>, waiting: Waiting) {
         let Waiting { number, handler, share } = waiting;
-        cx.state::<State>().waiting.insert(number, handler);
+        let (wanted, cancelled) = oneshot::channel();
+        cx.state::<State>().waiting.insert(number, Wait { handler, _wanted: wanted });
         match self {
-            Later::Timer(delay) => cx.after(delay, move |cx| {
-                drop(share);
-                port::resume(cx, number, |_| Ok(Vec::new()));
-            }),
+            Later::Timer(delay) => {
+                let timer = until(cancelled, share, tokio::time::sleep(delay));
+                cx.task(timer, move |cx, passed| {
+                    if passed.is_some() {
+                        port::resume(cx, number, |_| Ok(Vec::new()));
+                    }
+                });
+            }
             Later::Death(port) => {
                 let guard = cx.monitor(&port, move |cx, reason| {
                     drop(share);
@@ -119,8 +152,9 @@ impl Later {
                     values.push(Value::from(reply.port()));
                     Message(values)
                 };
-                cx.call(&port, limit, message, move |cx, answer| {
-                    drop(share);
+                let call = until(cancelled, share, begun(cx.node().call(&port, limit, message)));
+                cx.task(call, move |cx, answer| {
+                    let Some(answer) = answer else { return };
                     // As in Perl, no answer is an answer without values.
                     let values = answer.map(|Message(values)| values).unwrap_or_default();
                     port::resume(cx, number, |limits| {
@@ -130,19 +164,39 @@ impl Later {
             }
             Later::Query(query, family) => {
                 let database = cx.node().db();
-                cx.task(async move { query.ask(&database, &family).await }, move |cx, answer| {
-                    drop(share);
-                    match answer {
-                        Ok(answer) => {
-                            port::resume(cx, number, |limits| Ok(vec![from_wire(&answer, limits)?]))
-                        }
-                        Err(error) => cx.fail(error),
+                let ask = async move { query.ask(&database, &family).await };
+                cx.task(until(cancelled, share, ask), move |cx, answer| match answer {
+                    Some(Ok(answer)) => {
+                        port::resume(cx, number, |limits| Ok(vec![from_wire(&answer, limits)?]))
                     }
+                    Some(Err(error)) => cx.fail(error),
+                    None => {}
                 });
             }
             Later::Change(family) => {
-                Watch { number, changes: cx.node().db().watch(&family), _share: share }.go_on(cx)
+                Watch { number, changes: cx.node().db().watch(&family), cancelled, _share: share }.go_on(cx)
             }
+        }
+    }
+}
+
+/// What comes of it, unless it is cancelled before; the share is held until then.
+async fn until<T>(cancelled: Cancelled, share: Share, future: impl Future<Output = T>) -> Option<T> {
+    let _share = share;
+    tokio::select! {
+        result = future => Some(result),
+        _ = cancelled => None,
+    }
+}
+
+/// Begins something now, in the order of the script; its end is waited for later.
+fn begun<F: Future>(future: F) -> impl Future<Output = F::Output> {
+    let mut future = Box::pin(unconstrained(future));
+    let first = future.as_mut().poll(&mut task::Context::from_waker(Waker::noop()));
+    async move {
+        match first {
+            Poll::Ready(result) => result,
+            Poll::Pending => future.await,
         }
     }
 }
@@ -161,6 +215,7 @@ impl Query {
 struct Watch {
     number: i64,
     changes: DbWatch,
+    cancelled: Cancelled,
     _share: Share,
 }
 
@@ -168,12 +223,16 @@ impl Watch {
     /// Waits for the next change, and then again.
     fn go_on(mut self, cx: &mut Context<'_>) {
         let next = async move {
-            let change = self.changes.next().await;
-            (self, change)
+            let change = tokio::select! {
+                change = self.changes.next() => change?,
+                _ = &mut self.cancelled => return None,
+            };
+            Some((self, change))
         };
-        cx.task(next, |cx, (watch, change)| {
-            let handler = cx.state::<State>().waiting.get(&watch.number).cloned();
-            if let (Some(handler), Some(change)) = (handler, change) {
+        cx.task(next, |cx, next| {
+            let Some((watch, change)) = next else { return };
+            let wait = cx.state::<State>().waiting.get(&watch.number);
+            if let Some(handler) = wait.map(|wait| wait.handler.clone()) {
                 port::run_handler(cx, &handler, |limits| changed(&change, limits));
                 watch.go_on(cx);
             }

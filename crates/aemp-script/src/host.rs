@@ -17,7 +17,7 @@ use crate::names::{self, Name};
 use crate::port::{self, State};
 use crate::quota::{Ports, Quota, Share};
 use crate::run::{Fault, Run};
-use crate::session::Session;
+use crate::session::{Evaluator, Session};
 use crate::values::weigh;
 
 /// Why a module was not loaded.
@@ -44,7 +44,7 @@ pub enum LoadError {
 /// `a::b::f` is the function `f` in the file `a/b.rhai` of the first folder of the search path that has it. The file is
 /// loaded when it is first needed, as Perl's `require` does, and stays. Files are never looked for outside of the search path.
 #[derive(Clone)]
-pub struct Scripts(Arc<Host>);
+pub struct Scripts(pub(crate) Arc<Host>);
 
 /// What all calls into scripts of a node share.
 pub(crate) struct Host {
@@ -57,6 +57,7 @@ pub(crate) struct Host {
     /// The entries of the database that scripts have set.
     pub(crate) entries: Mutex<HashSet<(String, String)>>,
     pub(crate) session: Mutex<Session>,
+    pub(crate) evaluator: Evaluator,
     path: Vec<PathBuf>,
     modules: Mutex<HashMap<String, Loaded>>,
     /// Held while a module is loaded: one after the other, each once.
@@ -82,6 +83,7 @@ impl Scripts {
             memory: Quota::new("octets (script_limits: total)", limits.total),
             entries: Mutex::default(),
             session: Mutex::default(),
+            evaluator: Evaluator::new(limits.memory),
             path: path.into_iter().collect(),
             modules: Mutex::default(),
             loading: Mutex::default(),

@@ -8,6 +8,7 @@
 mod code;
 mod effect;
 mod engine;
+mod entry;
 mod host;
 mod limits;
 mod names;

@@ -20,7 +20,7 @@ pub struct Limits {
     /// Values in one array, octets in one blob, or entries in one map, nested ones included (`items`, 10,000): copying and comparing
     /// such a value is one step.
     pub items: usize,
-    /// Octets that one call may send and capture, or a port may keep (`memory`, 16 MiB). As reckoned: some 16 for each value.
+    /// Octets that one call may send and capture, a port may keep, or code that waits for its turn may have (`memory`, 16 MiB). As reckoned: some 16 for each value.
     pub memory: usize,
     /// Octets that all ports of scripts may keep together (`total`, 64 MiB): what a small machine can spare.
     pub total: usize,

@@ -1,12 +1,15 @@
 //! Ports whose code is a script: their state, and how a message becomes a call.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 
-use aemp::{Context, DbGuard, Message, MonitorGuard, Node, PortId, Reason};
+use aemp::{Context, Message, MonitorGuard, Node, PortId, Reason};
 use rhai::{CallFnOptions, Dynamic, Engine, EvalAltResult, FnPtr, Map, Scope};
+use tokio::sync::oneshot;
 
 use crate::code::Code;
+use crate::entry::Entry;
 use crate::host::Host;
 use crate::limits::Limits;
 use crate::quota::{Place, Share};
@@ -26,11 +29,23 @@ pub(crate) struct Handler {
 
 impl Handler {
     /// Keeps a function. An error if there is too much already.
-    pub(crate) fn new(host: &Host, code: &Arc<Code>, function: FnPtr) -> Result<Handler, Fault> {
+    /// `beside` are the octets of what is kept with it.
+    pub(crate) fn new(
+        host: &Host,
+        code: &Arc<Code>,
+        function: FnPtr,
+        beside: usize,
+    ) -> Result<Handler, Fault> {
         let function = Dynamic::from(function);
-        let share = host.memory.take(HANDLER + weigh(&function)?)?;
+        let share = host.memory.take(HANDLER + beside + weigh(&function)?)?;
         Ok(Handler { code: code.clone(), function: Arc::new(function.cast()), _share: Arc::new(share) })
     }
+}
+
+/// A handler that waits; whoever has the other end of `_wanted` stops when this is dropped.
+pub(crate) struct Wait {
+    pub(crate) handler: Handler,
+    pub(crate) _wanted: oneshot::Sender<Infallible>,
 }
 
 /// The state of a port: what its handlers have as `this`, and what it waits for.
@@ -41,9 +56,10 @@ pub(crate) struct State {
     share: Share,
     default: Option<Handler>,
     tags: HashMap<String, Handler>,
-    pub(crate) waiting: HashMap<i64, Handler>,
+    pub(crate) waiting: HashMap<i64, Wait>,
     pub(crate) guards: HashMap<i64, MonitorGuard>,
-    pub(crate) entries: Vec<DbGuard>,
+    /// By their family: the key is the port.
+    entries: HashMap<String, Entry>,
     place: Arc<Place>,
 }
 
@@ -57,7 +73,7 @@ impl State {
             tags: HashMap::new(),
             waiting: HashMap::new(),
             guards: HashMap::new(),
-            entries: Vec::new(),
+            entries: HashMap::new(),
             place: host.ports.place()?,
         })
     }
@@ -84,6 +100,13 @@ impl State {
             (Some(tag), None) => {
                 self.tags.remove(&tag);
             }
+        }
+    }
+
+    /// Keeps an entry of the database until the port ends.
+    pub(crate) fn keep(&mut self, entry: Entry) {
+        if let Some(before) = self.entries.insert(entry.family().to_owned(), entry) {
+            before.replaced();
         }
     }
 
@@ -128,8 +151,8 @@ pub(crate) fn resume(
     number: i64,
     values: impl FnOnce(&Limits) -> Result<Vec<Dynamic>, ValueError>,
 ) {
-    if let Some(handler) = cx.state::<State>().waiting.remove(&number) {
-        run_handler(cx, &handler, values);
+    if let Some(wait) = cx.state::<State>().waiting.remove(&number) {
+        run_handler(cx, &wait.handler, values);
     }
 }
 

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use aemp::{Evaluated, Node, PortId, Value};
+use parking_lot::Mutex;
 use rhai::{AST, Dynamic, EvalAltResult, Scope};
 
 use crate::code::Code;
 use crate::host::Host;
 use crate::port::State;
-use crate::quota::Share;
+use crate::quota::{Quota, Share};
 use crate::run::{Fault, Run};
 use crate::values::{to_wire_or_text, weigh};
 
@@ -19,13 +20,30 @@ const FILE: &str = "(eval)";
 /// Functions that are kept; with more the oldest pieces of code are forgotten, all at once.
 const FUNCTIONS_MAX: usize = 500;
 
+/// What a piece of code that waits is reckoned with beside its octets.
+const PIECE: usize = 500;
+
 /// What stays between two evaluations.
 #[derive(Default)]
 pub(crate) struct Session {
-    port: Option<PortId>,
     scope: Scope<'static>,
     functions: AST,
     share: Option<Share>,
+}
+
+/// The port in which code is evaluated, and what waits for it.
+pub(crate) struct Evaluator {
+    /// Not beside the variables: whoever brings code need not wait for what runs.
+    port: Mutex<Option<PortId>>,
+    waiting: Arc<Quota>,
+}
+
+impl Evaluator {
+    /// For so many octets of code that waits.
+    pub(crate) fn new(limit: usize) -> Evaluator {
+        let waiting = Quota::new("octets of code that waits (script_limits: memory)", limit);
+        Evaluator { port: Mutex::default(), waiting }
+    }
 }
 
 /// An answer that is given in any case: also if the port dies before it comes to it.
@@ -54,12 +72,17 @@ pub(crate) fn evaluate(host: &Arc<Host>, node: &Node, text: String, answer: Eval
         let limit = host.limits.source;
         return answer.give(Err(format!("the code has more than {limit} octets (script_limits: source)")));
     }
-    let port = match port(host, node) {
+    let (share, port) = match host.evaluator.waiting.take(PIECE + text.len()) {
+        Ok(share) => (share, port(host, node)),
+        Err(fault) => return answer.give(Err(fault.to_string())),
+    };
+    let port = match port {
         Ok(port) => port,
         Err(fault) => return answer.give(Err(fault.to_string())),
     };
     let host = host.clone();
     node.run_in(&port, move |cx| {
+        drop(share);
         let (outcome, effects) = host.session.lock().run(&host, cx.node(), cx.me(), &text);
         effects.into_iter().for_each(|effect| effect.apply(cx));
         answer.give(outcome);
@@ -68,12 +91,12 @@ pub(crate) fn evaluate(host: &Arc<Host>, node: &Node, text: String, answer: Eval
 
 /// The port in which code is evaluated; another one if the last one has died.
 fn port(host: &Arc<Host>, node: &Node) -> Result<PortId, Fault> {
-    let mut session = host.session.lock();
-    if let Some(port) = session.port.as_ref().filter(|port| host.ports.has(port)) {
+    let mut current = host.evaluator.port.lock();
+    if let Some(port) = current.as_ref().filter(|port| host.ports.has(port)) {
         return Ok(port.clone());
     }
     let port = State::empty(host)?.open(node);
-    session.port = Some(port.clone());
+    *current = Some(port.clone());
     Ok(port)
 }
 
@@ -120,7 +143,7 @@ impl Session {
             }
         });
         if kept.is_err() || self.functions.iter_functions().count() > FUNCTIONS_MAX {
-            *self = Session { port: self.port.take(), ..Session::default() };
+            *self = Session::default();
         }
         kept
     }
@@ -129,5 +152,56 @@ impl Session {
         self.scope = self.scope.clone_visible();
         let weights = self.scope.iter_raw().map(|(name, _, value)| Ok(name.len() + weigh(value)?));
         weights.sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{Limits, Scripts};
+
+    #[tokio::test]
+    async fn whoever_brings_code_does_not_wait_for_what_runs() {
+        let scripts = Scripts::new([], Limits::default());
+        let node = Node::builder().start().await.unwrap();
+        let (sender, brought) = mpsc::channel();
+        let running = scripts.0.session.lock();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                evaluate(&scripts.0, &node, "1".into(), Box::new(drop));
+                sender.send(()).unwrap();
+            });
+            let brought = brought.recv_timeout(Duration::from_secs(20));
+            drop(running);
+            brought.expect("it waits for nothing");
+        });
+    }
+
+    #[tokio::test] // on one thread: what waits runs only where this test waits
+    async fn code_that_waits_is_bounded_by_its_octets() {
+        let mut limits = Limits::default();
+        limits.set("memory=100000").unwrap();
+        let scripts = Scripts::new([], limits);
+        let node = Node::builder().start().await.unwrap();
+        let (sender, mut answers) = tokio::sync::mpsc::unbounded_channel();
+        for _ in 0..20 {
+            let sender = sender.clone();
+            let code = format!("//{}\n1", "x".repeat(10_000));
+            evaluate(&scripts.0, &node, code, Box::new(move |answer| sender.send(answer).unwrap()));
+        }
+        let mut refused = 0;
+        while let Ok(answer) = answers.try_recv() {
+            let error = answer.unwrap_err();
+            assert!(error.contains("octets of code that waits"), "{error}");
+            refused += 1;
+        }
+        assert_eq!(refused, 11);
+        for _ in refused..20 {
+            assert_eq!(answers.recv().await, Some(Ok(vec![Value::Int(1)])));
+        }
+        assert_eq!(scripts.0.evaluator.waiting.used(), 0);
     }
 }

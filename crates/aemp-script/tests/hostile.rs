@@ -5,9 +5,9 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use aemp::Value;
+use aemp::{Reason, Value};
 use aemp_script::Limits;
-use support::{Scripted, words};
+use support::{PATIENCE, Scripted, words};
 
 /// A build without optimisation on a busy machine may take so much longer than the 50 ms of the limit.
 const SOON: Duration = Duration::from_secs(5);
@@ -149,6 +149,93 @@ async fn ports_timers_and_the_like_are_limited() {
         "let s = \"x\"; for i in 0..18 { s += s; } loop { snd(\"nobody#here\", s); }",
         &["script_limits: memory"],
     );
+}
+
+/// A node whose scripts may have little.
+async fn tight() -> Scripted {
+    let mut limits = Limits::default();
+    for limit in ["pending=50", "entries=50", "total=1000000"] {
+        limits.set(limit).unwrap();
+    }
+    let source = "fn f(n) { for i in 0..n { db_reg(`g${i}`); } rcv(SELF, |message| snd_all(message[0], [\"here\"])); }";
+    Scripted::with(&[("t.rhai", source)], limits).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn monitors_entries_and_tags_are_limited() {
+    for (code, limit) in [
+        ("let p = port(); loop { mon(p); }", "script_limits: pending"),
+        ("let p = port(); loop { mon(p, SELF); }", "script_limits: pending"),
+        ("let p = port(); loop { mon(p, SELF, 1); }", "script_limits: pending"),
+        ("let s = []; s.pad(2000, 7); let p = port(); loop { mon(p, SELF, s); }", "script_limits: total"),
+        ("let i = 0; loop { i += 1; db_reg(`f${i}`); }", "script_limits: entries"),
+        ("let i = 0; loop { i += 1; db_reg(`f${i}`, SELF, 1); }", "script_limits: entries"),
+        (
+            "let s = \"x\"; for i in 0..18 { s += s; } let i = 0; loop { i += 1; rcv(SELF, s + i, || ()); }",
+            "script_limits: total",
+        ),
+    ] {
+        fails(&tight().await, code, &[limit]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_monitors_and_entries_took_is_given_back() {
+    let at = tight().await;
+    let mut probe = at.probe();
+    for _ in 0..3 {
+        at.eval("let p = port(); for i in 0..49 { mon(p); } kil(p);").unwrap();
+        at.eval("let p = port(); for i in 0..49 { mon(p, SELF, i); } kil(p);").unwrap();
+        let tell = format!("mon(q, |reason| snd(\"{}\", reason[0]));", probe.port);
+        at.eval(&format!(
+            "let p = port(); let q = port(); for i in 0..49 {{ mon(p, q); }} {tell} kil(p, \"x\");"
+        ))
+        .unwrap();
+        assert_eq!(probe.words().await, "x");
+    }
+    for _ in 0..3 {
+        let port = at.spawn("t::f", [Value::Int(50)]);
+        let died = at.node.died(&port);
+        at.node.send(&port, (&probe.port,)).unwrap();
+        assert_eq!(probe.words().await, "here");
+        assert!(at.eval("db_reg(\"other\")").is_err());
+        at.node.kill(&port, Reason::NORMAL);
+        died.await;
+    }
+    // Whatever is registered again and again is there once, and stays as long as its port.
+    at.eval("for i in 0..100 { db_reg(\"again\"); db_reg(\"again\", SELF, i); }").unwrap();
+    let entries = at.node.db().family("again").await.unwrap();
+    assert_eq!(entries.into_values().collect::<Vec<_>>(), [Value::Int(99)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_cancelled_is_given_back() {
+    let at = tight().await;
+    for begun in ["after(1000, || ())", "cal(SELF, \"x\", 1000, |answer| ())", "db_mon(\"f\", |content| ())"]
+    {
+        for _ in 0..3 {
+            let begin = format!("for i in 0..50 {{ cancel({begun}); }}");
+            // The tasks end by themselves.
+            let begun = async {
+                while at.eval(&begin).is_err() {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(PATIENCE, begun).await.expect("room for what is begun anew");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_keep_their_place_between_messages() {
+    let at = Scripted::new("").await;
+    let mut probe = at.probe();
+    let to = &probe.port;
+    let sends = format!("snd(\"{to}\", 1); cal(\"{to}\", 2, 1000, |answer| ()); snd(\"{to}\", 3);");
+    at.eval(&sends.repeat(100)).unwrap();
+    for expected in [1, 2, 3].into_iter().cycle().take(300) {
+        assert_eq!(probe.next().await[0], Value::Int(expected));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -316,6 +316,19 @@ impl Node {
         self.set_monitor(port, action)
     }
 
+    /// Monitors `port` and runs `action` in `to`, a port of this node, when it dies: in order with the messages of `to`, and not
+    /// after its death. Nothing happens if there is no such port here.
+    pub fn monitor_in(
+        &self,
+        port: &PortId,
+        to: &PortId,
+        action: impl FnOnce(&mut Context<'_>, Reason) + Send + 'static,
+    ) -> MonitorGuard {
+        // 0 is the number of no port.
+        let number = self.local_number(to).unwrap_or_default();
+        self.set_monitor(port, Action::Port(number, PortAction::Job(Box::new(action))))
+    }
+
     /// Waits until the port dies and gives the reason; set at once, not when first polled.
     pub fn died(&self, port: &PortId) -> Death {
         Death::of(self, port)

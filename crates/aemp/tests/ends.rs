@@ -91,7 +91,9 @@ fn a_node_that_was_shut_down_has_lost_the_others() {
         }
         let mut events = node.node_events();
         soon("the end", node.shutdown()).await;
-        assert!(matches!(soon("the news", events.recv()).await, Ok(NodeEvent::Down(node, _)) if node == *far.id()));
+        assert!(
+            matches!(soon("the news", events.recv()).await, Ok(NodeEvent::Down(node, _)) if node == *far.id())
+        );
         assert_eq!(soon("the close", events.recv()).await, Err(RecvError::Closed));
         assert_eq!(soon("another close", node.node_events().recv()).await, Err(RecvError::Closed));
         assert_eq!((node.up_nodes(), node.route(far.id())), (Vec::new(), None));

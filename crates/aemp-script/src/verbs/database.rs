@@ -1,11 +1,11 @@
 //! `db_set`, `db_reg`, `db_mon` and so on: the shared database.
 
-use aemp::Value;
 use rhai::{Dynamic, Engine};
 
 use super::ports::later;
 use super::{Arguments, handler, port_value, verb};
 use crate::effect::{Effect, Later, Query};
+use crate::entry::{self, Entry};
 use crate::port::State;
 use crate::run::{Fault, Run};
 use crate::values::to_wire;
@@ -14,10 +14,12 @@ pub(super) fn register(engine: &mut Engine) {
     verb(engine, "db_set", 2..=3, set);
     verb(engine, "db_del", 2..=2, delete);
     verb(engine, "db_reg", 1..=3, enter);
-    verb(engine, "db_family", 2..=2, |run, arguments| ask(run, arguments, Query::All));
-    verb(engine, "db_keys", 2..=2, |run, arguments| ask(run, arguments, Query::Keys));
-    verb(engine, "db_values", 2..=2, |run, arguments| ask(run, arguments, Query::Values));
-    verb(engine, "db_mon", 2..=2, watch);
+    verb(engine, "db_family", 2..=2, |run, arguments| ask(run, arguments, |f| Later::Query(Query::All, f)));
+    verb(engine, "db_keys", 2..=2, |run, arguments| ask(run, arguments, |f| Later::Query(Query::Keys, f)));
+    verb(engine, "db_values", 2..=2, |run, arguments| {
+        ask(run, arguments, |f| Later::Query(Query::Values, f))
+    });
+    verb(engine, "db_mon", 2..=2, |run, arguments| ask(run, arguments, Later::Change));
 }
 
 /// `db_set(FAMILY, KEY, VALUE)`, `db_set(FAMILY, KEY)`: it stays until it is deleted or the node ends.
@@ -26,18 +28,7 @@ fn set(run: &mut Run, arguments: Vec<Dynamic>) -> Result<Dynamic, Fault> {
     let (family, key) = (arguments.text("a family")?, arguments.text("a key")?);
     let value = to_wire(&arguments.take())?;
     run.spend(super::weigh_wire(&value))?;
-    {
-        let mut entries = run.host.entries.lock();
-        let entry = (family.clone(), key.clone());
-        if entries.len() >= run.host.limits.entries && !entries.contains(&entry) {
-            let limit = run.host.limits.entries;
-            return Err(
-                format!("scripts have set {limit} entries of the database (script_limits: entries)").into()
-            );
-        }
-        entries.insert(entry);
-    }
-    run.node.db().set(&family, &key, value).detach();
+    entry::set(&run.host, &run.node, &family, &key, value)?.detach();
     Ok(Dynamic::UNIT)
 }
 
@@ -46,8 +37,7 @@ fn delete(run: &mut Run, arguments: Vec<Dynamic>) -> Result<Dynamic, Fault> {
     let mut arguments = Arguments::new(arguments);
     let (family, key) = (arguments.text("a family")?, arguments.text("a key")?);
     run.spend(0)?;
-    run.host.entries.lock().remove(&(family.clone(), key.clone()));
-    run.node.db().delete(&family, &key);
+    entry::delete(&run.host, &run.node, &family, &key);
     Ok(Dynamic::UNIT)
 }
 
@@ -61,31 +51,20 @@ fn enter(run: &mut Run, arguments: Vec<Dynamic>) -> Result<Dynamic, Fault> {
     if port != run.me && !run.host.ports.has(&port) {
         return Err(format!("{port} is no port that a script of this node has made").into());
     }
-    if matches!(value, Value::Null) {
-        run.node.db().register(&family, &port);
-        return Ok(port_value(&port));
-    }
-    let entry = run.node.db().set(&family, &port.to_string(), value);
+    let entry = Entry::set(&run.host, &run.node, &family, &port.to_string(), value)?;
     if port == run.me {
         run.ask(0, Effect::Keep(entry))?;
     } else {
-        run.node.run_in(&port, move |cx| cx.state::<State>().entries.push(entry));
+        run.node.run_in(&port, move |cx| cx.state::<State>().keep(entry));
     }
     Ok(port_value(&port))
 }
 
-/// `db_family(FAMILY, |map| …)`, `db_keys(FAMILY, |array| …)`, `db_values(FAMILY, |array| …)`
-fn ask(run: &mut Run, arguments: Vec<Dynamic>, query: Query) -> Result<Dynamic, Fault> {
-    let mut arguments = Arguments::new(arguments);
-    let family = arguments.text("a family")?;
-    let handler = handler(run, arguments.take())?;
-    later(run, Later::Query(query, family), handler)
-}
-
+/// `db_family(FAMILY, |map| …)`, `db_keys(FAMILY, |array| …)`, `db_values(FAMILY, |array| …)`, and
 /// `db_mon(FAMILY, |content, added, changed, deleted| …)`: now, and at every change.
-fn watch(run: &mut Run, arguments: Vec<Dynamic>) -> Result<Dynamic, Fault> {
+fn ask(run: &mut Run, arguments: Vec<Dynamic>, what: fn(String) -> Later) -> Result<Dynamic, Fault> {
     let mut arguments = Arguments::new(arguments);
     let family = arguments.text("a family")?;
-    let handler = handler(run, arguments.take())?;
-    later(run, Later::Change(family), handler)
+    let handler = handler(run, arguments.take(), 0)?;
+    later(run, 0, what(family), handler)
 }

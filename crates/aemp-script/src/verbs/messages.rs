@@ -1,10 +1,11 @@
 //! `snd`, `kil`, `cal`, `spawn`: what goes to other ports.
 
-use aemp::Reason;
+use aemp::{Message, Reason};
 use rhai::{Dynamic, Engine, ImmutableString};
 
-use super::{Arguments, VALUES_MAX, handler, message, port_value, seconds, verb, wrap};
-use crate::effect::{Effect, Later, Waiting};
+use super::ports::later;
+use super::{Arguments, VALUES_MAX, handler, message, port_value, seconds, verb};
+use crate::effect::{Effect, Later};
 use crate::run::{self, Fault, Run};
 
 pub(super) fn register(engine: &mut Engine) {
@@ -41,8 +42,8 @@ fn spawn_syntax(engine: &mut Engine) {
 fn send(run: &mut Run, arguments: Vec<Dynamic>) -> Result<Dynamic, Fault> {
     let mut arguments = Arguments::new(arguments);
     let to = arguments.port()?;
-    let (message, weight) = wrap(arguments.message()?);
-    run.ask(weight, Effect::Send(to, message))?;
+    let (values, weight) = arguments.message()?;
+    run.ask(weight, Effect::Send(to, Message(values)))?;
     Ok(Dynamic::UNIT)
 }
 
@@ -52,8 +53,8 @@ fn send_all(run: &mut Run, arguments: Vec<Dynamic>) -> Result<Dynamic, Fault> {
     let to = arguments.port()?;
     let values =
         arguments.take().into_array().map_err(|found| format!("expected an array, found {found}"))?;
-    let (message, weight) = wrap(message(&values)?);
-    run.ask(weight, Effect::Send(to, message))?;
+    let (values, weight) = message(&values)?;
+    run.ask(weight, Effect::Send(to, Message(values)))?;
     Ok(Dynamic::UNIT)
 }
 
@@ -70,14 +71,11 @@ fn kill(run: &mut Run, arguments: Vec<Dynamic>) -> Result<Dynamic, Fault> {
 /// the port dies, the function gets no values.
 fn call(run: &mut Run, arguments: Vec<Dynamic>) -> Result<Dynamic, Fault> {
     let mut arguments = Arguments::new(arguments);
-    let handler = handler(run, arguments.last())?;
+    let handler = handler(run, arguments.last(), 0)?;
     let limit = seconds(&arguments.last())?;
     let port = arguments.port()?;
     let (values, weight) = arguments.message()?;
-    let waiting = Waiting { number: run.host.number(), handler, share: run.host.pending.take(1)? };
-    let number = waiting.number;
-    run.ask(weight, Effect::Later(Later::Answer(port, limit, values), waiting))?;
-    Ok(number.into())
+    later(run, weight, Later::Answer(port, limit, values), handler)
 }
 
 /// `spawn(NODE, "a::b::function", VALUE…)`: the ID of the new port.
@@ -90,7 +88,7 @@ fn spawn(run: &mut Run, arguments: Vec<Dynamic>) -> Result<Dynamic, Fault> {
     let here = node == *run.node.id();
     // Taken before, so that no port comes to be beyond the limit; held until it dies.
     let share = if here { Some(run.host.spawned.take(1)?) } else { None };
-    let port = run.node.spawn(&node, &function, aemp::Message(values)).map_err(|error| error.to_string())?;
+    let port = run.node.spawn(&node, &function, Message(values)).map_err(|error| error.to_string())?;
     if let Some(share) = share {
         run.node.monitor(&port, move |_| drop(share)).detach();
     }

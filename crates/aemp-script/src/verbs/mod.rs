@@ -9,7 +9,7 @@ use std::any::TypeId;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use aemp::{Message, PortId, Value};
+use aemp::{PortId, Value};
 use rhai::{Dynamic, Engine, FnPtr};
 
 use crate::port::Handler;
@@ -108,10 +108,10 @@ fn port_value(port: &PortId) -> Dynamic {
     values::octets_text(&port.to_string())
 }
 
-/// Keeps a function of the running script.
-fn handler(run: &Run, function: Dynamic) -> Result<Handler, Fault> {
+/// Keeps a function of the running script, beside so many octets of something else.
+fn handler(run: &Run, function: Dynamic, beside: usize) -> Result<Handler, Fault> {
     match function.try_cast_result::<FnPtr>() {
-        Ok(function) => Handler::new(&run.host, &run.code, function),
+        Ok(function) => Handler::new(&run.host, &run.code, function, beside),
         Err(other) => Err(format!("expected a function, found {other:?}").into()),
     }
 }
@@ -120,8 +120,4 @@ fn seconds(value: &Dynamic) -> Result<std::time::Duration, Fault> {
     let seconds = value.as_float().or_else(|_| value.as_int().map(|seconds| seconds as f64));
     let wrong = || -> Fault { format!("{value:?} is no number of seconds").into() };
     std::time::Duration::try_from_secs_f64(seconds.map_err(|_| wrong())?).map_err(|_| wrong())
-}
-
-fn wrap((values, weight): (Vec<Value>, usize)) -> (Message, usize) {
-    (Message(values), weight)
 }

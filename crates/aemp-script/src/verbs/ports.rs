@@ -5,7 +5,7 @@ use rhai::{Dynamic, Engine, Map};
 use super::{Arguments, VALUES_MAX, handler, port, port_value, seconds, text, verb};
 use crate::effect::{Effect, Later, Then, Waiting};
 use crate::engine::is_function;
-use crate::port::State;
+use crate::port::{Handler, State};
 use crate::run::{Fault, Run};
 
 pub(super) fn register(engine: &mut Engine) {
@@ -23,7 +23,7 @@ fn open(run: &mut Run, arguments: Vec<Dynamic>) -> Result<Dynamic, Fault> {
     let (mut this, mut default) = (None, None);
     while let Some(argument) = arguments.next() {
         if is_function(&argument) && default.is_none() {
-            default = Some(handler(run, argument)?);
+            default = Some(handler(run, argument, 0)?);
         } else if argument.is_map() && this.is_none() && default.is_none() {
             this = Some(argument);
         } else {
@@ -41,7 +41,11 @@ fn receive(run: &mut Run, arguments: Vec<Dynamic>) -> Result<Dynamic, Fault> {
     let port = arguments.port()?;
     let function = arguments.last();
     let tag = arguments.next().map(|tag| text(&tag).ok_or("a tag has to be a string")).transpose()?;
-    let handler = if function.is_unit() { None } else { Some(handler(run, function)?) };
+    let handler = if function.is_unit() {
+        None
+    } else {
+        Some(handler(run, function, tag.as_ref().map_or(0, String::len))?)
+    };
     if port == run.me {
         run.ask(0, Effect::Receive(tag, handler))?;
     } else if run.host.ports.has(&port) {
@@ -58,20 +62,20 @@ fn receive(run: &mut Run, arguments: Vec<Dynamic>) -> Result<Dynamic, Fault> {
 fn monitor(run: &mut Run, arguments: Vec<Dynamic>) -> Result<Dynamic, Fault> {
     let mut arguments = Arguments::new(arguments);
     let watched = arguments.port()?;
-    let then = match arguments.next() {
-        None => Then::Die,
+    let (then, weight) = match arguments.next() {
+        None => (Then::Die, 0),
         Some(function) if is_function(&function) => {
-            let handler = handler(run, function)?;
-            return later(run, Later::Death(watched), handler);
+            let handler = handler(run, function, 0)?;
+            return later(run, 0, Later::Death(watched), handler);
         }
         Some(other) => {
             let other = port(&other)?;
             let (values, weight) = arguments.message()?;
-            run.spend(weight)?;
-            if values.is_empty() { Then::Kill(other) } else { Then::Send(other, values) }
+            (if values.is_empty() { Then::Kill(other) } else { Then::Send(other, values) }, weight)
         }
     };
-    run.ask(0, Effect::Monitor(watched, then))?;
+    let shares = [run.host.pending.take(1)?, run.host.memory.take(weight)?];
+    run.ask(weight, Effect::Monitor(watched, then, shares))?;
     Ok(Dynamic::UNIT)
 }
 
@@ -79,15 +83,15 @@ fn monitor(run: &mut Run, arguments: Vec<Dynamic>) -> Result<Dynamic, Fault> {
 fn after(run: &mut Run, arguments: Vec<Dynamic>) -> Result<Dynamic, Fault> {
     let mut arguments = Arguments::new(arguments);
     let delay = seconds(&arguments.take())?;
-    let handler = handler(run, arguments.take())?;
-    later(run, Later::Timer(delay), handler)
+    let handler = handler(run, arguments.take(), 0)?;
+    later(run, 0, Later::Timer(delay), handler)
 }
 
-/// Begins something that can be cancelled: gives its number.
-pub(super) fn later(run: &mut Run, later: Later, handler: crate::port::Handler) -> Result<Dynamic, Fault> {
+/// Begins something that can be cancelled, with values of this weight: gives its number.
+pub(super) fn later(run: &mut Run, weight: usize, later: Later, handler: Handler) -> Result<Dynamic, Fault> {
     let waiting = Waiting { number: run.host.number(), handler, share: run.host.pending.take(1)? };
     let number = waiting.number;
-    run.ask(0, Effect::Later(later, waiting))?;
+    run.ask(weight, Effect::Later(later, waiting))?;
     Ok(number.into())
 }
 
