@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
-use super::{CarryAction, CarryLimits, EndId, PIECE, PIECE_COST, WINDOW_MAX, WINDOW_MIN, cost};
+use super::{CarryAction, CarryLimits, EndId, PIECE, PIECE_COST, REASON_MAX, WINDOW_MAX, WINDOW_MIN, cost};
 use crate::NodeId;
 use crate::kernel::Time;
 use crate::wire::{CarryId, CarryRequest};
@@ -109,7 +109,7 @@ impl Carriage {
         self.out.retain(|action| !matches!(action, CarryAction::Send { to, .. } if to == node));
         let hops: Vec<Hop> = self.hops.range(Hop::all_of(node)).map(|(hop, _)| hop.clone()).collect();
         for hop in hops {
-            self.end_hop(&hop, &format!("the connection to {node} is lost: {reason}"));
+            self.end_of(&hop, format!("the connection to {node} is lost: {reason}"));
         }
     }
 
@@ -173,7 +173,10 @@ impl Carriage {
             }
             CarryRequest::Data(id, octets) => self.data(&hop_of(from, id), octets, now),
             CarryRequest::Ack(id, count) => self.acknowledged(&hop_of(from, id), count, now),
-            CarryRequest::End(id, reason) => self.end_of(&hop_of(from, id), reason),
+            CarryRequest::End(id, reason) => {
+                let end = reason.floor_char_boundary(REASON_MAX);
+                self.end_of(&hop_of(from, id), reason[..end].into());
+            }
         }
     }
 
@@ -295,6 +298,7 @@ impl Carriage {
         }
     }
 
+    /// A hop is gone: what is behind it is told.
     fn end_of(&mut self, hop: &Hop, reason: String) {
         match self.forget(hop) {
             Some(Use::End(end)) => self.out.push_back(CarryAction::Ended { end, reason }),
@@ -308,11 +312,6 @@ impl Carriage {
     /// Whoever is at this hop does not keep to the rules: both sides are told.
     fn abort(&mut self, hop: &Hop, reason: &str) {
         self.send(&hop.peer, CarryRequest::End(hop.id(), reason.into()));
-        self.end_hop(hop, reason);
-    }
-
-    /// A hop is gone: what is behind it is told.
-    fn end_hop(&mut self, hop: &Hop, reason: &str) {
         self.end_of(hop, reason.into());
     }
 

@@ -13,7 +13,7 @@
 //!
 //! [`Carriage`] is all of this for one node, as an end and as a carrier; a pure machine with the contract of the others. It
 //! stands beside the kernel, not in it: octets do not pass through the kernel. Which nodes are dialled this way is the kernel's
-//! business (`kernel/relay`).
+//! business (`kernel/ways`).
 
 mod carriage;
 
@@ -29,6 +29,12 @@ pub use carriage::Carriage;
 
 /// The most octets of one request: short enough that the requests of the node itself get in between.
 pub const PIECE: usize = 16 << 10;
+
+/// Why a connection is over that its node has closed in order: it ends as any stream does, without an error.
+pub const CLOSED: &str = "closed by the node";
+
+/// Why a connection is over is cut to so many octets: it is for people.
+const REASON_MAX: usize = 1 << 10;
 
 /// What a piece costs in a window beside its octets, so that a flood of tiny ones is bounded too.
 pub const PIECE_COST: u64 = 64;

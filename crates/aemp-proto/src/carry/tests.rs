@@ -185,6 +185,15 @@ fn what_was_sent_before_the_end_arrives_before_it() {
 }
 
 #[test]
+fn why_it_is_over_is_cut() {
+    let mut net = Net::new(1 << 12);
+    let (near, far) = net.join("b");
+    net.at("a").close(near, &"é".repeat(1 << 20));
+    net.settle();
+    assert_eq!(net.ended("b", far), Some(&*"é".repeat(REASON_MAX / 2)));
+}
+
+#[test]
 fn when_a_connection_of_the_carrier_breaks_all_that_went_over_it_is_over() {
     let mut net = Net::new(1 << 12);
     let (to_b, far) = net.join("b");

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use aemp_proto::{Message, NodeId, PortId, Reason};
 use parking_lot::Mutex;
@@ -12,7 +12,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::clock::Clock;
+use super::clock::{Clock, now};
 use super::{CONNECT, Level, Record};
 use crate::call::CallError;
 use crate::database::Change;
@@ -101,13 +101,7 @@ struct Wish {
 async fn catch(node: Node, wish: Wish) {
     let mut events = node.node_events();
     let [mut listeners, mut others] = FAMILIES.map(|family| node.db().watch(family));
-    let mut followed = Followed {
-        node: node.clone(),
-        wish,
-        listed: Default::default(),
-        nodes: BTreeMap::new(),
-        tasks: JoinSet::new(),
-    };
+    let mut followed = Followed::new(&node, wish);
     for up in node.up_nodes() {
         followed.up(up);
     }
@@ -124,7 +118,7 @@ async fn catch(node: Node, wish: Wish) {
             event = events.recv() => match event {
                 Ok(NodeEvent::Up(up)) => followed.up(up),
                 Ok(NodeEvent::Down(down, _)) => followed.down(&down),
-                Err(RecvError::Lagged(_)) => node.up_nodes().into_iter().for_each(|up| followed.up(up)),
+                Err(RecvError::Lagged(_)) => followed.look_again(),
                 Err(RecvError::Closed) => return,
             },
             Some(_) = followed.tasks.join_next() => {}
@@ -150,6 +144,16 @@ struct Following {
 }
 
 impl Followed {
+    fn new(node: &Node, wish: Wish) -> Followed {
+        Followed {
+            node: node.clone(),
+            wish,
+            listed: Default::default(),
+            nodes: BTreeMap::new(),
+            tasks: JoinSet::new(),
+        }
+    }
+
     /// A change of one of the families.
     fn change(&mut self, family: usize, change: Change) {
         for id in change.added.iter().filter_map(|id| NodeId::new(id).ok()) {
@@ -179,6 +183,15 @@ impl Followed {
         if !self.is_listed(id) {
             self.forget(id);
         }
+    }
+
+    /// News were missed: of nodes that came, and of nodes that went.
+    fn look_again(&mut self) {
+        let up = self.node.up_nodes();
+        let gone: Vec<NodeId> =
+            self.nodes.keys().filter(|id| !self.is_listed(id) && !up.contains(id)).cloned().collect();
+        gone.iter().for_each(|id| self.forget(id));
+        up.into_iter().for_each(|id| self.up(id));
     }
 
     fn follow(&mut self, id: NodeId) {
@@ -275,7 +288,22 @@ impl Drop for Receiving {
     }
 }
 
-/// Seconds since 1970.
-fn now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn after_missed_news_nobody_is_followed_who_is_gone() {
+        let node = Node::builder().start().await.expect("it starts");
+        let (records, _taken) = mpsc::channel(1);
+        let wish = Wish { level: Level::Info, records, lost: Arc::default() };
+        let mut followed = Followed::new(&node, wish);
+        let [gone, listed, up] = ["gone", "listed", "up"].map(|id| NodeId::new(id).expect("a node ID"));
+        followed.listed[1].insert(listed.clone());
+        node.inner().shared.up.write().insert(up.clone(), aemp_proto::kernel::Route::Direct);
+        followed.follow(gone);
+        followed.follow(listed.clone());
+        followed.look_again();
+        assert_eq!(followed.nodes.into_keys().collect::<Vec<_>>(), [listed, up]);
+    }
 }

@@ -1,5 +1,12 @@
 //! How far the clock of another node differs from ours: learned from the answers to the request `time`.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Seconds since 1970.
+pub(crate) fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
 /// What is known about the clock of a node. All times are seconds since 1970.
 #[derive(Debug, Default)]
 pub(crate) struct Clock {

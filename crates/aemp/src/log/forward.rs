@@ -2,6 +2,7 @@
 
 use aemp_proto::{Message, PortId, Reason, Value};
 
+use super::clock::now;
 use super::layer::unheard;
 use super::source::{Batch, Feeding, Line};
 use super::{CONNECT, Level};
@@ -54,9 +55,8 @@ async fn forward(node: Node, to: PortId, mut feed: Feeding) {
         if dropped > 0 {
             let text =
                 format!("{dropped} log records are lost here: they came faster than they could be sent");
-            let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
             let context = module_path!().into();
-            send(&node, &to, &Line { time: time.as_secs_f64(), context, level: Level::Warn, text });
+            send(&node, &to, &Line { time: now(), context, level: Level::Warn, text });
         }
     }
 }

@@ -1,8 +1,7 @@
 //! The end of `tracing`: which events are looked at, and how an event becomes a record.
 
 use std::cell::Cell;
-use std::fmt::{self, Write as _};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::fmt;
 
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
@@ -11,11 +10,10 @@ use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, Filter};
 
+use super::clock;
+use super::limited::Limited;
 use super::source::{Line, LogSource};
 use super::{CAUGHT, Level};
-
-/// A text is cut here, in octets: a record is for reading.
-const TEXT_MAX: usize = 16 << 10;
 
 thread_local! {
     /// Whether this thread is forwarding a record right now. What it logs because of that is not forwarded, or the first
@@ -81,9 +79,8 @@ impl<S: Subscriber> Layer<S> for Forwarded {
         }
         let mut text = Text::default();
         event.record(&mut text);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.0.log(Line {
-            time: now.as_secs_f64(),
+            time: clock::now(),
             context: text.target.take().unwrap_or_else(|| event.metadata().target().into()),
             level: Level::from(*event.metadata().level()),
             text: text.finish(),
@@ -128,37 +125,12 @@ impl Visit for Text {
     }
 }
 
-/// A text that does not grow beyond its limit.
-#[derive(Default)]
-struct Limited(String);
-
-impl Limited {
-    fn add(&mut self, text: fmt::Arguments<'_>) {
-        // An error says that the limit was reached, or that a value cannot be formatted: what there is stays.
-        let _ = self.write_fmt(text);
-    }
-}
-
-impl fmt::Write for Limited {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = TEXT_MAX.saturating_sub(self.0.len());
-        if text.len() <= room {
-            self.0.push_str(text);
-            return Ok(());
-        }
-        self.0.push_str(&text[..text.floor_char_boundary(room)]);
-        if room > 0 {
-            self.0.push('…');
-        }
-        Err(fmt::Error)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use aemp_proto::PortId;
     use tracing_subscriber::prelude::*;
 
+    use super::super::limited::TEXT_MAX;
     use super::super::source::Feeding;
     use super::*;
 

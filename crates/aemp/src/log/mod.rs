@@ -34,10 +34,11 @@
 //! **Logging never waits.** A catcher that is slower than the log loses records; how many stands in a record of its own.
 
 pub(crate) mod catch;
-mod clock;
+pub(crate) mod clock;
 pub(crate) mod forward;
 mod layer;
 mod level;
+mod limited;
 mod record;
 mod source;
 

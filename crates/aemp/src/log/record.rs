@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aemp_proto::{Message, NodeId, Value};
 
+use super::limited::Limited;
 use super::{CAUGHT, Level};
 
 /// A clock difference below this is not worth showing, in seconds.
@@ -100,20 +101,26 @@ fn time(value: &Value) -> SystemTime {
 
 /// A string. Octets are mostly UTF-8: Perl programs log what they have read.
 fn text(value: &Value) -> String {
+    let mut cut = Limited::default();
     match value {
-        Value::Null => String::new(),
+        Value::Null => {}
         Value::Bytes(octets) => match std::str::from_utf8(octets) {
-            Ok(text) => text.into(),
-            Err(_) => value.to_name().unwrap_or_default(),
+            Ok(text) => cut.add(format_args!("{text}")),
+            Err(_) => cut.add(format_args!("{}", value.to_name().unwrap_or_default())),
         },
-        Value::Int(number) => number.to_string(),
-        Value::Float(number) => number.to_string(),
-        other => other.to_name().unwrap_or_else(|| format!("{other:?}")),
+        Value::Int(number) => cut.add(format_args!("{number}")),
+        Value::Float(number) => cut.add(format_args!("{number}")),
+        other => match other.to_name() {
+            Some(text) => cut.add(format_args!("{text}")),
+            None => cut.add(format_args!("{other:?}")),
+        },
     }
+    cut.0
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::limited::TEXT_MAX;
     use super::*;
 
     fn record(values: Vec<Value>, difference: Option<f64>) -> Record {
@@ -146,6 +153,18 @@ mod tests {
             record(vec![Value::name("12.5"), 1.into(), Value::name("7"), Value::Float(0.5)], Some(0.0));
         assert_eq!(number.time, UNIX_EPOCH + Duration::from_millis(12_500));
         assert_eq!((number.level, number.to_string()), (Level::Info, "[n] 0.5".into()));
+    }
+
+    #[test]
+    fn texts_are_cut() {
+        let long = || "x".repeat(1 << 20);
+        let kinds = [Value::Text(long()), Value::name(&long()), Value::List(vec![Value::Text(long()); 8])];
+        for value in kinds.into_iter().chain([Value::Bytes(vec![0xff; 1 << 20].into())]) {
+            let record = record(vec![Value::Null, value.clone(), 4.into(), value], None);
+            let longest = TEXT_MAX + "é…".len();
+            assert!(record.text.len() <= longest && record.context.len() <= longest);
+            assert!(record.text.capacity() <= 4 * TEXT_MAX && record.text.ends_with('…'));
+        }
     }
 
     #[test]

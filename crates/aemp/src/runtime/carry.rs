@@ -8,7 +8,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use aemp_proto::carry::{Carriage, CarryAction, EndId};
+use aemp_proto::carry::{CLOSED, Carriage, CarryAction, EndId};
 use aemp_proto::wire::{CarryRequest, Request};
 use aemp_proto::{NodeId, kernel::Route};
 use bytes::{Buf as _, Bytes};
@@ -124,10 +124,10 @@ impl State {
     }
 
     fn close(&mut self, node: &Node, end: EndId) {
-        self.carriage.close(end, "closed by the node");
+        self.carriage.close(end, CLOSED);
         self.settle(node);
         if let Some(pipe) = self.pipes.get_mut(&end) {
-            pipe.end("closed".into());
+            pipe.end(CLOSED.into());
         }
     }
 }
@@ -169,8 +169,9 @@ impl AsyncRead for Carried {
         let mut state = self.state();
         let Some(pipe) = state.pipes.get_mut(&self.end) else { return Poll::Ready(Ok(())) };
         let Some(piece) = pipe.came.front_mut() else {
-            if pipe.ended.is_some() {
-                return Poll::Ready(Ok(()));
+            if let Some(reason) = &pipe.ended {
+                let aborted = || io::Error::new(io::ErrorKind::ConnectionAborted, reason.clone());
+                return Poll::Ready(if reason == CLOSED { Ok(()) } else { Err(aborted()) });
             }
             pipe.reader = Some(cx.waker().clone());
             return Poll::Pending;
@@ -237,5 +238,33 @@ impl Node {
     /// How many connections this node carries for others, now.
     pub fn carried_connections(&self) -> usize {
         self.inner().shared.carrying.carried()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aemp_proto::wire::CarryId;
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+
+    /// What a reader is told of a connection that the other side ends like this.
+    async fn told(reason: &str) -> io::Result<usize> {
+        let node = Node::builder().start().await.expect("it starts");
+        let [carrier, far] = ["carrier", "far"].map(|id| NodeId::new(id).expect("a node ID"));
+        let carrying = &node.inner().shared.carrying;
+        carrying.up(&carrier);
+        let mut carried = carrying.dial(&node, &carrier, &far);
+        let first = CarryId { by_sender: false, number: 1 };
+        carrying.request(&node, &carrier, CarryRequest::End(first, reason.into()));
+        carried.read(&mut [0; 8]).await
+    }
+
+    #[tokio::test]
+    async fn a_reader_is_told_why_a_connection_ended() {
+        assert_eq!(told(CLOSED).await.expect("the end"), 0);
+        let error = told("the carrier has lost far").await.expect_err("it was not closed");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
+        assert_eq!(error.to_string(), "the carrier has lost far");
     }
 }

@@ -1,13 +1,13 @@
 //! What comes for the node port: requests of other nodes, and those that this node sends to itself.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use aemp_proto::kernel::LinkId;
 use aemp_proto::wire::{BodyBuilder, Request};
 use aemp_proto::{Body, PortId, Reason, Value};
 
 use super::{Event, up_nodes};
+use crate::log::clock;
 use crate::node::{Node, Place};
 use crate::port::mailbox::Signal;
 use crate::remote::Remote;
@@ -132,8 +132,7 @@ impl Node {
         match request {
             Request::Send(to, body) => self.send_or_log(&to, body),
             Request::Time(to, values) => {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                self.answer_with(&to, &values, &[Value::Float(now.as_secs_f64())]);
+                self.answer_with(&to, &values, &[Value::Float(clock::now())]);
             }
             Request::Can(tag, to, values) => {
                 let functions = &self.inner().functions;
