@@ -1,6 +1,6 @@
 //! `aemp cal`: send a message and print the answer.
 
-use aemp::{CallError, Message, Value};
+use aemp::{Message, Value};
 use clap::Args;
 
 use crate::client::{self, Client, Limit};
@@ -40,10 +40,7 @@ impl Cal {
         match answer {
             Ok(Message(values)) if self.json => crate::print(&values::to_list(&values)),
             Ok(Message(values)) => crate::print(&values::to_line(&values)),
-            Err(CallError::Died(reason)) => {
-                Err(Failure::failed(format!("{port}: {}", values::to_words(reason.values()))))
-            }
-            Err(error) => Err(Failure::failed(format!("{port}: {error}"))),
+            Err(error) => Err(Failure::of_call(port, error)),
         }
     }
 }

@@ -29,9 +29,18 @@ pub(crate) struct Limit {
     pub(crate) timeout: Duration,
 }
 
+impl Limit {
+    /// What to say when a node without connections has waited in vain.
+    pub(crate) fn no_seed(&self) -> String {
+        format!("no seed has answered within {:?}", self.timeout)
+    }
+}
+
+/// Reads a number of seconds. Beyond a day it is a mistake, and times would have no end to be reckoned to.
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+    let duration = Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())?;
+    if duration > Duration::from_secs(86_400) { Err("more than a day".into()) } else { Ok(duration) }
 }
 
 impl Client {

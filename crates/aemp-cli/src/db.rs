@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use crate::client::{Client, Limit};
 use crate::failure::Failure;
-use crate::values;
+use crate::values::{self, escaped};
 
 /// Show a family of the shared database
 ///
@@ -32,13 +32,15 @@ impl Db {
         let content = timeout(self.limit.timeout, node.db().family(&self.family)).await;
         node.shutdown().await;
         let content = content
-            .map_err(|_| Failure::failed(format!("no seed has answered within {:?}", self.limit.timeout)))?
+            .map_err(|_| Failure::failed(self.limit.no_seed()))?
             .map_err(|error: DatabaseError| Failure::failed(error))?;
         for (key, value) in content {
             crate::print(&match value {
-                value if self.json => json!({"key": key, "value": values::to_json(&value)}).to_string(),
-                aemp::Value::Null => key,
-                value => format!("{key} {}", values::to_line(&[value])),
+                value if self.json => {
+                    values::json_text(&json!({"key": key, "value": values::to_json(&value)}))
+                }
+                aemp::Value::Null => escaped(&key),
+                value => format!("{} {}", escaped(&key), values::to_line(&[value])),
             })?;
         }
         Ok(())

@@ -38,11 +38,8 @@ impl Eval {
         node.shutdown().await;
         let Message(values) = match answer {
             Ok(message) => message,
-            Err(CallError::Died(reason)) => {
-                return Err(Failure::failed(format!("{target}: {}", values::to_words(reason.values()))));
-            }
             Err(CallError::TimedOut(limit)) => return Err(Failure::failed(no_answer(&target, limit))),
-            Err(error) => return Err(Failure::failed(format!("{target}: {error}"))),
+            Err(error) => return Err(Failure::of_call(target, error)),
         };
         let results = results(values).map_err(|error| Failure::failed(format!("{target}: {error}")))?;
         crate::print(&if self.json { values::to_list(&results) } else { values::to_line(&results) })

@@ -3,9 +3,11 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use aemp::StartError;
 use aemp::config::ConfigError;
+use aemp::{CallError, StartError};
 use clap::builder::styling::AnsiColor;
+
+use crate::values::to_words;
 
 /// What the exit statuses mean, for `--help`.
 pub(crate) const EXIT_STATUSES: &str = "\
@@ -34,14 +36,32 @@ impl Failure {
         Failure { status: 2, message: message.to_string() }
     }
 
+    /// The configuration cannot be used.
+    pub(crate) fn configuration(message: impl fmt::Display) -> Failure {
+        Failure { status: 3, message: message.to_string() }
+    }
+
     /// The user ended it.
     pub(crate) fn interrupted() -> Failure {
         Failure { status: 130, message: "interrupted".into() }
     }
 
+    /// Whoever read the output has read enough (`| head`), which is not worth a word.
+    pub(crate) fn unread() -> Failure {
+        Failure { status: 1, message: String::new() }
+    }
+
     /// A child has failed with this status, and has said why.
     pub(crate) fn passed_on(status: i32) -> Failure {
         Failure { status: u8::try_from(status).unwrap_or(1), message: String::new() }
+    }
+
+    /// A call of a port or node has failed.
+    pub(crate) fn of_call(called: impl fmt::Display, error: CallError) -> Failure {
+        match error {
+            CallError::Died(reason) => Failure::failed(format!("{called}: {}", to_words(reason.values()))),
+            error => Failure::failed(format!("{called}: {error}")),
+        }
     }
 
     /// Whether what was asked for did not work, although it was asked for in the right way.

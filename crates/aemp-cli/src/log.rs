@@ -12,6 +12,8 @@ use time::OffsetDateTime;
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::run;
+use crate::services::log_catcher::say_lost;
+use crate::values::{escaped, json_text};
 
 /// After this, whoever waits for records of nobody is told so.
 const LONELY: Duration = Duration::from_secs(5);
@@ -62,13 +64,7 @@ impl Log {
                 Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
                 Err(error) => return Err(Failure::failed(format!("stdout cannot be written: {error}"))),
             }
-            if caught.lost() > lost {
-                tracing::warn!(
-                    records = caught.lost() - lost,
-                    "lost: they came faster than they could be shown"
-                );
-                lost = caught.lost();
-            }
+            say_lost(caught, &mut lost);
         }
         Ok(())
     }
@@ -110,7 +106,7 @@ fn colour(level: Level) -> Style {
 }
 
 fn to_json(record: &Record) -> String {
-    json!({
+    json_text(&json!({
         "time": text_of(record.time),
         "own_time": text_of(record.own_time()),
         "node": record.node.as_str(),
@@ -118,8 +114,7 @@ fn to_json(record: &Record) -> String {
         "level": record.level.name(),
         "context": record.context,
         "text": record.text,
-    })
-    .to_string()
+    }))
 }
 
 /// A time as it is written everywhere, to the microsecond.
@@ -128,20 +123,6 @@ fn text_of(time: SystemTime) -> String {
     let (year, month, day) = (time.year(), u8::from(time.month()), time.day());
     let (hour, minute, second, micros) = time.to_hms_micro();
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z")
-}
-
-/// Text with its control characters, line ends among them, as `\n` and `\u{1b}`: what somebody logs far away must not steer this
-/// terminal, and a record is one line.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '\t' => escaped.push('\t'),
-            control if control.is_control() => escaped.extend(control.escape_debug()),
-            other => escaped.push(other),
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]
@@ -153,10 +134,5 @@ mod tests {
         let time = SystemTime::UNIX_EPOCH + Duration::new(1_700_000_000, 123_456_789);
         assert_eq!(text_of(time), "2023-11-14T22:13:20.123456Z");
         assert_eq!(text_of(SystemTime::UNIX_EPOCH), "1970-01-01T00:00:00.000000Z");
-    }
-
-    #[test]
-    fn control_characters_are_shown_and_not_obeyed() {
-        assert_eq!(escaped("a\tb\nc\u{1b}[2Jé☺"), "a\tb\\nc\\u{1b}[2Jé☺");
     }
 }

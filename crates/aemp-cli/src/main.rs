@@ -33,7 +33,7 @@ mod trace;
 mod values;
 mod watchdog;
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use args::{Cli, Command, NodeCommand};
@@ -114,7 +114,8 @@ fn run_node_command(command: NodeCommand, logging: &Logging) -> Result<(), Failu
 /// Prints a line on stdout.
 fn print(line: &str) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{line}")
-        .and_then(|()| stdout.flush())
-        .map_err(|error| Failure::failed(format!("stdout cannot be written: {error}")))
+    writeln!(stdout, "{line}").and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
+        ErrorKind::BrokenPipe => Failure::unread(),
+        _ => Failure::failed(format!("stdout cannot be written: {error}")),
+    })
 }

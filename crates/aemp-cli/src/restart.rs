@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::client::{self, Client};
 use crate::failure::Failure;
-use crate::values;
+use crate::values::escaped;
 use crate::watchdog::FUNCTION;
 
 /// For Perl nodes: what their own tool has them evaluate, after the question whether anybody would start them again. An answer comes
@@ -48,7 +48,7 @@ impl Restart {
         let deadline = Instant::now() + self.timeout;
         let late = |what: &str| Failure::failed(format!("{target}: {what} within {:?}", self.timeout));
         let gone = node.died(&target.port());
-        self.ask(node, target).await?;
+        self.ask(node, target, deadline).await?;
         timeout_at(deadline, gone).await.map_err(|_| late("it did not end"))?;
         let back = async {
             while self.time(node, target).await.is_err() {
@@ -59,26 +59,22 @@ impl Restart {
     }
 
     /// Asks for the restart, in the way that the node understands.
-    async fn ask(&self, node: &Node, target: &NodeId) -> Result<(), Failure> {
-        let failed = |error: CallError| match error {
-            CallError::Died(reason) => {
-                Failure::failed(format!("{target}: {}", values::to_words(reason.values())))
-            }
-            error => Failure::failed(format!("{target}: {error}")),
-        };
+    async fn ask(&self, node: &Node, target: &NodeId, deadline: Instant) -> Result<(), Failure> {
+        let left = || deadline.saturating_duration_since(Instant::now());
+        let failed = |error| Failure::of_call(target, error);
         let port = target.port();
         let can = |reply: ReplyTo<Message>| ("can", FUNCTION, reply.port().clone());
-        let Message(known) = node.call(&port, self.timeout, can).await.map_err(failed)?;
+        let Message(known) = node.call(&port, left(), can).await.map_err(failed)?;
         if known.last().and_then(aemp::Value::to_name).as_deref() == Some("1") {
             return node.send(&port, (FUNCTION,)).map_err(Failure::failed);
         }
         let eval = |reply: ReplyTo<Message>| ("eval", PERL, reply.port().clone());
-        let Message(answer) = node.call(&port, self.timeout, eval).await.map_err(failed)?;
+        let Message(answer) = node.call(&port, left(), eval).await.map_err(failed)?;
         match answer.first().and_then(aemp::Value::to_name).as_deref() {
             Some("") => Ok(()),
             Some(error) => Err(Failure::failed(format!(
                 "{target} cannot be started again: {}; a node has to run under a watchdog for that (aemp run --watchdog)",
-                error.trim_end()
+                escaped(error.trim_end())
             ))),
             None => Err(Failure::failed(format!("{target}: an answer that makes no sense"))),
         }

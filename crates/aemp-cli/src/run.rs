@@ -4,7 +4,7 @@ use aemp::Node;
 use aemp::config::{Arguments, Settings};
 use clap::Args;
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::failure::Failure;
 use crate::logging::{self, Logging};
@@ -108,10 +108,13 @@ pub(crate) fn announce(node: &Node, as_json: bool) -> Result<(), Failure> {
     crate::print(line.trim_end())
 }
 
+/// Catches a signal from now on.
+pub(crate) fn catch(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|error| Failure::failed(format!("signals cannot be caught: {error}")))
+}
+
 /// Waits for SIGINT or SIGTERM, which are caught from the call on.
 pub(crate) fn ending() -> Result<impl Future<Output = ()>, Failure> {
-    let catch =
-        |kind| signal(kind).map_err(|error| Failure::failed(format!("signals cannot be caught: {error}")));
     let mut interrupt = catch(SignalKind::interrupt())?;
     let mut terminate = catch(SignalKind::terminate())?;
     Ok(async move {

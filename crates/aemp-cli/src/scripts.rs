@@ -22,11 +22,11 @@ impl Scripting {
     pub(crate) fn of(settings: &Settings) -> Result<Scripting, Failure> {
         let mut limits = aemp_script::Limits::default();
         for limit in &settings.script_limits {
-            limits.set(limit).map_err(Failure::usage)?;
+            limits.set(limit).map_err(Failure::configuration)?;
         }
         let path: Vec<std::path::PathBuf> = settings.scripts.iter().map(Into::into).collect();
         if let Some(missing) = path.iter().find(|folder| !folder.is_dir()) {
-            return Err(Failure::usage(format!("scripts: there is no folder {}", missing.display())));
+            return Err(Failure::configuration(format!("scripts: there is no folder {}", missing.display())));
         }
         if path.is_empty() && !settings.script_eval {
             return Ok(Scripting::default());
@@ -62,7 +62,7 @@ impl Scripting {
         if settings.scripts.is_empty() && !settings.script_eval {
             return Ok(Scripting::default());
         }
-        Err(Failure::usage("scripts: this command was built without scripts"))
+        Err(Failure::configuration("scripts: this command was built without scripts"))
     }
 
     pub(crate) fn knows(&self, _service: &str) -> bool {

@@ -5,7 +5,7 @@ use serde_json::{Map, Number, Value as Json};
 
 /// The values as JSON, separated by commas: a JSON list without its brackets, as the Perl tool prints answers.
 pub(crate) fn to_line(values: &[Value]) -> String {
-    let texts: Vec<String> = values.iter().map(|value| to_json(value).to_string()).collect();
+    let texts: Vec<String> = values.iter().map(|value| json_text(&to_json(value))).collect();
     texts.join(",")
 }
 
@@ -14,13 +14,46 @@ pub(crate) fn to_list(values: &[Value]) -> String {
     format!("[{}]", to_line(values))
 }
 
-/// The values as plain texts, separated by blanks.
+/// The values as plain texts, separated by blanks, on one line: Perl ends its errors with a line end.
 pub(crate) fn to_words(values: &[Value]) -> String {
     let word = |value: &Value| match to_json(value) {
         Json::String(text) => text,
         other => other.to_string(),
     };
-    values.iter().map(word).collect::<Vec<_>>().join(" ")
+    let words = values.iter().map(word).collect::<Vec<_>>().join(" ");
+    escaped(words.trim_end_matches('\n'))
+}
+
+/// Text with its control characters, line ends among them, as `\n` and `\u{1b}`: what somebody says far away must not steer this
+/// terminal, and stays on its line.
+pub(crate) fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\t' => escaped.push('\t'),
+            control if control.is_control() => escaped.extend(control.escape_debug()),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+/// JSON as text. A terminal obeys more control characters than JSON has to escape.
+pub(crate) fn json_text(json: &Json) -> String {
+    let text = json.to_string();
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() {
+            // Those that are left stand in strings, and all are below U+0100.
+            escaped.push_str(&format!("\\u{:04x}", u32::from(character)));
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
 }
 
 /// A value as JSON.
@@ -76,6 +109,16 @@ mod tests {
             "\"-18446744073709551616\",\"NaN\""
         );
         assert_eq!(to_line(&[]), "");
+    }
+
+    #[test]
+    fn control_characters_are_shown_and_not_obeyed() {
+        assert_eq!(escaped("a\tb\nc\u{1b}[2Jé☺"), "a\tb\\nc\\u{1b}[2Jé☺");
+        let hostile = [Value::Text("a\u{1b}]0;x\u{7}\n└── b\n".into()), Value::Bytes(vec![0x9b].into())];
+        assert_eq!(to_words(&hostile), "a\\u{1b}]0;x\\u{7}\\n└── b\\n \\u{9b}");
+        assert_eq!(to_line(&hostile), "\"a\\u001b]0;x\\u0007\\n└── b\\n\",\"\\u009b\"");
+        assert_eq!(to_line(&["\u{7f}\u{85}".into()]), "\"\\u007f\\u0085\"");
+        assert_eq!(to_words(&["no at line 1.\n".into()]), "no at line 1.");
     }
 
     #[test]

@@ -225,3 +225,11 @@ fn help_is_there_for_every_command() {
     assert!(help.contains("Exit status:"));
     assert!(user.ok(&["--version"]).starts_with("aemp "));
 }
+
+#[test]
+fn who_reads_no_more_is_not_told_of_it() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = User::new().command(&["showconfig"]).stdout(writer).output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap()), (Some(1), String::new()));
+}

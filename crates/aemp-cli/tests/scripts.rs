@@ -82,10 +82,10 @@ fn a_script_that_cannot_be_loaded_ends_the_start() {
     assert!(fails(1, "bad::").contains("bad.rhai:2: "));
     assert!(fails(3, "none::").contains("none::"));
     assert!(fails(3, "../bad::").contains("../bad::"));
-    let missing = user.fails(2, &["run", "norc", "1", "binds", "127.0.0.1:0", "scripts", "nowhere"]);
+    let missing = user.fails(3, &["run", "norc", "1", "binds", "127.0.0.1:0", "scripts", "nowhere"]);
     assert!(missing.contains("there is no folder nowhere"));
     let limit = user
-        .fails(2, &["run", "norc", "1", "binds", "127.0.0.1:0", "scripts", ".", "script_limits", "steps=x"]);
+        .fails(3, &["run", "norc", "1", "binds", "127.0.0.1:0", "scripts", ".", "script_limits", "steps=x"]);
     assert!(limit.contains("script_limits"));
 }
 

@@ -185,3 +185,17 @@ fn what_is_wrong_is_said_once() {
     watchdog.signal("TERM");
     assert_eq!(watchdog.wait(), Some(0));
 }
+
+#[test]
+fn times_that_no_clock_has_are_wrong() {
+    let user = User::new();
+    for line in [
+        &["restart", "n", "--timeout", "1e19"][..],
+        &["trace", "n", "--timeout", "1e19"],
+        &["snd", "n#p", "--timeout", "86401"],
+        &["run", "--watchdog", "--heartbeat", "1e-9", "norc", "1"],
+        &["run", "--watchdog", "--restart-delay", "1e19", "norc", "1"],
+    ] {
+        user.fails(2, line);
+    }
+}

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aemp::log::Level;
+use aemp::log::{Level, LogCatcher};
 use aemp::{Context, Message, PortId, Reason, Value};
 
 pub(super) const NAME: &str = "AnyEvent::MP::LogCatcher::catch";
@@ -27,17 +27,20 @@ pub(super) fn init() -> impl Fn(&mut Context<'_>, Message) -> Result<(), Reason>
             let mut lost = 0;
             while let Some(record) = caught.next().await {
                 record.log();
-                if caught.lost() > lost {
-                    tracing::warn!(
-                        records = caught.lost() - lost,
-                        "lost: they came faster than they could be logged"
-                    );
-                    lost = caught.lost();
-                }
+                say_lost(&caught, &mut lost);
             }
             Ok(())
         });
         Ok(())
+    }
+}
+
+/// Says how many records were lost, beyond those that were `said` to be.
+pub(crate) fn say_lost(caught: &LogCatcher, said: &mut u64) {
+    let lost = caught.lost();
+    if lost > *said {
+        tracing::warn!(records = lost - *said, "lost: they came faster than they could be taken");
+        *said = lost;
     }
 }
 

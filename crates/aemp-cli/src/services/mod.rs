@@ -3,7 +3,7 @@
 
 mod echo;
 mod global;
-mod log_catcher;
+pub(crate) mod log_catcher;
 mod sink;
 
 use aemp::Builder;

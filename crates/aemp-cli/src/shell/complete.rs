@@ -30,13 +30,18 @@ struct Known {
     families: BTreeMap<String, BTreeSet<String>>,
 }
 
+/// Names that can stand on the line: others, which anybody may have set, could steer the terminal.
+fn offered<'a>(keys: impl Iterator<Item = &'a String>) -> BTreeSet<String> {
+    keys.filter(|key| !key.contains(char::is_control)).cloned().collect()
+}
+
 impl Names {
     /// Watches the nodes from now on.
     pub(super) fn watch_nodes(&self, database: &Database) {
         let (names, mut watch) = (self.clone(), database.watch("'l"));
         tokio::spawn(async move {
             while let Some(change) = watch.next().await {
-                names.known().nodes = change.content.keys().cloned().collect();
+                names.known().nodes = offered(change.content.keys());
             }
         });
     }
@@ -52,7 +57,7 @@ impl Names {
             let (names, family, mut watch) = (self.clone(), word.to_owned(), database.watch(word));
             tokio::spawn(async move {
                 while let Some(change) = watch.next().await {
-                    names.known().families.insert(family.clone(), change.content.keys().cloned().collect());
+                    names.known().families.insert(family.clone(), offered(change.content.keys()));
                 }
             });
         }

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use aemp::{Death, Evaluate, Message, Node, NodeId, PortId, Value};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
@@ -14,7 +14,7 @@ use super::line::{self, Language, Line};
 use crate::client::Limit;
 use crate::eval::{no_answer, results};
 use crate::failure::Failure;
-use crate::{scripts, values};
+use crate::{run, scripts, values};
 
 /// The package in which Perl nodes evaluate at first, as in Perl's own shell.
 const PACKAGE: &str = "AnyEvent::MP::Kernel";
@@ -55,8 +55,7 @@ enum News {
 impl<'a> Dialogue<'a> {
     /// Begins with the own node.
     pub(super) fn open(node: &'a Node, limit: &'a Limit) -> Result<Dialogue<'a>, Failure> {
-        let interrupt = signal(SignalKind::interrupt())
-            .map_err(|error| Failure::failed(format!("signals cannot be caught: {error}")))?;
+        let interrupt = run::catch(SignalKind::interrupt())?;
         let (sender, mailbox) = mpsc::unbounded_channel();
         // Nobody listens any more when the shell ends.
         let echo = node.port(move |_, message: Message| drop(sender.send(message)));
@@ -102,11 +101,12 @@ impl<'a> Dialogue<'a> {
         }
     }
 
-    /// The keys of a family.
+    /// The keys of a family, to be shown.
     async fn keys(&self, family: &str) -> Result<Vec<String>, String> {
         let keys = timeout(self.limit.timeout, self.node.db().keys(family)).await;
-        let keys = keys.map_err(|_| format!("no seed has answered within {:?}", self.limit.timeout))?;
-        keys.map_err(|error| error.to_string())
+        let keys = keys.map_err(|_| self.limit.no_seed())?;
+        let keys = keys.map_err(|error| error.to_string())?;
+        Ok(keys.iter().map(|key| values::escaped(key)).collect())
     }
 
     /// Does what a line asks for, and prints what comes of it.

@@ -54,7 +54,7 @@ impl Trace {
         let text = if self.dot {
             draw::dot(&network)
         } else if self.json {
-            format!("{}\n", draw::json(&network))
+            values::json_text(&draw::json(&network))
         } else {
             draw::tree(&network)
         };
@@ -73,9 +73,7 @@ impl Trace {
         let mut events = node.node_events();
         if start.is_none() {
             let up = async { while node.up_nodes().is_empty() && events.recv().await.is_ok() {} };
-            timeout(self.limit.timeout, up).await.map_err(|_| {
-                Failure::failed(format!("no seed has answered within {:?}", self.limit.timeout))
-            })?;
+            timeout(self.limit.timeout, up).await.map_err(|_| Failure::failed(self.limit.no_seed()))?;
         }
         let began = Instant::now();
         let mut inquirer = Inquirer::new(node);
@@ -144,7 +142,7 @@ fn answer(values: &[Value]) -> Option<(NodeId, Result<Neighbours, String>)> {
         };
         Ok(neighbours.iter().filter_map(neighbour).collect())
     } else {
-        Err(error.trim_end().to_owned())
+        Err(error)
     };
     Some((name(node)?, answer))
 }

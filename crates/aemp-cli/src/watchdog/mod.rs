@@ -16,6 +16,8 @@ use clap::Args;
 
 pub(crate) use parent::guard;
 
+use crate::client::seconds;
+
 /// A sign of life.
 const BEAT: u8 = b'b';
 
@@ -31,14 +33,14 @@ pub(crate) struct Watching {
     /// Start the node again when it crashes or hangs, and on SIGHUP or `aemp restart`
     #[arg(long)]
     watchdog: bool,
-    /// Seconds without a sign of life after which the node is killed and started again; 0: never
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds, requires = "watchdog")]
+    /// Seconds without a sign of life after which the node is killed and started again; at least 0.1, or 0: never
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = heartbeat, requires = "watchdog")]
     heartbeat: Duration,
     /// Seconds until the first new start after a crash; doubled up to 60 with each further crash
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds, requires = "watchdog")]
     restart_delay: Duration,
     /// This is the child of a watchdog, which wants a sign of life so often
-    #[arg(long, hide = true, value_parser = seconds)]
+    #[arg(long, hide = true, value_parser = heartbeat)]
     watched: Option<Duration>,
 }
 
@@ -59,8 +61,23 @@ impl Watching {
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
-    let duration = Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())?;
-    if duration > Duration::from_secs(86_400) { Err("more than a day".into()) } else { Ok(duration) }
+/// Reads how often a sign of life is wanted. Below a tenth of a second a node that is merely busy would be killed.
+fn heartbeat(text: &str) -> Result<Duration, String> {
+    let heartbeat = seconds(text)?;
+    let too_often = !heartbeat.is_zero() && heartbeat < Duration::from_millis(100);
+    if too_often { Err("less than 0.1, and not 0".into()) } else { Ok(heartbeat) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signs_of_life_are_wanted_never_or_not_too_often() {
+        assert_eq!(heartbeat("0"), Ok(Duration::ZERO));
+        assert_eq!(heartbeat("0.1"), Ok(Duration::from_millis(100)));
+        for wrong in ["1e-9", "0.09", "-1", "1e19", "86401", "nan", "x"] {
+            assert!(heartbeat(wrong).is_err(), "{wrong}");
+        }
+    }
 }

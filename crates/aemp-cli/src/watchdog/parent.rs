@@ -13,18 +13,17 @@ use nix::unistd::Pid;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
-use tokio::signal::unix::{Signal as Caught, SignalKind, signal};
+use tokio::signal::unix::{Signal as Caught, SignalKind};
 use tokio::time::{Instant, sleep_until};
 
 use super::decide::{Action, Event, Exit, Fault, Limits, Watchdog};
 use super::{BEAT, RESTART, Watching};
 use crate::failure::Failure;
+use crate::run::catch;
 
 /// Runs the node with these arguments behind `aemp`, until it ends in order or is told to.
 pub(crate) async fn guard(watching: &Watching, arguments: Vec<String>) -> Result<(), Failure> {
     let limits = Limits { heartbeat: watching.heartbeat, pause: watching.restart_delay };
-    let catch =
-        |kind| signal(kind).map_err(|error| Failure::failed(format!("signals cannot be caught: {error}")));
     let mut signals = Signals {
         interrupt: catch(SignalKind::interrupt())?,
         terminate: catch(SignalKind::terminate())?,
