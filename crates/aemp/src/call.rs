@@ -6,7 +6,7 @@
 
 use std::future::Future;
 use std::marker::PhantomData;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use aemp_proto::{PortId, Reason, typed};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, Error as _};
 use thiserror::Error;
-use tokio::task::coop::cooperative;
+use tokio::task::coop::consume_budget;
 use tokio::time::Instant;
 
 use crate::message::{DecodeError, Envelope, IntoMessage, ReplyTo};
@@ -22,6 +22,7 @@ use crate::monitor::{Action, MonitorGuard, PortAction};
 use crate::node::{Node, Place, Pressure, SendError};
 use crate::port::known::Known;
 use crate::port::mailbox::{After, Mailbox, Signal};
+use crate::port::scheduler::Scheduler;
 use crate::port::table::State;
 
 /// The number of no port.
@@ -125,8 +126,7 @@ impl Node {
         M: IntoMessage + Send,
         R: DeserializeOwned + Send + 'static,
     {
-        // A caller that always finds its answer at once has to let others run, too.
-        cooperative(self.prepare_call(port, limit, message))
+        self.prepare_call(port, limit, message)
     }
 
     /// A call that is sent now; the answer is waited for afterwards.
@@ -217,6 +217,13 @@ impl<M: IntoMessage, R: DeserializeOwned + Send + 'static> Future for Call<M, R>
     type Output = Result<R, CallError>;
 
     fn poll(mut self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Result<R, CallError>> {
+        // A caller that always finds its answer at once has to let others run, too.
+        if self.message.is_some()
+            && Scheduler::costs_budget()
+            && pin!(consume_budget()).poll(task).is_pending()
+        {
+            return Poll::Pending;
+        }
         self.begin(true);
         Pin::new(&mut self.awaited).poll(task)
     }

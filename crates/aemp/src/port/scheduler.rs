@@ -39,8 +39,12 @@ const NEWEST_IN_A_ROW: u32 = 3;
 /// How many ports a thread runs that waits for an answer.
 const HELP: usize = 8;
 
-/// One in so many times it measures whether they block.
+/// One in so many times it measures how long they take.
 const MEASURED: u32 = 16;
+
+/// How long a unit of a task's budget lasts that is spent on ports which run for it. A task that has spent its 128 units lets
+/// others run.
+const UNIT: Duration = Duration::from_micros(4);
 
 /// Code that belongs to no port.
 type Code = Box<dyn FnOnce(&Node) + Send>;
@@ -77,6 +81,8 @@ thread_local! {
     static RUNS_FOR: Cell<usize> = const { Cell::new(0) };
     /// How often this thread has run ports that it waited for.
     static HELPS: Cell<u32> = const { Cell::new(0) };
+    /// How many of them make up a unit, at most [`MEASURED`].
+    static HELPS_A_UNIT: Cell<u32> = const { Cell::new(1) };
 }
 
 /// What a runner has picked in this turn.
@@ -185,12 +191,19 @@ impl Scheduler {
         }
     }
 
+    /// Whether a task that is about to have a port run on its thread has to spend a unit of its budget first.
+    pub(crate) fn costs_budget() -> bool {
+        HELPS.get().is_multiple_of(HELPS_A_UNIT.get())
+    }
+
     /// Runs a port on a thread that would wait for it, and perhaps those that it sends to. What is left goes to the runners.
     fn help(&self, node: &Node, number: u64) {
         let here = Here::enter(self, None, number);
         let helps = HELPS.get().wrapping_add(1);
         HELPS.set(helps);
-        let mut clock = if helps.is_multiple_of(MEASURED) { Clock::new() } else { Clock::blind() };
+        let measured = helps.is_multiple_of(MEASURED);
+        let mut clock = if measured { Clock::new() } else { Clock::blind() };
+        let began = measured.then(|| clock.now());
         for _ in 0..HELP {
             let number = here::take_newest();
             if number == NONE {
@@ -201,6 +214,11 @@ impl Scheduler {
             }
         }
         finish_lap(node, &mut clock);
+        if let Some(began) = began {
+            let took = (clock.now() - began).max(Duration::from_nanos(1));
+            let a_unit = (UNIT.as_nanos() / took.as_nanos()).clamp(1, MEASURED.into());
+            HELPS_A_UNIT.set(u32::try_from(a_unit).unwrap_or(1));
+        }
         let (_, newest) = here.leave();
         if newest != NONE {
             self.push_shared(Work::Port(newest));
