@@ -18,9 +18,6 @@ use crate::values::{escaped, json_text};
 /// After this, whoever waits for records of nobody is told so.
 const LONELY: Duration = Duration::from_secs(5);
 
-/// A difference between clocks that is worth a word, in seconds.
-const VISIBLE: f64 = 1e-3;
-
 /// Show the log records of all nodes, until interrupted
 ///
 /// Each line has the time, the level, the node, what made the record, and its text. The time is that of the own clock: where the clock
@@ -82,10 +79,7 @@ async fn lonely(node: &aemp::Node) {
 fn to_line(record: &Record) -> String {
     let Record { node, context, level, text, .. } = record;
     let (dim, strong, colour) = (Style::new().dimmed(), Style::new().bold(), colour(*level));
-    let difference = match record.clock_difference {
-        Some(difference) if difference.abs() >= VISIBLE => format!("{difference:+.3}s"),
-        _ => String::new(),
-    };
+    let difference = record.shown_difference();
     let time = text_of(record.own_time());
     let (context, text) = (escaped(context), escaped(text));
     format!(

@@ -94,6 +94,11 @@ impl Pair {
 
     pub(crate) async fn start_with(setup: Setup, monitor_timeout: Duration) -> Pair {
         let builder = setup.rust("rust").monitor_timeout(monitor_timeout);
+        Pair::start_as(setup, builder).await
+    }
+
+    /// With this Rust node, which [`Setup::rust`] has begun.
+    pub(crate) async fn start_as(setup: Setup, builder: Builder) -> Pair {
         let (rust, mut perl) = match setup.seed {
             Kind::Rust => {
                 let rust = builder.start().await.unwrap();

@@ -2,33 +2,18 @@
 
 use std::path::Path;
 
-use aemp::{Node, Value};
+use aemp::Value;
 use aemp_script::{Limits, Scripts};
 use serde_json::json;
 
-use crate::network::{Kind, Pair, Setup, inbox, next, seeds, up, words};
-use crate::peer::Perl;
+use crate::network::{Pair, Setup, inbox, next, words};
 
 /// A pair whose Rust node has the scripts of the example, and evaluates.
 async fn start(setup: Setup) -> Pair {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/aemp-script/scripts");
     let scripts = Scripts::new([path], Limits::default());
     let builder = setup.rust("rust").find_functions(scripts.clone()).evaluate(scripts);
-    let (rust, mut perl): (Node, Perl) = match setup.seed {
-        Kind::Rust => {
-            let rust = builder.start().await.unwrap();
-            let perl = Perl::start(setup.perl("perl", &rust.listeners())).await;
-            (rust, perl)
-        }
-        Kind::Perl => {
-            let perl = Perl::start(setup.perl("perl", &[])).await;
-            let rust = seeds(builder, &perl.binds).start().await.unwrap();
-            (rust, perl)
-        }
-    };
-    up(&rust, &perl.node).await;
-    perl.up(rust.id()).await;
-    Pair { setup, rust, perl }
+    Pair::start_as(setup, builder).await
 }
 
 /// A Perl node has code evaluated.

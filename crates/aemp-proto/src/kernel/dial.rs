@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::throttle::{SHORTEST, Throttle};
+use super::ways::VIA;
 use super::{LinkId, Time};
 use crate::NodeId;
 
@@ -254,7 +255,7 @@ impl Attempt {
 
 /// What the way to a node through another one is called where addresses are remembered: no `HOST:PORT` looks like it.
 pub(super) fn way_through(carrier: &NodeId, node: &NodeId) -> String {
-    format!("via:{carrier}#{node}")
+    format!("{VIA}{carrier}#{node}")
 }
 
 #[cfg(test)]

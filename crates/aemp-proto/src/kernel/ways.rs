@@ -14,7 +14,7 @@ use crate::wire::MeshRequest;
 use crate::{NodeId, Value};
 
 /// The kind of way that leads through another node.
-const VIA: &str = "via:";
+pub(super) const VIA: &str = "via:";
 
 /// Ways that one node may announce, and that are tried: more are no more use.
 const WAYS_MAX: usize = 8;
@@ -105,8 +105,7 @@ impl Kernel {
 
     /// A node can be reached these ways. Carriers that are connected already come first. Gives whether one of the ways is of use.
     pub(super) fn found_ways(&mut self, node: &NodeId, ways: &[String]) -> bool {
-        let carriers = ways.iter().filter_map(|way| NodeId::new(way.strip_prefix(VIA)?).ok());
-        let mut carriers: Vec<NodeId> = carriers
+        let mut carriers: Vec<NodeId> = carriers_of(ways)
             .filter(|carrier| *carrier != self.config.node && carrier != node)
             .take(WAYS_MAX)
             .collect();
@@ -120,7 +119,7 @@ impl Kernel {
         for (key, value) in &change.set {
             let Ok(node) = NodeId::new(key) else { continue };
             let ways = binds_of_value(value);
-            for carrier in ways.iter().filter_map(|way| NodeId::new(way.strip_prefix(VIA)?).ok()) {
+            for carrier in carriers_of(&ways) {
                 self.throttle.revive(&way_through(&carrier, &node), now);
             }
             if self.found_ways(&node, &ways) {
@@ -172,4 +171,9 @@ impl Kernel {
 /// Whether the number of a query is that of a question for ways.
 pub(super) fn is_question(id: &Value) -> bool {
     id.to_name().is_some_and(|text| text.starts_with(QUESTION))
+}
+
+/// The nodes that carry, of these ways.
+fn carriers_of(ways: &[String]) -> impl Iterator<Item = NodeId> {
+    ways.iter().filter_map(|way| NodeId::new(way.strip_prefix(VIA)?).ok())
 }

@@ -59,6 +59,14 @@ impl Record {
         moved.unwrap_or(self.time)
     }
 
+    /// The clock difference as it is shown behind the name of the node, such as `+1.234s`; empty if it is not worth showing.
+    pub fn shown_difference(&self) -> String {
+        match self.clock_difference {
+            Some(difference) if difference.abs() >= VISIBLE => format!("{difference:+.3}s"),
+            _ => String::new(),
+        }
+    }
+
     /// Writes the record into the log of this program, with the target [`CAUGHT`]: it is not forwarded to those who catch the
     /// records of this node.
     pub fn log(&self) {
@@ -79,12 +87,7 @@ impl Record {
 
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.clock_difference {
-            Some(difference) if difference.abs() >= VISIBLE => {
-                write!(f, "[{}{difference:+.3}s] {}", self.node, self.text)
-            }
-            _ => write!(f, "[{}] {}", self.node, self.text),
-        }
+        write!(f, "[{}{}] {}", self.node, self.shown_difference(), self.text)
     }
 }
 

@@ -84,9 +84,7 @@ fn whatever_breaks_both_ends_agree_afterwards() {
             net.add(id, &ids, false);
         }
         for _ in 0..60 {
-            disturb(&mut net, &ids);
-            let pause = net.below(400) as u64;
-            net.run(Duration::from_millis(pause));
+            net.disturb(&ids);
         }
         net.heal_all();
         for id in ids {
@@ -99,22 +97,6 @@ fn whatever_breaks_both_ends_agree_afterwards() {
             assert_joined(&net, a, b);
         }
         net.check_messages();
-    }
-}
-
-fn disturb(net: &mut Net, ids: &[&str; 3]) {
-    let (a, b) = (ids[net.below(3)], ids[net.below(3)]);
-    match net.below(12) {
-        0 if net.is_alive(a) => {
-            let silently = net.below(2) == 0;
-            net.crash(a, silently);
-        }
-        1 | 2 if !net.is_alive(a) => net.start(a),
-        3 if a != b => net.cut(a, b),
-        4 | 5 if a != b => net.heal(a, b),
-        6 if net.is_alive(a) => net.reset(a, b),
-        _ if a != b => net.send(a, b),
-        _ => {}
     }
 }
 

@@ -321,6 +321,25 @@ impl Net {
         (self.random.next() % n as u64) as usize
     }
 
+    /// Lets something happen to one of these nodes, or between two, and some time pass.
+    pub(super) fn disturb(&mut self, ids: &[&str]) {
+        let (one, other) = (ids[self.below(ids.len())], ids[self.below(ids.len())]);
+        match self.below(12) {
+            0 if self.is_alive(one) => {
+                let silently = self.below(2) == 0;
+                self.crash(one, silently);
+            }
+            1 | 2 if !self.is_alive(one) => self.start(one),
+            3 if one != other => self.cut(one, other),
+            4 | 5 if one != other => self.heal(one, other),
+            6 if self.is_alive(one) => self.reset(one, other),
+            _ if one != other => self.send(one, other),
+            _ => {}
+        }
+        let pause = self.below(400) as u64;
+        self.run(Duration::from_millis(pause));
+    }
+
     pub(super) fn input(&mut self, id: &str, input: Input) {
         let now = self.now;
         if let Some(kernel) = &mut self.node(id).kernel {

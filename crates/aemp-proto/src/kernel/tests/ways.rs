@@ -86,14 +86,20 @@ fn when_the_carrier_dies_both_are_told_and_another_one_carries() {
     }
 }
 
-#[test]
-fn a_carrier_that_is_not_connected_is_dialled_first() {
+/// Two private nodes, each connected to a seed of its own.
+fn apart() -> Net {
     let mut net = Net::new(7);
     net.add("s", &["t"], true);
     net.add("t", &["s"], true);
     net.add_private("a", &["s"]);
     net.add_private("b", &["t"]);
     net.run(Duration::from_secs(3));
+    net
+}
+
+#[test]
+fn a_carrier_that_is_not_connected_is_dialled_first() {
+    let mut net = apart();
     assert_eq!(route(&net, "a", "t"), None);
     net.send("a", "b");
     net.run(Duration::from_millis(500));
@@ -104,12 +110,7 @@ fn a_carrier_that_is_not_connected_is_dialled_first() {
 
 #[test]
 fn a_carrier_that_cannot_be_reached_is_one_that_refuses() {
-    let mut net = Net::new(7);
-    net.add("s", &["t"], true);
-    net.add("t", &["s"], true);
-    net.add_private("a", &["s"]);
-    net.add_private("b", &["t"]);
-    net.run(Duration::from_secs(3));
+    let mut net = apart();
     net.cut("a", "t");
     net.send("a", "b");
     net.run(Duration::from_secs(2));
@@ -177,21 +178,7 @@ fn whatever_breaks_two_private_nodes_find_each_other_afterwards() {
         let mut net = private(seed);
         let ids = ["a", "b", "s", "t"];
         for _ in 0..60 {
-            let (one, other) = (ids[net.below(4)], ids[net.below(4)]);
-            match net.below(12) {
-                0 if net.is_alive(one) => {
-                    let silently = net.below(2) == 0;
-                    net.crash(one, silently);
-                }
-                1 | 2 if !net.is_alive(one) => net.start(one),
-                3 if one != other => net.cut(one, other),
-                4 | 5 if one != other => net.heal(one, other),
-                6 if net.is_alive(one) => net.reset(one, other),
-                _ if one != other => net.send(one, other),
-                _ => {}
-            }
-            let pause = net.below(400) as u64;
-            net.run(Duration::from_millis(pause));
+            net.disturb(&ids);
         }
         net.heal_all();
         for id in ids {
