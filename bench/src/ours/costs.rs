@@ -91,9 +91,7 @@ async fn fan_out(count: u64) -> Measured {
     }
     let began = Instant::now();
     for n in 0..rounds {
-        for target in &targets {
-            hub.send(target, Work::Count(n)).expect("it encodes");
-        }
+        hub.send_all(&targets, Work::Count(n)).expect("it encodes");
         tokio::task::yield_now().await;
     }
     for done in &all {

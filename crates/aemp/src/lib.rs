@@ -10,6 +10,7 @@ mod code;
 pub mod config;
 pub mod database;
 mod deadline;
+mod fan_out;
 pub mod log;
 pub mod message;
 mod monitor;

@@ -1,6 +1,6 @@
 //! The handle of a node: the verbs that need no port.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -41,11 +41,13 @@ struct Sending {
 }
 
 impl Sending {
-    const NEW: Sending = Sending { items: Vec::new(), last: None };
+    const fn new() -> Sending {
+        Sending { items: Vec::new(), last: None }
+    }
 }
 
 thread_local! {
-    static SENDING: Cell<Sending> = const { Cell::new(Sending::NEW) };
+    static SENDING: RefCell<Sending> = const { RefCell::new(Sending::new()) };
 }
 
 /// A message that could not be sent. Nothing of it was queued.
@@ -412,14 +414,24 @@ impl Node {
     /// Sends to a port whose ID came from somewhere else.
     #[inline(never)]
     fn send_elsewhere<M: IntoMessage>(&self, to: &PortId, message: M) -> Result<Option<Pressure>, SendError> {
-        // Not borrowed: encoding runs code of the message's type, which may send as well.
-        let mut sending = SENDING.replace(Sending::NEW);
+        SENDING.with(|sending| match sending.try_borrow_mut() {
+            Ok(mut sending) => self.send_with(&mut sending, to, message),
+            // Encoding another message runs code of its type, which sends this one.
+            Err(_) => self.send_with(&mut Sending::new(), to, message),
+        })
+    }
+
+    #[inline]
+    fn send_with<M: IntoMessage>(
+        &self,
+        sending: &mut Sending,
+        to: &PortId,
+        message: M,
+    ) -> Result<Option<Pressure>, SendError> {
         if let Some(remote) = &sending.last
             && remote.is(&self.0.remotes, to.node())
         {
-            let sent = self.send_there(remote, &mut sending.items, to, &message);
-            SENDING.set(sending);
-            return sent;
+            return self.send_there(remote, &mut sending.items, to, &message);
         }
         match self.place_of(to) {
             Place::Here(number) => self.deliver(number, message),
@@ -431,7 +443,6 @@ impl Node {
             Place::There(remote) => {
                 let sent = self.send_there(&remote, &mut sending.items, to, &message);
                 sending.last = Some(remote);
-                SENDING.set(sending);
                 sent
             }
         }

@@ -177,6 +177,11 @@ impl Remotes {
         nodes.known.entry(node.clone()).or_insert_with(make).clone()
     }
 
+    /// Octets that a message to another node may have.
+    pub(crate) fn message_limit(&self) -> usize {
+        self.limits.message
+    }
+
     /// All of them.
     pub(crate) fn all(&self) -> Vec<Arc<Remote>> {
         self.nodes.read().known.values().cloned().collect()

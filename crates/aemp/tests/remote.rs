@@ -4,7 +4,9 @@
 
 mod support;
 
-use aemp::{CallError, Context, Framing, Message, Node, NodeEvent, PortId, Reason, ReplyTo, Value};
+use aemp::{
+    CallError, Context, Framing, Message, Node, NodeEvent, PortId, Reason, ReplyTo, SendError, Value,
+};
 use serde::{Deserialize, Serialize};
 use support::{LIMIT, builder, in_both_modes, soon};
 use tokio::sync::mpsc;
@@ -95,6 +97,93 @@ fn messages_arrive_in_order_over_every_framing() {
         }
         for n in 0..20_000 {
             assert_eq!(soon("a message", received.recv()).await, Some(n));
+        }
+        seed.shutdown().await;
+        other.shutdown().await;
+    });
+}
+
+#[test]
+fn messages_for_many_ports_arrive_in_order_each_before_the_kill_behind_it() {
+    in_all_framings(async |mode, framing| {
+        let (seed, other) = pair(mode, framing).await;
+        let (ports, received): (Vec<_>, Vec<_>) = (0..20).map(|_| counting(&other)).unzip();
+        for n in 0..400 {
+            for (last, port) in (0..).step_by(20).zip(&ports) {
+                seed.send(port, Work::Count(n)).unwrap();
+                if n == last {
+                    seed.kill(port, Reason::NORMAL);
+                }
+            }
+        }
+        for (last, mut received) in (0..).step_by(20).zip(received) {
+            for n in 0..=last {
+                assert_eq!(soon("a message", received.recv()).await, Some(n));
+            }
+            // The handler is gone, and its end of the channel with it.
+            assert_eq!(soon("the end", received.recv()).await, None);
+        }
+        seed.shutdown().await;
+        other.shutdown().await;
+    });
+}
+
+/// A port that hands on the first value of what it is sent.
+fn numbered(node: &Node) -> (PortId, mpsc::UnboundedReceiver<u64>) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let port = node.port(move |_: &mut Context<'_>, (n,): (u64,)| sender.send(n).unwrap());
+    (port, receiver)
+}
+
+#[test]
+fn one_message_reaches_many_ports_in_order_with_others_or_none() {
+    in_all_framings(async |mode, framing| {
+        let (seed, other) = pair(mode, framing).await;
+        let nodes = [&seed, &other, &seed, &other, &seed, &other];
+        let (ports, mut received): (Vec<_>, Vec<_>) = nodes.into_iter().map(numbered).unzip();
+        // One here and one there are dead, and others follow.
+        for n in [4, 1] {
+            nodes[n].kill(&ports[n], Reason::NORMAL);
+            soon("the death", other.died(&ports[n])).await;
+            received.remove(n);
+        }
+        for n in 0..60 {
+            // Small ones are copied, large ones are shared.
+            let octets = Value::Bytes(vec![7; [3, 40_000][n % 2]].into());
+            let message = Message(vec![Value::from(n as u64), octets]);
+            match n % 3 {
+                0 => ports.iter().for_each(|port| other.send(port, &message).unwrap()),
+                _ => other.send_all(&ports, &message).unwrap(),
+            }
+        }
+        // What cannot be sent to all is sent to none.
+        let error = other.send_all(&ports, (u64::MAX, i128::MAX)).unwrap_err();
+        assert!(matches!(error, SendError::Encode(_)), "{error}");
+        if framing == Framing::Native {
+            let huge = Message(vec![Value::from(0), Value::Bytes(vec![7; 64 << 20].into())]);
+            let error = other.send_all(&ports, huge).unwrap_err();
+            assert!(matches!(error, SendError::TooLarge { .. }), "{error}");
+        }
+        // From a port, which dies of what cannot be sent.
+        let all = ports.clone();
+        let from = other.port(move |cx: &mut Context<'_>, (n,): (u64,)| match n {
+            60 => cx.send_all(&all, (n,)),
+            _ => cx.send_all(&all, (n, i128::MAX)),
+        });
+        let death = other.died(&from);
+        for n in [60u64, 61] {
+            other.send(&from, (n,)).unwrap();
+        }
+        assert!(!soon("the death", death).await.is_normal());
+        let from = other.port_async(async move |port| {
+            port.send_all(&ports, (61u64,)).unwrap();
+            Ok(())
+        });
+        soon("the end", other.died(&from)).await;
+        for received in &mut received {
+            for n in 0..62 {
+                assert_eq!(soon("a message", received.recv()).await, Some(n));
+            }
         }
         seed.shutdown().await;
         other.shutdown().await;

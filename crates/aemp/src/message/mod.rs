@@ -201,6 +201,16 @@ impl IntoMessage for Body {
     }
 }
 
+impl IntoMessage for &Body {
+    fn encode(&self) -> Result<Body, EncodeError> {
+        Ok(Body::clone(self))
+    }
+
+    fn encoded(&self) -> Option<&Body> {
+        Some(self)
+    }
+}
+
 impl FromMessage for Body {
     fn decode(body: &Body) -> Result<Body, DecodeError> {
         Ok(body.clone())

@@ -17,7 +17,7 @@ use super::mailbox::Queue;
 use super::task::{Ended, Port};
 use crate::message::{Envelope, FromMessage, IntoMessage, ReplyTo};
 use crate::monitor::{Action, MonitorGuard, PortAction};
-use crate::node::{Node, Pressure};
+use crate::node::{Node, Pressure, SendError};
 
 /// What code in a port has at hand. Everything it does takes effect in the order in which it is done.
 ///
@@ -103,7 +103,14 @@ impl<'a> Context<'a> {
     #[doc(alias = "snd")]
     #[inline]
     pub fn send(&mut self, to: &PortId, message: impl IntoMessage) {
-        match self.node.send_under_pressure(to, message) {
+        let sent = self.node.send_under_pressure(to, message);
+        self.sent(sent);
+    }
+
+    /// What follows from having sent: a port whose receiver is behind waits for it, one that could not send ends.
+    #[inline]
+    pub(crate) fn sent(&mut self, sent: Result<Option<Pressure>, SendError>) {
+        match sent {
             Ok(None) => {}
             Ok(pressure) => self.asked().pressure = pressure,
             Err(error) => self.fail(error),
@@ -112,11 +119,8 @@ impl<'a> Context<'a> {
 
     /// Answers a call. A tuple is sent as several values, everything else as one.
     pub fn reply<T: Serialize + Send + 'static>(&mut self, to: ReplyTo<T>, answer: T) {
-        match self.node.answer_call(to.port(), answer) {
-            Ok(None) => {}
-            Ok(pressure) => self.asked().pressure = pressure,
-            Err(error) => self.fail(error),
-        }
+        let sent = self.node.answer_call(to.port(), answer);
+        self.sent(sent);
     }
 
     /// Kills a port; the own one ends when the code that runs now returns.

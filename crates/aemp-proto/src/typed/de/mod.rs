@@ -121,8 +121,11 @@ fn visit_integer<'de, V: Visitor<'de>>(number: i128, visitor: V) -> Result<V::Va
 macro_rules! integers {
     ($($method:ident $visit:ident $t:ty;)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-            let number = match self.take_integer() {
-                Some(number) => number,
+            let number = match self.take_unsigned() {
+                Some(number) => match <$t>::try_from(number) {
+                    Ok(number) => return visitor.$visit(number),
+                    Err(_) => number.into(),
+                },
                 None => self.item()?.into_integer(&visitor)?,
             };
             match <$t>::try_from(number) {

@@ -94,14 +94,13 @@ impl<'de> Reader<'de> {
         }
     }
 
-    /// Takes the next item if it is a plain integer. This and the next two are the short ways to what nearly all messages
-    /// are made of; where they find something else, [`item`](Self::item) looks closer.
+    /// Takes the next item if it is a plain integer and not negative. This and the next two are the short ways to what nearly all
+    /// messages are made of; where they find something else, [`item`](Self::item) looks closer.
     #[inline]
-    pub(super) fn take_integer(&mut self) -> Option<i128> {
-        let head = self.head()?;
-        let number = head.integer()?;
+    pub(super) fn take_unsigned(&mut self) -> Option<u64> {
+        let head = self.head().filter(|head| head.major == UNSIGNED)?;
         self.decoder.set_position(head.end);
-        Some(number)
+        Some(head.argument)
     }
 
     /// Takes the next item if it is a plain float.
@@ -125,6 +124,11 @@ impl<'de> Reader<'de> {
     /// The octets of the next item, and where it ends, if it is text or octets in one piece. It is not taken.
     #[inline]
     pub(super) fn string(&self) -> Option<(&'de [u8], usize)> {
+        let start = self.decoder.position();
+        if let Some(first @ (0x40..0x58 | 0x60..0x78)) = self.decoder.input().get(start) {
+            let end = start + 1 + usize::from(first & 0x1f);
+            return Some((self.decoder.input().get(start + 1..end)?, end));
+        }
         let head = self.head().filter(|head| matches!(head.major, OCTETS | TEXT))?;
         self.content(&head)
     }

@@ -30,10 +30,12 @@ pub(super) fn head(out: &mut Vec<u8>, major: u8, argument: u64) {
         0x1_0000..=0xffff_ffff => 2,
         _ => 3,
     };
-    // The octets of the argument come first, then what is cut off again: to append always as many is faster.
-    let octets = (argument << (64 - (8 << width_log))).to_be_bytes();
+    // To append always as many octets, and to cut off what is behind the argument, is faster.
+    let mut octets = [0; 9];
+    octets[0] = major | 24 | width_log;
+    octets[1..].copy_from_slice(&(argument << (64 - (8 << width_log))).to_be_bytes());
     let end = out.len() + 1 + (1 << width_log);
-    with_octets(out, major | 24 | width_log, octets);
+    out.extend_from_slice(&octets);
     out.truncate(end);
 }
 
@@ -92,10 +94,16 @@ pub(super) fn text(out: &mut Vec<u8>, text: &str) {
 }
 
 /// A name: octets, where all code points are at most U+00FF.
+#[inline]
 pub(super) fn name(out: &mut Vec<u8>, name: &str) {
     if name.is_ascii() {
         return octets(out, name.as_bytes());
     }
+    wide_name(out, name);
+}
+
+#[cold]
+fn wide_name(out: &mut Vec<u8>, name: &str) {
     match to_latin1(name) {
         Some(latin1) => octets(out, &latin1),
         None => text(out, name),
@@ -116,7 +124,6 @@ pub(super) fn key(out: &mut Vec<u8>, key: &str) {
 
 #[inline]
 fn string(out: &mut Vec<u8>, major: u8, content: &[u8]) {
-    out.reserve(content.len() + 9);
     head(out, major, content.len() as u64);
     out.extend_from_slice(content);
 }

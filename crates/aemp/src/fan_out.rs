@@ -1,0 +1,80 @@
+//! One message to many ports: it is encoded once, however many they are.
+
+use aemp_proto::{Body, PortId};
+
+use crate::message::IntoMessage;
+use crate::node::{Node, Pressure, SendError};
+use crate::port::context::Context;
+use crate::port::task::Port;
+
+impl Node {
+    /// Sends one message to many ports, here and on any nodes. It is encoded once, and its octets are shared or copied from there, so
+    /// this is faster than to send it to each. It means the same: for each port it is one [`Node::send`], in the order of `ports`,
+    /// with the same order and loss. A port that does not exist any more gets nothing, which changes nothing for the others; one
+    /// that is named twice gets it twice. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// The message cannot be encoded, or it is too large for a frame and one of the ports is on another node. Then it was sent to none.
+    pub fn send_all<'a>(
+        &self,
+        ports: impl IntoIterator<Item = &'a PortId>,
+        message: impl IntoMessage,
+    ) -> Result<(), SendError> {
+        self.send_all_under_pressure(ports, message).map(drop)
+    }
+
+    /// The same, and says whether a receiver is behind.
+    fn send_all_under_pressure<'a>(
+        &self,
+        ports: impl IntoIterator<Item = &'a PortId>,
+        message: impl IntoMessage,
+    ) -> Result<Option<Pressure>, SendError> {
+        let body = message.encode()?;
+        let (octets, limit) = (body.items().len(), self.remotes().message_limit());
+        if octets <= limit {
+            return self.send_each(ports, &body);
+        }
+        let ports: Vec<&PortId> = ports.into_iter().collect();
+        match ports.iter().all(|port| port.node() == self.id()) {
+            true => self.send_each(ports, &body),
+            false => Err(SendError::TooLarge { octets, limit }),
+        }
+    }
+
+    fn send_each<'a>(
+        &self,
+        ports: impl IntoIterator<Item = &'a PortId>,
+        body: &Body,
+    ) -> Result<Option<Pressure>, SendError> {
+        let mut pressure = None;
+        for port in ports {
+            pressure = self.send_under_pressure(port, body)?.or(pressure);
+        }
+        Ok(pressure)
+    }
+}
+
+impl Context<'_> {
+    /// Sends one message to many ports, see [`Node::send_all`]; a message that cannot be encoded, or is too large, kills the own
+    /// port.
+    pub fn send_all<'a>(&mut self, ports: impl IntoIterator<Item = &'a PortId>, message: impl IntoMessage) {
+        let sent = self.node().send_all_under_pressure(ports, message);
+        self.sent(sent);
+    }
+}
+
+impl Port {
+    /// Sends one message to many ports, see [`Node::send_all`].
+    ///
+    /// # Errors
+    ///
+    /// As `Node::send_all`.
+    pub fn send_all<'a>(
+        &self,
+        ports: impl IntoIterator<Item = &'a PortId>,
+        message: impl IntoMessage,
+    ) -> Result<(), SendError> {
+        self.node().send_all(ports, message)
+    }
+}
