@@ -125,7 +125,8 @@ async fn threads_are_not_held() {
 #[tokio::test(flavor = "multi_thread")]
 async fn ports_timers_and_the_like_are_limited() {
     let mut limits = Limits::default();
-    for limit in ["ports=50", "pending=50", "entries=50"] {
+    // Not the time: on a busy machine that would be the first.
+    for limit in ["ports=50", "pending=50", "entries=50", "milliseconds=10000"] {
         limits.set(limit).unwrap();
     }
     let at = Scripted::with(
@@ -154,7 +155,7 @@ async fn ports_timers_and_the_like_are_limited() {
 /// A node whose scripts may have little.
 async fn tight() -> Scripted {
     let mut limits = Limits::default();
-    for limit in ["pending=50", "entries=50", "total=1000000"] {
+    for limit in ["pending=50", "entries=50", "total=1000000", "milliseconds=10000"] {
         limits.set(limit).unwrap();
     }
     let source = "fn f(n) { for i in 0..n { db_reg(`g${i}`); } rcv(SELF, |message| snd_all(message[0], [\"here\"])); }";
