@@ -91,8 +91,8 @@ pub(crate) const CURVES: &[Curve] = &[
         work: "database",
         value: "us",
         unit: "µs each",
-        // A node may own a million, the addresses that it listens on among them.
-        sizes: &[1000, 10_000, 100_000, 999_999],
+        // A node may own a million, and some of these are its own: where it listens, that it is global.
+        sizes: &[1000, 10_000, 100_000, 999_000],
         power: 1.0,
         reason: "",
     },
@@ -145,8 +145,8 @@ pub(crate) const CURVES: &[Curve] = &[
         title: "Simulated: virtual time until all know the database",
         things: "nodes",
         work: "simulated",
-        value: "seconds",
-        unit: "s for all",
+        value: "ms",
+        unit: "ms for all",
         sizes: &SIMULATED,
         power: 0.0,
         reason: "",

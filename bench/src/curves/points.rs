@@ -74,9 +74,9 @@ fn simulated(size: u64) -> Option<Value> {
     let (forming, losing) = (formed.forming, formed.losing);
     Some(json!({
         "us": us, "octets": each(forming.octets), "requests": each(forming.requests), "steps": each(forming.steps),
-        "connections": each(forming.connections), "seconds": forming.time.as_secs_f64(),
+        "connections": each(forming.connections), "ms": forming.time.as_secs_f64() * 1e3,
         "lost_octets": each(losing.octets), "lost_requests": each(losing.requests),
-        "lost_seconds": losing.time.as_secs_f64(),
+        "lost_ms": losing.time.as_secs_f64() * 1e3,
         "peak_rss_mb": status_kib("self", "VmHWM:") as f64 / 1024.0,
     }))
 }
