@@ -8,11 +8,20 @@
 //! back to be fired, and these ports are *gated*: what is sent to them is dropped until each of these fires was reported as
 //! done ([`Outbox::fired`]). That is how no message overtakes the news of a loss.
 //!
+//! To a peer that reads parts a large message goes in parts, between others: the outbox holds it, and what has to stay behind it,
+//! in [`lanes`], and cuts off as much as is to be written next.
+//!
 //! This is not: the choice of a connection (the kernel's), writing (the link's), firing (the node's).
+
+mod held;
+mod lanes;
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
+use bytes::Bytes;
+
+use self::lanes::Lanes;
 use crate::kernel::LinkId;
 use crate::wire::records::SHARED_FROM;
 use crate::wire::{Body, EncodeError, Records, Request};
@@ -33,11 +42,14 @@ pub struct OutboxLimits {
     pub waiting: usize,
     /// One message: the peer's frame limit; a larger one is refused before anything is queued.
     pub message: usize,
+    /// Octets of one part of a large message, which is one that is four times as long. Another node that reads parts gets it piece
+    /// by piece, between what others send to other ports there.
+    pub part: usize,
 }
 
 impl Default for OutboxLimits {
     fn default() -> OutboxLimits {
-        OutboxLimits { connected: 128 << 20, waiting: 16 << 20, message: (64 << 20) - 8192 }
+        OutboxLimits { connected: 128 << 20, waiting: 16 << 20, message: (64 << 20) - 8192, part: 64 << 10 }
     }
 }
 
@@ -76,6 +88,8 @@ pub struct Broken<M> {
     pub fires: Vec<(PortId, M)>,
     /// What was queued and is lost; it may share octets with others, whose code must not run under the lock of the outbox.
     pub lost: Records,
+    /// The same of what was held: large messages, or what is left of them, and what had to stay behind them.
+    pub held: Vec<Bytes>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +111,11 @@ pub struct Outbox<M> {
     condemned: bool,
     epoch: u64,
     records: Records,
+    /// From this size on a message is not simply appended to the records.
+    cut_from: usize,
+    lanes: Lanes,
+    /// Who sends what is appended next, if that matters and is known.
+    sender: Option<u64>,
     /// The port of the last frame, and its name: the next one is often for the same.
     last: Option<PortId>,
     name: String,
@@ -119,6 +138,9 @@ impl<M> Outbox<M> {
             condemned: false,
             epoch: 0,
             records: Records::default(),
+            cut_from: usize::MAX,
+            lanes: Lanes::default(),
+            sender: None,
             last: None,
             name: String::new(),
             frames: 0,
@@ -133,7 +155,11 @@ impl<M> Outbox<M> {
     /// Appends a message to a port. The octets of a large one are shared, not copied.
     pub fn send(&mut self, port: &PortId, body: &Body) -> Queued {
         if self.is_gated(port) {
+            self.sender = None;
             return Queued::Dropped;
+        }
+        if body.items().len() >= self.cut_from {
+            return self.append_aside(port, body, None);
         }
         self.append(port, |records, seq, name| records.push(seq, name, body))
     }
@@ -142,7 +168,11 @@ impl<M> Outbox<M> {
     /// [large](Outbox::shares).
     pub fn send_items(&mut self, port: &PortId, count: u32, items: &[u8]) -> Queued {
         if self.is_gated(port) {
+            self.sender = None;
             return Queued::Dropped;
+        }
+        if items.len() >= self.cut_from {
+            return self.append_aside(port, &Body::new(count, Bytes::copy_from_slice(items)), None);
         }
         self.append(port, |records, seq, name| records.push_items(seq, name, count, items))
     }
@@ -155,6 +185,7 @@ impl<M> Outbox<M> {
     /// Appends a kill of a port.
     pub fn kill(&mut self, port: &PortId, reason: &Reason) -> Queued {
         if self.is_gated(port) {
+            self.sender = None;
             return Queued::Dropped;
         }
         self.request(&Request::Kill(port.name().to_string(), reason.clone()))
@@ -164,6 +195,9 @@ impl<M> Outbox<M> {
     pub fn request(&mut self, request: &Request) -> Queued {
         let node_port = self.node.port();
         let body = encode(request);
+        if body.items().len() >= self.cut_from {
+            return self.append_aside(&node_port, &body, Some(request));
+        }
         self.append(&node_port, |records, seq, name| records.push(seq, name, &body))
     }
 
@@ -235,6 +269,9 @@ impl<M> Outbox<M> {
             return false;
         }
         std::mem::swap(&mut self.records, into);
+        if self.cut_from == 0 {
+            self.cut(into);
+        }
         self.in_flight = into.len() + self.frames * FRAME_COST;
         self.frames = 0;
         self.bulk = BULK;
@@ -254,7 +291,8 @@ impl<M> Outbox<M> {
             State::Attached(link) => Some(link),
             State::Idle | State::Wanted => None,
         };
-        let lost = std::mem::take(&mut self.records);
+        let (lost, held) = (std::mem::take(&mut self.records), self.lanes.give_up());
+        (self.cut_from, self.sender) = (usize::MAX, None);
         (self.frames, self.in_flight, self.next_seq, self.bulk) = (0, 0, 1, BULK);
         self.condemned = false;
         self.epoch += 1;
@@ -263,7 +301,7 @@ impl<M> Outbox<M> {
             *self.gates.entry(port.clone()).or_default() += monitors.len();
             fires.extend(monitors.into_values().map(|monitor| (port.clone(), monitor)));
         }
-        Broken { link, fires, lost }
+        Broken { link, fires, lost, held }
     }
 
     /// How often the outbox broke. Everything of one epoch arrives as a prefix of what was sent in it.
@@ -286,7 +324,7 @@ impl<M> Outbox<M> {
 
     /// Octets that wait or are being written, counting 64 a frame.
     pub fn backlog(&self) -> usize {
-        self.records.len() + self.frames * FRAME_COST + self.in_flight
+        self.records.len() + self.frames * FRAME_COST + self.in_flight + self.lanes.octets()
     }
 
     /// The limits.

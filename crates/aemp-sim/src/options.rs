@@ -31,6 +31,8 @@ pub struct Options {
     pub faults: FaultOptions,
     /// What the nodes do.
     pub work: WorkOptions,
+    /// Which nodes say that they read messages in parts.
+    pub parts: Vec<bool>,
     /// Which nodes nobody can dial; seeds never.
     pub private: Vec<bool>,
     /// What nodes carry for others.
@@ -177,6 +179,7 @@ impl Options {
             seeds_told: usize::MAX,
             duration: Duration::from_secs(random.within(10, 30) as u64),
             monitor_timeouts: timeouts,
+            parts: vec![true; nodes],
             private: vec![false; nodes],
             carry: CarryLimits::default(),
             framings: (0..nodes).map(|_| framings(random, mixed)).collect(),
@@ -191,7 +194,24 @@ impl Options {
             trace: false,
         };
         options.hide_some(random, shortest);
+        options.cut_some(random);
         options
+    }
+
+    /// In most networks parts are so short that many messages need them, and in some not all nodes read parts.
+    fn cut_some(&mut self, random: &mut Random) {
+        let whole = OutboxLimits::default().part;
+        // Each part has a head, what is held counts for more than it has octets, and what is sent must fit through in the end.
+        let narrow = self.net.chunk < 300 || self.net.buffer < 16_384;
+        let tight = self.outbox.connected < OutboxLimits::default().connected;
+        let short = if tight { 400 } else { 100 };
+        let parts = if narrow || tight { [short, short, whole] } else { [20, 100, whole] };
+        self.outbox.part = *random.pick(&parts).unwrap_or(&whole);
+        if random.percent(30) {
+            for parts in &mut self.parts {
+                *parts = random.percent(60);
+            }
+        }
     }
 
     /// In some networks some nodes cannot be dialled.
@@ -211,7 +231,7 @@ impl Options {
     /// Without any fault.
     pub fn calm(mut self) -> Options {
         self.faults = FaultOptions::default();
-        self.outbox = OutboxLimits::default();
+        self.outbox = OutboxLimits { part: self.outbox.part, ..OutboxLimits::default() };
         self
     }
 
@@ -235,7 +255,12 @@ fn framings(random: &mut Random, mixed: bool) -> Vec<Framing> {
 /// Mostly so that nothing overflows, sometimes so small that it does.
 fn outbox(random: &mut Random) -> OutboxLimits {
     match random.percent(25) {
-        true => OutboxLimits { connected: 48 << 10, waiting: 12 << 10, message: 8 << 10 },
+        true => OutboxLimits {
+            connected: 48 << 10,
+            waiting: 12 << 10,
+            message: 8 << 10,
+            ..OutboxLimits::default()
+        },
         false => OutboxLimits::default(),
     }
 }

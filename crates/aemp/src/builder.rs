@@ -422,6 +422,7 @@ impl Builder {
             framings: self.framings.clone(),
             verify_peeraddr: self.verify_peeraddr,
             carries: self.carry,
+            parts: true,
         };
         Shared {
             link: Arc::new(link),

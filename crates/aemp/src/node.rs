@@ -26,9 +26,9 @@ use crate::port::mailbox::{Queue, Signal};
 use crate::port::scheduler::Scheduler;
 use crate::port::table::{State, Table};
 use crate::remote::{Gate, Remote, Remotes};
-use crate::runtime::Event;
 use crate::runtime::driver::SHUT_DOWN;
 use crate::runtime::flush::at_end_of_batch;
+use crate::runtime::{Event, sender};
 use crate::spawn::Functions;
 
 /// What a thread keeps from one message to another node to the next.
@@ -253,7 +253,7 @@ impl Node {
             Place::Node => tracing::warn!("a node port cannot be killed"),
             Place::Nowhere => {}
             Place::There(remote) => {
-                let queued = remote.outbox.lock().kill(port, &reason);
+                let queued = remote.outbox.lock().by(0, sender::current).kill(port, &reason);
                 self.queued(&remote, queued);
             }
         }
@@ -481,7 +481,7 @@ impl Node {
             if octets > limit {
                 return Err(SendError::TooLarge { octets, limit });
             }
-            (append(&mut outbox), outbox.backlog())
+            (append(outbox.by(octets, sender::current)), outbox.backlog())
         };
         self.queued(remote, queued);
         Ok((backlog > crate::remote::HIGH_WATER).then(|| Pressure::Remote(remote.clone())))

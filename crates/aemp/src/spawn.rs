@@ -18,6 +18,7 @@ use crate::port::extra::Extra;
 use crate::port::known::Known;
 use crate::port::mailbox::{Queue, Signal};
 use crate::port::table::State;
+use crate::runtime::sender;
 use crate::stream;
 
 /// A function that other nodes may name. Its error kills the port that it was to make.
@@ -123,8 +124,9 @@ impl Node {
         }
         let remote = self.remotes().get(node);
         let port = remote.spawned.port(self.next_id());
+        let octets = args.items().len();
         let request = Request::Spawn { name: port.name().to_string(), function: function.into(), args };
-        let queued = remote.outbox.lock().request(&request);
+        let queued = remote.outbox.lock().by(octets, sender::current).request(&request);
         self.queued(&remote, queued);
         Ok(port)
     }

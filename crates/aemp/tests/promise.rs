@@ -84,7 +84,11 @@ fn between_two_fires_a_prefix_arrives() {
     in_both_modes(async |mode| {
         // So little that a burst, or a moment without connection, is more than it takes.
         let tight = OutboxLimits { connected: 48 << 10, waiting: 16 << 10, ..OutboxLimits::default() };
-        for (framing, limits) in [(Framing::Native, OutboxLimits::default()), (Framing::Cbor, tight)] {
+        // So short that every message goes in parts.
+        let cut = OutboxLimits { part: 100, ..OutboxLimits::default() };
+        let kinds =
+            [(Framing::Native, OutboxLimits::default()), (Framing::Native, cut), (Framing::Cbor, tight)];
+        for (framing, limits) in kinds {
             let base = |id: &str| builder(mode).id(id).secret("s").framings([framing]).outbox_limits(limits);
             let far = base("far").bind("127.0.0.1:0").start().await.unwrap();
             let (cut, cuts) = watch::channel((0, Cut::No));

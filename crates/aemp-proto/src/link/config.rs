@@ -61,6 +61,8 @@ pub struct LinkConfig {
     pub verify_peeraddr: PeerAddress,
     /// Whether we carry connections for nodes that cannot be dialled, and say so.
     pub carries: bool,
+    /// Whether we say that we read large messages in parts. Otherwise peers send them whole.
+    pub parts: bool,
 }
 
 impl LinkConfig {
@@ -77,6 +79,7 @@ impl LinkConfig {
             framings: Framing::ALL.to_vec(),
             verify_peeraddr: PeerAddress::Auto,
             carries: true,
+            parts: true,
         }
     }
 
@@ -101,10 +104,17 @@ impl LinkConfig {
             ("mproto", "1".into()),
             ("gproto", "1".into()),
             ("hb", self.monitor_timeout.as_secs_f64().to_string()),
-            ("caps", if self.carries { "ack,carry" } else { "ack" }.into()),
+            ("caps", self.capabilities()),
         ];
         greeting.pairs.extend(pairs.map(|(key, value)| (key.into(), value)));
         greeting
+    }
+
+    fn capabilities(&self) -> String {
+        let mut names = vec!["ack"];
+        names.extend(self.parts.then_some("part"));
+        names.extend(self.carries.then_some("carry"));
+        names.join(",")
     }
 
     /// The greeting of the dialler of a data connection.

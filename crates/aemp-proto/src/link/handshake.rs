@@ -70,6 +70,8 @@ pub struct Terms {
     pub heartbeat: Option<Duration>,
     /// Whether the peer says that it speaks the monitoring protocol, as Perl nodes do: then it answers requests, too.
     pub monitors: bool,
+    /// Whether large messages may go in parts: the peer reads native frames, and parts of them.
+    pub parts: bool,
     /// Whether the connection is encrypted.
     pub tls: bool,
 }
@@ -375,12 +377,11 @@ impl Handshake {
     }
 
     fn peer(&self, greeting: &Greeting) -> Peer {
-        let caps = greeting.get("caps").unwrap_or_default();
         Peer {
             node: greeting.node.clone(),
             incarnation: greeting.get("inc").and_then(|text| u128::from_str_radix(text, 16).ok()),
             native: greeting.get("role").is_some() && greeting.get("inc").is_some(),
-            carries: caps.split(',').any(|cap| cap == "carry"),
+            carries: has_capability(greeting, "carry"),
             carrier: self.carrier.clone(),
         }
     }
@@ -401,9 +402,14 @@ impl Handshake {
             receive,
             heartbeat,
             monitors: greeting.get("mproto").is_some(),
+            parts: send == Framing::Native && has_capability(greeting, "part"),
             tls: self.tls,
         }));
     }
+}
+
+fn has_capability(greeting: &Greeting, name: &str) -> bool {
+    greeting.get("caps").is_some_and(|caps| caps.split(',').any(|cap| cap == name))
 }
 
 /// The next line without its end (LF or CR LF), if it is complete.

@@ -44,6 +44,14 @@ pub enum FrameError {
         /// The number that the frame has.
         got: u64,
     },
+    /// A part of a message does not fit to those before it, or begins one message too many.
+    #[error("a part of message {number} came that {what}")]
+    Part {
+        /// The number that the message has while it is unfinished.
+        number: u32,
+        /// What is wrong with the part.
+        what: &'static str,
+    },
     /// A message cannot be written in the framing of the peer.
     #[error(transparent)]
     Encode(#[from] EncodeError),

@@ -12,7 +12,8 @@ use super::error::{FrameError, Malformed};
 use super::framing::Framing;
 use super::json::Boundary;
 use super::limits::Limits;
-use super::native::{self, Control, Parsed};
+use super::native::{self, Control, Parsed, Part};
+use super::parts::Parts;
 use super::room::Room;
 use super::scan::{ARRAY, Scanner};
 use super::text::Str;
@@ -85,6 +86,8 @@ pub struct FrameReader {
     due: u64,
     /// `aemp1`: where in the batch the name of the port is that the last message was found for.
     found: Range<usize>,
+    /// `aemp1`: messages of which only some parts have come.
+    parts: Parts,
     failed: Option<FrameError>,
 }
 
@@ -108,6 +111,7 @@ impl FrameReader {
             boundary: Boundary::new(limits),
             due: 1,
             found: 0..0,
+            parts: Parts::default(),
             failed: None,
         }
     }
@@ -146,10 +150,17 @@ impl FrameReader {
     /// The stream is not a sequence of frames, or passes a limit. Frames before the bad one are given first.
     #[allow(clippy::should_implement_trait)] // an iterator would end at `None`, this goes on
     pub fn next(&mut self) -> Result<Option<Frame>, FrameError> {
-        if !self.fill()? {
-            return Ok(None);
+        while self.fill()? {
+            if self.framing == Framing::Native && native::is_part(&self.batch[self.taken..]) {
+                match self.take_part() {
+                    Ok(None) => continue,
+                    Ok(frame) => return Ok(frame),
+                    Err(error) => return Err(self.fail(error)),
+                }
+            }
+            return self.take().map(Some).map_err(|error| self.fail(error));
         }
-        self.take().map(Some).map_err(|error| self.fail(error))
+        Ok(None)
     }
 
     fn fail(&mut self, error: FrameError) -> FrameError {
@@ -246,5 +257,32 @@ impl FrameReader {
         self.due = self.due.wrapping_add(1);
         self.taken += len;
         Ok(Frame::Message { seq: Some(seq), port, body })
+    }
+
+    /// Takes the next frame, which is a part; and the message, if it is whole now.
+    #[cold]
+    fn take_part(&mut self) -> Result<Option<Frame>, FrameError> {
+        let rest = &self.batch[self.taken..];
+        let frame = &rest[..native::frame_len(rest, self.limits)?.unwrap_or(rest.len())];
+        let Part { seq, number, left, piece } = native::parse_part(frame)?;
+        let payload = self.parts.take(number, left, &frame[piece], self.limits)?;
+        self.taken += frame.len();
+        let Some(payload) = payload else {
+            return match seq {
+                0 => Ok(None),
+                _ => {
+                    Err(FrameError::Part { number, what: "is not the last, and has the number of a message" })
+                }
+            };
+        };
+        if seq != self.due {
+            return Err(FrameError::Sequence { expected: self.due, got: seq });
+        }
+        let payload = Bytes::from(payload);
+        let (name, count, items) = native::parse_payload(&payload, 0)?;
+        native::check_items(&mut self.scanner, &payload, items.start, count)?;
+        self.due = self.due.wrapping_add(1);
+        let port = Str::from_utf8(payload.slice(name)).unwrap_or_default();
+        Ok(Some(Frame::Message { seq: Some(seq), port, body: Body::new(count, payload.slice(items)) }))
     }
 }

@@ -12,6 +12,7 @@ pub mod text;
 
 mod cbor;
 mod json;
+pub(crate) mod parts;
 mod room;
 mod scan;
 

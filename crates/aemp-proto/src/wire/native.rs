@@ -6,10 +6,12 @@
 //!  | len  | kind | flags| seq         | tlv length | TLVs         | payload       |
 //!  +------+------+------+-------------+------------+------ … -----+------ … ------+
 //!  message: name length u16 · name in UTF-8 · CBOR array of the values
+//!  part:    number u32 · octets left u32 · the next octets of the payload of a message
 //! ```
 //!
 //! All numbers are little-endian; `len` counts what follows it. TLVs and flags that we do not know are skipped. The
-//! other kinds have no payload: what they say is in `seq`, which counts only the messages.
+//! other kinds have no payload: what they say is in `seq`, which counts only the messages. Of a message that comes in parts the
+//! last one has the `seq`; the others have 0.
 
 use std::ops::Range;
 
@@ -26,7 +28,11 @@ pub(crate) const LEN: usize = 4;
 /// Octets of values for which there is room at once with those before them.
 const SMALL: usize = 4096;
 
+/// Octets of a part before its piece of the message.
+pub(crate) const PART_HEAD: usize = 8;
+
 const MESSAGE: u8 = 1;
+const PART: u8 = 2;
 const ACK: u8 = 3;
 const CREDIT: u8 = 4;
 const PING: u8 = 5;
@@ -95,6 +101,31 @@ pub(crate) fn write_head(
     Ok(ours)
 }
 
+/// What comes before the values in the payload of a message of `count` values, which have this many octets.
+///
+/// # Errors
+///
+/// As [`write_message`].
+pub(crate) fn payload_head(port: &str, count: u32, items: usize) -> Result<Vec<u8>, EncodeError> {
+    let mut head = Vec::new();
+    write_head(&mut head, 0, port, count, items)?;
+    head.drain(..HEADER);
+    Ok(head)
+}
+
+/// Appends the head of a part with a piece of this many octets. Of its message `left` are still to come, these included; `number`
+/// tells it from others that are unfinished, and `seq` is its number as a message if this is the last part.
+///
+/// # Panics
+///
+/// The piece does not fit into a frame; pieces are cut to be small.
+pub(crate) fn write_part_head(out: &mut Vec<u8>, seq: u64, number: u32, left: u32, piece: usize) {
+    let len = u32::try_from(HEADER - LEN + PART_HEAD + piece).expect("parts are small");
+    out.extend_from_slice(&header(len, PART, seq));
+    out.extend_from_slice(&number.to_le_bytes());
+    out.extend_from_slice(&left.to_le_bytes());
+}
+
 /// Appends a frame without a message.
 pub fn write_control(out: &mut Vec<u8>, control: Control) {
     let (kind, number) = match control {
@@ -135,7 +166,7 @@ pub(crate) enum Parsed {
     Control(Control),
 }
 
-/// Takes one whole frame apart. The name is UTF-8; the items are checked by [`check_items`].
+/// Takes one whole frame apart that is no part of a message. The name is UTF-8; the items are checked by [`check_items`].
 pub(crate) fn parse(frame: &[u8]) -> Result<Parsed, FrameError> {
     let short = || Malformed { at: frame.len(), what: "a frame is shorter than its fields" };
     let header = frame.first_chunk::<HEADER>().ok_or_else(short)?;
@@ -144,12 +175,7 @@ pub(crate) fn parse(frame: &[u8]) -> Result<Parsed, FrameError> {
     let payload = frame.get(at..).ok_or_else(short)?;
     let control = match header[LEN] {
         MESSAGE => {
-            let name_len = payload.first_chunk::<2>().ok_or_else(short)?;
-            let name = at + 2..at + 2 + usize::from(u16::from_le_bytes(*name_len));
-            std::str::from_utf8(frame.get(name.clone()).ok_or_else(short)?)
-                .map_err(|_| Malformed { at: name.start, what: "the port name is not UTF-8" })?;
-            let (count, head_len) = array_head(frame, name.end)?;
-            let items = name.end + head_len..frame.len();
+            let (name, count, items) = parse_payload(frame, at)?;
             return Ok(Parsed::Message { seq, name, count, items });
         }
         ACK => Control::Ack(seq),
@@ -163,6 +189,46 @@ pub(crate) fn parse(frame: &[u8]) -> Result<Parsed, FrameError> {
         return Err(Malformed { at, what: "a frame without message has a payload" }.into());
     }
     Ok(Parsed::Control(control))
+}
+
+/// A part of a message.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) seq: u64,
+    pub(crate) number: u32,
+    pub(crate) left: u32,
+    /// Where its piece of the payload is.
+    pub(crate) piece: Range<usize>,
+}
+
+/// Whether `octets` begin with a part of a message.
+pub(crate) fn is_part(octets: &[u8]) -> bool {
+    octets.get(LEN) == Some(&PART)
+}
+
+/// Takes a frame apart that [`is_part`] says is one.
+pub(crate) fn parse_part(frame: &[u8]) -> Result<Part, FrameError> {
+    let short = || Malformed { at: frame.len(), what: "a frame is shorter than its fields" };
+    let header = frame.first_chunk::<HEADER>().ok_or_else(short)?;
+    let at = HEADER + usize::from(u16::from_le_bytes([header[14], header[15]]));
+    let head = frame.get(at..).and_then(<[u8]>::first_chunk::<PART_HEAD>).ok_or_else(short)?;
+    let [number, left] = [0, 4].map(|at| u32_at(head, at));
+    Ok(Part { seq: seq(header), number, left, piece: at + PART_HEAD..frame.len() })
+}
+
+/// Takes the payload of a message apart that begins at this place: where its name is, how many values it has, and where they are.
+pub(crate) fn parse_payload(
+    frame: &[u8],
+    at: usize,
+) -> Result<(Range<usize>, u32, Range<usize>), FrameError> {
+    let short = || Malformed { at: frame.len(), what: "a frame is shorter than its fields" };
+    let name_len = frame[at..].first_chunk::<2>().ok_or_else(short)?;
+    let name = at + 2..at + 2 + usize::from(u16::from_le_bytes(*name_len));
+    std::str::from_utf8(frame.get(name.clone()).ok_or_else(short)?)
+        .map_err(|_| Malformed { at: name.start, what: "the port name is not UTF-8" })?;
+    let (count, head_len) = array_head(frame, name.end)?;
+    let items = name.end + head_len..frame.len();
+    Ok((name, count, items))
 }
 
 /// A message of the most usual kind, as places in its frame: without TLVs, and with few values.
@@ -197,6 +263,10 @@ pub(crate) fn plain_message(octets: &[u8]) -> Option<Plain> {
 
 fn seq<const N: usize>(header: &[u8; N]) -> u64 {
     header[6..].first_chunk().map_or(0, |number| u64::from_le_bytes(*number))
+}
+
+fn u32_at(octets: &[u8; PART_HEAD], at: usize) -> u32 {
+    u32::from_le_bytes([octets[at], octets[at + 1], octets[at + 2], octets[at + 3]])
 }
 
 fn array_head(frame: &[u8], at: usize) -> Result<(u32, usize), FrameError> {

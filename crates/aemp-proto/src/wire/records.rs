@@ -65,6 +65,17 @@ impl Records {
         Ok(())
     }
 
+    /// Appends a part of a message: of its payload `left` octets are still to come, `head` and `items` being the next of them. What
+    /// is large enough to be cut is shared.
+    pub(crate) fn push_part(&mut self, seq: u64, number: u32, left: usize, head: &[u8], items: Bytes) {
+        let before = self.octets.len();
+        let left = u32::try_from(left).expect("what fits into a frame has so many octets at most");
+        native::write_part_head(&mut self.octets, seq, number, left, head.len() + items.len());
+        self.octets.extend_from_slice(head);
+        self.len += self.octets.len() - before + items.len();
+        self.shared.push_back(Shared { at: self.octets.len(), items });
+    }
+
     /// Octets of all that was added since the last [`Records::clear`], written or not.
     pub fn len(&self) -> usize {
         self.len

@@ -92,6 +92,7 @@ fn check_message(port: &str, body: &Body) {
         assert!(port.len() > usize::from(u16::MAX));
         return;
     }
+    check_parts(&native, body);
     for framing in Framing::ALL {
         let mut out = Vec::new();
         let sent = reframe(&native, framing, &mut out);
@@ -112,5 +113,38 @@ fn check_message(port: &str, body: &Body) {
         if framing != Framing::Json {
             assert_eq!(received, *body);
         }
+    }
+}
+
+/// The same message comes out of the parts of a native frame, however many there are.
+fn check_parts(native: &[u8], body: &Body) {
+    let payload = &native[16..];
+    for pieces in [1, 2, 5] {
+        let mut reader = FrameReader::new(Framing::Native, Limits::DEFAULT);
+        let mut left = payload.len();
+        for piece in payload.chunks(payload.len().div_ceil(pieces)) {
+            reader.buffer().extend_from_slice(&(20 + piece.len() as u32).to_le_bytes());
+            reader.buffer().extend_from_slice(&[
+                2,
+                0,
+                u8::from(piece.len() == left),
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+            ]);
+            reader.buffer().extend_from_slice(&[[1, 0, 0, 0], (left as u32).to_le_bytes()].concat());
+            reader.buffer().extend_from_slice(piece);
+            left -= piece.len();
+        }
+        let Ok(Some(Frame::Message { seq: Some(1), body: received, .. })) = reader.next() else {
+            panic!("{pieces} parts did not become a message");
+        };
+        assert_eq!(received, *body);
     }
 }

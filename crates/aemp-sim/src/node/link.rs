@@ -203,10 +203,13 @@ impl Node {
         let mut frames = FrameReader::new(terms.receive, Limits::default());
         frames.buffer().unsplit(std::mem::take(read));
         let live = Liveness::new(limit, terms.heartbeat, cx.now);
-        let (peer, send) = (node.clone(), terms.send);
+        let (peer, send, parts) = (node.clone(), terms.send, terms.parts);
         known.phase =
             Phase::Open(Box::new(Open { peer, send, frames, live, control: Vec::new(), asked: None }));
         known.sent = cx.now;
+        if parts && let Some(remote) = self.remotes.get_mut(node) {
+            remote.outbox.send_parts(link);
+        }
         if let Err(reason) = self.read_frames(link, cx) {
             self.lose_link(link, &reason, cx);
         }

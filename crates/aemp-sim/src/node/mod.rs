@@ -143,6 +143,7 @@ impl Node {
         let mut shared = LinkConfig::with_secret(id.clone(), incarnation, SECRET);
         shared.monitor_timeout = timeout;
         shared.framings.clone_from(&cx.options.framings[plan.index]);
+        shared.parts = cx.options.parts[plan.index];
         let head = random_head(cx.random.octets());
         cx.record(
             id.as_str(),

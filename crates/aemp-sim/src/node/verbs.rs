@@ -1,5 +1,6 @@
 //! What programs do: send, kill, spawn, open ports, use the database.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
 use aemp_proto::kernel::{DbCommand, QueryKind};
@@ -20,6 +21,13 @@ pub(super) enum Place {
     Node,
     Nowhere,
     There,
+}
+
+/// Who sends, as an outbox wants to know it.
+fn sender(port: &PortId) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    port.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// What the simulated programs send.
@@ -127,7 +135,8 @@ impl Node {
         match place {
             Place::Here(number) => self.deliver(number, body, cx),
             Place::There => {
-                let queued = self.remote(to.node(), cx).outbox.send(to, &body);
+                let queued =
+                    self.remote(to.node(), cx).outbox.by(body.items().len(), || sender(from)).send(to, &body);
                 self.queued(to.node(), queued, cx);
             }
             Place::Node | Place::Nowhere => {}
@@ -142,7 +151,7 @@ impl Node {
         match self.place(port) {
             Place::Here(number) => self.signal(number, Item::Kill(reason), cx),
             Place::There => {
-                let queued = self.remote(port.node(), cx).outbox.kill(port, &reason);
+                let queued = self.remote(port.node(), cx).outbox.by(0, || sender(sid)).kill(port, &reason);
                 self.queued(port.node(), queued, cx);
             }
             Place::Node | Place::Nowhere => {}
@@ -151,7 +160,7 @@ impl Node {
 
     /// Makes a port on a node.
     pub(crate) fn spawn(&mut self, sid: &PortId, node: &NodeId, function: &str, cx: &mut Cx) -> PortId {
-        let sid = sid.to_string();
+        let (by, sid) = (sender(sid), sid.to_string());
         if node == &self.id {
             let pace = self.pace(cx);
             let number = self.open(None, pace, cx);
@@ -168,7 +177,7 @@ impl Node {
             function: function.into(),
             args: Body::default(),
         };
-        let queued = self.remote(node, cx).outbox.request(&request);
+        let queued = self.remote(node, cx).outbox.by(0, || by).request(&request);
         self.queued(node, queued, cx);
         port
     }

@@ -15,6 +15,7 @@ use super::known::{BoxedMailbox, Known};
 use super::mailbox::TaskQueue;
 use super::table::{Seat, State};
 use crate::node::{Node, Pressure};
+use crate::runtime::sender;
 
 /// How long a port may run before another gets its turn.
 const SLICE: Duration = Duration::from_micros(50);
@@ -50,7 +51,8 @@ pub(crate) fn run_port(node: &Node, number: u64, clock: &mut Clock) -> Next {
     if !blocked.is_empty() {
         node.unpark(blocked);
     }
-    let outcome = catch_unwind(AssertUnwindSafe(|| actor.run(node, number, name, quota.into())));
+    let run = AssertUnwindSafe(|| actor.run(node, number, name, quota.into()));
+    let outcome = sender::as_port(number, || catch_unwind(run));
     let handled = outcome.as_ref().map_or(1, |ran| ran.handled);
     let quota = clock.ran(number, handled).map_or(quota, |lap| measured(node, quota, &lap));
     match outcome {

@@ -22,6 +22,7 @@ use crate::monitor::Opened;
 use crate::node::Node;
 use crate::port::extra::Child;
 use crate::remote::Gate;
+use crate::runtime::sender;
 
 /// How the code of an async port ends: `Ok` is a normal death, and an error is the reason of an abnormal one. `?` makes a
 /// `die, TEXT` of any error.
@@ -352,7 +353,8 @@ impl Node {
             // Ends the port too when the task is aborted with its runtime.
             let mut ends =
                 EndsPort { node, number, reason: Reason::text("shutdown", "the runtime has ended") };
-            ends.reason = match caught(async move { code(port).await }).await {
+            let code = sender::as_port_async(number, caught(async move { code(port).await }));
+            ends.reason = match code.await {
                 Ok(Ok(())) => Reason::NORMAL,
                 Ok(Err(reason)) => reason,
                 Err(panic) => Reason::died(panic),

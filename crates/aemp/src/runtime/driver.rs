@@ -1,6 +1,6 @@
 //! The loop around the kernel: events in, actions out.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ pub(crate) struct Driver {
     node: Node,
     kernel: Kernel,
     links: HashMap<LinkId, mpsc::UnboundedSender<Command>>,
+    /// Those that are established and not attached, and whose peer reads messages in parts.
+    parts: HashSet<LinkId>,
     queries: HashMap<u64, oneshot::Sender<Value>>,
     watches: HashMap<u64, mpsc::UnboundedSender<Told>>,
     refusals: Ration,
@@ -40,6 +42,7 @@ impl Driver {
             node,
             kernel,
             links: HashMap::new(),
+            parts: HashSet::new(),
             queries: HashMap::new(),
             watches: HashMap::new(),
             refusals: Ration::default(),
@@ -88,10 +91,16 @@ impl Driver {
             }
             Event::Greeted(link, peer) => Input::Greeted { link, peer },
             Event::Verified(link) => Input::Verified { link },
-            Event::Established(link) => Input::Established { link },
+            Event::Established { link, parts } => {
+                if parts {
+                    self.parts.insert(link);
+                }
+                Input::Established { link }
+            }
             Event::ProbeDone(link, alive) => Input::ProbeDone { link, alive },
             Event::Closed(link, reason) => {
                 self.links.remove(&link);
+                self.parts.remove(&link);
                 Input::Closed { link, reason }
             }
             Event::Request(link, from, request, _waiting) => {
@@ -142,6 +151,9 @@ impl Driver {
             Action::Attach { link, node } => {
                 let remote = self.node.remotes().get(&node);
                 self.node.attach_remote(&remote, link);
+                if self.parts.remove(&link) {
+                    remote.outbox.lock().send_parts(link);
+                }
                 // It delivers nothing before everybody can see that the node is up: `NodeUp` follows.
                 self.attached = Some((link, remote));
             }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use aemp_proto::NodeId;
 use aemp_proto::kernel::LinkId;
-use aemp_proto::link::Side;
+use aemp_proto::link::{Side, Terms};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
@@ -98,7 +98,7 @@ async fn live(
     if !terms.tls && !local {
         tracing::warn!(peer = %terms.peer.node, "this connection is not encrypted");
     }
-    let remote = attached(node, link, commands).await?;
+    let remote = attached(node, link, &terms, commands).await?;
     let pump = Pump::new(node.clone(), link, terms, remote, read);
     Ok(match stream {
         Stream::Plain(stream) => pump.run_tcp(stream, commands).await,
@@ -119,7 +119,7 @@ async fn live_carried(
 ) -> Result<String, Failure> {
     let Opened { terms, stream, read, .. } =
         Greeter::carried(node, link, side, carrier, commands)?.run(stream).await?;
-    let remote = attached(node, link, commands).await?;
+    let remote = attached(node, link, &terms, commands).await?;
     let pump = Pump::new(node.clone(), link, terms, remote, read);
     Ok(match stream {
         Stream::Plain(stream) => {
@@ -137,9 +137,10 @@ async fn live_carried(
 async fn attached(
     node: &Node,
     link: LinkId,
+    terms: &Terms,
     commands: &mut mpsc::UnboundedReceiver<Command>,
 ) -> Result<Arc<Remote>, Failure> {
-    node.event(Event::Established(link));
+    node.event(Event::Established { link, parts: terms.parts });
     loop {
         match commands.recv().await {
             Some(Command::Attach(remote)) => return Ok(remote),

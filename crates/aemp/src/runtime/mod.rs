@@ -16,6 +16,7 @@ pub(crate) mod listen;
 pub(crate) mod pump;
 pub(crate) mod ration;
 pub(crate) mod request;
+pub(crate) mod sender;
 pub(crate) mod tcp;
 pub(crate) mod tls;
 pub(crate) mod up_nodes;
@@ -52,7 +53,11 @@ pub(crate) enum Event {
     /// An accepted link has verified the peer.
     Verified(LinkId),
     /// A link's handshake is done.
-    Established(LinkId),
+    Established {
+        link: LinkId,
+        /// The peer reads messages in parts.
+        parts: bool,
+    },
     /// A probe was answered, or was not.
     ProbeDone(LinkId, bool),
     /// A link is over.

@@ -49,6 +49,7 @@ fn terms(remote: &Remote) -> Terms {
         receive: Framing::Native,
         heartbeat: Some(LIMIT),
         monitors: true,
+        parts: true,
         tls: false,
     }
 }

@@ -1,0 +1,75 @@
+//! Who sends what this thread sends: a port, a task, or the thread itself.
+//!
+//! Asked only while a large message is on its way in parts, or becomes one: what one sender sends to one node keeps its order.
+
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::hash::{DefaultHasher, Hash, Hasher as _};
+use std::pin::pin;
+use std::thread;
+
+use tokio::task;
+
+thread_local! {
+    /// The port whose code this thread runs, or 0.
+    static PORT: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Runs code of a port that does not panic, and may run code of another one: that of another node on the same thread.
+#[inline]
+pub(crate) fn as_port<T>(number: u64, code: impl FnOnce() -> T) -> T {
+    let outer = PORT.replace(number);
+    let result = code();
+    PORT.set(outer);
+    result
+}
+
+/// The same for the code of an async port.
+pub(crate) async fn as_port_async<T>(number: u64, code: impl Future<Output = T>) -> T {
+    let mut code = pin!(code);
+    poll_fn(|task| as_port(number, || code.as_mut().poll(task))).await
+}
+
+/// Something that is the same for all that one sender sends. Two senders may have the same, by chance.
+pub(crate) fn current() -> u64 {
+    match (PORT.get(), task::try_id()) {
+        (0, Some(task)) => hash(("task", task)),
+        (0, None) => hash(("thread", thread::current().id())),
+        (port, _) => hash(("port", port)),
+    }
+}
+
+fn hash(sender: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    sender.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_the_same_sender_wherever_it_runs_and_after_another_ran_inside() {
+        let of = |port| as_port(port, current);
+        let elsewhere = thread::spawn(move || of(7)).join().expect("it does not panic");
+        let (before, inner, after) = as_port(7, || (current(), of(8), current()));
+        assert_eq!((before, after), (elsewhere, elsewhere));
+        assert!(inner != before && current() != before);
+        assert_eq!(current(), current());
+    }
+
+    #[tokio::test]
+    async fn tasks_are_senders_of_their_own() {
+        let task = || async {
+            let before = current();
+            task::yield_now().await;
+            (before, current())
+        };
+        let (one, other) = (tokio::spawn(task()).await, tokio::spawn(task()).await);
+        let (one, other) = (one.expect("it ran"), other.expect("it ran"));
+        assert!(one.0 == one.1 && other.0 == other.1 && one.0 != other.0);
+        let port = as_port_async(7, task()).await;
+        assert_eq!(port, (as_port(7, current), as_port(7, current)));
+    }
+}
