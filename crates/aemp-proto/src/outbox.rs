@@ -38,7 +38,8 @@ const BULK: usize = 128 << 10;
 pub struct OutboxLimits {
     /// While a connection drains it: a peer that reads nothing for this long is as good as lost.
     pub connected: usize,
-    /// While it waits for a connection: the node may never be reached.
+    /// While it waits for a connection: the node may never be reached. The message that passes this is still taken, whatever
+    /// its size; what follows it is not.
     pub waiting: usize,
     /// One message: the peer's frame limit; a larger one is refused before anything is queued.
     pub message: usize,
@@ -56,7 +57,8 @@ impl Default for OutboxLimits {
 /// What became of something that was put into an outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Queued {
-    /// It was dropped: the port is gated until its monitors fired, or the outbox is about to break.
+    /// It was dropped: the port is gated until its monitors fired, or the outbox is about to break, or it is a request that
+    /// fits into no message.
     Dropped,
     /// It stands behind others; whoever writes them will write it.
     Behind,
@@ -191,10 +193,16 @@ impl<M> Outbox<M> {
         self.request(&Request::Kill(port.name().to_string(), reason.clone()))
     }
 
-    /// Appends a request of the node itself (database, spawn, `kil0`), which no gate holds back.
+    /// Appends a request of the node itself (database, spawn, `kil0`), which no gate holds back. One that cannot be encoded or is
+    /// over the limit of a message is dropped; of a death, only the reason is.
     pub fn request(&mut self, request: &Request) -> Queued {
         let node_port = self.node.port();
-        let body = encode(request);
+        let limit = match request {
+            // Pieces of what is carried have limits of their own, and without one there would be a hole.
+            Request::Carry(_) => usize::MAX,
+            _ => self.limits.message,
+        };
+        let Some(body) = encode(request, limit) else { return Queued::Dropped };
         if body.items().len() >= self.cut_from {
             return self.append_aside(&node_port, &body, Some(request));
         }
@@ -360,6 +368,7 @@ impl<M> Outbox<M> {
             return Queued::Dropped;
         }
         let first = self.records.is_empty();
+        let before = self.backlog();
         if self.last.as_ref() != Some(port) {
             self.name.clear();
             port.name().write_to(&mut self.name);
@@ -372,11 +381,12 @@ impl<M> Outbox<M> {
         }
         self.next_seq += 1;
         self.frames += 1;
-        let limit = match self.state {
-            State::Attached(_) => self.limits.connected,
-            State::Idle | State::Wanted => self.limits.waiting,
+        let over = match self.state {
+            State::Attached(_) => self.backlog() > self.limits.connected,
+            // Not yet the message that passes it: one that is larger than all that may wait could never be sent.
+            State::Idle | State::Wanted => before > self.limits.waiting,
         };
-        if self.backlog() > limit {
+        if over {
             self.condemned = true;
             return Queued::Overflow;
         }
@@ -400,16 +410,18 @@ impl<M> Outbox<M> {
     }
 }
 
-/// The body of a request. The reason of a death is made by users and may have no wire form; the death must be told all the
-/// same.
-fn encode(request: &Request) -> Body {
+/// The body of a request. The reason of a death is made by users and may have no wire form, or too large a one; the death must be
+/// told all the same.
+fn encode(request: &Request, limit: usize) -> Option<Body> {
+    let body = |request: &Request| match request.encode()? {
+        body if body.items().len() <= limit => Ok(body),
+        body => Err(EncodeError::TooLong(body.items().len())),
+    };
     let excuse = |error| Reason::text("bad_reason", error);
-    request.encode().unwrap_or_else(|error| {
-        let told = match request {
-            Request::Kill(name, _) => Request::Kill(name.clone(), excuse(error)),
-            Request::Died(name, _) => Request::Died(name.clone(), excuse(error)),
-            _ => Request::Nothing,
-        };
-        told.encode().unwrap_or_default()
-    })
+    let encoded = body(request).or_else(|error| match request {
+        Request::Kill(name, _) => body(&Request::Kill(name.clone(), excuse(error))),
+        Request::Died(name, _) => body(&Request::Died(name.clone(), excuse(error))),
+        _ => Err(error),
+    });
+    encoded.ok()
 }

@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used)] // a test may
 
 use aemp_proto::kernel::LinkId;
-use aemp_proto::outbox::{Outbox, OutboxLimits, Queued};
-use aemp_proto::wire::{Records, message_len};
-use aemp_proto::{Body, NodeId, PortId, Value};
+use aemp_proto::outbox::{Monitored, Outbox, OutboxLimits, Queued};
+use aemp_proto::wire::{Records, Request, message_len};
+use aemp_proto::{Body, NodeId, PortId, Reason, Value};
 
 /// Octets that a frame counts for beside its own.
 const COST: usize = 64;
@@ -39,6 +39,49 @@ fn shared_octets_count_for_the_limit() {
     assert!(outbox.is_condemned());
     assert_eq!(outbox.break_now().lost.len(), 4 * (each - COST));
     assert_eq!(outbox.backlog(), 0);
+}
+
+#[test]
+fn a_large_first_message_asks_for_a_connection_and_waits_for_it() {
+    let node = NodeId::new("far").unwrap();
+    let port = node.named("port");
+    for monitored in [false, true] {
+        let mut outbox: Outbox<()> = Outbox::new(node.clone(), OutboxLimits::default());
+        let large = body(20 << 20);
+        if monitored {
+            assert_eq!(outbox.monitor(&port, 1, ()), Monitored::Set(Queued::Wanted));
+            assert_eq!(outbox.send(&port, &large), Queued::Behind);
+        } else {
+            assert_eq!(outbox.send(&port, &large), Queued::Wanted);
+        }
+        assert!(outbox.attach(link()));
+        let mut taken = Records::default();
+        assert!(outbox.take(link(), &mut taken));
+        assert!(taken.len() > 20 << 20);
+        // What follows while nobody drains it counts as before.
+        let mut outbox: Outbox<()> = Outbox::new(node.clone(), OutboxLimits::default());
+        assert_eq!(outbox.send(&port, &large), Queued::Wanted);
+        assert_eq!(outbox.send(&port, &body(1)), Queued::Overflow);
+    }
+}
+
+#[test]
+fn requests_keep_the_limit_of_a_message_and_deaths_are_told_all_the_same() {
+    let node = NodeId::new("far").unwrap();
+    let limits = OutboxLimits { message: 1000, ..OutboxLimits::default() };
+    let mut outbox: Outbox<()> = Outbox::new(node.clone(), limits);
+    outbox.attach(link());
+    let mut taken = Records::default();
+    let large = Reason::text("large", "x".repeat(2000));
+    assert_eq!(outbox.kill(&node.named("port"), &large), Queued::Wake);
+    assert_eq!(outbox.request(&Request::Died("port".into(), large)), Queued::Behind);
+    assert!(outbox.take(link(), &mut taken));
+    let written = taken.pieces().flatten().copied().collect::<Vec<u8>>();
+    assert!(written.len() < 500);
+    assert_eq!(String::from_utf8_lossy(&written).matches("bad_reason").count(), 2);
+    let spawn = Request::Spawn { name: "a".into(), function: "f".into(), args: body(2000) };
+    assert_eq!(outbox.request(&spawn), Queued::Dropped);
+    assert!(!outbox.is_condemned());
 }
 
 #[test]

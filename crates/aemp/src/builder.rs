@@ -389,7 +389,7 @@ impl Builder {
                 monitor_timeout: self.monitor_timeout,
                 connect_interval: self.connect_interval,
                 rng_seed: u64::from_le_bytes(random()?),
-                limits: KernelLimits::default(),
+                limits: KernelLimits { message: self.outbox.message, ..KernelLimits::default() },
             },
             node.inner().shared.now(),
         );

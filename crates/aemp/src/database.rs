@@ -21,6 +21,9 @@ pub enum DatabaseError {
     /// The node was shut down.
     #[error("the node has been shut down")]
     Shutdown,
+    /// The answer fits into no message. A watch tells the family in parts.
+    #[error("the family is too large for one message: watch it, or ask for its subkeys only")]
+    TooLarge,
 }
 
 /// A change of a watched family. The three lists are disjoint, and all empty only in the first event of a watch.
@@ -83,7 +86,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// The node was shut down.
+    /// The node was shut down, or the family is too large for one message.
     pub async fn family(&self, family: &str) -> Result<BTreeMap<String, Value>, DatabaseError> {
         let Value::Map(entries) = self.query(QueryKind::Family, family).await? else {
             return Ok(BTreeMap::new());
@@ -95,7 +98,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// The node was shut down.
+    /// The node was shut down, or the list is too large for one message.
     pub async fn keys(&self, family: &str) -> Result<Vec<String>, DatabaseError> {
         let Value::List(keys) = self.query(QueryKind::Keys, family).await? else { return Ok(Vec::new()) };
         Ok(keys.iter().filter_map(Value::to_name).collect())
@@ -105,13 +108,14 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// The node was shut down.
+    /// The node was shut down, or the list is too large for one message.
     pub async fn values(&self, family: &str) -> Result<Vec<Value>, DatabaseError> {
         let Value::List(values) = self.query(QueryKind::Values, family).await? else { return Ok(Vec::new()) };
         Ok(values)
     }
 
-    /// Watches a family: its current content comes first, even when it is empty, and then every change.
+    /// Watches a family: its current content comes first, even when it is empty, and then every change. Of a family that fits into
+    /// no message the first part comes first, and the others follow as changes.
     pub fn watch(&self, family: &str) -> DbWatch {
         let id = self.node.next_id();
         let (sender, changes) = mpsc::unbounded_channel();
@@ -144,7 +148,11 @@ impl Database {
         let (sender, answer) = oneshot::channel();
         let id = self.node.next_id();
         self.node.event(Event::Query { id, kind, family: family.into(), answer: sender });
-        answer.await.map_err(|_| DatabaseError::Shutdown)
+        match answer.await {
+            Ok(Value::Null) => Err(DatabaseError::TooLarge),
+            Ok(result) => Ok(result),
+            Err(_) => Err(DatabaseError::Shutdown),
+        }
     }
 }
 

@@ -84,13 +84,15 @@ impl Functions {
 
     fn remember_failure(&self, name: String, reason: Reason, limit: usize) {
         let mut failed = self.failed.lock();
-        while failed.oldest.len() >= limit {
-            if let Some(oldest) = failed.oldest.pop_front() {
-                failed.reasons.remove(&oldest);
-            }
+        let failed = &mut *failed;
+        if failed.reasons.insert(name.clone(), reason).is_none() {
+            failed.oldest.push_back(name);
         }
-        failed.oldest.push_back(name.clone());
-        failed.reasons.insert(name, reason);
+        while failed.oldest.len() > limit
+            && let Some(oldest) = failed.oldest.pop_front()
+        {
+            failed.reasons.remove(&oldest);
+        }
     }
 
     fn failure(&self, name: &str) -> Option<Reason> {
@@ -108,7 +110,7 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// The arguments cannot be encoded; nothing happened.
+    /// The arguments cannot be encoded, or are too large for a frame; nothing happened.
     pub fn spawn(&self, node: &NodeId, function: &str, args: impl Serialize) -> Result<PortId, EncodeError> {
         let args = typed::to_body(&args)?;
         if node == self.id() {
@@ -123,6 +125,13 @@ impl Node {
             return Ok(port);
         }
         let remote = self.remotes().get(node);
+        let octets = args.items().len() + function.len();
+        let limit = remote.outbox.lock().limits().message;
+        if octets > limit {
+            let text =
+                format!("the arguments have {octets} octets, and a frame to another node may have {limit}");
+            return Err(EncodeError::Custom(text));
+        }
         let port = remote.spawned.port(self.next_id());
         let octets = args.items().len();
         let request = Request::Spawn { name: port.name().to_string(), function: function.into(), args };
@@ -228,4 +237,25 @@ fn unknown(cx: &Context<'_>, function: &str) -> Reason {
 
 fn refused() -> Reason {
     Reason::text("spawn_refused", "the node is in secure mode")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_failures_are_remembered_as_there_is_room_for() {
+        let remembered = |limit, names: &[&str]| {
+            let functions = Functions::default();
+            for name in names {
+                functions.remember_failure((*name).into(), refused(), limit);
+            }
+            let all = ["a", "b", "c"].into_iter();
+            all.filter(|name| functions.failure(name).is_some()).collect::<String>()
+        };
+        assert_eq!(remembered(0, &["a"]), "");
+        assert_eq!(remembered(2, &["a", "b", "c"]), "bc");
+        // A name that comes again takes no second place.
+        assert_eq!(remembered(2, &["a", "b", "b"]), "ab");
+    }
 }

@@ -2,12 +2,9 @@
 
 use crate::Value;
 use crate::wire::Tables;
+use crate::wire::request::Family;
 
-/// About how many octets of a database travel in one message. Far below the limit of a frame, so that what this estimate
-/// misses does not matter.
-pub(crate) const PART: usize = 8 << 20;
-
-/// About as many octets as the value has on the wire.
+/// At least as many octets as the value has on the wire.
 pub(crate) fn size(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(_) => 1,
@@ -18,6 +15,27 @@ pub(crate) fn size(value: &Value) -> usize {
         Value::Map(entries) => 5 + entries.iter().map(|(key, value)| size(key) + size(value)).sum::<usize>(),
         Value::Tag(_, value) => 9 + size(value),
     }
+}
+
+/// Cuts a change of a family, what is set and what is deleted, into parts of at most `limit` octets, or one entry; there is at
+/// least one part.
+pub(crate) fn split_change(set: Family, deleted: Vec<String>, limit: usize) -> Vec<(Family, Vec<String>)> {
+    let (mut parts, mut part, mut room) = (Vec::new(), (Family::new(), Vec::new()), limit);
+    let set = set.into_iter().map(|(key, value)| (key, Some(value)));
+    for (key, value) in set.chain(deleted.into_iter().map(|key| (key, None))) {
+        let octets = 5 + key.len() + value.as_ref().map_or(0, size);
+        if octets > room && room < limit {
+            parts.push(std::mem::take(&mut part));
+            room = limit;
+        }
+        room = room.saturating_sub(octets);
+        match value {
+            Some(value) => drop(part.0.insert(key, value)),
+            None => part.1.push(key),
+        }
+    }
+    parts.push(part);
+    parts
 }
 
 /// Cuts a database into parts of about `limit` octets; there is at least one part.
@@ -66,5 +84,18 @@ mod tests {
             }
         }
         assert_eq!(whole, tables(3, 20));
+    }
+
+    #[test]
+    fn a_change_is_cut_where_it_has_to_be() {
+        assert_eq!(split_change(Family::new(), Vec::new(), 10), [(Family::new(), Vec::new())]);
+        let set: Family = (0..20).map(|n| (format!("key{n}"), Value::from(n))).collect();
+        let deleted: Vec<String> = (0..20).map(|n| format!("gone{n}")).collect();
+        assert_eq!(split_change(set.clone(), deleted.clone(), 1000), [(set.clone(), deleted.clone())]);
+        let parts = split_change(set.clone(), deleted.clone(), 100);
+        assert!(parts.len() > 4 && parts.iter().all(|(set, deleted)| set.len() + deleted.len() <= 10));
+        let (sets, deletes): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+        assert_eq!(sets.into_iter().flatten().collect::<Family>(), set);
+        assert_eq!(deletes.concat(), deleted);
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::random::Random;
 use crate::NodeId;
+use crate::outbox::OutboxLimits;
 
 /// The least time for an attempt to connect: a handshake takes about five times the latency.
 const ATTEMPT_MIN: Duration = Duration::from_secs(1);
@@ -66,10 +67,35 @@ pub struct KernelLimits {
     pub entry_octets: usize,
     /// Database entries that one node may own.
     pub entries: usize,
+    /// Octets of one request to another node, as [`OutboxLimits::message`](crate::outbox::OutboxLimits::message): a database
+    /// travels in parts below this.
+    pub message: usize,
+}
+
+impl KernelLimits {
+    /// Octets of an entry that also fits into a message.
+    pub(crate) fn entry(&self) -> usize {
+        self.entry_octets.min(self.message / 2)
+    }
+
+    /// About how many octets of a database travel in one message of several.
+    pub(crate) fn part(&self) -> usize {
+        self.message / 8
+    }
+
+    /// How many octets of one family travel in one message: as many as fit, for a watch is told the more often the fewer these are.
+    pub(crate) fn family_part(&self) -> usize {
+        self.message / 2
+    }
 }
 
 impl Default for KernelLimits {
     fn default() -> KernelLimits {
-        KernelLimits { links: 4096, entry_octets: 1 << 20, entries: 1_000_000 }
+        KernelLimits {
+            links: 4096,
+            entry_octets: 1 << 20,
+            entries: 1_000_000,
+            message: OutboxLimits::default().message,
+        }
     }
 }

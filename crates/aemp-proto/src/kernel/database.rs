@@ -149,7 +149,7 @@ impl Kernel {
             return Err(format!("the database entry {key:?}: {family:?} is no family for programs"));
         }
         if !self.fits(key, value) {
-            let limit = limits.entry_octets;
+            let limit = limits.entry();
             return Err(format!("the database entry {key:?} of {family}: larger than {limit} octets"));
         }
         if self.local.count() >= limits.entries && !self.local.contains(family, key) {

@@ -3,7 +3,7 @@
 use super::{Action, Kernel, QueryKind, Time, ways};
 use crate::db::client::{self, Master};
 use crate::db::merged::Delta;
-use crate::db::size::{PART, size, split};
+use crate::db::size::{size, split, split_change};
 use crate::db::{Change, Changes, GLOBALS, LISTENERS, VERSIONS, WAYS, binds_of_value};
 use crate::wire::request::Family;
 use crate::wire::{MeshRequest, Tables};
@@ -147,7 +147,7 @@ impl Kernel {
 
     /// Whether there is room for an entry of this size.
     pub(super) fn fits(&self, key: &str, value: &Value) -> bool {
-        key.len() + size(value) <= self.config.limits.entry_octets
+        key.len() + size(value) <= self.config.limits.entry()
     }
 
     fn choose_master(&mut self, node: NodeId) {
@@ -197,7 +197,7 @@ impl Kernel {
 
     /// Sends a whole database by this request; what does not fit into one message follows as updates.
     fn send_tables(&mut self, to: &NodeId, tables: Tables, whole: impl FnOnce(Tables) -> MeshRequest) {
-        let mut parts = split(tables, PART).into_iter();
+        let mut parts = split(tables, self.config.limits.part()).into_iter();
         self.send(to, whole(parts.next().unwrap_or_default()));
         for (family, entries) in parts.flatten() {
             self.send(to, MeshRequest::Update(family, entries, Vec::new()));
@@ -262,8 +262,7 @@ impl Kernel {
             MeshRequest::Values(family, id) => self.reply(from, QueryKind::Values, &family, id),
             MeshRequest::Watch(family) => {
                 self.global.watch(from, &family);
-                let content = self.merged.family(&family);
-                self.send(from, MeshRequest::Content(family, content));
+                self.send_content(from, &family);
             }
             MeshRequest::Unwatch(family) => self.global.unwatch(from, &family),
             _ => {}
@@ -271,16 +270,32 @@ impl Kernel {
     }
 
     fn reply(&mut self, to: &NodeId, kind: QueryKind, family: &str, id: Value) {
-        let result = client::answer(kind, self.merged.family(family));
+        let mut result = client::answer(kind, self.merged.family(family));
+        // The rest of the request is its name.
+        if size(&result) + size(&id) + 64 > self.config.limits.message {
+            let what = format!("the answer to a query of {to}: the family {family:?} fits into no message");
+            self.actions.push_back(Action::Refused { what });
+            result = Value::Null;
+        }
         self.send(to, MeshRequest::Reply(id, result));
+    }
+
+    /// Sends what a family has; what does not fit into one message follows as changes.
+    fn send_content(&mut self, to: &NodeId, family: &str) {
+        let content = self.merged.family(family);
+        let mut parts = split_change(content, Vec::new(), self.config.limits.family_part()).into_iter();
+        let (first, _) = parts.next().unwrap_or_default();
+        self.send(to, MeshRequest::Content(family.into(), first));
+        for (set, deleted) in parts {
+            self.send(to, MeshRequest::Changed(family.into(), set, deleted));
+        }
     }
 
     fn claim(&mut self, claims: Changes, stamps: Vec<(String, String, u64)>) {
         let others: Vec<NodeId> = self.global.others().cloned().collect();
         for node in others {
             for (family, change) in &claims {
-                let update = MeshRequest::Update(family.clone(), change.set.clone(), change.deleted.clone());
-                self.send(&node, update);
+                self.send_update(&node, family, change.set.clone(), change.deleted.clone());
             }
             self.send_stamps(&node, &stamps);
         }
@@ -295,14 +310,22 @@ impl Kernel {
         let entry =
             |(family, key, stamp): &(String, String, u64)| (format!("{family} {key}"), (*stamp).into());
         let entries = stamps.iter().map(entry).collect();
-        self.send(node, MeshRequest::Update(VERSIONS.into(), entries, Vec::new()));
+        self.send_update(node, VERSIONS, entries, Vec::new());
+    }
+
+    fn send_update(&mut self, node: &NodeId, family: &str, set: Family, deleted: Vec<String>) {
+        for (set, deleted) in split_change(set, deleted, self.config.limits.family_part()) {
+            self.send(node, MeshRequest::Update(family.into(), set, deleted));
+        }
     }
 
     fn show(&mut self, family: &str, change: Change, now: Time) {
         let watchers: Vec<NodeId> = self.global.watchers(family).cloned().collect();
         for node in watchers {
-            let changed = MeshRequest::Changed(family.into(), change.set.clone(), change.deleted.clone());
-            self.send(&node, changed);
+            let (set, deleted) = (change.set.clone(), change.deleted.clone());
+            for (set, deleted) in split_change(set, deleted, self.config.limits.family_part()) {
+                self.send(&node, MeshRequest::Changed(family.into(), set, deleted));
+            }
         }
         match family {
             GLOBALS => self.globals_changed(&change, now),
@@ -341,7 +364,7 @@ impl Kernel {
 
     fn drop_oversize(&mut self, from: &NodeId, entries: &mut Family) {
         let count = entries.len();
-        let limit = self.config.limits.entry_octets;
+        let limit = self.config.limits.entry();
         entries.retain(|key, value| key.len() + size(value) <= limit);
         if entries.len() < count {
             let what = format!("database entries of {from} that are larger than {limit} octets");

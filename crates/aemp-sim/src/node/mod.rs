@@ -139,6 +139,7 @@ impl Node {
         config.seeds = plan.seeds.iter().map(|seed| address(*seed)).collect();
         config.monitor_timeout = timeout;
         config.rng_seed = cx.random.bits();
+        config.limits.message = cx.options.outbox.message;
         let incarnation = (u128::from(cx.random.bits()) << 64) | u128::from(inc);
         let mut shared = LinkConfig::with_secret(id.clone(), incarnation, SECRET);
         shared.monitor_timeout = timeout;

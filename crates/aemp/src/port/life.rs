@@ -88,7 +88,8 @@ impl Node {
     fn delivered_otherwise(&self, number: u64, mut cell: MutexGuard<'_, Cell>) -> Option<Pressure> {
         let mailbox = cell.mailbox.as_mut()?;
         let (kept, after) = (mailbox.kept(), mailbox.after());
-        if cell.waiting + kept > self.limits().mailbox {
+        // One that is to die already is only seen to: a parked one has to run for it.
+        if cell.waiting + kept > self.limits().mailbox && !cell.closing {
             drop(cell);
             let text = format_args!("more than {} octets waited for this port", self.limits().mailbox);
             self.signal(number, Signal::Kill(Reason::text("mailbox_full", text)));

@@ -19,6 +19,8 @@ mod sleepers;
 mod sync;
 pub(crate) mod table;
 pub(crate) mod task;
+#[cfg(test)]
+mod tests;
 mod verbs;
 
 pub use context::Context;

@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use aemp_proto::{Message, PortId, Reason, typed};
+use aemp_proto::{Body, Message, PortId, Reason, typed};
 use serde::de::DeserializeOwned;
+use tokio::task::coop::consume_budget;
 
 use super::Context;
 use super::known::Known;
@@ -45,7 +46,7 @@ pub struct Port {
 struct Waiting {
     message: Envelope,
     /// Given back when the code gets the message.
-    ticket: Ticket,
+    _ticket: Ticket,
 }
 
 /// What a message that was not picked yet holds: the gate of a fire, and its part of the limit of the mailbox.
@@ -147,6 +148,7 @@ impl Port {
     ///
     /// No message is lost when the future is dropped.
     pub async fn get_tag<T: DeserializeOwned>(&mut self, tag: &str) -> T {
+        consume_budget().await;
         let mut from = 0;
         loop {
             for at in from..self.stash.len() {
@@ -178,22 +180,26 @@ impl Port {
         &mut self,
         mut picker: impl FnMut(M) -> Result<T, M>,
     ) -> Result<T, Reason> {
+        // Whoever always finds something has to let others run, too.
+        consume_budget().await;
         let mut at = 0;
         loop {
             while at < self.stash.len() {
-                let Some(waiting) = self.stash.remove(at) else { break };
-                match try_pick(waiting, &mut picker) {
-                    Picked::Yes(picked) => return Ok(picked),
-                    Picked::No(waiting) => self.stash.insert(at, waiting),
+                match try_pick(&mut self.stash[at].message, &mut picker) {
+                    Picked::Yes(picked) => {
+                        self.stash.remove(at);
+                        return Ok(picked);
+                    }
+                    Picked::No => at += 1,
                     Picked::Bad(reason) => return Err(reason),
                 }
-                at += 1;
             }
             self.more(at).await;
         }
     }
 
     async fn fill(&mut self) {
+        consume_budget().await;
         if self.stash.is_empty() {
             self.more(0).await;
         }
@@ -258,7 +264,7 @@ impl Port {
         let octets = ITEM_COST + message.octets();
         self.kept.fetch_add(octets, Ordering::Relaxed);
         let ticket = Ticket { _gate: gate, octets, kept: self.kept.clone() };
-        self.stash.push_back(Waiting { message, ticket });
+        self.stash.push_back(Waiting { message, _ticket: ticket });
     }
 
     /// Runs code in the context of the port.
@@ -283,36 +289,42 @@ impl Port {
 
 enum Picked<T> {
     Yes(T),
-    No(Waiting),
+    No,
     Bad(Reason),
 }
 
-fn try_pick<M: FromMessage, T>(waiting: Waiting, picker: &mut impl FnMut(M) -> Result<T, M>) -> Picked<T> {
-    let Waiting { message, ticket } = waiting;
-    if let Envelope::Encoded(body) = &message {
-        // Only a tag that the type knows makes it ours.
-        return match M::decode(body) {
-            Ok(decoded) => match picker(decoded) {
-                Ok(picked) => Picked::Yes(picked),
-                Err(_) => Picked::No(Waiting { message, ticket }),
-            },
-            Err(DecodeError::UnknownTag(_)) => Picked::No(Waiting { message, ticket }),
-            Err(error) => Picked::Bad(misfit(&error)),
-        };
-    }
+/// Looks at a message where it stands, and leaves it there if it is not picked: there may be very many of them.
+fn try_pick<M: FromMessage, T>(
+    message: &mut Envelope,
+    picker: &mut impl FnMut(M) -> Result<T, M>,
+) -> Picked<T> {
     if message.is::<M>() {
-        return match message.open::<M>().map(picker) {
+        // The picker has it meanwhile.
+        let moved = std::mem::replace(message, Envelope::Encoded(Body::default()));
+        return match moved.open::<M>().map(picker) {
             Ok(Ok(picked)) => Picked::Yes(picked),
             Ok(Err(other)) => match other.into_envelope() {
-                Ok(message) => Picked::No(Waiting { message, ticket }),
+                Ok(back) => {
+                    *message = back;
+                    Picked::No
+                }
                 Err(error) => Picked::Bad(Reason::text("bad_message", error)),
             },
             Err(error) => Picked::Bad(misfit(&error)),
         };
     }
-    match message.encode() {
-        Ok(body) => try_pick(Waiting { message: Envelope::Encoded(body), ticket }, picker),
-        Err(error) => Picked::Bad(Reason::text("bad_message", error)),
+    if let Envelope::Moved(_) = message {
+        match message.encode() {
+            Ok(body) => *message = Envelope::Encoded(body),
+            Err(error) => return Picked::Bad(Reason::text("bad_message", error)),
+        }
+    }
+    let Envelope::Encoded(body) = message else { return Picked::No };
+    // Only a tag that the type knows makes it ours.
+    match M::decode(body) {
+        Ok(decoded) => picker(decoded).map_or(Picked::No, Picked::Yes),
+        Err(DecodeError::UnknownTag(_)) => Picked::No,
+        Err(error) => Picked::Bad(misfit(&error)),
     }
 }
 

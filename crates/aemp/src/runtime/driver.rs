@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use aemp_proto::kernel::{Action, DbCommand, Input, Kernel, LinkId, Route};
 use aemp_proto::link::Side;
+use aemp_proto::outbox::Queued;
 use aemp_proto::wire::Request;
 use aemp_proto::{NodeId, Value};
 use tokio::sync::{mpsc, oneshot};
@@ -165,7 +166,13 @@ impl Driver {
             }
             Action::Send { to, request } => {
                 let remote = self.node.remotes().get(&to);
-                let queued = remote.outbox.lock().request(&Request::Mesh(request));
+                let (queued, lost) = {
+                    let mut outbox = remote.outbox.lock();
+                    (outbox.request(&Request::Mesh(request)), outbox.is_condemned())
+                };
+                if queued == Queued::Dropped && !lost {
+                    tracing::error!(peer = %to, "a request of the database fits into no message, and was not sent");
+                }
                 self.node.queued(&remote, queued);
             }
             Action::NodeUp(node) => {

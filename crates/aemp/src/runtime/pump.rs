@@ -132,7 +132,8 @@ impl Pump {
             }
             End::Close(reason) => {
                 self.outgoing.close(&self.remote);
-                if tokio::time::timeout(CLOSE_LIMIT, &mut writer).await.is_err() {
+                // One that has failed is known to have ended, and cannot be waited for again.
+                if !writer.is_finished() && tokio::time::timeout(CLOSE_LIMIT, &mut writer).await.is_err() {
                     writer.abort();
                 }
                 reason

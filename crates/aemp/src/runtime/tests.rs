@@ -139,6 +139,38 @@ async fn nothing_of_a_broken_link_is_delivered() {
 }
 
 #[tokio::test]
+async fn a_link_whose_writer_has_failed_can_be_closed() {
+    let (node, remote) = node().await;
+    let id = LinkId::dialled(1);
+    node.attach_remote(&remote, id);
+    node.send(&remote.node.named("port"), ("lost",)).unwrap();
+    let pump = Pump::new(node.clone(), id, terms(&remote), remote.clone(), Default::default());
+    // It reads nothing, not even an end, and cannot write.
+    let (_silent, reader) = tokio::io::duplex(1);
+    let (gone, writer) = tokio::io::duplex(1);
+    drop(gone);
+    let (commands, mut receiver) = mpsc::unbounded_channel();
+    let pump = tokio::spawn(async move { pump.run(reader, writer, &mut receiver).await });
+    // This runtime has one thread: link and writer have done all they can when the test goes on.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    commands.send(Command::Close("test".into())).unwrap();
+    assert_eq!(soon(pump).await.unwrap(), "test");
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_fits_into_no_message_is_not_spawned_with() {
+    let (node, remote) = node().await;
+    node.attach_remote(&remote, LinkId::dialled(1));
+    let spawned = node.spawn(&remote.node, "f", ("x".repeat(65 << 20),));
+    assert!(spawned.unwrap_err().to_string().contains("octets"));
+    assert_eq!(remote.outbox.lock().backlog(), 0);
+    node.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_late_kil0_fires_no_monitor_of_the_next_link() {
     let (node, remote) = node().await;
     let far = remote.node.named("port");

@@ -1,6 +1,7 @@
 //! Many kernels in one small world: virtual time, connections that delay, break and go silent, nodes that crash.
 
 mod arbitration;
+mod large;
 mod mesh;
 mod net;
 mod perl;
