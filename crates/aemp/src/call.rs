@@ -21,9 +21,11 @@ use crate::message::{DecodeError, Envelope, IntoMessage, ReplyTo};
 use crate::monitor::{Action, MonitorGuard, PortAction};
 use crate::node::{Node, Place, Pressure, SendError};
 use crate::port::known::Known;
+use crate::port::life::Called;
 use crate::port::mailbox::{After, Mailbox, Signal};
 use crate::port::scheduler::Scheduler;
 use crate::port::table::State;
+use crate::remote::Gate;
 
 /// The number of no port.
 const NO_PORT: u64 = 0;
@@ -47,7 +49,7 @@ pub enum CallError {
 
 /// The mailbox of a port that lives for one answer.
 struct AnswerBox<R> {
-    answer: Option<Result<Given<R>, Reason>>,
+    answer: Option<Result<Given<R>, Lost>>,
     waiting: Option<Waker>,
 }
 
@@ -59,9 +61,16 @@ enum Given<R> {
     Other(Envelope),
 }
 
+/// Why no answer will come.
+struct Lost {
+    reason: Reason,
+    /// Opens when the caller hears of it.
+    gate: Option<Box<Gate>>,
+}
+
 impl<R> AnswerBox<R> {
     /// Whoever waits is to be woken.
-    fn answer(&mut self, answer: Result<Given<R>, Reason>) -> Option<Waker> {
+    fn answer(&mut self, answer: Result<Given<R>, Lost>) -> Option<Waker> {
         self.answer.get_or_insert(answer);
         self.waiting.take()
     }
@@ -78,12 +87,12 @@ impl<R: Send + 'static> Mailbox for AnswerBox<R> {
     }
 
     fn signal(&mut self, signal: Signal) -> usize {
-        let reason = match signal {
+        let (reason, gate) = match signal {
             Signal::Fire(fire) => fire.into_reason(),
-            Signal::Kill(reason) => reason,
+            Signal::Kill(reason) => (reason, None),
             Signal::Job(_) => return 0,
         };
-        self.answer.get_or_insert(Err(reason));
+        self.answer.get_or_insert(Err(Lost { reason, gate: gate.map(Box::new) }));
         0
     }
 
@@ -129,20 +138,20 @@ impl Node {
         self.prepare_call(port, limit, message)
     }
 
-    /// A call that is sent now; the answer is waited for afterwards.
+    /// A call that is sent now; the answer is waited for afterwards. Says whether the called port is behind.
     pub(crate) fn begin_call<M, R>(
         &self,
         port: &PortId,
         limit: Duration,
         message: impl FnOnce(ReplyTo<R>) -> M,
-    ) -> Awaited<R>
+    ) -> (Awaited<R>, Option<Pressure>)
     where
         M: IntoMessage,
         R: DeserializeOwned + Send + 'static,
     {
         let mut call = self.prepare_call(port, limit, message);
-        call.begin(false);
-        call.awaited
+        let pressure = call.begin(false);
+        (call.awaited, pressure)
     }
 
     fn prepare_call<M, R>(
@@ -204,12 +213,12 @@ impl<M, R> Unpin for Call<M, R> {}
 
 impl<M: IntoMessage, R> Call<M, R> {
     /// Monitors the port and sends the message. `help` says that the port may run on this thread.
-    fn begin(&mut self, help: bool) {
-        if let Some(message) = self.message.take()
-            && let Err(error) = self.awaited.send(&self.port, message, help)
-        {
+    fn begin(&mut self, help: bool) -> Option<Pressure> {
+        let message = self.message.take()?;
+        self.awaited.send(&self.port, message, help).unwrap_or_else(|error| {
             self.awaited.failed = Some(Box::new(error));
-        }
+            None
+        })
     }
 }
 
@@ -225,7 +234,7 @@ impl<M: IntoMessage, R: DeserializeOwned + Send + 'static> Future for Call<M, R>
             return Poll::Pending;
         }
         self.begin(true);
-        Pin::new(&mut self.awaited).poll(task)
+        Pin::new(&mut self.awaited).poll(task).map(Heard::open)
     }
 }
 
@@ -243,13 +252,33 @@ pub(crate) struct Awaited<R> {
     reply: PhantomData<fn() -> R>,
 }
 
-impl<R: DeserializeOwned + Send + 'static> Future for Awaited<R> {
-    type Output = Result<R, CallError>;
+/// How a call ended.
+pub(crate) struct Heard<R> {
+    answer: Result<R, CallError>,
+    gate: Option<Box<Gate>>,
+}
 
-    fn poll(mut self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Result<R, CallError>> {
+impl<R> Heard<R> {
+    /// The caller hears of it now.
+    pub(crate) fn open(self) -> Result<R, CallError> {
+        drop(self.gate);
+        self.answer
+    }
+}
+
+impl<R> From<Result<R, CallError>> for Heard<R> {
+    fn from(answer: Result<R, CallError>) -> Heard<R> {
+        Heard { answer, gate: None }
+    }
+}
+
+impl<R: DeserializeOwned + Send + 'static> Future for Awaited<R> {
+    type Output = Heard<R>;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Heard<R>> {
         let call = &mut *self;
         if let Some(error) = call.failed.take() {
-            return Poll::Ready(Err(*error));
+            return Poll::Ready(Err(*error).into());
         }
         match call.look(task.waker()) {
             Looked::Waits => {
@@ -262,9 +291,11 @@ impl<R: DeserializeOwned + Send + 'static> Future for Awaited<R> {
             }
             // The port for the answer has ended: its time has come, or that of the node.
             Looked::Gone if call.deadline.is_some_and(|deadline| deadline <= Instant::now()) => {
-                Poll::Ready(Err(CallError::TimedOut(call.limit)))
+                Poll::Ready(Err(CallError::TimedOut(call.limit)).into())
             }
-            Looked::Gone => Poll::Ready(Err(CallError::Died(Reason::text("shutdown", "the node has ended")))),
+            Looked::Gone => {
+                Poll::Ready(Err(CallError::Died(Reason::text("shutdown", "the node has ended"))).into())
+            }
         }
     }
 }
@@ -272,7 +303,7 @@ impl<R: DeserializeOwned + Send + 'static> Future for Awaited<R> {
 /// What was found in the mailbox for the answer.
 enum Looked<R> {
     Waits,
-    Answer(Result<Given<R>, Reason>),
+    Answer(Result<Given<R>, Lost>),
     Gone,
 }
 
@@ -297,21 +328,28 @@ impl<R: Send + 'static> Awaited<R> {
 }
 
 impl<R> Awaited<R> {
-    fn send<M: IntoMessage>(&mut self, port: &PortId, message: M, help: bool) -> Result<(), CallError> {
+    fn send<M: IntoMessage>(
+        &mut self,
+        port: &PortId,
+        message: M,
+        help: bool,
+    ) -> Result<Option<Pressure>, CallError> {
         match self.node.place(port) {
             Place::Here(number) => {
-                if self.node.call_here(port, number, self.number, message)? {
-                    self.node.scheduler().run_soon(&self.node, number, help);
+                let called = self.node.call_here(port, number, self.number, message)?;
+                match called {
+                    Called::Run => self.node.scheduler().run_soon(&self.node, number, help),
+                    Called::Queued(pressure) => return Ok(pressure),
                 }
             }
             Place::Nowhere => return Err(CallError::Died(self.node.why_missing(port))),
             Place::Node | Place::There(_) => {
                 let action = Action::Port(self.number, PortAction::Kill);
                 self.monitor = Some(self.node.set_monitor(port, action));
-                self.node.send(port, message)?;
+                return Ok(self.node.send_under_pressure(port, message)?);
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// The time runs from the first wait. A limit beyond the end of time is none.
@@ -342,13 +380,13 @@ impl<R> Drop for Awaited<R> {
     }
 }
 
-fn open_answer<R: DeserializeOwned>(answer: Result<Given<R>, Reason>) -> Result<R, CallError> {
+fn open_answer<R: DeserializeOwned>(answer: Result<Given<R>, Lost>) -> Heard<R> {
     match answer {
-        Ok(Given::Moved(answer)) => Ok(answer),
+        Ok(Given::Moved(answer)) => Ok(answer).into(),
         Ok(Given::Other(answer)) => {
-            let body = answer.encode().map_err(DecodeError::custom)?;
-            Ok(typed::from_body(&body)?)
+            let body = answer.encode().map_err(DecodeError::custom);
+            body.and_then(|body| typed::from_body(&body)).map_err(CallError::from).into()
         }
-        Err(reason) => Err(CallError::Died(reason)),
+        Err(Lost { reason, gate }) => Heard { answer: Err(CallError::Died(reason)), gate },
     }
 }

@@ -160,10 +160,10 @@ impl Fire {
         Some((opened, self.gate))
     }
 
-    /// As [`Fire::open`], for a port that only wants to know the reason.
-    pub(crate) fn into_reason(self) -> Reason {
+    /// As [`Fire::open`], for a port that only wants to know the reason, and the gate that opens when its owner hears of it.
+    pub(crate) fn into_reason(self) -> (Reason, Option<Gate>) {
         self.monitor.take();
-        self.reason
+        (self.reason, self.gate)
     }
 
     /// Runs an action outside of any port.

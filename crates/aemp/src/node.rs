@@ -220,8 +220,8 @@ impl Node {
         self.send_under_pressure(to, message).map(drop)
     }
 
-    /// Waits until the way to a port is not crowded: until the queue for its node is below its high-water mark. For senders
-    /// that are not ports (ports wait by themselves).
+    /// Waits until the way to a port is not crowded: until the queue for its node, or the port's own if it is here, is below its
+    /// high-water mark. For tasks and async ports; other ports wait by themselves.
     ///
     /// # Cancel safety
     ///
@@ -232,7 +232,11 @@ impl Node {
 
     /// As [`Node::ready`], with another limit, which may not be above the high-water mark.
     pub(crate) async fn ready_below(&self, to: &PortId, limit: usize) {
-        let Place::There(remote) = self.place(to) else { return };
+        let remote = match self.place(to) {
+            Place::There(remote) => remote,
+            Place::Here(number) => return self.ready_here(number).await,
+            Place::Node | Place::Nowhere => return,
+        };
         loop {
             let drained = remote.drained.notified();
             tokio::pin!(drained);

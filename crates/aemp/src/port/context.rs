@@ -207,8 +207,11 @@ impl<'a> Context<'a> {
         M: IntoMessage,
         R: DeserializeOwned + Send + 'static,
     {
-        let call = self.node.begin_call(port, limit, message);
-        self.task(call, done);
+        let (call, pressure) = self.node.begin_call(port, limit, message);
+        if pressure.is_some() {
+            self.asked().pressure = pressure;
+        }
+        self.task(call, |cx, heard| done(cx, heard.open()));
     }
 
     /// Adds or replaces the handler of a tag, in a port with tagged handlers, from the next message on.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use aemp_proto::PortId;
 use aemp_proto::kernel::LinkId;
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use crate::database::Registration;
@@ -86,11 +87,21 @@ pub(crate) struct Extra {
     pub(crate) children: Vec<Child>,
     /// Ports that wait until this one has drained.
     pub(crate) blocked: Vec<u64>,
+    /// The same for what is no port.
+    pub(crate) drained: Option<Arc<Notify>>,
     /// The name that another node has chosen for it.
     pub(crate) name: Option<Arc<PortId>>,
 }
 
 impl Extra {
+    /// Who waited for this port to drain goes on; gives the ports among them.
+    pub(crate) fn unblock(&mut self) -> Vec<u64> {
+        if let Some(drained) = self.drained.take() {
+            drained.notify_waiters();
+        }
+        std::mem::take(&mut self.blocked)
+    }
+
     /// Adds something that ends with the port; finished tasks and fired monitors make room first.
     pub(crate) fn adopt(&mut self, child: Child) {
         if self.children.len() >= 16 && self.children.len().is_power_of_two() {

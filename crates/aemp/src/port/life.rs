@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use aemp_proto::outbox::Monitored;
 use aemp_proto::wire::{Request, Span};
-use aemp_proto::{PortId, Reason};
-use bytes::Bytes;
+use aemp_proto::{Body, PortId, Reason};
+use bytes::{Bytes, BytesMut};
 use parking_lot::MutexGuard;
 
 use super::Context;
 use super::actor::Actor;
 use super::extra::{Child, Extra};
 use super::known::{AnyMailbox, BoxedMailbox};
-use super::mailbox::{After, Signal};
+use super::mailbox::{After, Mailbox, Signal};
 use super::run::{caught, panic_text};
 use super::table::{Cell, State};
 use crate::call::CallError;
@@ -25,6 +25,19 @@ use crate::message::{Envelope, IntoMessage};
 use crate::monitor::{Action, Monitor, MonitorGuard};
 use crate::node::{Node, Place, Pressure};
 use crate::remote::{Gate, HIGH_WATER, Remote};
+
+/// So many messages for one port that came together, and at most so many octets of them, are copied. More of them make up a good
+/// part of what was read.
+const FEW: usize = 64;
+const COPIED: usize = 16 << 10;
+
+/// What became of the message of a call.
+pub(crate) enum Called {
+    /// The called port, in state `Queued` now, has to be run by the caller.
+    Run,
+    /// Somebody else sees to it. Whether the port is behind.
+    Queued(Option<Pressure>),
+}
 
 impl Node {
     /// Opens a port of any kind. After the end of the node it ends at once.
@@ -48,7 +61,17 @@ impl Node {
         if cell.closing {
             return None;
         }
-        let octets = cell.mailbox.as_mut()?.push(message);
+        let mailbox = cell.mailbox.as_mut()?;
+        if matches!(message, Envelope::Moved(_)) && mailbox.wants_encoded() {
+            // The port has become a typed one just now. Encoding runs code of the message's type, so no lock is held.
+            drop(cell);
+            match message.encode() {
+                Ok(body) => return self.deliver_envelope(number, Envelope::Encoded(body)),
+                Err(error) => self.signal(number, Signal::Kill(Reason::text("bad_message", error))),
+            }
+            return None;
+        }
+        let octets = mailbox.push(message);
         self.delivered(number, cell, octets)
     }
 
@@ -56,8 +79,13 @@ impl Node {
     pub(crate) fn deliver_spans(&self, number: u64, batch: &Bytes, spans: &mut Vec<Span>) {
         let cell = self.table().get(number).filter(|cell| !cell.closing);
         let Some(mut cell) = cell else { return spans.clear() };
+        let busy = cell.waiting > 0 || cell.state == State::Unscheduled;
         let Some(mailbox) = &mut cell.mailbox else { return spans.clear() };
-        let octets = mailbox.push_spans(batch, spans);
+        let octets = if busy && spans.len() < FEW {
+            push_few(&mut ***mailbox, batch, spans)
+        } else {
+            mailbox.push_spans(batch, spans)
+        };
         self.delivered(number, cell, octets);
     }
 
@@ -92,7 +120,7 @@ impl Node {
         if cell.waiting + kept > self.limits().mailbox && !cell.closing {
             drop(cell);
             let text = format_args!("more than {} octets waited for this port", self.limits().mailbox);
-            self.signal(number, Signal::Kill(Reason::text("mailbox_full", text)));
+            self.kill_from_afar(number, Reason::text("mailbox_full", text));
             return None;
         }
         let behind = cell.waiting > self.limits().mailbox_high;
@@ -134,40 +162,36 @@ impl Node {
         }
     }
 
-    /// Puts the message of a call into a mailbox, and has the port for the answer told of a death. True if the called port, in
-    /// state `Queued` now, has to be run by the caller.
+    /// Puts the message of a call into a mailbox, and has the port for the answer told of a death.
     pub(crate) fn call_here<M: IntoMessage>(
         &self,
         port: &PortId,
         number: u64,
         caller: u64,
         message: M,
-    ) -> Result<bool, CallError> {
+    ) -> Result<Called, CallError> {
         let Some(mut cell) = self.table().get(number) else {
             return Err(CallError::Died(self.why_missing(port)));
         };
         let is_over = |caller| self.table().is_over(caller);
         cell.extra().watchers.callers.add(caller, is_over);
         if cell.closing {
-            return Ok(false);
+            return Ok(Called::Queued(None));
         }
-        let Some(mailbox) = &mut cell.mailbox else { return Ok(false) };
+        let Some(mailbox) = &mut cell.mailbox else { return Ok(Called::Queued(None)) };
         if !self.always_encodes()
             && let Some(queue) = M::own_queue(AnyMailbox(mailbox))
         {
             cell.waiting += queue.push_message(message);
-            let idle = cell.state == State::Idle && cell.waiting <= self.limits().crowd();
-            if idle {
+            if cell.state == State::Idle && cell.waiting <= self.limits().crowd() {
                 cell.state = State::Queued;
-            } else {
-                self.delivered(number, cell, 0);
+                return Ok(Called::Run);
             }
-            return Ok(idle);
+            return Ok(Called::Queued(self.delivered(number, cell, 0)));
         }
         let encodes = self.always_encodes() || mailbox.wants_encoded();
         drop(cell);
-        self.deliver_otherwise(number, message, encodes)?;
-        Ok(false)
+        Ok(Called::Queued(self.deliver_otherwise(number, message, encodes)?))
     }
 
     /// Tells a call that the called port died. False if it does not wait any more.
@@ -184,22 +208,37 @@ impl Node {
 
     /// Puts something other than a message into a mailbox. A kill closes it: nothing later counts.
     pub(crate) fn signal(&self, number: u64, signal: Signal) {
-        let Some(mut cell) = self.table().get(number) else { return };
+        if let Some(reason) = self.queue_signal(number, signal) {
+            self.end_port(number, reason);
+        }
+    }
+
+    /// Kills a port from a thread that must not run code of users, such as the drop of what the port has: it may hold a lock, or
+    /// a connection waits for it.
+    pub(crate) fn kill_from_afar(&self, number: u64, reason: Reason) {
+        if let Some(reason) = self.queue_signal(number, Signal::Kill(reason)) {
+            self.scheduler().call(Box::new(move |node| node.end_port(number, reason)));
+        }
+    }
+
+    /// As `signal`. Gives the reason of a kill for which the port need not run: the caller ends it.
+    fn queue_signal(&self, number: u64, signal: Signal) -> Option<Reason> {
+        let mut cell = self.table().get(number)?;
         if cell.closing {
-            return;
+            return None;
         }
         if let Signal::Kill(reason) = &signal {
             cell.closing = true;
             // Nothing waits in an idle port, and a task cannot be asked to look.
             if matches!(cell.state, State::Idle | State::Unscheduled) {
-                drop(cell);
-                return self.end_port(number, reason.clone());
+                return Some(reason.clone());
             }
         }
         if let Some(mailbox) = &mut cell.mailbox {
             let octets = mailbox.signal(signal);
             self.delivered(number, cell, octets);
         }
+        None
     }
 
     /// Ends a port: everything that belongs to it goes, whoever watches it is told.
@@ -223,7 +262,9 @@ impl Node {
     }
 
     fn release(&self, number: u64, extra: Extra, reason: &Reason) {
-        let Extra { watchers, children, blocked, name } = extra;
+        let mut extra = extra;
+        let blocked = extra.unblock();
+        let Extra { watchers, children, name, .. } = extra;
         let named = name.is_some();
         let id = name.map_or_else(|| self.own_port(number), |name| PortId::clone(&name));
         if named {
@@ -379,6 +420,21 @@ impl Node {
         }
     }
 
+    /// Waits until a port here is not behind any more, or gone.
+    pub(crate) async fn ready_here(&self, number: u64) {
+        loop {
+            let drained = {
+                let Some(mut cell) = self.table().get(number) else { return };
+                if cell.closing || cell.waiting <= self.limits().mailbox_high {
+                    return;
+                }
+                // Under the lock, and so before whoever drains looks.
+                cell.extra().drained.get_or_insert_default().clone().notified_owned()
+            };
+            drained.await;
+        }
+    }
+
     /// Ports that waited for a receiver go on.
     pub(crate) fn unpark(&self, ports: Vec<u64>) {
         for number in ports {
@@ -420,6 +476,22 @@ impl Node {
             }
         }
     }
+}
+
+/// Puts messages into the mailbox of a port that may take its time. They share the memory of what was read with them, most of which may
+/// be for other ports: few small ones get some of their own, or a slow port would keep far more than its mailbox is counted with.
+#[cold]
+fn push_few(mailbox: &mut dyn Mailbox, batch: &Bytes, spans: &mut Vec<Span>) -> usize {
+    let octets = spans.iter().map(|span| span.len()).sum();
+    if octets > COPIED {
+        return mailbox.push_spans(batch, spans);
+    }
+    let mut own = BytesMut::with_capacity(octets);
+    let bodies = spans.drain(..).map(|span| {
+        own.extend_from_slice(span.items(batch));
+        Body::new(span.count(), own.split().freeze())
+    });
+    bodies.map(|body| mailbox.push(Envelope::Encoded(body))).sum()
 }
 
 fn lonely(port: &PortId, reason: &Reason) {

@@ -131,11 +131,18 @@ fn succeed(
         Successor::Task(start) => (Known::boxed(TaskQueue::default()), None, Some(start)),
     };
     let mut waiting = old.hand_over(&mut **mailbox);
-    if let Some(mut cell) = node.table().get(number) {
-        if let Some(older) = &mut cell.mailbox
+    let mut taken = 0;
+    while let Some(mut cell) = node.table().get(number) {
+        // Handing over runs code of the messages' types, so no lock is held. What is taken still counts for the limit: so this
+        // ends, however much comes meanwhile.
+        if cell.waiting > taken
+            && let Some(older) = &mut cell.mailbox
             && old.load(older)
         {
+            taken = cell.waiting;
+            drop(cell);
             waiting += old.hand_over(&mut **mailbox);
+            continue;
         }
         if task.is_some() {
             cell.state = State::Unscheduled;
@@ -146,6 +153,7 @@ fn succeed(
         }
         cell.mailbox = Some(mailbox);
         cell.waiting = waiting;
+        break;
     }
     Ok((actor, task))
 }

@@ -79,7 +79,7 @@ impl Cell {
     #[inline]
     pub(crate) fn take_blocked(&mut self, high: usize) -> Vec<u64> {
         match &mut self.extra {
-            Some(extra) if self.waiting <= high => std::mem::take(&mut extra.blocked),
+            Some(extra) if self.waiting <= high => extra.unblock(),
             _ => Vec::new(),
         }
     }
@@ -133,6 +133,12 @@ impl Table {
         let Some(seat) = self.seat(number) else { return true };
         let Some(cell) = seat.cell.try_lock() else { return false };
         cell.generation != seat.generation || cell.state == State::Free || cell.closing
+    }
+
+    /// Whether somebody is at the port right now.
+    #[cfg(test)]
+    pub(crate) fn is_locked(&self, number: u64) -> bool {
+        self.seat(number).is_some_and(|seat| seat.cell.is_locked())
     }
 
     /// Where the port with this number is or was, to be locked more than once.

@@ -24,6 +24,17 @@ impl Port {
         self.node().send(to, message)
     }
 
+    /// Waits until the way to a port is not crowded, see [`Node::ready`](crate::Node::ready): an async port that sends much to one
+    /// receiver does so before each message, or the receiver may die of what waits for it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped.
+    pub fn ready(&self, to: &PortId) -> impl Future<Output = ()> + Send + use<> {
+        let (node, to) = (self.node().clone(), to.clone());
+        async move { node.ready(&to).await }
+    }
+
     /// Answers a call. A tuple is sent as several values, everything else as one.
     ///
     /// # Errors

@@ -9,7 +9,6 @@ use aemp_proto::{Body, PortId, Reason, Value};
 use super::{Event, up_nodes};
 use crate::log::clock;
 use crate::node::{Node, Place};
-use crate::port::mailbox::Signal;
 use crate::remote::Remote;
 
 /// Requests that every node knows, for `can`.
@@ -85,7 +84,7 @@ impl Node {
             Request::Died(name, reason) => self.died_there(remote, &name, &reason),
             Request::Kill(name, reason) => {
                 if let Some(number) = self.number_of(&name) {
-                    self.signal(number, Signal::Kill(reason));
+                    self.kill_from_afar(number, reason);
                 }
             }
             Request::Mesh(request) => {

@@ -4,6 +4,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use aemp_proto::kernel::{LinkId, Peer};
@@ -18,6 +19,7 @@ use tokio::task::JoinHandle;
 use super::pump::Pump;
 use super::writer::Outgoing;
 use super::{Command, Event};
+use crate::message::ReplyTo;
 use crate::node::Node;
 use crate::port::Context;
 use crate::remote::Remote;
@@ -167,6 +169,72 @@ async fn what_fits_into_no_message_is_not_spawned_with() {
     let spawned = node.spawn(&remote.node, "f", ("x".repeat(65 << 20),));
     assert!(spawned.unwrap_err().to_string().contains("octets"));
     assert_eq!(remote.outbox.lock().backlog(), 0);
+    node.shutdown().await;
+}
+
+/// Says, when it is dropped, whether the reader of the link holds its lock.
+struct Witness(Arc<Remote>, mpsc::UnboundedSender<bool>);
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        self.1.send(self.0.delivering.is_locked()).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_a_port_has_is_not_dropped_by_the_reader_of_a_link() {
+    let (node, remote) = node().await;
+    let (sender, mut told) = mpsc::unbounded_channel();
+    let witness = Witness(remote.clone(), sender);
+    let port = node.port(move |_: &mut Context<'_>, (): ()| {
+        let _ = &witness;
+    });
+    let death = node.died(&port);
+    let mut link = Link::attach(&node, &remote, LinkId::dialled(1));
+    link.request(&Request::Kill(port.name().to_string(), Reason::text("why", "not"))).await;
+    assert_eq!(soon(told.recv()).await, Some(false));
+    assert_eq!(soon(death).await.identifier().as_deref(), Some("why"));
+    link.end().await;
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_port_of_a_call_stays_gated_until_the_caller_hears_of_the_loss() {
+    let (node, remote) = node().await;
+    let far = remote.node.named("port");
+    node.attach_remote(&remote, LinkId::dialled(1));
+    // A port that calls: its code is queued behind what it has to do.
+    let (sender, mut told) = mpsc::unbounded_channel();
+    let (target, gates) = (far.clone(), remote.clone());
+    let port = node.port(move |cx: &mut Context<'_>, (): ()| {
+        let (sender, gates) = (sender.clone(), gates.clone());
+        cx.call(
+            &target,
+            LIMIT,
+            |_: ReplyTo<u64>| ("call",),
+            move |_, answer| {
+                sender.send((answer.is_err(), gates.outbox.lock().gated_ports())).unwrap();
+            },
+        );
+    });
+    node.send(&port, ()).unwrap();
+    while remote.outbox.lock().watched_ports() == 0 {
+        tokio::task::yield_now().await;
+    }
+    // This runtime has one thread: nobody hears before the test waits.
+    node.break_remote(&remote, "test");
+    assert_eq!(remote.outbox.lock().gated_ports(), 1);
+    assert_eq!(soon(told.recv()).await, Some((true, 0)));
+    // Whoever is no port.
+    node.attach_remote(&remote, LinkId::dialled(2));
+    let call = node.call(&far, LIMIT, |_: ReplyTo<u64>| ("call",));
+    tokio::pin!(call);
+    let waits = std::future::poll_fn(|task| Poll::Ready(call.as_mut().poll(task).is_pending())).await;
+    assert!(waits);
+    node.break_remote(&remote, "test");
+    assert_eq!(remote.outbox.lock().gated_ports(), 1);
+    assert!(soon(call).await.is_err());
+    assert_eq!(remote.outbox.lock().gated_ports(), 0);
     node.shutdown().await;
 }
 
