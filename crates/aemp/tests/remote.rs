@@ -128,6 +128,38 @@ fn messages_for_many_ports_arrive_in_order_each_before_the_kill_behind_it() {
     });
 }
 
+/// What one port sends to two others lies there in that order: whoever the second one asks has had what was sent before.
+#[test]
+fn what_one_port_sends_to_several_takes_effect_in_that_order() {
+    in_all_framings(async |mode, framing| {
+        let (seed, other) = pair(mode, framing).await;
+        let (done, mut told) = mpsc::unbounded_channel();
+        let mut stored = 0;
+        let store = other.port(move |_: &mut Context<'_>, (kind, n): (String, u64)| match &*kind {
+            "store" => stored = n,
+            _ => done.send((stored, n)).unwrap(),
+        });
+        let to = store.clone();
+        let asker = other.port(move |cx: &mut Context<'_>, (n,): (u64,)| {
+            if n > 0 {
+                cx.send(&to, ("ask", n));
+            }
+        });
+        for turn in 1..=200 {
+            // All of it in one batch, most likely, which begins and ends with the asker.
+            seed.send(&asker, (0,)).unwrap();
+            for n in 0..250 {
+                seed.send(&store, ("store", 250 * turn + n)).unwrap();
+            }
+            seed.send(&asker, (250 * turn + 249,)).unwrap();
+            let (stored, asked) = soon("the answer", told.recv()).await.unwrap();
+            assert_eq!(stored, asked);
+        }
+        seed.shutdown().await;
+        other.shutdown().await;
+    });
+}
+
 /// A port that hands on the first value of what it is sent.
 fn numbered(node: &Node) -> (PortId, mpsc::UnboundedReceiver<u64>) {
     let (sender, receiver) = mpsc::unbounded_channel();

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::groups::Groups;
+use super::streak::Streak;
 use super::writer::{self, Outgoing, WriteError};
 use super::{Command, Event};
 use crate::message::Envelope;
@@ -44,7 +44,7 @@ pub(crate) struct Pump {
     link: LinkId,
     remote: Arc<Remote>,
     frames: FrameReader,
-    groups: Groups,
+    streak: Streak,
     outgoing: Arc<Outgoing>,
     live: Liveness,
     /// Until when the kernel waits for a sign of life.
@@ -73,8 +73,8 @@ impl Pump {
             live.ask_at_once();
         }
         let outgoing = Outgoing::new(link, terms.send, None, now);
-        let groups = Groups::default();
-        Pump { node, link, remote, frames, groups, outgoing, live, asked: None, received: 0, acknowledged: 0 }
+        let streak = Streak::default();
+        Pump { node, link, remote, frames, streak, outgoing, live, asked: None, received: 0, acknowledged: 0 }
     }
 
     /// Runs until the connection is over; says why.
@@ -324,13 +324,13 @@ impl Pump {
                 Ok(Some(found)) => {
                     self.received = found.seq;
                     let (node, live) = (&self.node, &mut self.live);
-                    self.groups.add(node, &batch, found, |name| port_here(node, live, name));
+                    self.streak.add(node, &batch, found, |name| port_here(node, live, name));
                 }
                 Ok(None) => break Ok(self.received != before),
                 Err(error) => break Err(bad_frame(error)),
             }
         };
-        self.groups.deliver(&self.node, &batch);
+        self.streak.deliver(&self.node, &batch);
         ended
     }
 }

@@ -1,0 +1,60 @@
+//! Messages that came one after the other for one port: one lock of the port serves them all.
+//!
+//! Only what stands together is put together: what one port sends to several ports of a node lies in their mailboxes in that order,
+//! so who is told of something can rely on what was sent before.
+
+use std::ops::Range;
+
+use aemp_proto::wire::{Found, Span};
+use bytes::Bytes;
+
+use crate::node::Node;
+
+/// Messages that are put into a mailbox at once. Its lock is held for as long as that takes.
+const LONGEST: usize = 256;
+
+/// The messages of a batch that wait to be delivered.
+#[derive(Default)]
+pub(super) struct Streak {
+    /// Where in the batch the name of their port is; empty if there are none.
+    name: Range<usize>,
+    /// `None` if there is no such port.
+    port: Option<u64>,
+    spans: Vec<Span>,
+}
+
+impl Streak {
+    /// Adds a message; `port` is asked for the port with a name when that is another one than before.
+    #[inline]
+    pub(super) fn add(
+        &mut self,
+        node: &Node,
+        batch: &Bytes,
+        found: Found,
+        port: impl FnOnce(&str) -> Option<u64>,
+    ) {
+        if (!found.same || self.name.is_empty()) && batch[found.port.clone()] != batch[self.name.clone()] {
+            self.deliver(node, batch);
+            self.port = std::str::from_utf8(&batch[found.port.clone()]).ok().and_then(port);
+            self.name = found.port;
+        }
+        self.spans.push(found.span);
+        if self.spans.len() == LONGEST {
+            self.put_in(node, batch);
+        }
+    }
+
+    /// Delivers what waits. The next message may be of another batch.
+    pub(super) fn deliver(&mut self, node: &Node, batch: &Bytes) {
+        self.put_in(node, batch);
+        self.name = 0..0;
+    }
+
+    fn put_in(&mut self, node: &Node, batch: &Bytes) {
+        match self.port {
+            // The reader never waits: a port that is behind is the business of its limit.
+            Some(port) if !self.spans.is_empty() => node.deliver_spans(port, batch, &mut self.spans),
+            _ => self.spans.clear(),
+        }
+    }
+}
