@@ -50,7 +50,7 @@ pub struct OutboxLimits {
 
 impl Default for OutboxLimits {
     fn default() -> OutboxLimits {
-        OutboxLimits { connected: 128 << 20, waiting: 16 << 20, message: (64 << 20) - 8192, part: 64 << 10 }
+        OutboxLimits { connected: 128 << 20, waiting: 16 << 20, message: (64 << 20) - 8192, part: 512 << 10 }
     }
 }
 

@@ -199,7 +199,8 @@ fn one_address_cannot_take_all_places_and_authenticated_peers_do_not_notice() {
             node.port(|cx: &mut Context<'_>, (n, reply): (u64, aemp::ReplyTo<u64>)| cx.reply(reply, n));
         assert_eq!(peer.call(&echo, LIMIT, |reply: aemp::ReplyTo<u64>| (1, reply)).await.unwrap(), 1);
         let mut idle = Vec::new();
-        for _ in 0..16 {
+        // Half of all places.
+        for _ in 0..128 {
             idle.push(Raw::connect(&node).await);
         }
         // One more from the same address is closed without a word.

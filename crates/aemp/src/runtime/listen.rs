@@ -19,7 +19,8 @@ use crate::node::Node;
 /// Connections that may be unauthenticated at once: each costs a descriptor, a task and two lines.
 const UNPROVEN_MAX: usize = 256;
 
-/// The same for one address, so that one host cannot take all the places.
+/// The same for one address when half of the places are taken, so that one host cannot take all of them. Before that many
+/// nodes of one host may come at once: each has one address to dial, and whoever is turned away loses what it had queued.
 const UNPROVEN_PER_ADDRESS: usize = 16;
 
 /// How long to wait before accepting again after an error such as "too many open files".
@@ -47,8 +48,9 @@ pub(crate) struct Ticket {
 impl Gatekeeper {
     fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Ticket> {
         let mut unproven = self.unproven.lock();
+        let scarce = unproven.total >= UNPROVEN_MAX / 2;
         let here = unproven.by_address.entry(address).or_default();
-        if *here >= UNPROVEN_PER_ADDRESS {
+        if scarce && *here >= UNPROVEN_PER_ADDRESS {
             return None;
         }
         *here += 1;
@@ -117,4 +119,23 @@ fn welcome(node: &Node, stream: TcpStream, ticket: Ticket) {
     node.event(Event::Accepted(link, sender));
     let node = node.clone();
     tokio::spawn(link::run(node, link, Side::Acceptor, stream, commands, Some(ticket)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_may_take_half_of_the_places_and_leaves_the_others() {
+        let gatekeeper = Arc::new(Gatekeeper::default());
+        let address = |last| IpAddr::from([192, 0, 2, last]);
+        let crowd: Vec<_> = std::iter::from_fn(|| gatekeeper.enter(address(1))).take(UNPROVEN_MAX).collect();
+        assert_eq!(crowd.len(), UNPROVEN_MAX / 2);
+        let others: Vec<_> = std::iter::from_fn(|| gatekeeper.enter(address(2))).take(UNPROVEN_MAX).collect();
+        assert_eq!(others.len(), UNPROVEN_PER_ADDRESS);
+        drop(crowd);
+        assert!(gatekeeper.enter(address(1)).is_some());
+        drop(others);
+        assert!(gatekeeper.unproven.lock().by_address.is_empty());
+    }
 }

@@ -15,8 +15,8 @@ use super::serve::StreamFunctions;
 use crate::node::Node;
 use crate::runtime::handshake;
 
-/// Data connections that this node dials at once. A listener lets no more than sixteen unproven connections of one address in, and
-/// that address may be the host of several nodes.
+/// Data connections that this node dials at once. A listener that has many unproven connections lets no more than sixteen of one
+/// address in, and that address may be the host of several nodes.
 const DIALS: usize = 4;
 
 /// All data connections of a node that are not in somebody's hands yet, and the functions that they may lead to.
