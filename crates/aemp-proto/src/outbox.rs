@@ -9,7 +9,7 @@
 //! done ([`Outbox::fired`]). That is how no message overtakes the news of a loss.
 //!
 //! To a peer that reads parts a large message goes in parts, between others: the outbox holds it, and what has to stay behind it,
-//! in [`lanes`], and cuts off as much as is to be written next.
+//! in `lanes`, and cuts off as much as is to be written next.
 //!
 //! This is not: the choice of a connection (the kernel's), writing (the link's), firing (the node's).
 

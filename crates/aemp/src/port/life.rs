@@ -257,7 +257,16 @@ impl Node {
         match removed.extra {
             Some(extra) => self.release(number, *extra, &reason),
             None if reason.is_normal() => {}
-            None => lonely(&self.own_port(number), &reason),
+            None => self.died_alone(&self.own_port(number), &reason),
+        }
+    }
+
+    /// Nobody is told of this death. Of ports that other nodes have named, and can make as many of as they like, not each is logged.
+    fn died_alone(&self, port: &PortId, reason: &Reason) {
+        let (home, _) = port.parts();
+        let withheld = if home.head() == self.own_head() { Some(0) } else { self.may_complain() };
+        if let Some(withheld) = withheld {
+            tracing::warn!(%port, %reason, withheld, "a port died, and nobody monitors it");
         }
     }
 
@@ -276,7 +285,7 @@ impl Node {
         let unseen = watchers.is_empty();
         let called = watchers.callers.into_iter().filter(|caller| self.called_died(*caller, reason)).count();
         if unseen && called == 0 && !reason.is_normal() {
-            lonely(&id, reason);
+            self.died_alone(&id, reason);
         }
         for monitor in watchers.local.into_values() {
             monitor.fire(self, reason.clone(), None);
@@ -492,8 +501,4 @@ fn push_few(mailbox: &mut dyn Mailbox, batch: &Bytes, spans: &mut Vec<Span>) -> 
         Body::new(span.count(), own.split().freeze())
     });
     bodies.map(|body| mailbox.push(Envelope::Encoded(body))).sum()
-}
-
-fn lonely(port: &PortId, reason: &Reason) {
-    tracing::warn!(%port, %reason, "a port died, and nobody monitors it");
 }

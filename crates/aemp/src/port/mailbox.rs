@@ -18,6 +18,9 @@ use super::encoded::Encoded;
 use crate::message::{DecodeError, Envelope, FromMessage};
 use crate::monitor::Fire;
 
+/// Items that an empty queue always keeps room for.
+const KEPT: usize = 1024;
+
 /// Octets that an item is counted with beside its content.
 pub(crate) const ITEM_COST: usize = 32;
 
@@ -57,6 +60,15 @@ impl<M> Default for Items<M> {
 }
 
 impl<M> Items<M> {
+    /// Gives memory back that is far more than so many items need.
+    #[cold]
+    fn give_back(&mut self, len: usize) {
+        if self.order.capacity() / 8 > len {
+            self.order = VecDeque::with_capacity(2 * len);
+            self.encoded = None;
+        }
+    }
+
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.order.is_empty()
@@ -172,9 +184,14 @@ impl<M: FromMessage> Queue<M> {
         }
     }
 
-    /// All that waits; `spare`, which must be empty, takes its place, so that its memory is used again.
+    /// All that waits; `spare`, which must be empty, takes its place, so that its memory is used again: not that of a burst, if
+    /// little waits now.
+    #[inline]
     pub(crate) fn take(&mut self, spare: &mut Items<M>) {
         debug_assert!(spare.is_empty());
+        if spare.order.capacity() > KEPT {
+            spare.give_back(self.items.order.len());
+        }
         std::mem::swap(&mut self.items, spare);
     }
 
@@ -269,6 +286,26 @@ mod tests {
     #[test]
     fn small_messages_take_little_room() {
         assert!(size_of::<Item<u64>>() <= 16);
+    }
+
+    #[test]
+    fn the_memory_of_a_burst_is_given_back() {
+        let (mut queue, mut batch) = (Queue::<(u64,)>::default(), Items::default());
+        let mut turn = |messages: u64| {
+            for n in 0..messages {
+                queue.push_message((n,));
+            }
+            queue.take(&mut batch);
+            while batch.pop().is_some() {}
+            queue.items.order.capacity().max(batch.order.capacity())
+        };
+        assert!(turn(100_000) >= 100_000);
+        // As long as there are many, nothing is made again and again.
+        assert!(turn(50_000) >= 100_000);
+        for _ in 0..3 {
+            turn(10);
+        }
+        assert!(turn(10) < 2 * KEPT);
     }
 
     #[test]
