@@ -77,6 +77,7 @@ fn options(nodes: usize, seed: u64) -> Options {
     options.monitor_timeouts = vec![timeout; nodes];
     options.framings = vec![Framing::ALL.to_vec(); nodes];
     options.private = vec![false; nodes];
+    options.parts = vec![true; nodes];
     options.net = NetOptions { latency: Duration::from_millis(1), chunk: 64 << 10, buffer: 256 << 10 };
     options.driver_delay = Duration::ZERO;
     (options.nodes, options.seeds, options.seeds_told) = (nodes, GLOBALS, TOLD);
