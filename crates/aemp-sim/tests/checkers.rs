@@ -5,7 +5,7 @@ use aemp_sim::options::{Options, Sabotage};
 use aemp_sim::{check, world};
 
 /// Seeds in which a bug has to be noticed.
-const SEEDS: u64 = 30;
+const SEEDS: u64 = 200;
 
 /// The rules that a run with this bug breaks, in the first seed in which it breaks one of `wanted`.
 #[track_caller]

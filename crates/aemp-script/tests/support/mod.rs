@@ -10,6 +10,7 @@ use aemp::{Evaluate, Message, Node, PortId, Reason, Value};
 use aemp_script::{Limits, Scripts};
 use tempfile::TempDir;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::yield_now;
 use tokio::time::timeout;
 
 /// Nothing in these tests takes so long, unless it hangs.
@@ -51,13 +52,17 @@ impl Scripted {
         let name = format!("t{}", self.names.fetch_add(1, Ordering::Relaxed));
         let port = PortId::parse(&format!("{}#{name}", self.node.id())).unwrap();
         self.node.send(&self.node.id().port(), ("AnyEvent::MP::_spawn", name, function)).unwrap();
-        loop {
-            let reason = timeout(PATIENCE, self.node.died(&port)).await.expect("a death");
-            // Between the end of a port and the note of why it ended there is a moment in which nothing is known of it.
-            if reason != Reason::no_such_port(&port) {
-                return reason;
+        let known = async {
+            loop {
+                let reason = self.node.died(&port).await;
+                // Between the end of a port and the note of why it ended there is a moment in which nothing is known of it.
+                if reason != Reason::no_such_port(&port) {
+                    return reason;
+                }
+                yield_now().await;
             }
-        }
+        };
+        timeout(PATIENCE, known).await.expect("a death of which word is left")
     }
 
     /// A port that shows its messages.
