@@ -23,6 +23,9 @@ const SYN_AGAIN: Duration = Duration::from_secs(1);
 /// How long the last answers and fires may take after the network has healed.
 const LAST: Duration = Duration::from_secs(4);
 
+/// How long a narrow network may take for what its connections hold.
+const DRAIN: Duration = Duration::from_secs(30);
+
 /// A place for a node.
 #[derive(Default)]
 struct Host {
@@ -87,9 +90,9 @@ impl World {
         self.calm_down();
         happenings += self.run_until(self.cx.now + bounds.heal);
         self.work.stop();
-        // What waits in slow mailboxes is to be seen before the end.
+        // What waits in slow mailboxes and narrow connections is to be seen before the end.
         self.cx.options.work.slow = Duration::ZERO;
-        happenings += self.run_until(self.cx.now + LAST);
+        happenings += self.run_until(self.cx.now + LAST + DRAIN);
         self.ask_all();
         happenings += self.run_until(self.cx.now + LAST + self.cx.options.callback_delay);
         for host in &self.hosts {
