@@ -171,8 +171,7 @@ pub(crate) const CURVES: &[Curve] = &[
         unit: "µs a node",
         sizes: &SIMULATED,
         power: 1.0,
-        reason: "After each event a global node looks at all its connections for the next one that has a time limit. That is a few \
-                 microseconds with a thousand of them.",
+        reason: "",
     },
 ];
 

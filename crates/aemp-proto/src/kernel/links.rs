@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use super::deadlines::Deadlines;
 use super::{LinkId, Peer, Time};
 use crate::NodeId;
 
@@ -55,14 +56,6 @@ enum Stage {
 struct Link {
     stage: Stage,
     peer: Option<Peer>,
-    /// When a dialled connection counts as failed.
-    deadline: Option<Time>,
-}
-
-#[derive(Debug)]
-struct Up {
-    link: LinkId,
-    probe_until: Option<Time>,
 }
 
 /// All connections of a node.
@@ -73,7 +66,12 @@ pub(super) struct Links {
     links: BTreeMap<LinkId, Link>,
     /// Links whose peer has greeted, by its node.
     greeted: BTreeMap<NodeId, BTreeSet<LinkId>>,
-    up: BTreeMap<NodeId, Up>,
+    /// The one link of each node that is up.
+    up: BTreeMap<NodeId, LinkId>,
+    /// When dialled links that are not established count as failed.
+    connects: Deadlines<LinkId>,
+    /// When nodes that are up and being probed count as silent.
+    probes: Deadlines<NodeId>,
     out: VecDeque<Verdict>,
 }
 
@@ -86,13 +84,16 @@ impl Links {
             links: BTreeMap::new(),
             greeted: BTreeMap::new(),
             up: BTreeMap::new(),
+            connects: Deadlines::default(),
+            probes: Deadlines::default(),
             out: VecDeque::new(),
         }
     }
 
     /// A connection is being dialled, and must be established by `deadline`.
     pub(super) fn dialled(&mut self, link: LinkId, deadline: Time) {
-        self.links.insert(link, Link { stage: Stage::Dialling, peer: None, deadline: Some(deadline) });
+        self.links.insert(link, Link { stage: Stage::Dialling, peer: None });
+        self.connects.set(&link, Some(deadline));
     }
 
     /// The peer's greeting was read.
@@ -102,7 +103,7 @@ impl Links {
             let Some(known) = self.links.get_mut(&link).filter(|link| link.peer.is_none()) else { return };
             known.peer = Some(peer);
         } else {
-            self.links.insert(link, Link { stage: Stage::Greeted, peer: Some(peer), deadline: None });
+            self.links.insert(link, Link { stage: Stage::Greeted, peer: Some(peer) });
         }
         self.greeted.entry(node).or_default().insert(link);
         if link.is_dialled() {
@@ -125,10 +126,10 @@ impl Links {
             return;
         }
         known.stage = Stage::Open;
-        known.deadline = None;
+        self.connects.clear(&link);
         // The peer would not have finished this one if the old one were still alive for it.
         self.take_down(&peer.node, "replaced by a new connection");
-        self.up.insert(peer.node.clone(), Up { link, probe_until: None });
+        self.up.insert(peer.node.clone(), link);
         for other in self.rivals(&peer.node, |stage| stage != Stage::Greeted && stage != Stage::Open) {
             self.close(other, "another connection to the node was established");
         }
@@ -138,10 +139,9 @@ impl Links {
     /// The probe of a link has a result.
     pub(super) fn probe_done(&mut self, link: LinkId, alive: bool) {
         let Some(node) = self.node_of(link) else { return };
-        let Some(up) = self.up.get_mut(&node).filter(|up| up.link == link && up.probe_until.is_some()) else {
+        if self.link_to(&node) != Some(link) || !self.probes.clear(&node) {
             return;
-        };
-        up.probe_until = None;
+        }
         if !alive {
             self.take_down(&node, "the node does not answer on this connection, and connected anew");
             return self.decide(&node);
@@ -164,7 +164,7 @@ impl Links {
             return self.forget(link, reason);
         };
         if self.link_to(&node) == Some(link) {
-            self.up.remove(&node);
+            self.forget_up(&node);
             self.forget(link, reason);
             self.out.push_back(Verdict::Down(node.clone(), reason.into()));
         } else {
@@ -189,12 +189,12 @@ impl Links {
 
     /// Fires what is due.
     pub(super) fn tick(&mut self, now: Time) {
-        let silent = self.up.values().filter(|up| up.probe_until.is_some_and(|until| until <= now));
-        for link in silent.map(|up| up.link).collect::<Vec<_>>() {
-            self.probe_done(link, false);
+        for silent in self.probes.due(now) {
+            if let Some(link) = self.link_to(&silent) {
+                self.probe_done(link, false);
+            }
         }
-        let late = self.links.iter().filter(|(_, link)| link.deadline.is_some_and(|until| until <= now));
-        for link in late.map(|(link, _)| *link).collect::<Vec<_>>() {
+        for link in self.connects.due(now) {
             self.close(link, "connect timeout");
         }
     }
@@ -206,8 +206,7 @@ impl Links {
 
     /// When [`Links::tick`] has something to do.
     pub(super) fn next_timeout(&self) -> Option<Time> {
-        let probes = self.up.values().filter_map(|up| up.probe_until);
-        probes.chain(self.links.values().filter_map(|link| link.deadline)).min()
+        self.probes.next().into_iter().chain(self.connects.next()).min()
     }
 
     /// Whether the node is up.
@@ -252,13 +251,13 @@ impl Links {
             )));
             return self.close(link, "too many connections");
         }
-        let Some(up) = self.up.get_mut(&node) else {
+        let Some(up) = self.link_to(&node) else {
             self.set_stage(link, Stage::Held);
             return self.decide(&node);
         };
-        if up.probe_until.is_none() {
-            up.probe_until = Some(now + PROBE_LIMIT);
-            self.out.push_back(Verdict::Probe(up.link));
+        if !self.probes.contains(&node) {
+            self.probes.set(&node, Some(now + PROBE_LIMIT));
+            self.out.push_back(Verdict::Probe(up));
         }
         self.set_stage(link, Stage::Waiting);
     }
@@ -290,14 +289,21 @@ impl Links {
     }
 
     fn take_down(&mut self, node: &NodeId, reason: &str) {
-        let Some(up) = self.up.remove(node) else { return };
-        self.out.push_back(Verdict::Close(up.link, reason.into()));
-        self.forget(up.link, reason);
+        let Some(link) = self.forget_up(node) else { return };
+        self.out.push_back(Verdict::Close(link, reason.into()));
+        self.forget(link, reason);
         self.out.push_back(Verdict::Down(node.clone(), reason.into()));
+    }
+
+    /// The node is not up any more, whatever a probe of it may say. Gives the link that was the one to it.
+    fn forget_up(&mut self, node: &NodeId) -> Option<LinkId> {
+        self.probes.clear(node);
+        self.up.remove(node)
     }
 
     fn forget(&mut self, link: LinkId, reason: &str) {
         let Some(gone) = self.links.remove(&link) else { return };
+        self.connects.clear(&link);
         if let Some(peer) = gone.peer
             && let Some(links) = self.greeted.get_mut(&peer.node)
         {
@@ -312,7 +318,7 @@ impl Links {
     }
 
     fn link_to(&self, node: &NodeId) -> Option<LinkId> {
-        self.up.get(node).map(|up| up.link)
+        self.up.get(node).copied()
     }
 
     fn node_of(&self, link: LinkId) -> Option<NodeId> {

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `input`, `action`, `config` | what comes in and goes out |
 //! | `links` | the connections, and which of several to one peer is the one |
+//! | `deadlines` | when things are due, the earliest first |
 //! | `dial`, `throttle` | attempts to connect to a node, and how often an address may be dialled |
 //! | `ways` | nodes that cannot be dialled: who says so, and through whom they are reached |
 //! | `connect` | what a connection that comes or goes means for the rest of the node |
@@ -21,6 +22,7 @@ mod action;
 mod config;
 mod connect;
 mod database;
+pub(crate) mod deadlines;
 mod dial;
 mod input;
 mod links;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::NodeId;
 use crate::kernel::Time;
+use crate::kernel::deadlines::Deadlines;
 use crate::kernel::random::Random;
 
 /// The shortest time before a lost node is tried again; the first time is once to twice this.
@@ -37,12 +38,17 @@ pub(crate) struct Keep {
     own: NodeId,
     longest: Duration,
     nodes: BTreeMap<NodeId, Kept>,
+    /// When nodes are tried again.
+    tries: Deadlines<NodeId>,
+    /// When nodes are given up.
+    ends: Deadlines<NodeId>,
 }
 
 impl Keep {
     /// Nobody yet. The time between two tries grows up to `longest`.
     pub(crate) fn new(own: NodeId, longest: Duration) -> Keep {
-        Keep { own, longest, nodes: BTreeMap::new() }
+        let (tries, ends) = Default::default();
+        Keep { own, longest, nodes: BTreeMap::new(), tries, ends }
     }
 
     /// The database lists this node as global.
@@ -57,6 +63,7 @@ impl Keep {
             kept.next = Some(now + wait);
         }
         kept.listed = true;
+        self.schedule(node);
     }
 
     /// The database does not list it any more.
@@ -67,12 +74,14 @@ impl Keep {
         if kept.next.is_some() && kept.addresses.is_empty() {
             self.nodes.remove(node);
         }
+        self.schedule(node);
     }
 
     /// The node is up.
     pub(crate) fn came_up(&mut self, node: &NodeId) {
         if let Some(kept) = self.nodes.get_mut(node) {
             kept.next = None;
+            self.schedule(node);
         }
     }
 
@@ -85,12 +94,14 @@ impl Keep {
         if !addresses.is_empty() {
             kept.addresses = addresses;
         }
+        self.schedule(node);
     }
 
     /// Somebody else answers where this node was.
     pub(crate) fn replaced(&mut self, node: &NodeId) {
         if self.nodes.get(node).is_some_and(|kept| !kept.listed) {
             self.nodes.remove(node);
+            self.schedule(node);
         }
     }
 
@@ -106,28 +117,40 @@ impl Keep {
 
     /// The nodes to be tried now.
     pub(crate) fn due(&mut self, now: Time) -> Vec<NodeId> {
-        self.nodes.retain(|_, kept| kept.listed || kept.next.is_none() || kept.until > now);
-        let longest = self.longest;
-        let due = self.nodes.iter_mut().filter(|(_, kept)| kept.next.is_some_and(|next| next <= now));
-        due.map(|(node, kept)| {
-            kept.next = Some(now + kept.retry);
-            kept.retry = (kept.retry * 2).min(longest);
-            node.clone()
-        })
-        .collect()
+        for node in self.ends.due(now) {
+            self.nodes.remove(&node);
+            self.schedule(&node);
+        }
+        let due = self.tries.due(now);
+        for node in &due {
+            if let Some(kept) = self.nodes.get_mut(node) {
+                kept.next = Some(now + kept.retry);
+                kept.retry = (kept.retry * 2).min(self.longest);
+            }
+            self.schedule(node);
+        }
+        due
     }
 
     /// The network seems to be back: tries all soon.
     pub(crate) fn start_over(&mut self, random: &mut Random, now: Time) {
-        for kept in self.nodes.values_mut() {
+        for (node, kept) in &mut self.nodes {
             kept.retry = random.once_or_twice(FIRST_RETRY);
             kept.next = kept.next.map(|next| next.min(now + kept.retry));
+            self.tries.set(node, kept.next);
         }
     }
 
     /// When [`Keep::due`] has something to do.
     pub(crate) fn next_timeout(&self) -> Option<Time> {
-        self.nodes.values().filter_map(|kept| kept.next).min()
+        self.tries.next()
+    }
+
+    /// Notes when something is due for this node, which has changed or is gone.
+    fn schedule(&mut self, node: &NodeId) {
+        let kept = self.nodes.get(node);
+        self.tries.set(node, kept.and_then(|kept| kept.next));
+        self.ends.set(node, kept.and_then(Kept::end));
     }
 }
 
@@ -136,10 +159,18 @@ impl Kept {
         let retry = random.once_or_twice(FIRST_RETRY);
         Kept { listed: false, addresses: Vec::new(), retry, next: None, until: now + REMEMBERED }
     }
+
+    /// When nobody looks for it any more.
+    fn end(&self) -> Option<Time> {
+        (self.next.is_some() && !self.listed).then_some(self.until)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     fn node(id: &str) -> NodeId {
@@ -191,5 +222,37 @@ mod tests {
         keep.lost(&node("a"), vec!["a:1".into()], &mut random, Time::ZERO);
         keep.replaced(&node("a"));
         assert!(!keep.contains(&node("a")));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_due_is_what_a_look_at_all_nodes_gives(
+            events in vec((0..6u8, 0..4usize, any::<bool>(), 0..40_000u64), 0..60),
+        ) {
+            let (mut keep, mut random) = keep();
+            let nodes = ["a", "k", "x", "z"].map(node);
+            let mut now = Time::ZERO;
+            for (event, at, yes, seconds) in events {
+                now += Duration::from_secs(if yes { seconds } else { seconds % 2 });
+                let node = &nodes[at];
+                match event {
+                    0 => keep.list(node, yes, &mut random, now),
+                    1 => keep.unlist(node),
+                    2 => keep.came_up(node),
+                    3 => keep.lost(node, vec!["a:1".into(); yes.into()], &mut random, now),
+                    4 => keep.replaced(node),
+                    _ => keep.start_over(&mut random, now),
+                }
+                prop_assert_eq!(keep.next_timeout(), keep.nodes.values().filter_map(|kept| kept.next).min());
+                let stays = |kept: &Kept| kept.listed || kept.next.is_none() || kept.until > now;
+                let left: Vec<NodeId> =
+                    keep.nodes.iter().filter(|(_, kept)| stays(kept)).map(|(node, _)| node.clone()).collect();
+                let is_due = |node: &&NodeId| keep.nodes[*node].next.is_some_and(|next| next <= now);
+                let due: Vec<NodeId> = left.iter().filter(is_due).cloned().collect();
+                prop_assert_eq!(keep.due(now), due);
+                prop_assert_eq!(keep.nodes.keys().cloned().collect::<Vec<_>>(), left);
+                prop_assert!(keep.next_timeout().is_none_or(|next| next > now));
+            }
+        }
     }
 }

@@ -1,3 +1,6 @@
+use proptest::collection::vec;
+use proptest::prelude::*;
+
 use super::*;
 
 const NOW: Time = Time::ZERO;
@@ -161,4 +164,112 @@ fn a_dial_that_takes_too_long_is_closed() {
     assert_eq!(out(&mut a), []);
     a.tick(Time::from_secs(10));
     assert_eq!(out(&mut a).len(), 2);
+}
+
+/// Something that happens to the connections: to the one with this number, or to one of these nodes.
+#[derive(Debug, Clone)]
+enum Event {
+    Dialled(u64),
+    Greeted(usize),
+    Accepted(usize),
+    Verified(usize),
+    Established(usize),
+    Probed(usize, bool),
+    Closed(usize),
+    Disconnected(usize),
+    Tick,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let which = || 0..32usize;
+    prop_oneof![
+        4 => (1..40u64).prop_map(Event::Dialled),
+        4 => which().prop_map(Event::Greeted),
+        4 => which().prop_map(Event::Accepted),
+        4 => which().prop_map(Event::Verified),
+        4 => which().prop_map(Event::Established),
+        2 => (which(), any::<bool>()).prop_map(|(link, alive)| Event::Probed(link, alive)),
+        2 => which().prop_map(Event::Closed),
+        1 => which().prop_map(Event::Disconnected),
+        2 => Just(Event::Tick),
+    ]
+}
+
+/// What has a time limit, as somebody sees it who only hears the verdicts.
+#[derive(Default)]
+struct Limits {
+    connects: BTreeMap<LinkId, Time>,
+    probes: BTreeMap<LinkId, Time>,
+}
+
+impl Limits {
+    fn hear(&mut self, verdict: &Verdict, now: Time) {
+        match verdict {
+            Verdict::Probe(link) => {
+                self.probes.insert(*link, now + PROBE_LIMIT);
+            }
+            Verdict::Up(link, _) | Verdict::Ended(link, _) => {
+                self.connects.remove(link);
+            }
+            Verdict::Close(link, _) => {
+                self.connects.remove(link);
+                self.probes.remove(link);
+            }
+            Verdict::Proceed(_) | Verdict::Down(..) | Verdict::Refused(_) => {}
+        }
+    }
+
+    fn first(&self) -> Option<Time> {
+        self.connects.values().chain(self.probes.values()).min().copied()
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_next_timeout_is_the_first_of_all_limits(events in vec((event(), 0..400u64), 0..80)) {
+        let (mut b, mut limits) = (links("b"), Limits::default());
+        let peers = [peer("a", Some(1)), peer("c", Some(1)), peer("perl", None)];
+        let (mut now, mut known) = (NOW, vec![LinkId::accepted(0)]);
+        for (event, passed) in events {
+            let pick = |at: usize| known[at % known.len()];
+            now += Duration::from_millis(passed);
+            match event {
+                Event::Dialled(limit) => {
+                    let link = LinkId::dialled(known.len() as u64);
+                    known.push(link);
+                    limits.connects.insert(link, now + Duration::from_millis(limit * 100));
+                    b.dialled(link, now + Duration::from_millis(limit * 100));
+                }
+                Event::Greeted(at) if pick(at).is_dialled() => {
+                    b.greeted(pick(at), peers[at % peers.len()].clone(), now);
+                }
+                Event::Greeted(_) => {}
+                Event::Accepted(at) => {
+                    let link = LinkId::accepted(known.len() as u64);
+                    known.push(link);
+                    b.greeted(link, peers[at % peers.len()].clone(), now);
+                }
+                Event::Verified(at) => b.verified(pick(at), now),
+                Event::Established(at) => b.established(pick(at)),
+                Event::Probed(at, alive) => {
+                    limits.probes.remove(&pick(at));
+                    b.probe_done(pick(at), alive);
+                }
+                Event::Closed(at) => {
+                    limits.probes.remove(&pick(at));
+                    b.closed(pick(at), "end of stream");
+                }
+                Event::Disconnected(at) => b.disconnect(&peers[at % peers.len()].node, "overflow"),
+                Event::Tick => {
+                    let due = limits.first().is_some_and(|first| first <= now);
+                    b.tick(now);
+                    prop_assert_eq!(due, !b.out.is_empty(), "a tick does something exactly when something is due");
+                }
+            }
+            for verdict in out(&mut b) {
+                limits.hear(&verdict, now);
+            }
+            prop_assert_eq!(b.next_timeout(), limits.first());
+        }
+    }
 }
