@@ -5,7 +5,10 @@ mod channel;
 mod raw;
 mod socket;
 
+use tokio::net::{TcpListener, TcpStream};
+
 use crate::measure::Measured;
+use crate::process::ready;
 
 /// Whether a system has its workloads here.
 pub(crate) fn has(system: &str) -> bool {
@@ -33,4 +36,19 @@ pub(crate) async fn peer(system: String, workload: String) {
 
 fn is_raw(system: &str) -> bool {
     system.starts_with("raw")
+}
+
+/// Runs the far end of a workload with the one connection that comes, until the other process is gone.
+async fn serve<F>(far_end: impl FnOnce(TcpStream) -> F + Send + 'static)
+where
+    F: Future<Output = ()> + Send,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+    let address = listener.local_addr().expect("it is bound");
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.expect("the workload connects");
+        stream.set_nodelay(true).expect("a TCP option");
+        far_end(stream).await;
+    });
+    ready(&address.to_string()).await;
 }

@@ -4,29 +4,26 @@
 use std::time::Instant;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
+use super::serve;
 use super::socket::{TRIP, prefix};
 use crate::catalogue::payload;
 use crate::measure::{Measured, Times};
-use crate::process::{Peer, ready};
+use crate::process::Peer;
 
 /// What the far end reads at once.
 const READ: usize = 256 << 10;
 
 /// The far end: echoes, or counts octets until there are no more.
 pub(super) async fn peer(workload: String) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
-    let address = listener.local_addr().expect("it is bound");
-    tokio::spawn(async move {
-        let (stream, _) = listener.accept().await.expect("the workload connects");
-        stream.set_nodelay(true).expect("a TCP option");
+    serve(|stream| async move {
         match workload.as_str() {
             "r2" => echo(stream).await,
             _ => count(stream).await,
         }
-    });
-    ready(&address.to_string()).await;
+    })
+    .await;
 }
 
 async fn echo(mut stream: TcpStream) {

@@ -3,13 +3,14 @@
 use std::time::Instant;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
+use super::serve;
 use crate::catalogue::payload;
 use crate::measure::{Measured, Times};
-use crate::process::{Peer, ready};
+use crate::process::Peer;
 
 /// The writer writes when it has gathered this much.
 const GATHERED: usize = 256 << 10;
@@ -21,19 +22,15 @@ const SENDERS: u64 = 1000;
 
 /// The far end: counts, or echoes.
 pub(super) async fn peer(workload: String) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
-    let address = listener.local_addr().expect("it is bound");
-    tokio::spawn(async move {
-        let (stream, _) = listener.accept().await.expect("the workload connects");
-        stream.set_nodelay(true).expect("a TCP option");
+    serve(|stream| async move {
         let (reader, writer) = stream.into_split();
         match workload.as_str() {
             "r2" => echo(reader, writer).await,
             "r1k" => spread(reader, writer).await,
             _ => count(reader, writer, payload(&workload).map_or(u64::MAX, |payload| payload.every)).await,
         }
-    });
-    ready(&address.to_string()).await;
+    })
+    .await;
 }
 
 /// What comes before a frame with so many octets.

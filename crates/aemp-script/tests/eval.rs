@@ -44,8 +44,7 @@ async fn variables_and_functions_stay_within_bounds() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_evaluated_runs_in_a_port() {
-    let at = Scripted::new("").await;
-    let mut probe = at.probe();
+    let (at, mut probe) = Scripted::probed("").await;
     at.eval(&format!("after(0, || snd(\"{}\", \"tick\", SELF));", probe.port)).unwrap();
     let port = probe.next().await[1].to_name().unwrap().parse().unwrap();
     let died = at.node.died(&port);

@@ -21,12 +21,20 @@ fn fails(at: &Scripted, code: &str, with: &[&str]) {
     assert_eq!(at.eval("1"), Ok(vec![Value::Int(1)]), "after {code}");
 }
 
+/// Evaluates pieces of code that must fail as [`fails`] says, all on one node without scripts. Gives the node.
+async fn each_fails<'a>(codes: impl IntoIterator<Item = &'a str>, with: &[&str]) -> Scripted {
+    let at = Scripted::new("").await;
+    for code in codes {
+        fails(&at, code, with);
+    }
+    at
+}
+
 const LIMITED: &[&str] = &["script_limits", "too large"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn endless_loops_end() {
-    let at = Scripted::new("").await;
-    for code in [
+    let codes = [
         "loop {}",
         "while true { let x = 1; }",
         "let i = 0; do { i += 1; } until false",
@@ -35,23 +43,20 @@ async fn endless_loops_end() {
         "[1].map(|x| { loop {} })",
         "loop { try { loop {} } catch {} }",
         "loop { try { throw 1; } catch {} }",
-    ] {
-        fails(&at, code, LIMITED);
-    }
+    ];
+    each_fails(codes, LIMITED).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn deep_recursion_ends() {
-    let at = Scripted::new("").await;
-    for code in [
+    let codes = [
         "fn f(x) { f(x + 1) } f(0)",
         "fn f(x) { [x].map(|y| f(y + 1)) } f(0)",
         "fn f(x) { g(x) } fn g(x) { f([x]) } f(0)",
         "let f = Fn(\"f\"); fn f(g) { g.call(g) } f.call(f)",
         "fn f(x) { try { f(x + 1) } catch (e) { throw e; } } f(0)",
-    ] {
-        fails(&at, code, &["script_limits: depth", "too many calls"]);
-    }
+    ];
+    let at = each_fails(codes, &["script_limits: depth", "too many calls"]).await;
     let deep = |open: &str, close: &str| [&open.repeat(20_000), "1", &close.repeat(20_000)].concat();
     for code in
         [deep("(", ")"), deep("[", "]"), deep("-", ""), deep("!", ""), deep("{", "}"), deep("if true {", "}")]
@@ -65,8 +70,7 @@ async fn deep_recursion_ends() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn values_do_not_grow_without_end() {
-    let at = Scripted::new("").await;
-    for code in [
+    let codes = [
         "let s = \"x\"; loop { s += s; }",
         "let s = \"x\"; loop { s = s + s; }",
         "let s = \"x\"; loop { s = `${s}${s}`; }",
@@ -82,25 +86,22 @@ async fn values_do_not_grow_without_end() {
         "let m = #{}; loop { m = #{ a: m, b: m }; }",
         "let a = []; loop { a.push(\"x\".pad(500_000, \"y\")); }",
         "let all = []; loop { let big = []; big.pad(9_000, 1); all.push(|| big); }",
-    ] {
-        fails(&at, code, &["script_limits", "too large", "too long", "exceeds", "size"]);
-    }
+    ];
+    each_fails(codes, &["script_limits", "too large", "too long", "exceeds", "size"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn values_within_values_do_not_break_the_stack() {
-    let at = Scripted::new("").await;
     let deep = "more than 64 values within each other";
-    for code in [
+    let codes = [
         "let a = []; loop { a = [take(a)]; }",
         "let m = #{}; loop { m = #{ m: take(m) }; }",
         "let m = #{}; loop { let n = #{}; n.x = [take(m)]; m = n; }",
         "let a = []; for i in 0..500 { a = [take(a)]; } throw a",
         "let a = []; for i in 0..500 { a = [take(a)]; } snd(SELF, a)",
         "let a = []; for i in 0..500 { a = [take(a)]; } print(a); to_json(#{ a: a }); a == a; let f = || a; f",
-    ] {
-        fails(&at, code, &["script_limits", "too large", deep, "(eval):1: "]);
-    }
+    ];
+    let at = each_fails(codes, &["script_limits", "too large", deep, "(eval):1: "]).await;
     fails(&at, "let a = []; for i in 0..500 { a = [take(a)]; }", &[deep]);
 }
 
@@ -229,8 +230,7 @@ async fn what_is_cancelled_is_given_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_keep_their_place_between_messages() {
-    let at = Scripted::new("").await;
-    let mut probe = at.probe();
+    let (at, mut probe) = Scripted::probed("").await;
     let to = &probe.port;
     let sends = format!("snd(\"{to}\", 1); cal(\"{to}\", 2, 1000, |answer| ()); snd(\"{to}\", 3);");
     at.eval(&sends.repeat(100)).unwrap();

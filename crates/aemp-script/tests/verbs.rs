@@ -8,7 +8,7 @@ use support::{Scripted, words};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn handlers_share_the_state_of_their_port() {
-    let at = Scripted::new(
+    let (at, mut probe) = Scripted::probed(
         r#"
         fn count(start) {
             this.n = start;
@@ -17,7 +17,6 @@ async fn handlers_share_the_state_of_their_port() {
         }"#,
     )
     .await;
-    let mut probe = at.probe();
     let counter = at.spawn("t::count", [Value::from(5)]);
     at.node.send(&counter, ("add", 2)).unwrap();
     at.node.send(&counter, ("add", 3, "more than it takes")).unwrap();
@@ -27,7 +26,7 @@ async fn handlers_share_the_state_of_their_port() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn self_is_the_port_that_runs_and_captured_values_are_copies() {
-    let at = Scripted::new(
+    let (at, mut probe) = Scripted::probed(
         r#"
         fn make(to) {
             let n = 1;
@@ -41,7 +40,6 @@ async fn self_is_the_port_that_runs_and_captured_values_are_copies() {
         }"#,
     )
     .await;
-    let mut probe = at.probe();
     at.spawn("t::make", [probe.id()]);
     let made: Vec<String> = probe.next().await.iter().map(|value| value.to_name().unwrap()).collect();
     assert_eq!(made[2], at.node.id().as_str());
@@ -55,7 +53,7 @@ async fn self_is_the_port_that_runs_and_captured_values_are_copies() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn names_mean_what_stands_nearest() {
-    let at = Scripted::new(
+    let (at, mut probe) = Scripted::probed(
         r#"
         const A = "outer";
         let b = "outer";
@@ -71,14 +69,13 @@ async fn names_mean_what_stands_nearest() {
         fn outer() { A + b }"#,
     )
     .await;
-    let mut probe = at.probe();
     at.spawn("t::show", [probe.id(), Value::from("inner")]);
     assert_eq!(probe.words().await, "[inner] [inner] inner 1 2 2 7 outerouter");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn monitors_kills_and_timers() {
-    let at = Scripted::new(
+    let (at, mut probe) = Scripted::probed(
         r#"
         fn watch(to) {
             let a = port();
@@ -102,7 +99,6 @@ async fn monitors_kills_and_timers() {
         }"#,
     )
     .await;
-    let mut probe = at.probe();
     let port = at.spawn("t::watch", [probe.id()]);
     let died = at.node.died(&port);
     at.node.send(&port, ("go",)).unwrap();
@@ -114,7 +110,7 @@ async fn monitors_kills_and_timers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_are_answered_or_not() {
-    let at = Scripted::new(
+    let (at, mut probe) = Scripted::probed(
         r#"
         fn ask(to) {
             let adder = port();
@@ -128,7 +124,6 @@ async fn calls_are_answered_or_not() {
         }"#,
     )
     .await;
-    let mut probe = at.probe();
     at.spawn("t::ask", [probe.id()]);
     assert_eq!(probe.words().await, "42 sum");
     assert_eq!(probe.words().await, "null");
@@ -136,7 +131,7 @@ async fn calls_are_answered_or_not() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_database_is_at_hand() {
-    let at = Scripted::new(
+    let (at, mut probe) = Scripted::probed(
         r#"
         fn enter(to) {
             db_mon("t::family", |content, added, changed, deleted| {
@@ -153,7 +148,6 @@ async fn the_database_is_at_hand() {
         }"#,
     )
     .await;
-    let mut probe = at.probe();
     let port = at.spawn("t::enter", [probe.id()]);
     assert_eq!(probe.words().await, "[] [] [] []");
     at.node.send(&port, ("set", "one", 1)).unwrap();
@@ -211,7 +205,7 @@ async fn what_cannot_be_found_or_loaded_is_said() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_module_is_loaded_once_and_its_functions_read_its_variables() {
-    let at = Scripted::new(
+    let (at, mut probe) = Scripted::probed(
         r#"
         const GREETING = "hello";
         fn greeting() { GREETING }
@@ -225,7 +219,6 @@ async fn a_module_is_loaded_once_and_its_functions_read_its_variables() {
         }"#,
     )
     .await;
-    let mut probe = at.probe();
     at.scripts.load(&at.node, "t::").unwrap();
     for n in 1..=3 {
         at.spawn("t::init", [probe.id()]);
@@ -235,11 +228,10 @@ async fn a_module_is_loaded_once_and_its_functions_read_its_variables() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn values_pass_through_a_script_unchanged() {
-    let at = Scripted::new(
+    let (at, mut probe) = Scripted::probed(
         "fn echo() { rcv(SELF, |message| { let to = message.pop(); snd_all(to, message); }); }",
     )
     .await;
-    let mut probe = at.probe();
     let echo = at.spawn("t::echo", []);
     let sent = vec![
         Value::name("tag"),

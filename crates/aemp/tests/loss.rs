@@ -179,6 +179,16 @@ async fn connect(receiver: &Receiver) -> (Node, PortId) {
     (node, port)
 }
 
+/// A process that receives, and a node whose messages arrive there.
+async fn flowing() -> (History, Receiver, Node) {
+    let history = History::default();
+    let receiver = Receiver::start("127.0.0.1:0", &history);
+    let (node, port) = connect(&receiver).await;
+    send_from(&node, port, &history);
+    until("an arrival", &history, |pieces| arrived(pieces, 0) > 100).await;
+    (history, receiver, node)
+}
+
 /// A port of the family that is as wanted.
 async fn registered(node: &Node, wanted: impl Fn(&PortId) -> bool) -> PortId {
     let mut watch = node.db().watch(FAMILY);
@@ -228,11 +238,7 @@ fn a_killed_process_is_noticed_at_once_and_its_successor_is_another() {
 #[test]
 fn a_stopped_process_is_noticed_after_the_limit_and_goes_on_when_it_continues() {
     run(async {
-        let history = History::default();
-        let receiver = Receiver::start("127.0.0.1:0", &history);
-        let (node, port) = connect(&receiver).await;
-        send_from(&node, port, &history);
-        until("an arrival", &history, |pieces| arrived(pieces, 0) > 100).await;
+        let (history, receiver, _node) = flowing().await;
         let stopped = Instant::now();
         receiver.signal("STOP");
         let fired = until("the fire", &history, |pieces| fired(pieces, 0)).await;
@@ -249,11 +255,7 @@ fn a_stopped_process_is_noticed_after_the_limit_and_goes_on_when_it_continues() 
 #[test]
 fn a_process_that_stops_for_less_than_the_limit_is_not_lost() {
     run(async {
-        let history = History::default();
-        let receiver = Receiver::start("127.0.0.1:0", &history);
-        let (node, port) = connect(&receiver).await;
-        send_from(&node, port, &history);
-        until("an arrival", &history, |pieces| arrived(pieces, 0) > 100).await;
+        let (history, receiver, _node) = flowing().await;
         receiver.signal("STOP");
         tokio::time::sleep(MONITOR_TIMEOUT.mul_f64(0.4)).await; // sleep: the process is stopped for this long
         receiver.signal("CONT");

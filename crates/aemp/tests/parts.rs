@@ -58,6 +58,15 @@ async fn gate(target: String) -> Gate {
     Gate { address, allow, passed }
 }
 
+/// Two nodes, the first of which reaches the second one through a gate.
+async fn gated(mode: bool) -> (Gate, Node, Node) {
+    let base = |id: &str| builder(mode).id(id).secret("s");
+    let far = base("far").bind("127.0.0.1:0").start().await.unwrap();
+    let gate = gate(far.listeners()[0].clone()).await;
+    let near = base("near").seed(gate.address.clone()).start().await.unwrap();
+    (gate, near, far)
+}
+
 /// Opens a port that tells what arrives, by its name and the size of the text.
 fn telling(node: &Node, name: &'static str, told: &mpsc::UnboundedSender<(&'static str, usize)>) -> PortId {
     let told = told.clone();
@@ -67,10 +76,7 @@ fn telling(node: &Node, name: &'static str, told: &mpsc::UnboundedSender<(&'stat
 #[test]
 fn small_messages_arrive_while_a_large_one_is_on_its_way() {
     in_both_modes(async |mode| {
-        let base = |id: &str| builder(mode).id(id).secret("s");
-        let far = base("far").bind("127.0.0.1:0").start().await.unwrap();
-        let mut gate = gate(far.listeners()[0].clone()).await;
-        let near = base("near").seed(gate.address.clone()).start().await.unwrap();
+        let (mut gate, near, far) = gated(mode).await;
         let (told, mut arrived) = mpsc::unbounded_channel();
         let [bulk, other] = ["bulk", "other"].map(|name| telling(&far, name, &told));
         // Whoever gets this asks the receiver of the large message: that has it by then.
@@ -105,10 +111,7 @@ fn small_messages_arrive_while_a_large_one_is_on_its_way() {
 #[test]
 fn a_large_message_that_is_cut_off_is_lost_with_what_is_behind_it_and_monitors_fire() {
     in_both_modes(async |mode| {
-        let base = |id: &str| builder(mode).id(id).secret("s");
-        let far = base("far").bind("127.0.0.1:0").start().await.unwrap();
-        let mut gate = gate(far.listeners()[0].clone()).await;
-        let near = base("near").seed(gate.address.clone()).start().await.unwrap();
+        let (mut gate, near, far) = gated(mode).await;
         let (told, mut arrived) = mpsc::unbounded_channel();
         let bulk = telling(&far, "bulk", &told);
         near.send(&bulk, ("up",)).unwrap();

@@ -8,7 +8,7 @@ use aemp::{
     CallError, Context, Framing, Message, Node, NodeEvent, PortId, Reason, ReplyTo, SendError, Value,
 };
 use serde::{Deserialize, Serialize};
-use support::{LIMIT, builder, in_both_modes, soon};
+use support::{LIMIT, builder, in_both_modes, soon, up};
 use tokio::sync::mpsc;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Message)]
@@ -34,19 +34,9 @@ async fn pair(mode: bool, framing: Framing) -> (Node, Node) {
         .start()
         .await
         .unwrap();
-    up(&other, &seed).await;
-    up(&seed, &other).await;
+    up(&other, seed.id()).await;
+    up(&seed, other.id()).await;
     (seed, other)
-}
-
-async fn up(node: &Node, peer: &Node) {
-    let mut events = node.node_events();
-    soon("the connection", async {
-        while !node.up_nodes().contains(peer.id()) {
-            events.recv().await.unwrap();
-        }
-    })
-    .await;
 }
 
 fn counting(node: &Node) -> (PortId, mpsc::UnboundedReceiver<u64>) {
@@ -58,16 +48,21 @@ fn counting(node: &Node) -> (PortId, mpsc::UnboundedReceiver<u64>) {
     (port, receiver)
 }
 
-fn in_all_framings<F: Future<Output = ()>>(test: impl Fn(bool, Framing) -> F) {
+/// Runs a test with a seed and another node in both modes, over every framing.
+fn over_every_framing(test: impl AsyncFn(Framing, &Node, &Node)) {
     for framing in Framing::ALL {
-        in_both_modes(|mode| test(mode, framing));
+        in_both_modes(async |mode| {
+            let (seed, other) = pair(mode, framing).await;
+            test(framing, &seed, &other).await;
+            seed.shutdown().await;
+            other.shutdown().await;
+        });
     }
 }
 
 #[test]
 fn large_and_small_messages_arrive_whole_and_in_order() {
-    in_all_framings(async |mode, framing| {
-        let (seed, other) = pair(mode, framing).await;
+    over_every_framing(async |_, seed, other| {
         let (sender, mut received) = mpsc::unbounded_channel();
         let port = other.port(move |_: &mut Context<'_>, (n, text): (u64, String)| {
             sender.send((n, text)).unwrap();
@@ -82,32 +77,26 @@ fn large_and_small_messages_arrive_whole_and_in_order() {
         for n in 0..27 {
             assert!(soon("a message", received.recv()).await == Some(message(n)), "{n}");
         }
-        seed.shutdown().await;
-        other.shutdown().await;
     });
 }
 
 #[test]
 fn messages_arrive_in_order_over_every_framing() {
-    in_all_framings(async |mode, framing| {
-        let (seed, other) = pair(mode, framing).await;
-        let (port, mut received) = counting(&other);
+    over_every_framing(async |_, seed, other| {
+        let (port, mut received) = counting(other);
         for n in 0..20_000 {
             seed.send(&port, Work::Count(n)).unwrap();
         }
         for n in 0..20_000 {
             assert_eq!(soon("a message", received.recv()).await, Some(n));
         }
-        seed.shutdown().await;
-        other.shutdown().await;
     });
 }
 
 #[test]
 fn messages_for_many_ports_arrive_in_order_each_before_the_kill_behind_it() {
-    in_all_framings(async |mode, framing| {
-        let (seed, other) = pair(mode, framing).await;
-        let (ports, received): (Vec<_>, Vec<_>) = (0..20).map(|_| counting(&other)).unzip();
+    over_every_framing(async |_, seed, other| {
+        let (ports, received): (Vec<_>, Vec<_>) = (0..20).map(|_| counting(other)).unzip();
         for n in 0..400 {
             for (last, port) in (0..).step_by(20).zip(&ports) {
                 seed.send(port, Work::Count(n)).unwrap();
@@ -123,16 +112,13 @@ fn messages_for_many_ports_arrive_in_order_each_before_the_kill_behind_it() {
             // The handler is gone, and its end of the channel with it.
             assert_eq!(soon("the end", received.recv()).await, None);
         }
-        seed.shutdown().await;
-        other.shutdown().await;
     });
 }
 
 /// What one port sends to two others lies there in that order: whoever the second one asks has had what was sent before.
 #[test]
 fn what_one_port_sends_to_several_takes_effect_in_that_order() {
-    in_all_framings(async |mode, framing| {
-        let (seed, other) = pair(mode, framing).await;
+    over_every_framing(async |_, seed, other| {
         let (done, mut told) = mpsc::unbounded_channel();
         let mut stored = 0;
         let store = other.port(move |_: &mut Context<'_>, (kind, n): (String, u64)| match &*kind {
@@ -155,8 +141,6 @@ fn what_one_port_sends_to_several_takes_effect_in_that_order() {
             let (stored, asked) = soon("the answer", told.recv()).await.unwrap();
             assert_eq!(stored, asked);
         }
-        seed.shutdown().await;
-        other.shutdown().await;
     });
 }
 
@@ -169,9 +153,8 @@ fn numbered(node: &Node) -> (PortId, mpsc::UnboundedReceiver<u64>) {
 
 #[test]
 fn one_message_reaches_many_ports_in_order_with_others_or_none() {
-    in_all_framings(async |mode, framing| {
-        let (seed, other) = pair(mode, framing).await;
-        let nodes = [&seed, &other, &seed, &other, &seed, &other];
+    over_every_framing(async |framing, seed, other| {
+        let nodes = [seed, other, seed, other, seed, other];
         let (ports, mut received): (Vec<_>, Vec<_>) = nodes.into_iter().map(numbered).unzip();
         // One here and one there are dead, and others follow.
         for n in [4, 1] {
@@ -217,16 +200,13 @@ fn one_message_reaches_many_ports_in_order_with_others_or_none() {
                 assert_eq!(soon("a message", received.recv()).await, Some(n));
             }
         }
-        seed.shutdown().await;
-        other.shutdown().await;
     });
 }
 
 #[test]
 fn calls_monitors_and_kills_cross_the_connection() {
-    in_all_framings(async |mode, framing| {
-        let (seed, other) = pair(mode, framing).await;
-        let (port, _received) = counting(&other);
+    over_every_framing(async |_, seed, other| {
+        let (port, _received) = counting(other);
         let sum = seed.call(&port, LIMIT, |reply| Work::Add { a: 1, b: 2, reply }).await.unwrap();
         assert_eq!(sum, 3);
         let death = seed.died(&port);
@@ -245,9 +225,8 @@ fn calls_monitors_and_kills_cross_the_connection() {
 
 #[test]
 fn a_spawned_port_gets_what_was_sent_at_once() {
-    in_all_framings(async |mode, framing| {
-        let (seed, other) = pair(mode, framing).await;
-        let (port, mut received) = counting(&seed);
+    over_every_framing(async |_, seed, other| {
+        let (port, mut received) = counting(seed);
         let spawned = seed.spawn(other.id(), "test::counter", (&port,)).unwrap();
         let death = seed.died(&spawned);
         for n in 0..100 {
@@ -330,7 +309,7 @@ fn nodes_find_each_other_through_a_seed() {
         let found = soon("the port", third.db().any("workers")).await.unwrap();
         third.send(&found, Work::Count(1)).unwrap();
         assert_eq!(soon("a message", received.recv()).await, Some(1));
-        up(&third, &other).await;
+        up(&third, other.id()).await;
     });
 }
 
@@ -362,7 +341,7 @@ fn the_same_id_after_a_restart_replaces_the_old_one() {
         let other =
             builder(mode).id("other").secret("s").seed(seed.listeners()[0].clone()).start().await.unwrap();
         soon("the fire", death).await;
-        up(&other, &seed).await;
+        up(&other, seed.id()).await;
         let reason = soon("the old port's fire", seed.died(&port)).await;
         assert_ne!(reason, Reason::NORMAL);
         let (port, mut received) = counting(&other);

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use aemp::{Builder, Context, Limits, Node, NodeId, Reason, Stream, StreamError};
 use rcgen::{CertificateParams, KeyPair};
-use support::{LIMIT, builder, soon};
+use support::{LIMIT, builder, soon, up};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
@@ -119,16 +119,6 @@ async fn joined(builder: Builder, seed: &Node) -> Node {
     up(&node, seed.id()).await;
     up(seed, node.id()).await;
     node
-}
-
-async fn up(node: &Node, other: &NodeId) {
-    let mut events = node.node_events();
-    soon("the connection", async {
-        while !node.up_nodes().contains(other) {
-            events.recv().await.unwrap();
-        }
-    })
-    .await;
 }
 
 /// A node that listens, and one that does not.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aemp::supervise::{Child, Request, Restart, Strategy, Supervisor};
 use aemp::{Builder, Context, Node, PortId, Reason};
-use support::{LIMIT, builder, in_both_modes, soon};
+use support::{LIMIT, builder, in_both_modes, soon, up};
 use tokio::sync::mpsc;
 
 /// What the children do, in order: `+a` is the start of the child `a`, `-a` its end.
@@ -252,16 +252,6 @@ fn worker(mode: bool, id: &'static str, note: &Note) -> Builder {
     )
 }
 
-async fn up(node: &Node, peer: &Node) {
-    let mut events = node.node_events();
-    soon("the connection", async {
-        while !node.up_nodes().contains(peer.id()) {
-            events.recv().await.unwrap();
-        }
-    })
-    .await;
-}
-
 #[test]
 fn children_live_on_other_nodes_and_move_when_these_end() {
     in_both_modes(async |mode| {
@@ -271,8 +261,8 @@ fn children_live_on_other_nodes_and_move_when_these_end() {
         let two = worker(mode, "two", &note).seed(&seed).start().await.unwrap();
         let boss =
             builder(mode).id("boss").secret("s").seed(&seed).seed(&two.listeners()[0]).start().await.unwrap();
-        up(&boss, &one).await;
-        up(&boss, &two).await;
+        up(&boss, one.id()).await;
+        up(&boss, two.id()).await;
         let mut nodes = [one.id().clone(), two.id().clone()].into_iter().cycle();
         let moves = Child::new("moves", move |node| {
             let next = nodes.next().ok_or_else(|| Reason::text("no_node", "left"))?;

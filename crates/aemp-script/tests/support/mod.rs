@@ -30,6 +30,13 @@ impl Scripted {
         Scripted::with(&[("t.rhai", source)], Limits::default()).await
     }
 
+    /// With one file, `t.rhai`, and a port that shows its messages.
+    pub(crate) async fn probed(source: &str) -> (Scripted, Probe) {
+        let at = Scripted::new(source).await;
+        let probe = at.probe();
+        (at, probe)
+    }
+
     pub(crate) async fn with(files: &[(&str, &str)], limits: Limits) -> Scripted {
         let folder = tempfile::tempdir().unwrap();
         for (name, source) in files {

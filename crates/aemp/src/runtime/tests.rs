@@ -37,6 +37,14 @@ async fn node() -> (Node, Arc<Remote>) {
     (node, remote)
 }
 
+/// As [`node`], with a port of the remote node, to which link 1 leads.
+async fn linked() -> (Node, Arc<Remote>, PortId) {
+    let (node, remote) = node().await;
+    let far = remote.node.named("port");
+    node.attach_remote(&remote, LinkId::dialled(1));
+    (node, remote, far)
+}
+
 /// What a handshake with it agrees on.
 fn terms(remote: &Remote) -> Terms {
     Terms {
@@ -200,9 +208,7 @@ async fn what_a_port_has_is_not_dropped_by_the_reader_of_a_link() {
 
 #[tokio::test]
 async fn the_port_of_a_call_stays_gated_until_the_caller_hears_of_the_loss() {
-    let (node, remote) = node().await;
-    let far = remote.node.named("port");
-    node.attach_remote(&remote, LinkId::dialled(1));
+    let (node, remote, far) = linked().await;
     // A port that calls: its code is queued behind what it has to do.
     let (sender, mut told) = mpsc::unbounded_channel();
     let (target, gates) = (far.clone(), remote.clone());
@@ -257,10 +263,7 @@ async fn a_late_kil0_fires_no_monitor_of_the_next_link() {
 
 #[tokio::test]
 async fn the_code_of_a_fire_can_send_and_monitor_again() {
-    let (node, remote) = node().await;
-    let far = remote.node.named("port");
-    let link = LinkId::dialled(1);
-    node.attach_remote(&remote, link);
+    let (node, remote, far) = linked().await;
     let (sender, mut fired) = mpsc::unbounded_channel();
     let (again, target) = (node.clone(), far.clone());
     let guard = node.monitor(&far, move |_| {
@@ -269,7 +272,7 @@ async fn the_code_of_a_fire_can_send_and_monitor_again() {
         let guard = again.monitor(&target, |_| panic!("nothing was lost since"));
         sender.send(guard).unwrap();
     });
-    queued(&remote, link);
+    queued(&remote, LinkId::dialled(1));
     node.break_remote(&remote, "test");
     let renewed = soon(fired.recv()).await.unwrap();
     assert_eq!(remote.outbox.lock().watched_ports(), 1);
@@ -280,9 +283,7 @@ async fn the_code_of_a_fire_can_send_and_monitor_again() {
 
 #[tokio::test]
 async fn a_port_stays_gated_until_its_fire_has_left_the_mailbox() {
-    let (node, remote) = node().await;
-    let far = remote.node.named("port");
-    node.attach_remote(&remote, LinkId::dialled(1));
+    let (node, remote, far) = linked().await;
     let (sender, mut received) = mpsc::unbounded_channel();
     let port = node.port(move |_: &mut Context<'_>, (n,): (u64,)| sender.send(n).unwrap());
     let guard = node.monitor_send(&far, &port, |_| (1u64,));

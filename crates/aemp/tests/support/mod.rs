@@ -8,7 +8,7 @@ pub(crate) mod raw;
 use std::future::Future;
 use std::time::Duration;
 
-use aemp::{Builder, Node};
+use aemp::{Builder, Node, NodeId};
 
 /// Long enough for any machine; reached only by a test that fails.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
@@ -27,6 +27,17 @@ pub(crate) const MODES: [bool; 2] = [false, true];
 /// A node in this mode.
 pub(crate) fn builder(always_encode: bool) -> Builder {
     Node::builder().always_encode(always_encode)
+}
+
+/// Waits until a node has a connection to another one.
+pub(crate) async fn up(node: &Node, other: &NodeId) {
+    let mut events = node.node_events();
+    soon("the connection", async {
+        while !node.up_nodes().contains(other) {
+            events.recv().await.unwrap();
+        }
+    })
+    .await;
 }
 
 /// Runs a test in both modes, each on a runtime of its own with two workers and on one with one thread.

@@ -86,12 +86,7 @@ fn whatever_breaks_both_ends_agree_afterwards() {
         for _ in 0..60 {
             net.disturb(&ids);
         }
-        net.heal_all();
-        for id in ids {
-            if !net.is_alive(id) {
-                net.start(id);
-            }
-        }
+        net.restore(&ids);
         net.run(Duration::from_secs(9));
         for (a, b) in [("a", "b"), ("b", "c"), ("a", "c")] {
             assert_joined(&net, a, b);

@@ -228,6 +228,16 @@ impl Net {
         self.cut.clear();
     }
 
+    /// Heals all, and starts those of the nodes that are not alive.
+    pub(super) fn restore(&mut self, ids: &[&str]) {
+        self.heal_all();
+        for id in ids {
+            if !self.is_alive(id) {
+                self.start(id);
+            }
+        }
+    }
+
     /// The connection between two nodes breaks, and both ends are told.
     pub(super) fn reset(&mut self, a: &str, b: &str) {
         let Some((wire, _)) = self.nodes[a].up.get(b).and_then(|link| self.nodes[a].wires.get(link)).copied()

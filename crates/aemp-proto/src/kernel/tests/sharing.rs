@@ -116,12 +116,7 @@ fn the_database_is_right_again_after_crashes_cuts_and_resets() {
             let pause = net.below(150) as u64;
             net.run(Duration::from_millis(pause));
         }
-        net.heal_all();
-        for id in ["g", "h"] {
-            if !net.is_alive(id) {
-                net.start(id);
-            }
-        }
+        net.restore(&["g", "h"]);
         net.run(Duration::from_secs(11));
         let quiet = net.now;
         assert_converged(&mut net, &format!("seed {seed}"));

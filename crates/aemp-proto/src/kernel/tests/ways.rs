@@ -180,12 +180,7 @@ fn whatever_breaks_two_private_nodes_find_each_other_afterwards() {
         for _ in 0..60 {
             net.disturb(&ids);
         }
-        net.heal_all();
-        for id in ids {
-            if !net.is_alive(id) {
-                net.start(id);
-            }
-        }
+        net.restore(&ids);
         net.run(Duration::from_secs(9));
         net.send("a", "b");
         net.run(Duration::from_secs(3));
