@@ -6,7 +6,7 @@
 //!
 //! An outbox ends in one way only: it *breaks*. Then the queue is dropped, every monitor on a port of that node is handed
 //! back to be fired, and these ports are *gated*: what is sent to them is dropped until each of these fires was reported as
-//! done ([`Outbox::fired`]). That is how no message overtakes the news of a loss.
+//! done ([`Outbox::fired`]). That is how no message overtakes the news of a loss. `monitors` counts both.
 //!
 //! To a peer that reads parts a large message goes in parts, between others: the outbox holds it, and what has to stay behind it,
 //! in `lanes`, and cuts off as much as is to be written next.
@@ -15,13 +15,12 @@
 
 mod held;
 mod lanes;
-
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+mod monitors;
 
 use bytes::Bytes;
 
 use self::lanes::Lanes;
+use self::monitors::Monitors;
 use crate::kernel::LinkId;
 use crate::wire::records::SHARED_FROM;
 use crate::wire::{Body, EncodeError, Records, Request};
@@ -126,8 +125,7 @@ pub struct Outbox<M> {
     bulk: usize,
     in_flight: usize,
     next_seq: u64,
-    watched: HashMap<PortId, BTreeMap<u64, M>>,
-    gates: HashMap<PortId, usize>,
+    monitors: Monitors<M>,
 }
 
 impl<M> Outbox<M> {
@@ -149,14 +147,13 @@ impl<M> Outbox<M> {
             bulk: BULK,
             in_flight: 0,
             next_seq: 1,
-            watched: HashMap::new(),
-            gates: HashMap::new(),
+            monitors: Monitors::new(),
         }
     }
 
     /// Appends a message to a port. The octets of a large one are shared, not copied.
     pub fn send(&mut self, port: &PortId, body: &Body) -> Queued {
-        if self.is_gated(port) {
+        if self.monitors.is_gated(port) {
             self.sender = None;
             return Queued::Dropped;
         }
@@ -169,7 +166,7 @@ impl<M> Outbox<M> {
     /// Appends a message to a port: `count` values, joined in `items`, which are copied. For those that are not
     /// [large](Outbox::shares).
     pub fn send_items(&mut self, port: &PortId, count: u32, items: &[u8]) -> Queued {
-        if self.is_gated(port) {
+        if self.monitors.is_gated(port) {
             self.sender = None;
             return Queued::Dropped;
         }
@@ -186,7 +183,7 @@ impl<M> Outbox<M> {
 
     /// Appends a kill of a port.
     pub fn kill(&mut self, port: &PortId, reason: &Reason) -> Queued {
-        if self.is_gated(port) {
+        if self.monitors.is_gated(port) {
             self.sender = None;
             return Queued::Dropped;
         }
@@ -211,56 +208,33 @@ impl<M> Outbox<M> {
 
     /// Sets a monitor, known by `id`; the first one on a port tells the peer.
     pub fn monitor(&mut self, port: &PortId, id: u64, monitor: M) -> Monitored<M> {
-        if let Some(gates) = self.gates.get_mut(port) {
-            *gates += 1;
-            return Monitored::Gated(monitor);
-        }
-        let queued = match self.watched.entry(port.clone()) {
-            Entry::Occupied(mut others) => {
-                others.get_mut().insert(id, monitor);
-                Queued::Behind
-            }
-            Entry::Vacant(first) => {
-                first.insert(BTreeMap::from([(id, monitor)]));
-                if port.is_node() {
-                    self.want()
-                } else {
-                    self.request(&Request::Monitor(port.name().to_string()))
-                }
-            }
+        let queued = match self.monitors.set(port, id, monitor) {
+            Err(monitor) => return Monitored::Gated(monitor),
+            Ok(false) => Queued::Behind,
+            Ok(true) if port.is_node() => self.want(),
+            Ok(true) => self.request(&Request::Monitor(port.name().to_string())),
         };
         Monitored::Set(queued)
     }
 
     /// Withdraws a monitor; the last one on a port tells the peer. `None` if it is not set any more.
     pub fn unmonitor(&mut self, port: &PortId, id: u64) -> Option<(M, Queued)> {
-        let others = self.watched.get_mut(port)?;
-        let monitor = others.remove(&id)?;
-        if !others.is_empty() {
-            return Some((monitor, Queued::Behind));
-        }
-        self.watched.remove(port);
-        let queued = if port.is_node() {
-            Queued::Behind
-        } else {
-            self.request(&Request::Unmonitor(port.name().to_string()))
+        let (monitor, last) = self.monitors.withdraw(port, id)?;
+        let queued = match last && !port.is_node() {
+            true => self.request(&Request::Unmonitor(port.name().to_string())),
+            false => Queued::Behind,
         };
         Some((monitor, queued))
     }
 
     /// The peer says that this port is gone: its monitors, to be fired. They gate nothing, for a dead port takes nothing.
     pub fn died(&mut self, port: &PortId) -> Vec<M> {
-        self.watched.remove(port).unwrap_or_default().into_values().collect()
+        self.monitors.died(port)
     }
 
     /// One monitor that a break (or a set on a gated port) handed out has run, or its message has left the mailbox.
     pub fn fired(&mut self, port: &PortId) {
-        if let Some(gates) = self.gates.get_mut(port) {
-            *gates -= 1;
-            if *gates == 0 {
-                self.gates.remove(port);
-            }
-        }
+        self.monitors.fired(port);
     }
 
     /// From now on this link drains the outbox. True if something is waiting for it.
@@ -304,12 +278,7 @@ impl<M> Outbox<M> {
         (self.frames, self.in_flight, self.next_seq, self.bulk) = (0, 0, 1, BULK);
         self.condemned = false;
         self.epoch += 1;
-        let mut fires = Vec::new();
-        for (port, monitors) in self.watched.drain() {
-            *self.gates.entry(port.clone()).or_default() += monitors.len();
-            fires.extend(monitors.into_values().map(|monitor| (port.clone(), monitor)));
-        }
-        Broken { link, fires, lost, held }
+        Broken { link, fires: self.monitors.fire_all(), lost, held }
     }
 
     /// How often the outbox broke. Everything of one epoch arrives as a prefix of what was sent in it.
@@ -342,21 +311,17 @@ impl<M> Outbox<M> {
 
     /// Whether nothing is queued, monitored or gated, so that the outbox could be forgotten.
     pub fn is_idle(&self) -> bool {
-        self.state == State::Idle && self.watched.is_empty() && self.gates.is_empty()
+        self.state == State::Idle && self.monitors.is_empty()
     }
 
     /// How many ports of that node are monitored from here.
     pub fn watched_ports(&self) -> usize {
-        self.watched.len()
+        self.monitors.watched()
     }
 
     /// How many ports of that node are gated.
     pub fn gated_ports(&self) -> usize {
-        self.gates.len()
-    }
-
-    fn is_gated(&self, port: &PortId) -> bool {
-        !self.gates.is_empty() && self.gates.contains_key(port)
+        self.monitors.gated()
     }
 
     fn append(
