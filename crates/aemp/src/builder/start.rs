@@ -1,0 +1,217 @@
+//! The start of a node out of its description: what can be wrong with it is said here, and the parts of the node meet.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
+
+use aemp_proto::carry::Carriage;
+use aemp_proto::kernel::{Input, Kernel, KernelConfig, KernelLimits};
+use aemp_proto::link::LinkConfig;
+use aemp_proto::name::{HEAD_LEN, random_head};
+use aemp_proto::{Home, Message, NameError, NodeId};
+use parking_lot::Mutex;
+use thiserror::Error;
+use tokio::sync::{broadcast, mpsc};
+
+use super::Builder;
+use crate::message::EncodeError;
+use crate::node::{Inner, Node, NodeSettings};
+use crate::port::scheduler::Scheduler;
+use crate::remote::Remotes;
+use crate::runtime::carry::Carrying;
+use crate::runtime::driver::Driver;
+use crate::runtime::listen::{self, Gatekeeper};
+use crate::runtime::tls::{BundleError, Tls};
+use crate::runtime::{Shared, tcp};
+use crate::stream::{StreamFunctions, Streams};
+
+/// The shortest limit of silence: below it a busy machine would look like a dead one.
+const MONITOR_TIMEOUT_MIN: Duration = Duration::from_secs(2);
+
+/// Why a node did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The node ID is none.
+    #[error("the node ID is not usable: {0}")]
+    Id(#[from] NameError),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// An address beyond loopback, and nothing to authenticate with.
+    #[error(
+        "refusing to listen on {0} without a secret or certificate: anybody could connect; configure one (aemp gensecret)"
+    )]
+    Unprotected(String),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Certificate(#[from] BundleError),
+    /// `monitor_timeout` is too short.
+    #[error("monitor_timeout is {0:?}, and must be at least 2 s")]
+    Timeout(Duration),
+    /// No randomness from the operating system.
+    #[error("the operating system gives no random numbers: {0}")]
+    Random(String),
+    /// The arguments of a service have no wire form.
+    #[error("the arguments of the service {function} cannot be encoded: {error}")]
+    Service {
+        /// The function.
+        function: String,
+        /// What is wrong.
+        error: EncodeError,
+    },
+}
+
+impl Builder {
+    /// Starts the node in the current tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// See [`StartError`]; nothing is left behind.
+    ///
+    /// # Panics
+    ///
+    /// There is no tokio runtime.
+    pub async fn start(mut self) -> Result<Node, StartError> {
+        if self.monitor_timeout < MONITOR_TIMEOUT_MIN {
+            return Err(StartError::Timeout(self.monitor_timeout));
+        }
+        self.check_protection().await?;
+        let id = NodeId::new(&unique(self.id.as_deref().unwrap_or("anon/"))?)?;
+        let own = Home::lasting(id.clone(), &random_head(random()?));
+        let tls = self.certificate.as_deref().map(Tls::from_pem).transpose()?.map(Arc::new);
+        let incarnation = u128::from_le_bytes(random()?);
+        let streams = std::mem::take(&mut self.streams);
+        let shared = self.shared(&id, incarnation, tls, streams);
+        let mut spawn_head = random_head(random()?);
+        spawn_head.replace_range(..1, ".");
+        let (events, receiver) = mpsc::unbounded_channel();
+        let runners = tokio::runtime::Handle::current().metrics().num_workers();
+        let remotes = Remotes::new(spawn_head, self.outbox);
+        let settings = NodeSettings {
+            limits: self.limits,
+            always_encode: self.always_encode,
+            secure: self.secure,
+            logs: self.logs,
+        };
+        let inner = Inner::new(own, remotes, runners, settings, self.functions, events, shared);
+        let node = Node::from_inner(Arc::new(inner));
+        let gatekeeper = Arc::new(Gatekeeper::default());
+        let listening = listen_all(&node, &self.binds, &gatekeeper).await?;
+        let mut kernel = Kernel::new(
+            KernelConfig {
+                node: id,
+                binds: listening.clone(),
+                seeds: self.seeds,
+                private: self.private,
+                global: self.global,
+                monitor_timeout: self.monitor_timeout,
+                connect_interval: self.connect_interval,
+                rng_seed: u64::from_le_bytes(random()?),
+                limits: KernelLimits { message: self.outbox.message, ..KernelLimits::default() },
+            },
+            node.inner().shared.now(),
+        );
+        kernel.handle(Input::Binds(listening), node.inner().shared.now());
+        Scheduler::start(&node);
+        tokio::spawn(Driver::new(node.clone(), kernel).run(receiver));
+        for service in self.services {
+            let arguments = Message(service.arguments);
+            node.spawn(node.id(), &service.function, arguments)
+                .map_err(|error| StartError::Service { function: service.function, error })?;
+        }
+        Ok(node)
+    }
+
+    fn shared(
+        &self,
+        id: &NodeId,
+        incarnation: u128,
+        tls: Option<Arc<Tls>>,
+        streams: StreamFunctions,
+    ) -> Shared {
+        let link = LinkConfig {
+            node: id.clone(),
+            incarnation,
+            monitor_timeout: self.monitor_timeout,
+            secret: self.secret.clone(),
+            tls: tls.is_some(),
+            offer: self.offer.clone(),
+            accept: self.accept.clone(),
+            framings: self.framings.clone(),
+            verify_peeraddr: self.verify_peeraddr,
+            carries: self.carry,
+            parts: true,
+        };
+        Shared {
+            link: Arc::new(link),
+            tls,
+            frames: self.frames,
+            handshake_limit: self.handshake_limit,
+            nodelay: self.nodelay,
+            requests: Default::default(),
+            up: Default::default(),
+            carrying: Carrying::new(Carriage::new(id.clone(), self.carry, self.carry_limits)),
+            listening: Default::default(),
+            events: Mutex::new(Some(broadcast::Sender::new(256))),
+            accepted: AtomicU64::new(1),
+            streams: Streams::new(streams),
+            failures: Default::default(),
+            refusals: Default::default(),
+            listeners: Default::default(),
+            started: Instant::now(),
+            ending: Default::default(),
+        }
+    }
+
+    /// Beyond loopback a node must be able to tell friend from foe.
+    async fn check_protection(&self) -> Result<(), StartError> {
+        let protected =
+            self.certificate.is_some() || self.secret.as_ref().is_some_and(|secret| !secret.is_empty());
+        for bind in &self.binds {
+            if !protected && !tcp::is_loopback(bind).await {
+                return Err(StartError::Unprotected(bind.clone()));
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn listen_all(
+    node: &Node,
+    binds: &[String],
+    gatekeeper: &Arc<Gatekeeper>,
+) -> Result<Vec<String>, StartError> {
+    let mut listening = Vec::new();
+    for bind in binds {
+        match listen::listen(node, bind, gatekeeper).await {
+            Ok(address) => listening.push(address),
+            Err(error) => {
+                node.inner().shared.listeners.lock().iter().for_each(tokio::task::AbortHandle::abort);
+                return Err(StartError::Listen { address: bind.clone(), error });
+            }
+        }
+    }
+    *node.inner().shared.listening.write() = listening.clone();
+    Ok(listening)
+}
+
+/// Replaces `%u`, or adds to a trailing `/`, what makes an ID unique.
+fn unique(id: &str) -> Result<String, StartError> {
+    let mark =
+        || Ok::<_, StartError>(random_head(random::<HEAD_LEN>()?) + &random_head(random::<HEAD_LEN>()?)[..6]);
+    if id.contains("%u") {
+        return Ok(id.replace("%u", &mark()?));
+    }
+    Ok(if id.ends_with('/') { format!("{id}{}", mark()?) } else { id.into() })
+}
+
+fn random<const N: usize>() -> Result<[u8; N], StartError> {
+    let mut octets = [0; N];
+    getrandom::fill(&mut octets).map_err(|error| StartError::Random(error.to_string()))?;
+    Ok(octets)
+}
