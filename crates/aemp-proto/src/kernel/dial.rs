@@ -198,10 +198,8 @@ impl Attempt {
         if now >= self.deadline {
             return Some(Due::Fail(self.verdict("connect timeout")));
         }
-        if !self.told || busy() {
-            return None;
-        }
-        if now < self.next {
+        // Every attempt is asked after each input: `busy` costs most, and most wait for links that are being dialled.
+        if !self.told || now < self.next || self.is_all_dialled() || busy() {
             return None;
         }
         if let Some(at) = self.queue.iter().position(|address| throttle.ready_at(address) <= now) {
@@ -232,6 +230,11 @@ impl Attempt {
             Some(failure) if self.links.is_empty() => failure.clone(),
             _ => otherwise.into(),
         }
+    }
+
+    /// Whether there is nothing to do but to wait for links.
+    fn is_all_dialled(&self) -> bool {
+        self.queue.is_empty() && self.carriers.is_empty() && !self.links.is_empty()
     }
 
     fn knows_nothing(&self) -> bool {
