@@ -16,7 +16,7 @@ use thiserror::Error;
 use crate::builder::Builder;
 use crate::deadline::Deadlines;
 use crate::log::LogSource;
-use crate::message::{EncodeError, Envelope, FromMessage, IntoMessage};
+use crate::message::{Aside, EncodeError, Envelope, FromMessage, IntoMessage};
 use crate::monitor::Monitor;
 use crate::port::actor::{Callback, Closure};
 use crate::port::context::Context;
@@ -353,6 +353,12 @@ impl Node {
         self.0.home.own_port(number)
     }
 
+    /// Something that no other node of this process has, also not after the end of this one.
+    #[inline]
+    pub(crate) fn identity(&self) -> usize {
+        std::ptr::from_ref(self.0.home).addr()
+    }
+
     /// The head of the names that this node makes for its own ports.
     pub(crate) fn own_head(&self) -> &str {
         self.0.home.head()
@@ -411,13 +417,17 @@ impl Node {
     ) -> Result<Option<Pressure>, SendError> {
         match self.own_number(to) {
             Some(number) => self.deliver(number, message),
-            None => self.send_elsewhere(to, message),
+            None => self.send_elsewhere(to, Aside(message)),
         }
     }
 
     /// Sends to a port whose ID came from somewhere else.
     #[inline(never)]
-    fn send_elsewhere<M: IntoMessage>(&self, to: &PortId, message: M) -> Result<Option<Pressure>, SendError> {
+    fn send_elsewhere<M: IntoMessage>(
+        &self,
+        to: &PortId,
+        Aside(message): Aside<M>,
+    ) -> Result<Option<Pressure>, SendError> {
         SENDING.with(|sending| match sending.try_borrow_mut() {
             Ok(mut sending) => self.send_with(&mut sending, to, message),
             // Encoding another message runs code of its type, which sends this one.
@@ -514,14 +524,15 @@ impl Node {
         let encodes = self.always_encodes() || mailbox.wants_encoded();
         // Encoding runs code of the message's type, so no lock is held.
         drop(cell);
-        self.deliver_otherwise(number, message, encodes)
+        self.deliver_otherwise(number, Aside(message), encodes)
     }
 
     /// Delivers a message that is not of the port's own type: encoded, or in an envelope.
+    #[inline(never)]
     pub(crate) fn deliver_otherwise<M: IntoMessage>(
         &self,
         number: u64,
-        message: M,
+        Aside(message): Aside<M>,
         encodes: bool,
     ) -> Result<Option<Pressure>, SendError> {
         let envelope =

@@ -132,16 +132,57 @@ fn a_call_is_sent_when_it_is_waited_for_and_a_dropped_one_leaves_nothing() {
             let before = count.fetch_add(1, Ordering::SeqCst);
             cx.reply(reply, before);
         });
-        let mut reply_port = None;
+        let mut made = false;
         drop(node.call(&port, LIMIT, |reply: ReplyTo<u32>| {
-            reply_port = Some(reply.port().clone());
+            made = true;
             (reply,)
         }));
-        let gone = soon("the end of the port for the answer", node.died(&reply_port.unwrap())).await;
-        assert_eq!(gone.identifier().as_deref(), Some("no_such_port"));
+        assert!(!made);
         let first: u32 = node.call(&port, LIMIT, |reply| (reply,)).await.unwrap();
         assert_eq!(first, 0, "the dropped call was sent");
         assert_eq!(seen.load(Ordering::SeqCst), 1);
+        let (mut reply_port, silent) = (None, node.port(|_: &mut Context<'_>, _: (ReplyTo<u32>,)| {}));
+        let waits = node.call(&silent, LIMIT, |reply: ReplyTo<u32>| {
+            reply_port = Some(reply.port().clone());
+            (reply,)
+        });
+        // It is looked at once, and dropped.
+        assert!(tokio::time::timeout(Duration::ZERO, waits).await.is_err());
+        let gone = soon("the end of the port for the answer", node.died(&reply_port.unwrap())).await;
+        assert_eq!(gone.identifier().as_deref(), Some("no_such_port"));
+    });
+}
+
+#[test]
+fn the_port_of_an_earlier_call_is_another_one_though_it_has_the_same_place() {
+    in_both_modes(async |mode| {
+        let node = builder(mode).start().await.unwrap();
+        let (sender, mut replies) = tokio::sync::mpsc::unbounded_channel();
+        let mut earlier: Vec<PortId> = Vec::new();
+        let port = node.port(move |cx: &mut Context<'_>, (n, reply): (u64, ReplyTo<u64>)| {
+            // Answers to earlier calls are nobody's any more.
+            for before in &earlier {
+                cx.send(before, (n + 1000,));
+            }
+            earlier.push(reply.port().clone());
+            sender.send(reply.port().to_string()).unwrap();
+            cx.reply(reply, n);
+        });
+        let asked = tokio::spawn(async move {
+            for n in 0..50 {
+                let answer: u64 = node.call(&port, LIMIT, |reply| (n, reply)).await.unwrap();
+                assert_eq!(answer, n);
+                // Another type in the same place.
+                let text = node.call(&port, LIMIT, |reply: ReplyTo<Vec<u8>>| (n, reply)).await;
+                assert!(matches!(text, Err(CallError::BadReply(_))), "{text:?}");
+            }
+        });
+        soon("all answers", asked).await.unwrap();
+        let mut seen = std::collections::HashSet::new();
+        while let Ok(name) = replies.try_recv() {
+            assert!(seen.insert(name));
+        }
+        assert_eq!(seen.len(), 100);
     });
 }
 

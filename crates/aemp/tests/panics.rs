@@ -147,15 +147,13 @@ fn a_call_whose_message_panics_leaves_nothing_behind() {
     in_both_modes(async |mode| {
         let node = node(mode).await;
         let target = node.port(|_, (): ()| {});
-        let mut reply = None;
-        let calls = std::panic::AssertUnwindSafe(|| {
-            drop(node.call(&target, LIMIT, |to: ReplyTo<u8>| -> (u8,) {
-                reply = Some(to.port().clone());
-                panic!("no message")
-            }));
+        let (sender, reply) = std::sync::mpsc::channel();
+        let calls = node.call(&target, LIMIT, move |to: ReplyTo<u8>| -> (u8,) {
+            sender.send(to.port().clone()).unwrap();
+            panic!("no message")
         });
-        std::panic::catch_unwind(calls).unwrap_err();
-        let gone = soon("the end of the reply port", node.died(&reply.unwrap())).await;
+        assert!(soon("the panic", tokio::spawn(calls)).await.unwrap_err().is_panic());
+        let gone = soon("the end of the reply port", node.died(&reply.recv().unwrap())).await;
         assert_eq!(gone.identifier().as_deref(), Some("no_such_port"));
         node.shutdown().await;
     });

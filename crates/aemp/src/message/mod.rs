@@ -74,6 +74,10 @@ pub trait IntoMessage: Sized {
     }
 }
 
+/// A message that is given to code which is rarely needed. It lies in a place of its own, so that otherwise it need not lie anywhere
+/// before it is in a mailbox: it stays in registers.
+pub(crate) struct Aside<M>(pub(crate) M);
+
 /// What a port can take.
 pub trait FromMessage: IntoMessage + Send + 'static {
     /// Reads the wire form.

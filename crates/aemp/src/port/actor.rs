@@ -7,8 +7,9 @@ use aemp_proto::{PortId, Reason};
 
 use super::Context;
 use super::context::{Asked, NO_TAGS};
+use super::items::{Item, Items};
 use super::known::Known;
-use super::mailbox::{Item, Items, Mailbox, Queue, Signal};
+use super::mailbox::{Mailbox, Queue, Signal};
 use crate::message::{DecodeError, Envelope, FromMessage, misfit};
 use crate::node::Node;
 
@@ -24,14 +25,34 @@ pub(crate) trait Actor: Send {
     fn hand_over(&mut self, successor: &mut dyn Mailbox) -> usize;
 }
 
-/// How far a run came.
+/// How far a run came. Two words, which are given back in registers.
 pub(crate) struct Ran {
-    /// Items that were handled.
-    pub(crate) handled: usize,
-    /// Whether some of the batch are left.
-    pub(crate) left: bool,
+    pub(crate) progress: Progress,
     /// What the code has asked for.
     pub(crate) asked: Option<Box<Asked>>,
+}
+
+/// How many items were handled, twice, and one more if some of the batch are left.
+#[derive(Clone, Copy)]
+pub(crate) struct Progress(usize);
+
+impl Progress {
+    #[inline]
+    fn new(handled: usize, left: bool) -> Progress {
+        Progress(handled << 1 | usize::from(left))
+    }
+
+    /// Items that were handled.
+    #[inline]
+    pub(crate) fn handled(self) -> usize {
+        self.0 >> 1
+    }
+
+    /// Whether some of the batch are left.
+    #[inline]
+    pub(crate) fn left(self) -> bool {
+        self.0 & 1 == 1
+    }
 }
 
 /// What is done with a message.
@@ -49,6 +70,7 @@ pub(crate) trait Handle<M>: Send {
 pub(crate) struct Closure<F>(pub(crate) F);
 
 impl<M, F: FnMut(&mut Context<'_>, M) + Send> Handle<M> for Closure<F> {
+    #[inline(always)]
     fn message(&mut self, cx: &mut Context<'_>, message: M) {
         (self.0)(cx, message);
     }
@@ -79,24 +101,34 @@ impl<M: FromMessage, H: Handle<M>> Callback<M, H> {
         Callback { batch: Items::default(), handle, state }
     }
 
-    fn decoded(&mut self, cx: &mut Context<'_>, decoded: Result<M, DecodeError>) {
-        match decoded {
-            Ok(message) => self.handle.message(cx, message),
-            Err(error) => cx.end(misfit(&error)),
+    /// What an item is to the handler, if it is a message; anything else takes effect.
+    #[inline(always)]
+    fn open(&mut self, cx: &mut Context<'_>, item: Item<M>) -> Option<M> {
+        match item {
+            Item::Message(message) => Some(message),
+            Item::Encoded(count) => fitting(cx, self.batch.decode(count)?),
+            Item::Signal(signal) => signalled(cx, *signal),
+            Item::None => None,
         }
     }
+}
 
-    fn signal(&mut self, cx: &mut Context<'_>, signal: Signal) {
-        match signal {
-            Signal::Job(job) => job(cx),
-            Signal::Kill(reason) => cx.end(reason),
-            Signal::Fire(fire) => match fire.open(cx) {
-                None => {}
-                Some(Ok(message)) => self.decoded(cx, message.open()),
-                Some(Err(error)) => cx.end(Reason::died(error)),
-            },
-        }
+fn fitting<M>(cx: &mut Context<'_>, decoded: Result<M, DecodeError>) -> Option<M> {
+    decoded.map_err(|error| cx.end(misfit(&error))).ok()
+}
+
+/// A signal takes effect; that of a monitor may be a message.
+#[cold]
+fn signalled<M: FromMessage>(cx: &mut Context<'_>, signal: Signal) -> Option<M> {
+    match signal {
+        Signal::Job(job) => job(cx),
+        Signal::Kill(reason) => cx.end(reason),
+        Signal::Fire(fire) => match fire.open(cx)? {
+            Ok(message) => return fitting(cx, message.open()),
+            Err(error) => cx.end(Reason::died(error)),
+        },
     }
+    None
 }
 
 impl<M: FromMessage, H: Handle<M>> Actor for Callback<M, H> {
@@ -116,14 +148,9 @@ impl<M: FromMessage, H: Handle<M>> Actor for Callback<M, H> {
         while handled < quota
             && let Some(item) = self.batch.pop()
         {
-            match item {
-                Item::Message(message) => self.handle.message(&mut cx, message),
-                Item::Encoded(count) => {
-                    if let Some(decoded) = self.batch.decode(count) {
-                        self.decoded(&mut cx, decoded);
-                    }
-                }
-                Item::Signal(signal) => self.signal(&mut cx, *signal),
+            // The only call of the handler, so that it becomes a part of this loop.
+            if let Some(message) = self.open(&mut cx, item) {
+                self.handle.message(&mut cx, message);
             }
             handled += 1;
             if cx.has_asked() {
@@ -137,7 +164,7 @@ impl<M: FromMessage, H: Handle<M>> Actor for Callback<M, H> {
         }
         let (state, asked) = cx.end_of_run();
         self.state = state;
-        Ran { handled, left: !self.batch.is_empty(), asked }
+        Ran { progress: Progress::new(handled, !self.batch.is_empty()), asked }
     }
 
     fn hand_over(&mut self, successor: &mut dyn Mailbox) -> usize {
@@ -148,6 +175,7 @@ impl<M: FromMessage, H: Handle<M>> Actor for Callback<M, H> {
                     self.batch.body(count).map_or(0, |body| successor.push(Envelope::Encoded(body)))
                 }
                 Item::Signal(signal) => successor.signal(*signal),
+                Item::None => 0,
                 Item::Message(message) => match message.into_envelope() {
                     Ok(message) => successor.push(message),
                     Err(error) => successor.signal(Signal::Kill(Reason::text("bad_message", error))),

@@ -8,6 +8,7 @@ use aemp_proto::kernel::LinkId;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use super::table;
 use crate::database::Registration;
 use crate::monitor::Monitor;
 use crate::remote::Remote;
@@ -45,7 +46,15 @@ pub(crate) struct Callers {
 
 impl Callers {
     /// Adds one. `is_over` says whether an earlier one waits no more.
+    #[inline]
     pub(crate) fn add(&mut self, caller: u64, is_over: impl Fn(u64) -> bool) {
+        // Whoever calls again and again uses one slot of the table for its answers; what was there before is over.
+        if let Some(last) = self.numbers.last_mut()
+            && table::same_slot(*last, caller)
+        {
+            *last = caller;
+            return;
+        }
         if self.numbers.len() >= self.crowded {
             self.numbers.retain(|caller| !is_over(*caller));
             self.crowded = 16.max(2 * self.numbers.len());
@@ -94,6 +103,12 @@ pub(crate) struct Extra {
 }
 
 impl Extra {
+    /// Whether anybody waits for this port to drain.
+    #[inline]
+    pub(crate) fn holds_up(&self) -> bool {
+        self.drained.is_some() || !self.blocked.is_empty()
+    }
+
     /// Who waited for this port to drain goes on; gives the ports among them.
     pub(crate) fn unblock(&mut self) -> Vec<u64> {
         if let Some(drained) = self.drained.take() {

@@ -30,12 +30,25 @@ pub(crate) struct Here {
 }
 
 impl Here {
-    pub(crate) fn enter(scheduler: &Scheduler, queue: Option<Worker<Work>>, newest: u64) -> Here {
+    pub(crate) fn enter(scheduler: &Scheduler, queue: Worker<Work>) -> Here {
         Here {
             scheduler: SCHEDULER.replace(scheduler),
-            newest: NEWEST.replace(newest),
-            queue: QUEUE.replace(queue),
+            newest: NEWEST.replace(NONE),
+            queue: QUEUE.replace(Some(queue)),
         }
+    }
+
+    /// For a helper on a thread of [`nobody`](is_nobody), where nothing is to be kept.
+    #[inline]
+    pub(crate) fn help(scheduler: &Scheduler) {
+        SCHEDULER.set(scheduler);
+    }
+
+    /// The helper is done; the port that became busy last, or `NONE`.
+    #[inline]
+    pub(crate) fn helped() -> u64 {
+        SCHEDULER.set(ptr::null());
+        take_newest()
     }
 
     /// The outer one goes on; what is left of the inner one.

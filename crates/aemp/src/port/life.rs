@@ -18,10 +18,10 @@ use super::actor::Actor;
 use super::extra::{Child, Extra};
 use super::known::{AnyMailbox, BoxedMailbox};
 use super::mailbox::{After, Mailbox, Signal};
-use super::run::{caught, panic_text};
+use super::run::{Taken, caught, panic_text};
 use super::table::{Cell, State};
 use crate::call::CallError;
-use crate::message::{Envelope, IntoMessage};
+use crate::message::{Aside, Envelope, IntoMessage};
 use crate::monitor::{Action, Monitor, MonitorGuard};
 use crate::node::{Node, Place, Pressure};
 use crate::remote::{Gate, HIGH_WATER, Remote};
@@ -33,8 +33,8 @@ const COPIED: usize = 16 << 10;
 
 /// What became of the message of a call.
 pub(crate) enum Called {
-    /// The called port, in state `Queued` now, has to be run by the caller.
-    Run,
+    /// The caller has to run the called port now.
+    Run(Taken),
     /// Somebody else sees to it. Whether the port is behind.
     Queued(Option<Pressure>),
 }
@@ -162,13 +162,15 @@ impl Node {
         }
     }
 
-    /// Puts the message of a call into a mailbox, and has the port for the answer told of a death.
+    /// Puts the message of a call into a mailbox, and has the port for the answer told of a death. `help` says that this thread may
+    /// run the called port.
     pub(crate) fn call_here<M: IntoMessage>(
         &self,
         port: &PortId,
         number: u64,
         caller: u64,
         message: M,
+        help: bool,
     ) -> Result<Called, CallError> {
         let Some(mut cell) = self.table().get(number) else {
             return Err(CallError::Died(self.why_missing(port)));
@@ -183,15 +185,18 @@ impl Node {
             && let Some(queue) = M::own_queue(AnyMailbox(mailbox))
         {
             cell.waiting += queue.push_message(message);
-            if cell.state == State::Idle && cell.waiting <= self.limits().crowd() {
-                cell.state = State::Queued;
-                return Ok(Called::Run);
+            if help
+                && cell.state == State::Idle
+                && cell.waiting <= self.limits().crowd()
+                && let Some(taken) = Taken::out_of(&mut cell, self.limits().mailbox_high)
+            {
+                return Ok(Called::Run(taken));
             }
             return Ok(Called::Queued(self.delivered(number, cell, 0)));
         }
         let encodes = self.always_encodes() || mailbox.wants_encoded();
         drop(cell);
-        Ok(Called::Queued(self.deliver_otherwise(number, message, encodes)?))
+        Ok(Called::Queued(self.deliver_otherwise(number, Aside(message), encodes)?))
     }
 
     /// Tells a call that the called port died. False if it does not wait any more.

@@ -4,7 +4,6 @@
 //! promise. A typed port has a queue of its own message type, so that a local send moves the value into it without a box.
 
 use std::any::{Any, TypeId};
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Waker;
@@ -14,12 +13,9 @@ use aemp_proto::{Body, Reason};
 use bytes::Bytes;
 
 use super::Context;
-use super::encoded::Encoded;
-use crate::message::{DecodeError, Envelope, FromMessage};
+use super::items::{Item, Items};
+use crate::message::{Envelope, FromMessage};
 use crate::monitor::Fire;
-
-/// Items that an empty queue always keeps room for.
-const KEPT: usize = 1024;
 
 /// Octets that an item is counted with beside its content.
 pub(crate) const ITEM_COST: usize = 32;
@@ -35,81 +31,6 @@ pub(crate) enum Signal {
     Fire(Fire),
     /// The port is to die.
     Kill(Reason),
-}
-
-/// One thing that waited in a mailbox.
-pub(crate) enum Item<M> {
-    /// A message of the port's own type, moved.
-    Message(M),
-    /// So many messages in their wire form, the first of those that are left: [`Items::decode`].
-    Encoded(u32),
-    /// Anything rarer.
-    Signal(Box<Signal>),
-}
-
-/// Items in their order. Encoded messages, which are large, stand in a row of their own: a queue of small messages is small.
-pub(crate) struct Items<M> {
-    order: VecDeque<Item<M>>,
-    encoded: Option<Box<Encoded>>,
-}
-
-impl<M> Default for Items<M> {
-    fn default() -> Items<M> {
-        Items { order: VecDeque::new(), encoded: None }
-    }
-}
-
-impl<M> Items<M> {
-    /// Gives memory back that is far more than so many items need.
-    #[cold]
-    fn give_back(&mut self, len: usize) {
-        if self.order.capacity() / 8 > len {
-            self.order = VecDeque::with_capacity(2 * len);
-            self.encoded = None;
-        }
-    }
-
-    #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.order.is_empty()
-    }
-
-    /// Takes the first item out.
-    #[inline]
-    pub(crate) fn pop(&mut self) -> Option<Item<M>> {
-        self.order.pop_front()
-    }
-
-    /// Takes the first of `count` encoded messages out, whose item was taken out; the others stay in front.
-    pub(crate) fn body(&mut self, count: u32) -> Option<Body> {
-        self.put_back(count);
-        self.encoded.as_mut()?.take(|body| body, |octets, span| span.body(octets))
-    }
-
-    #[inline]
-    fn put_back(&mut self, count: u32) {
-        if count > 1 {
-            self.order.push_front(Item::Encoded(count - 1));
-        }
-    }
-
-    /// A place for encoded messages, of which `count` are going to be added.
-    fn encoded(&mut self, count: u32) -> &mut Encoded {
-        match self.order.back_mut() {
-            Some(Item::Encoded(others)) if count <= u32::MAX - *others => *others += count,
-            _ => self.order.push_back(Item::Encoded(count)),
-        }
-        self.encoded.get_or_insert_default()
-    }
-}
-
-impl<M: FromMessage> Items<M> {
-    /// As [`Items::body`], as the port's own type.
-    #[inline]
-    pub(crate) fn decode(&mut self, count: u32) -> Option<Result<M, DecodeError>> {
-        self.put_back(count);
-        self.encoded.as_mut()?.take(|body| M::decode(&body), M::decode_at)
-    }
 }
 
 /// What whoever put something into the mailbox of a port that no runner runs has to do afterwards.
@@ -157,7 +78,7 @@ impl<M> Default for Queue<M> {
 impl<M> Queue<M> {
     #[inline]
     pub(crate) fn push_message(&mut self, message: M) -> usize {
-        self.items.order.push_back(Item::Message(message));
+        self.items.push(Item::Message(message));
         size_of::<Item<M>>()
     }
 }
@@ -174,7 +95,7 @@ impl<M: FromMessage> Queue<M> {
         let octets = ITEM_COST + message.octets();
         let mut message = Some(message);
         if let Some(same) = (&mut message as &mut dyn Any).downcast_mut::<Option<M>>() {
-            self.items.order.extend(same.take().map(Item::Message));
+            same.take().map(Item::Message).into_iter().for_each(|item| self.items.push(item));
             return octets;
         }
         match message.map(|message| message.encode()) {
@@ -188,21 +109,18 @@ impl<M: FromMessage> Queue<M> {
     /// little waits now.
     #[inline]
     pub(crate) fn take(&mut self, spare: &mut Items<M>) {
-        debug_assert!(spare.is_empty());
-        if spare.order.capacity() > KEPT {
-            spare.give_back(self.items.order.len());
-        }
+        spare.renew(self.items.len());
         std::mem::swap(&mut self.items, spare);
     }
 
     /// The reason of a kill that waits here.
     pub(crate) fn kill(&self) -> Option<Reason> {
-        self.items.order.iter().find_map(|item| match item {
+        self.items.iter().find_map(|item| match item {
             Item::Signal(signal) => match &**signal {
                 Signal::Kill(reason) => Some(reason.clone()),
                 Signal::Job(_) | Signal::Fire(_) => None,
             },
-            Item::Message(_) | Item::Encoded(_) => None,
+            Item::None | Item::Message(_) | Item::Encoded(_) => None,
         })
     }
 
@@ -233,7 +151,7 @@ impl<M: FromMessage> Mailbox for Queue<M> {
     }
 
     fn signal(&mut self, signal: Signal) -> usize {
-        self.items.order.push_back(Item::Signal(Box::new(signal)));
+        self.items.push(Item::Signal(Box::new(signal)));
         ITEM_COST
     }
 
@@ -282,6 +200,7 @@ mod tests {
     use aemp_proto::wire::{FrameReader, Limits, write_message};
 
     use super::*;
+    use crate::port::items;
 
     #[test]
     fn small_messages_take_little_room() {
@@ -297,7 +216,7 @@ mod tests {
             }
             queue.take(&mut batch);
             while batch.pop().is_some() {}
-            queue.items.order.capacity().max(batch.order.capacity())
+            queue.items.room().max(batch.room())
         };
         assert!(turn(100_000) >= 100_000);
         // As long as there are many, nothing is made again and again.
@@ -305,7 +224,7 @@ mod tests {
         for _ in 0..3 {
             turn(10);
         }
-        assert!(turn(10) < 2 * KEPT);
+        assert!(turn(10) < 2 * items::KEPT);
     }
 
     #[test]
@@ -339,7 +258,7 @@ mod tests {
             seen.push(match item {
                 Item::Message((n,)) => n,
                 Item::Encoded(count) => items.decode(count).expect("it is there").expect("a number").0,
-                Item::Signal(_) => 0,
+                Item::Signal(_) | Item::None => 0,
             });
         }
         assert_eq!(seen, [1, 2, 5, 6, 7, 0, 3, 4]);

@@ -10,6 +10,7 @@ mod encoded;
 pub(crate) mod extra;
 pub(crate) mod handlers;
 pub(crate) mod here;
+pub(crate) mod items;
 pub(crate) mod known;
 pub(crate) mod life;
 pub(crate) mod mailbox;

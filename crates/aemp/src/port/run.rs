@@ -3,17 +3,18 @@
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use aemp_proto::Reason;
+use aemp_proto::{PortId, Reason};
 
 use super::actor::{Actor, Ran};
 use super::clock::{Clock, Lap};
 use super::context::{Later, StartTask, Successor};
 use super::known::{BoxedMailbox, Known};
 use super::mailbox::TaskQueue;
-use super::table::{Seat, State};
+use super::table::{Cell, Seat, State};
 use crate::node::{Node, Pressure};
 use crate::runtime::sender;
 
@@ -21,7 +22,7 @@ use crate::runtime::sender;
 const SLICE: Duration = Duration::from_micros(50);
 
 /// The most items in one run, however cheap they were.
-const QUOTA_MAX: u128 = 256;
+const QUOTA_MAX: u64 = 256;
 
 /// Whether a port wants to run again.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,33 +33,61 @@ pub(crate) enum Next {
     Rest,
 }
 
+/// What is taken out of a port to run it.
+pub(crate) struct Taken {
+    actor: Box<dyn Actor>,
+    /// The port's ID, if another node chose it.
+    name: Option<Arc<PortId>>,
+    quota: u16,
+    /// Ports that waited for this one to take what it had.
+    blocked: Vec<u64>,
+}
+
+impl Taken {
+    /// Takes code and messages of a port that is to be run, and not run by anybody yet.
+    #[inline(always)]
+    pub(crate) fn out_of(cell: &mut Cell, mailbox_high: usize) -> Option<Taken> {
+        let (Some(mut actor), Some(mailbox)) = (cell.actor.take(), &mut cell.mailbox) else { return None };
+        if actor.load(mailbox) {
+            cell.waiting = 0;
+        }
+        cell.state = State::Running;
+        Some(Taken { actor, name: cell.name(), quota: cell.quota, blocked: cell.take_blocked(mailbox_high) })
+    }
+}
+
 /// Runs a port that stood in a run queue.
-pub(crate) fn run_port(node: &Node, number: u64, clock: &mut Clock) -> Next {
+pub(crate) fn run_port(node: &Node, number: u64, clock: Option<&mut Clock>) -> Next {
     let Some(seat) = node.table().seat(number) else { return Next::Rest };
     let Some(mut cell) = seat.lock() else { return Next::Rest };
     if cell.state != State::Queued {
         return Next::Rest;
     }
-    let port = &mut *cell;
-    let (Some(mut actor), Some(mailbox)) = (port.actor.take(), &mut port.mailbox) else { return Next::Rest };
-    if actor.load(mailbox) {
-        port.waiting = 0;
-    }
-    port.state = State::Running;
-    let (name, quota) = (port.name(), port.quota);
-    let blocked = port.take_blocked(node.limits().mailbox_high);
+    let Some(taken) = Taken::out_of(&mut cell, node.limits().mailbox_high) else { return Next::Rest };
     drop(cell);
+    run_taken(node, (number, seat), taken, clock)
+}
+
+/// Runs a port of which code and messages were taken out.
+#[inline(always)]
+pub(crate) fn run_taken(
+    node: &Node,
+    (number, seat): (u64, Seat<'_>),
+    Taken { mut actor, name, quota, blocked }: Taken,
+    clock: Option<&mut Clock>,
+) -> Next {
     if !blocked.is_empty() {
         node.unpark(blocked);
     }
     let run = AssertUnwindSafe(|| actor.run(node, number, name, quota.into()));
     let outcome = sender::as_port(number, || catch_unwind(run));
-    let handled = outcome.as_ref().map_or(1, |ran| ran.handled);
-    let quota = clock.ran(number, handled).map_or(quota, |lap| measured(node, quota, &lap));
+    let handled = outcome.as_ref().map_or(1, |ran| ran.progress.handled());
+    let lap = clock.and_then(|clock| clock.ran(number, handled));
+    let quota = lap.map_or(quota, |lap| measured(node, quota, &lap));
     match outcome {
-        Ok(Ran { asked: None, left, .. }) => put_back(node, seat, actor, quota, left),
-        Ok(Ran { asked: Some(asked), left, .. }) => {
-            go_on_as_asked(node, number, actor, quota, left, asked.finish())
+        Ok(Ran { asked: None, progress }) => put_back(node, seat, actor, quota, progress.left()),
+        Ok(Ran { asked: Some(asked), progress }) => {
+            go_on_as_asked(node, number, actor, quota, progress.left(), asked.finish())
         }
         Err(panic) => {
             end(node, number, Some(actor), Reason::died(panic_text(&*panic)));
@@ -204,11 +233,16 @@ fn quota_after(quota: u16, items: usize, took: Duration) -> u16 {
     if items == 0 {
         return quota;
     }
-    let each = took.as_nanos() / items as u128;
-    let fits = SLICE.as_nanos().checked_div(each).unwrap_or(QUOTA_MAX);
+    let each = nanos(took) / items as u64;
+    let fits = nanos(SLICE).checked_div(each).unwrap_or(QUOTA_MAX);
     // Grows by doubling, shrinks at once.
-    let next = fits.clamp(1, QUOTA_MAX).min(u128::from(quota) * 2);
+    let next = fits.clamp(1, QUOTA_MAX).min(u64::from(quota) * 2);
     u16::try_from(next).unwrap_or(1)
+}
+
+/// No run takes centuries.
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Ends a port whose actor a runner has; its code may panic once more while it is dropped.

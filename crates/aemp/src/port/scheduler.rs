@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 
 use super::clock::Clock;
 use super::here::{self, Here, NONE};
-use super::run::{Next, panic_text, report_if_blocked, run_port};
+use super::run::{Next, Taken, panic_text, report_if_blocked, run_port, run_taken};
 use super::sleepers::Sleepers;
 use crate::node::Node;
 use crate::runtime::flush::Batch;
@@ -40,7 +40,7 @@ const NEWEST_IN_A_ROW: u32 = 3;
 const HELP: usize = 8;
 
 /// One in so many times it measures how long they take.
-const MEASURED: u32 = 16;
+const MEASURED: u32 = 32;
 
 /// How long a unit of a task's budget lasts that is spent on ports which run for it. A task that has spent its 128 units lets
 /// others run.
@@ -177,18 +177,11 @@ impl Scheduler {
         }
     }
 
-    /// Runs a port, which is in state `Queued`, at once if this thread belongs to the node's runtime and is not running a port
-    /// already, and `help` allows it. Queues it otherwise.
-    pub(crate) fn run_soon(&self, node: &Node, number: u64, help: bool) {
-        let helps = help
-            && RUNS_FOR.get() == self.address()
-            && !self.stopped.load(Ordering::SeqCst)
-            && here::is_nobody();
-        if helps {
-            self.help(node, number);
-        } else {
-            self.schedule(number);
-        }
+    /// Whether this thread may run a port that it would wait for: it belongs to the node's runtime and is not running a port
+    /// already.
+    #[inline]
+    pub(crate) fn may_help(&self) -> bool {
+        RUNS_FOR.get() == self.address() && here::is_nobody() && !self.stopped.load(Ordering::SeqCst)
     }
 
     /// Whether a task that is about to have a port run on its thread has to spend a unit of its budget first.
@@ -196,39 +189,53 @@ impl Scheduler {
         HELPS.get().is_multiple_of(HELPS_A_UNIT.get())
     }
 
-    /// Runs a port on a thread that would wait for it, and perhaps those that it sends to. What is left goes to the runners.
-    fn help(&self, node: &Node, number: u64) {
-        let here = Here::enter(self, None, number);
+    /// Runs a port, of which code and messages were taken out, on a thread that [`may_help`](Scheduler::may_help) and would wait for
+    /// it, and perhaps those that it sends to. What is left goes to the runners.
+    pub(crate) fn help(&self, node: &Node, number: u64, taken: Taken) {
+        Here::help(self);
         let helps = HELPS.get().wrapping_add(1);
         HELPS.set(helps);
-        let measured = helps.is_multiple_of(MEASURED);
-        let mut clock = if measured { Clock::new() } else { Clock::blind() };
-        let began = measured.then(|| clock.now());
-        for _ in 0..HELP {
+        let mut clock = helps.is_multiple_of(MEASURED).then(Clock::new);
+        let began = clock.as_ref().map(Clock::now);
+        let first = AssertUnwindSafe(|| {
+            let seat = node.table().seat(number)?;
+            Some(run_taken(node, (number, seat), taken, clock.as_mut()))
+        });
+        self.helped(node, number, catch_unwind(first).map(|next| next.unwrap_or(Next::Rest)));
+        for _ in 1..HELP {
             let number = here::take_newest();
             if number == NONE {
                 break;
             }
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.port(node, number, &mut clock))) {
-                end_of_panicked(node, number, &*panic);
-            }
+            let run = AssertUnwindSafe(|| run_port(node, number, clock.as_mut()));
+            self.helped(node, number, catch_unwind(run));
         }
-        finish_lap(node, &mut clock);
-        if let Some(began) = began {
+        if let (Some(clock), Some(began)) = (&mut clock, began) {
+            finish_lap(node, clock);
             let took = (clock.now() - began).max(Duration::from_nanos(1));
             let a_unit = (UNIT.as_nanos() / took.as_nanos()).clamp(1, MEASURED.into());
             HELPS_A_UNIT.set(u32::try_from(a_unit).unwrap_or(1));
         }
-        let (_, newest) = here.leave();
+        let newest = Here::helped();
         if newest != NONE {
             self.push_shared(Work::Port(newest));
         }
     }
 
-    /// Runs a port. What belongs to it may panic while it is put away; panics of handlers end in `run_port`.
+    /// A helper has run a port. What belongs to it may panic while it is put away; panics of handlers end in `run_taken`.
+    #[inline]
+    fn helped(&self, node: &Node, number: u64, next: std::thread::Result<Next>) {
+        match next {
+            Ok(Next::Rest) => {}
+            Ok(Next::Again) => self.requeue(number),
+            Err(panic) => end_of_panicked(node, number, &*panic),
+        }
+    }
+
+    /// Runs a port. What belongs to it may panic, as above.
     #[inline]
     fn port(&self, node: &Node, number: u64, clock: &mut Clock) {
-        if run_port(node, number, clock) == Next::Again {
+        if run_port(node, number, Some(clock)) == Next::Again {
             self.requeue(number);
         }
     }
@@ -350,7 +357,7 @@ async fn run(node: Node, index: usize, mut queue: Worker<Work>) {
 /// Runs ports for one turn. False if nothing is left to do.
 fn turn(node: &Node, queue: Worker<Work>, clock: &mut Clock, share: Duration) -> (Worker<Work>, bool) {
     let scheduler = node.scheduler();
-    let here = Here::enter(scheduler, Some(queue), NONE);
+    let here = Here::enter(scheduler, queue);
     RUNS_FOR.set(scheduler.address());
     clock.start();
     let end = clock.now() + share;

@@ -11,7 +11,8 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::actor::Actor;
 use super::extra::Extra;
-use super::known::BoxedMailbox;
+use super::known::{BoxedMailbox, Known};
+use super::mailbox::Mailbox;
 
 /// Slots of the first segment; each further one doubles.
 const FIRST: u32 = 64;
@@ -79,7 +80,7 @@ impl Cell {
     #[inline]
     pub(crate) fn take_blocked(&mut self, high: usize) -> Vec<u64> {
         match &mut self.extra {
-            Some(extra) if self.waiting <= high => extra.unblock(),
+            Some(extra) if extra.holds_up() && self.waiting <= high => extra.unblock(),
             _ => Vec::new(),
         }
     }
@@ -173,6 +174,33 @@ impl Table {
         removed
     }
 
+    /// Ends a port that has nothing but an empty mailbox, and keeps its slot with that for [`Table::begin`]; gives the number that the
+    /// next port there will have. Until then there is no port.
+    pub(crate) fn keep(&self, number: u64, mut cell: MutexGuard<'_, Cell>) -> Option<u64> {
+        cell.state = State::Free;
+        let (index, generation) = split(number)?;
+        let Some(next) = generation.checked_add(1) else {
+            cell.mailbox = None;
+            return None;
+        };
+        cell.generation = next;
+        Some(self::number(index, next))
+    }
+
+    /// Opens the port with this number, which [`Table::keep`] gave, in state `Unscheduled`, with the mailbox that was kept. If that
+    /// does not suit, the slot is free for all, and the answer false.
+    pub(crate) fn begin(&self, number: u64, suits: impl FnOnce(&mut Known<dyn Mailbox>) -> bool) -> bool {
+        let Some(seat) = self.seat(number) else { return false };
+        let mut cell = seat.cell.lock();
+        if cell.mailbox.as_mut().is_some_and(|mailbox| suits(mailbox)) {
+            (cell.state, cell.closing) = (State::Unscheduled, false);
+            cell.waiting = 0;
+            return true;
+        }
+        drop(self.take_out(number, cell));
+        false
+    }
+
     /// The numbers of all ports there are now.
     pub(crate) fn numbers(&self) -> Vec<u64> {
         let slots = (0..self.used.load(Ordering::Relaxed)).map(|index| (index, self.slot(index).lock()));
@@ -213,6 +241,12 @@ pub(crate) struct Removed {
     pub(crate) mailbox: Option<BoxedMailbox>,
     pub(crate) actor: Option<Box<dyn Actor>>,
     pub(crate) extra: Option<Box<Extra>>,
+}
+
+/// Whether two ports have, or had, the same slot, one after the other.
+#[inline]
+pub(crate) fn same_slot(one: u64, other: u64) -> bool {
+    one.wrapping_sub(1) as u32 == other.wrapping_sub(1) as u32
 }
 
 fn number(index: u32, generation: u32) -> u64 {
@@ -272,6 +306,30 @@ mod tests {
             }
         }
         assert_eq!(table.used.load(Ordering::Relaxed), 200);
+    }
+
+    #[test]
+    fn a_kept_slot_is_no_port_until_it_is_begun_and_then_another_one() {
+        let table = Table::new();
+        let mut number = insert(&table);
+        for _ in 0..10 {
+            let cell = table.get(number).expect("it is there");
+            let next = table.keep(number, cell).expect("few generations");
+            assert!(table.get(number).is_none() && table.get(next).is_none());
+            assert!(next != number && same_slot(number, next));
+            assert!(!table.numbers().contains(&next));
+            // Nobody else gets it.
+            assert!(!same_slot(insert(&table), next));
+            assert!(table.begin(next, |mailbox| mailbox.downcast_mut::<Queue<Envelope>>().is_some()));
+            assert_eq!(table.get(next).map(|cell| cell.state), Some(State::Unscheduled));
+            number = next;
+        }
+        let cell = table.get(number).expect("it is there");
+        let next = table.keep(number, cell).expect("few generations");
+        assert!(!table.begin(next, |_| false));
+        // It is free for all, under another name.
+        let reused = insert(&table);
+        assert!(reused != next && same_slot(reused, next));
     }
 
     #[test]

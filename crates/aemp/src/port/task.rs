@@ -14,8 +14,9 @@ use serde::de::DeserializeOwned;
 use tokio::task::coop::consume_budget;
 
 use super::Context;
+use super::items::{Item, Items};
 use super::known::Known;
-use super::mailbox::{ITEM_COST, Item, Items, Job, Signal, TaskQueue};
+use super::mailbox::{ITEM_COST, Job, Signal, TaskQueue};
 use super::run::{caught, panic_text};
 use super::table::State;
 use crate::message::{DecodeError, Envelope, FromMessage, misfit};
@@ -241,6 +242,7 @@ impl Port {
 
     async fn take(&mut self, item: Item<Envelope>) {
         let (message, gate) = match item {
+            Item::None => return,
             Item::Message(message) => (message, None),
             Item::Encoded(count) => match self.batch.body(count) {
                 Some(body) => (Envelope::Encoded(body), None),

@@ -63,8 +63,8 @@ impl Port {
         message: F,
     ) -> impl Future<Output = Result<R, CallError>> + Send + use<M, R, F>
     where
-        F: FnOnce(ReplyTo<R>) -> M,
-        M: IntoMessage + Send,
+        F: FnOnce(ReplyTo<R>) -> M + Send,
+        M: IntoMessage,
         R: DeserializeOwned + Send + 'static,
     {
         self.node().call(port, limit, message)

@@ -4,6 +4,8 @@
 //! for, lies in its mailbox until the future takes it. A called port of this node that has nothing else to do runs at once, on
 //! the thread that waits for it anyway.
 
+mod answer;
+
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::{Pin, pin};
@@ -17,15 +19,13 @@ use thiserror::Error;
 use tokio::task::coop::consume_budget;
 use tokio::time::Instant;
 
-use crate::message::{DecodeError, Envelope, IntoMessage, ReplyTo};
+use crate::message::{Aside, DecodeError, IntoMessage, ReplyTo};
 use crate::monitor::{Action, MonitorGuard, PortAction};
 use crate::node::{Node, Place, Pressure, SendError};
-use crate::port::known::Known;
 use crate::port::life::Called;
-use crate::port::mailbox::{After, Mailbox, Signal};
 use crate::port::scheduler::Scheduler;
-use crate::port::table::State;
 use crate::remote::Gate;
+use answer::{AnswerBox, Given, Lost};
 
 /// The number of no port.
 const NO_PORT: u64 = 0;
@@ -47,74 +47,11 @@ pub enum CallError {
     Send(#[from] SendError),
 }
 
-/// The mailbox of a port that lives for one answer.
-struct AnswerBox<R> {
-    answer: Option<Result<Given<R>, Lost>>,
-    waiting: Option<Waker>,
-}
-
-/// An answer as it came.
-enum Given<R> {
-    /// Of the type that is waited for.
-    Moved(R),
-    /// Anything else.
-    Other(Envelope),
-}
-
-/// Why no answer will come.
-struct Lost {
-    reason: Reason,
-    /// Opens when the caller hears of it.
-    gate: Option<Box<Gate>>,
-}
-
-impl<R> AnswerBox<R> {
-    /// Whoever waits is to be woken.
-    fn answer(&mut self, answer: Result<Given<R>, Lost>) -> Option<Waker> {
-        self.answer.get_or_insert(answer);
-        self.waiting.take()
-    }
-}
-
-impl<R: Send + 'static> Mailbox for AnswerBox<R> {
-    fn wants_encoded(&self) -> bool {
-        false
-    }
-
-    fn push(&mut self, message: Envelope) -> usize {
-        self.answer.get_or_insert(Ok(Given::Other(message)));
-        0
-    }
-
-    fn signal(&mut self, signal: Signal) -> usize {
-        let (reason, gate) = match signal {
-            Signal::Fire(fire) => fire.into_reason(),
-            Signal::Kill(reason) => (reason, None),
-            Signal::Job(_) => return 0,
-        };
-        self.answer.get_or_insert(Err(Lost { reason, gate: gate.map(Box::new) }));
-        0
-    }
-
-    fn after(&mut self) -> After {
-        if self.answer.is_some() { After::Finish(self.waiting.take()) } else { After::Wake(None) }
-    }
-}
-
-impl<R> Drop for AnswerBox<R> {
-    fn drop(&mut self) {
-        // The time is up, or the node ends. If it is the future that goes, it does not mind.
-        if let Some(waiting) = self.waiting.take() {
-            waiting.wake();
-        }
-    }
-}
-
 impl Node {
     /// Calls a port: sends what `message` makes of the port for the answer, and waits for that.
     ///
     /// The port is monitored before the message is sent, so its death answers at once, not after `limit`. The message is made
-    /// now; it is sent when the future is polled first, and the time runs from then on.
+    /// and sent when the future is polled first, and the time runs from then on.
     ///
     /// # Cancel safety
     ///
@@ -131,11 +68,11 @@ impl Node {
         message: F,
     ) -> impl Future<Output = Result<R, CallError>> + Send + use<M, R, F>
     where
-        F: FnOnce(ReplyTo<R>) -> M,
-        M: IntoMessage + Send,
+        F: FnOnce(ReplyTo<R>) -> M + Send,
+        M: IntoMessage,
         R: DeserializeOwned + Send + 'static,
     {
-        self.prepare_call(port, limit, message)
+        Call { port: port.clone(), message: Some(message), awaited: self.await_answer(limit) }
     }
 
     /// A call that is sent now; the answer is waited for afterwards. Says whether the called port is behind.
@@ -149,34 +86,13 @@ impl Node {
         M: IntoMessage,
         R: DeserializeOwned + Send + 'static,
     {
-        let mut call = self.prepare_call(port, limit, message);
-        let pressure = call.begin(false);
-        (call.awaited, pressure)
+        let mut awaited = self.await_answer(limit);
+        let pressure = awaited.begin(port, message, false);
+        (awaited, pressure)
     }
 
-    fn prepare_call<M, R>(
-        &self,
-        port: &PortId,
-        limit: Duration,
-        message: impl FnOnce(ReplyTo<R>) -> M,
-    ) -> Call<M, R>
-    where
-        R: Send + 'static,
-    {
-        let answer = AnswerBox::<R> { answer: None, waiting: None };
-        let number = self.table().insert(State::Unscheduled, Known::boxed(answer), None, None);
-        // Before anything else, for the code that makes the message may panic.
-        let awaited = Awaited {
-            node: self.clone(),
-            number,
-            limit,
-            failed: None,
-            deadline: None,
-            monitor: None,
-            reply: PhantomData,
-        };
-        let message = message(ReplyTo::new(self.own_port(number)));
-        Call { port: port.clone(), message: Some(message), awaited }
+    fn await_answer<R>(&self, limit: Duration) -> Awaited<R> {
+        Awaited { node: self.clone(), number: NO_PORT, limit, further: None, reply: PhantomData }
     }
 
     /// Answers a call with a value that is moved to whoever waits, if that is here and waits for just this type.
@@ -201,55 +117,62 @@ impl Node {
 }
 
 /// A call, before and after it was sent.
-struct Call<M, R> {
+struct Call<F, R> {
     port: PortId,
-    /// What is to be sent.
-    message: Option<M>,
+    /// Makes what is to be sent.
+    message: Option<F>,
     awaited: Awaited<R>,
 }
 
-// Nothing in it is pinned: the message only waits here until it is sent.
-impl<M, R> Unpin for Call<M, R> {}
+// Nothing in it is pinned: the function only waits here until it is called.
+impl<F, R> Unpin for Call<F, R> {}
 
-impl<M: IntoMessage, R> Call<M, R> {
-    /// Monitors the port and sends the message. `help` says that the port may run on this thread.
-    fn begin(&mut self, help: bool) -> Option<Pressure> {
-        let message = self.message.take()?;
-        self.awaited.send(&self.port, message, help).unwrap_or_else(|error| {
-            self.awaited.failed = Some(Box::new(error));
-            None
-        })
-    }
-}
-
-impl<M: IntoMessage, R: DeserializeOwned + Send + 'static> Future for Call<M, R> {
+impl<M, R, F> Future for Call<F, R>
+where
+    F: FnOnce(ReplyTo<R>) -> M,
+    M: IntoMessage,
+    R: DeserializeOwned + Send + 'static,
+{
     type Output = Result<R, CallError>;
 
-    fn poll(mut self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Result<R, CallError>> {
-        // A caller that always finds its answer at once has to let others run, too.
-        if self.message.is_some()
-            && Scheduler::costs_budget()
-            && pin!(consume_budget()).poll(task).is_pending()
-        {
-            return Poll::Pending;
+    #[inline]
+    fn poll(self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Result<R, CallError>> {
+        let call = self.get_mut();
+        if call.message.is_some() {
+            // A caller that always finds its answer at once has to let others run, too.
+            if Scheduler::costs_budget() && pin!(consume_budget()).poll(task).is_pending() {
+                return Poll::Pending;
+            }
+            if let Some(message) = call.message.take() {
+                call.awaited.begin(&call.port, message, true);
+                // It may be there already, and needs no more than this.
+                if let Some(answer) = call.awaited.take_moved() {
+                    return Poll::Ready(Ok(answer));
+                }
+            }
         }
-        self.begin(true);
-        Pin::new(&mut self.awaited).poll(task).map(Heard::open)
+        Pin::new(&mut call.awaited).poll(task).map(Heard::open)
     }
 }
 
 /// The answer to a call that was sent.
 pub(crate) struct Awaited<R> {
     node: Node,
-    /// The port for the answer.
+    /// The port for the answer, from when the message was made until the answer was taken out.
     number: u64,
     limit: Duration,
-    failed: Option<Box<CallError>>,
+    /// What most calls do without.
+    further: Option<Box<Further>>,
+    reply: PhantomData<fn() -> R>,
+}
+
+#[derive(Default)]
+struct Further {
+    failed: Option<CallError>,
     /// Set when it has to wait.
     deadline: Option<Instant>,
     /// On a port of another node.
     monitor: Option<MonitorGuard>,
-    reply: PhantomData<fn() -> R>,
 }
 
 /// How a call ended.
@@ -275,10 +198,10 @@ impl<R> From<Result<R, CallError>> for Heard<R> {
 impl<R: DeserializeOwned + Send + 'static> Future for Awaited<R> {
     type Output = Heard<R>;
 
-    fn poll(mut self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Heard<R>> {
-        let call = &mut *self;
-        if let Some(error) = call.failed.take() {
-            return Poll::Ready(Err(*error).into());
+    fn poll(self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Heard<R>> {
+        let call = self.get_mut();
+        if let Some(error) = call.further.as_mut().and_then(|further| further.failed.take()) {
+            return Poll::Ready(Err(error).into());
         }
         match call.look(task.waker()) {
             Looked::Waits => {
@@ -290,7 +213,7 @@ impl<R: DeserializeOwned + Send + 'static> Future for Awaited<R> {
                 Poll::Ready(open_answer(answer))
             }
             // The port for the answer has ended: its time has come, or that of the node.
-            Looked::Gone if call.deadline.is_some_and(|deadline| deadline <= Instant::now()) => {
+            Looked::Gone if call.deadline().is_some_and(|deadline| deadline <= Instant::now()) => {
                 Poll::Ready(Err(CallError::TimedOut(call.limit)).into())
             }
             Looked::Gone => {
@@ -308,6 +231,36 @@ enum Looked<R> {
 }
 
 impl<R: Send + 'static> Awaited<R> {
+    /// Makes the message and sends it; says whether the called port is behind. `help` says that this may run on this thread.
+    #[inline]
+    fn begin<M: IntoMessage>(
+        &mut self,
+        port: &PortId,
+        message: impl FnOnce(ReplyTo<R>) -> M,
+        help: bool,
+    ) -> Option<Pressure> {
+        // At once in its place, for the code that makes the message may panic.
+        self.number = self.node.open_for_answer::<R>();
+        let message = message(ReplyTo::new(self.node.own_port(self.number)));
+        self.send(port, message, help).unwrap_or_else(|error| {
+            self.further().failed = Some(error);
+            None
+        })
+    }
+
+    /// The answer, if it is there, of the type that is waited for, and nobody else is to be told.
+    #[inline(always)]
+    fn take_moved(&mut self) -> Option<R> {
+        let mut cell = self.node.table().get(self.number)?;
+        if cell.extra.is_some() {
+            return None;
+        }
+        let mailbox = cell.mailbox.as_mut()?.downcast_mut::<AnswerBox<R>>()?;
+        let moved = mailbox.take_moved()?;
+        self.node.end_answered(std::mem::replace(&mut self.number, NO_PORT), cell);
+        Some(moved)
+    }
+
     /// Takes the answer, and with it the port for the answer out of the table.
     fn look(&mut self, waker: &Waker) -> Looked<R> {
         let Some(mut cell) = self.node.table().get(self.number) else { return Looked::Gone };
@@ -319,15 +272,14 @@ impl<R: Send + 'static> Awaited<R> {
         };
         // Whoever monitors it is to be told.
         if cell.extra.is_none() {
-            let removed = self.node.table().take_out(self.number, cell);
-            self.number = NO_PORT;
-            drop(removed);
+            self.node.end_answered(std::mem::replace(&mut self.number, NO_PORT), cell);
         }
         Looked::Answer(answer)
     }
 }
 
 impl<R> Awaited<R> {
+    #[inline]
     fn send<M: IntoMessage>(
         &mut self,
         port: &PortId,
@@ -336,29 +288,45 @@ impl<R> Awaited<R> {
     ) -> Result<Option<Pressure>, CallError> {
         match self.node.place(port) {
             Place::Here(number) => {
-                let called = self.node.call_here(port, number, self.number, message)?;
-                match called {
-                    Called::Run => self.node.scheduler().run_soon(&self.node, number, help),
+                let scheduler = self.node.scheduler();
+                let help = help && scheduler.may_help();
+                match self.node.call_here(port, number, self.number, message, help)? {
+                    Called::Run(taken) => scheduler.help(&self.node, number, taken),
                     Called::Queued(pressure) => return Ok(pressure),
                 }
             }
             Place::Nowhere => return Err(CallError::Died(self.node.why_missing(port))),
-            Place::Node | Place::There(_) => {
-                let action = Action::Port(self.number, PortAction::Kill);
-                self.monitor = Some(self.node.set_monitor(port, action));
-                return Ok(self.node.send_under_pressure(port, message)?);
-            }
+            Place::Node | Place::There(_) => return self.send_there(port, Aside(message)),
         }
         Ok(None)
     }
 
+    #[inline(never)]
+    fn send_there<M: IntoMessage>(
+        &mut self,
+        port: &PortId,
+        Aside(message): Aside<M>,
+    ) -> Result<Option<Pressure>, CallError> {
+        let action = Action::Port(self.number, PortAction::Kill);
+        self.further().monitor = Some(self.node.set_monitor(port, action));
+        Ok(self.node.send_under_pressure(port, message)?)
+    }
+
+    fn further(&mut self) -> &mut Further {
+        self.further.get_or_insert_default()
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.further.as_ref()?.deadline
+    }
+
     /// The time runs from the first wait. A limit beyond the end of time is none.
     fn limit_time(&mut self) {
-        if self.deadline.is_none() {
-            self.deadline = Instant::now().checked_add(self.limit);
-            if let Some(deadline) = self.deadline {
-                self.node.end_at(deadline, self.number);
-            }
+        if self.deadline().is_none()
+            && let Some(deadline) = Instant::now().checked_add(self.limit)
+        {
+            self.further().deadline = Some(deadline);
+            self.node.end_at(deadline, self.number);
         }
         if self.node.is_over() {
             self.node.end_port(self.number, Reason::NORMAL);

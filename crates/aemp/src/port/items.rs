@@ -1,0 +1,188 @@
+//! What waits for a port, in its order.
+//!
+//! Each place for an item always holds one, if only [`Item::None`]: so an item is written to its place word by word, as it is made,
+//! and is never copied as a whole from somewhere else where it was written just before. Such copies had to wait for the words to
+//! arrive, which made up a tenth of a local message.
+
+use std::mem;
+
+use aemp_proto::Body;
+
+use super::encoded::Encoded;
+use super::mailbox::Signal;
+use crate::message::{DecodeError, FromMessage};
+
+/// Items that empty ones always keep room for.
+pub(crate) const KEPT: usize = 1024;
+
+/// Items that there is room for at first.
+const FIRST: usize = 4;
+
+/// One thing that waits in a mailbox.
+pub(crate) enum Item<M> {
+    /// Nothing: a place without an item.
+    None,
+    /// A message of the port's own type, moved.
+    Message(M),
+    /// So many messages in their wire form, the first of those that are left: [`Items::decode`].
+    Encoded(u32),
+    /// Anything rarer.
+    Signal(Box<Signal>),
+}
+
+/// Items in their order. They are added first, and taken out afterwards. Encoded messages, which are large, stand in a row of their
+/// own: a queue of small messages is small.
+pub(crate) struct Items<M> {
+    places: Box<[Item<M>]>,
+    /// The first one that was not taken out.
+    next: usize,
+    /// Behind the last one.
+    end: usize,
+    encoded: Option<Box<Encoded>>,
+}
+
+impl<M> Default for Items<M> {
+    fn default() -> Items<M> {
+        Items { places: Box::default(), next: 0, end: 0, encoded: None }
+    }
+}
+
+impl<M> Items<M> {
+    /// Adds an item behind the others.
+    #[inline(always)]
+    pub(crate) fn push(&mut self, item: Item<M>) {
+        match self.places.get_mut(self.end) {
+            // What was there needs no drop.
+            Some(place) => mem::forget(mem::replace(place, item)),
+            None => return self.push_to_more(item),
+        }
+        self.end += 1;
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn push_to_more(&mut self, item: Item<M>) {
+        let mut places = mem::take(&mut self.places).into_vec();
+        let room = (2 * places.len()).max(FIRST);
+        places.reserve_exact(room - places.len());
+        places.push(item);
+        places.resize_with(room, || Item::None);
+        self.places = places.into_boxed_slice();
+        self.end += 1;
+    }
+
+    /// Takes the first item out.
+    #[inline(always)]
+    pub(crate) fn pop(&mut self) -> Option<Item<M>> {
+        if self.next == self.end {
+            return None;
+        }
+        let item = mem::replace(self.places.get_mut(self.next)?, Item::None);
+        self.next += 1;
+        Some(item)
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.next == self.end
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.end - self.next
+    }
+
+    /// Items that there is room for.
+    #[cfg(test)]
+    pub(crate) fn room(&self) -> usize {
+        self.places.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Item<M>> {
+        self.places[self.next..self.end].iter()
+    }
+
+    /// Begins anew, when all items were taken out, where about so many are to be expected: the memory of more than that is given back.
+    #[inline]
+    pub(crate) fn renew(&mut self, expected: usize) {
+        debug_assert!(self.is_empty());
+        (self.next, self.end) = (0, 0);
+        if self.places.len() > KEPT {
+            self.give_back(expected);
+        }
+    }
+
+    #[cold]
+    fn give_back(&mut self, expected: usize) {
+        if self.places.len() / 8 > expected {
+            *self = Items::default();
+        }
+    }
+
+    /// Takes the first of `count` encoded messages out, whose item was taken out; the others stay in front.
+    pub(crate) fn body(&mut self, count: u32) -> Option<Body> {
+        self.put_back(count);
+        self.encoded.as_mut()?.take(|body| body, |octets, span| span.body(octets))
+    }
+
+    #[inline]
+    fn put_back(&mut self, count: u32) {
+        if count > 1 {
+            self.next -= 1;
+            self.places[self.next] = Item::Encoded(count - 1);
+        }
+    }
+
+    /// A place for encoded messages, of which `count` are going to be added.
+    pub(crate) fn encoded(&mut self, count: u32) -> &mut Encoded {
+        match self.places[self.next..self.end].last_mut() {
+            Some(Item::Encoded(others)) if count <= u32::MAX - *others => *others += count,
+            _ => self.push(Item::Encoded(count)),
+        }
+        self.encoded.get_or_insert_default()
+    }
+}
+
+impl<M: FromMessage> Items<M> {
+    /// As [`Items::body`], as the port's own type.
+    #[inline]
+    pub(crate) fn decode(&mut self, count: u32) -> Option<Result<M, DecodeError>> {
+        self.put_back(count);
+        self.encoded.as_mut()?.take(|body| M::decode(&body), M::decode_at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn items_come_out_as_they_went_in(turns in prop::collection::vec((0..100usize, 0..100usize), 1..20)) {
+            let (mut items, mut expected) = (Items::<usize>::default(), VecDeque::new());
+            let mut next = 0;
+            for (add, take) in turns {
+                for _ in 0..add {
+                    items.push(Item::Message(next));
+                    expected.push_back(next);
+                    next += 1;
+                }
+                for _ in 0..take {
+                    let item = match items.pop() {
+                        Some(Item::Message(n)) => Some(n),
+                        _ => None,
+                    };
+                    prop_assert_eq!(item, expected.pop_front());
+                    prop_assert_eq!(items.is_empty(), expected.is_empty());
+                    prop_assert_eq!(items.len(), expected.len());
+                }
+                if items.is_empty() {
+                    items.renew(add);
+                }
+            }
+        }
+    }
+}
