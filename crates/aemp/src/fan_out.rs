@@ -3,9 +3,10 @@
 use aemp_proto::{Body, PortId};
 
 use crate::message::IntoMessage;
-use crate::node::{Node, Pressure, SendError};
+use crate::node::{Node, Pressure};
 use crate::port::context::Context;
 use crate::port::task::Port;
+use crate::send::SendError;
 
 impl Node {
     /// Sends one message to many ports, here and on any nodes. It is encoded once, and its octets are shared or copied from there, so

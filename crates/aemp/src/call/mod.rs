@@ -21,10 +21,11 @@ use tokio::time::Instant;
 
 use crate::message::{Aside, DecodeError, IntoMessage, ReplyTo};
 use crate::monitor::{Action, MonitorGuard, PortAction};
-use crate::node::{Node, Place, Pressure, SendError};
-use crate::port::life::Called;
+use crate::node::{Node, Place, Pressure};
+use crate::port::deliver::Called;
 use crate::port::scheduler::Scheduler;
 use crate::remote::Gate;
+use crate::send::SendError;
 use answer::{AnswerBox, Given, Lost};
 
 /// The number of no port.

@@ -6,8 +6,9 @@ use super::clock::now;
 use super::layer::unheard;
 use super::source::{Batch, Feeding, Line};
 use super::{CONNECT, Level};
-use crate::node::{Node, SendError};
+use crate::node::Node;
 use crate::port::Context;
+use crate::send::SendError;
 use crate::spawn::{Functions, function};
 
 /// More than this is not queued for a node on behalf of its catcher, in octets: the log must not crowd out messages.

@@ -17,7 +17,8 @@ use super::mailbox::Queue;
 use super::task::{Ended, Port};
 use crate::message::{Envelope, FromMessage, IntoMessage, ReplyTo};
 use crate::monitor::{Action, MonitorGuard, PortAction};
-use crate::node::{Node, Pressure, SendError};
+use crate::node::{Node, Pressure};
+use crate::send::SendError;
 
 /// What code in a port has at hand. Everything it does takes effect in the order in which it is done.
 ///

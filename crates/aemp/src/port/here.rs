@@ -17,6 +17,8 @@ thread_local! {
     static SCHEDULER: Cell<*const Scheduler> = const { Cell::new(ptr::null()) };
     /// The port that became busy last, or `NONE`.
     static NEWEST: Cell<u64> = const { Cell::new(NONE) };
+    /// Whose runner was here last. Only for comparisons: it may be gone.
+    static LAST: Cell<*const Scheduler> = const { Cell::new(ptr::null()) };
     /// What the runner has to do; a helper has no such queue.
     static QUEUE: RefCell<Option<Worker<Work>>> = const { RefCell::new(None) };
 }
@@ -31,6 +33,7 @@ pub(crate) struct Here {
 
 impl Here {
     pub(crate) fn enter(scheduler: &Scheduler, queue: Worker<Work>) -> Here {
+        LAST.set(scheduler);
         Here {
             scheduler: SCHEDULER.replace(scheduler),
             newest: NEWEST.replace(NONE),
@@ -62,6 +65,12 @@ impl Here {
 #[inline]
 pub(crate) fn is(scheduler: &Scheduler) -> bool {
     ptr::eq(SCHEDULER.get(), scheduler)
+}
+
+/// Whether the last runner on this thread was one of this scheduler, so that the thread belongs to its runtime.
+#[inline]
+pub(crate) fn was(scheduler: &Scheduler) -> bool {
+    ptr::eq(LAST.get(), scheduler)
 }
 
 /// Whether this thread is in the middle of no runner or helper at all.

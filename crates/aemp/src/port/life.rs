@@ -4,40 +4,22 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::task::Waker;
 use std::time::Duration;
 
 use aemp_proto::outbox::Monitored;
-use aemp_proto::wire::{Request, Span};
-use aemp_proto::{Body, PortId, Reason};
-use bytes::{Bytes, BytesMut};
-use parking_lot::MutexGuard;
+use aemp_proto::wire::Request;
+use aemp_proto::{PortId, Reason};
 
 use super::Context;
 use super::actor::Actor;
 use super::extra::{Child, Extra};
-use super::known::{AnyMailbox, BoxedMailbox};
-use super::mailbox::{After, Mailbox, Signal};
-use super::run::{Taken, caught, panic_text};
+use super::known::BoxedMailbox;
+use super::mailbox::Signal;
+use super::run::{caught, panic_text};
 use super::table::{Cell, State};
-use crate::call::CallError;
-use crate::message::{Aside, Envelope, IntoMessage};
 use crate::monitor::{Action, Monitor, MonitorGuard};
 use crate::node::{Node, Place, Pressure};
 use crate::remote::{Gate, HIGH_WATER, Remote};
-
-/// So many messages for one port that came together, and at most so many octets of them, are copied. More of them make up a good
-/// part of what was read.
-const FEW: usize = 64;
-const COPIED: usize = 16 << 10;
-
-/// What became of the message of a call.
-pub(crate) enum Called {
-    /// The caller has to run the called port now.
-    Run(Taken),
-    /// Somebody else sees to it. Whether the port is behind.
-    Queued(Option<Pressure>),
-}
 
 impl Node {
     /// Opens a port of any kind. After the end of the node it ends at once.
@@ -53,150 +35,6 @@ impl Node {
         if self.is_over() {
             self.end_port(number, Reason::NORMAL);
         }
-    }
-
-    /// Puts a message into a mailbox. Says whether the port is behind.
-    pub(crate) fn deliver_envelope(&self, number: u64, message: Envelope) -> Option<Pressure> {
-        let mut cell = self.table().get(number)?;
-        if cell.closing {
-            return None;
-        }
-        let mailbox = cell.mailbox.as_mut()?;
-        if matches!(message, Envelope::Moved(_)) && mailbox.wants_encoded() {
-            // The port has become a typed one just now. Encoding runs code of the message's type, so no lock is held.
-            drop(cell);
-            match message.encode() {
-                Ok(body) => return self.deliver_envelope(number, Envelope::Encoded(body)),
-                Err(error) => self.signal(number, Signal::Kill(Reason::text("bad_message", error))),
-            }
-            return None;
-        }
-        let octets = mailbox.push(message);
-        self.delivered(number, cell, octets)
-    }
-
-    /// Puts messages of another node, which lie in `batch`, into a mailbox, and leaves `spans` empty.
-    pub(crate) fn deliver_spans(&self, number: u64, batch: &Bytes, spans: &mut Vec<Span>) {
-        let cell = self.table().get(number).filter(|cell| !cell.closing);
-        let Some(mut cell) = cell else { return spans.clear() };
-        let busy = cell.waiting > 0 || cell.state == State::Unscheduled;
-        let Some(mailbox) = &mut cell.mailbox else { return spans.clear() };
-        let octets = if busy && spans.len() < FEW {
-            push_few(&mut ***mailbox, batch, spans)
-        } else {
-            mailbox.push_spans(batch, spans)
-        };
-        self.delivered(number, cell, octets);
-    }
-
-    /// Something was added to a mailbox: sees to it that somebody takes it out. Says whether the port is behind.
-    #[inline]
-    pub(crate) fn delivered(
-        &self,
-        number: u64,
-        mut cell: MutexGuard<'_, Cell>,
-        octets: usize,
-    ) -> Option<Pressure> {
-        cell.waiting += octets;
-        let crowded = cell.waiting > self.limits().crowd();
-        match cell.state {
-            State::Running | State::Queued if !crowded => {}
-            State::Idle if !crowded => {
-                cell.state = State::Queued;
-                drop(cell);
-                self.scheduler().schedule(number);
-            }
-            _ => return self.delivered_otherwise(number, cell),
-        }
-        None
-    }
-
-    /// As `delivered`, for a port that is crowded, or parked, or no runner's business.
-    #[cold]
-    fn delivered_otherwise(&self, number: u64, mut cell: MutexGuard<'_, Cell>) -> Option<Pressure> {
-        let mailbox = cell.mailbox.as_mut()?;
-        let (kept, after) = (mailbox.kept(), mailbox.after());
-        // One that is to die already is only seen to: a parked one has to run for it.
-        if cell.waiting + kept > self.limits().mailbox && !cell.closing {
-            drop(cell);
-            let text = format_args!("more than {} octets waited for this port", self.limits().mailbox);
-            self.kill_from_afar(number, Reason::text("mailbox_full", text));
-            return None;
-        }
-        let behind = cell.waiting > self.limits().mailbox_high;
-        match (cell.state, after) {
-            // A parked port is woken if it falls behind itself, and if it is to die: nobody it sends to can keep it alive.
-            (State::Idle, _) => {}
-            (State::Parked, _) if behind || cell.closing => {}
-            (State::Unscheduled, After::Wake(waker)) => {
-                drop(cell);
-                if let Some(waker) = waker {
-                    waker.wake();
-                }
-                return behind.then_some(Pressure::Port(number));
-            }
-            (State::Unscheduled, After::Finish(waker)) => {
-                self.answered(number, cell, waker);
-                return None;
-            }
-            (State::Free | State::Queued | State::Running | State::Parked, _) => {
-                return behind.then_some(Pressure::Port(number));
-            }
-        }
-        cell.state = State::Queued;
-        drop(cell);
-        self.scheduler().schedule(number);
-        behind.then_some(Pressure::Port(number))
-    }
-
-    /// The port has its answer, which waits for the call to take it. For everybody else it is dead.
-    pub(crate) fn answered(&self, number: u64, mut cell: MutexGuard<'_, Cell>, waker: Option<Waker>) {
-        cell.closing = true;
-        let extra = cell.extra.take();
-        drop(cell);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-        if let Some(extra) = extra {
-            self.release(number, *extra, &Reason::NORMAL);
-        }
-    }
-
-    /// Puts the message of a call into a mailbox, and has the port for the answer told of a death. `help` says that this thread may
-    /// run the called port.
-    pub(crate) fn call_here<M: IntoMessage>(
-        &self,
-        port: &PortId,
-        number: u64,
-        caller: u64,
-        message: M,
-        help: bool,
-    ) -> Result<Called, CallError> {
-        let Some(mut cell) = self.table().get(number) else {
-            return Err(CallError::Died(self.why_missing(port)));
-        };
-        let is_over = |caller| self.table().is_over(caller);
-        cell.extra().watchers.callers.add(caller, is_over);
-        if cell.closing {
-            return Ok(Called::Queued(None));
-        }
-        let Some(mailbox) = &mut cell.mailbox else { return Ok(Called::Queued(None)) };
-        if !self.always_encodes()
-            && let Some(queue) = M::own_queue(AnyMailbox(mailbox))
-        {
-            cell.waiting += queue.push_message(message);
-            if help
-                && cell.state == State::Idle
-                && cell.waiting <= self.limits().crowd()
-                && let Some(taken) = Taken::out_of(&mut cell, self.limits().mailbox_high)
-            {
-                return Ok(Called::Run(taken));
-            }
-            return Ok(Called::Queued(self.delivered(number, cell, 0)));
-        }
-        let encodes = self.always_encodes() || mailbox.wants_encoded();
-        drop(cell);
-        Ok(Called::Queued(self.deliver_otherwise(number, Aside(message), encodes)?))
     }
 
     /// Tells a call that the called port died. False if it does not wait any more.
@@ -275,7 +113,7 @@ impl Node {
         }
     }
 
-    fn release(&self, number: u64, extra: Extra, reason: &Reason) {
+    pub(crate) fn release(&self, number: u64, extra: Extra, reason: &Reason) {
         let mut extra = extra;
         let blocked = extra.unblock();
         let Extra { watchers, children, name, .. } = extra;
@@ -490,20 +328,4 @@ impl Node {
             }
         }
     }
-}
-
-/// Puts messages into the mailbox of a port that may take its time. They share the memory of what was read with them, most of which may
-/// be for other ports: few small ones get some of their own, or a slow port would keep far more than its mailbox is counted with.
-#[cold]
-fn push_few(mailbox: &mut dyn Mailbox, batch: &Bytes, spans: &mut Vec<Span>) -> usize {
-    let octets = spans.iter().map(|span| span.len()).sum();
-    if octets > COPIED {
-        return mailbox.push_spans(batch, spans);
-    }
-    let mut own = BytesMut::with_capacity(octets);
-    let bodies = spans.drain(..).map(|span| {
-        own.extend_from_slice(span.items(batch));
-        Body::new(span.count(), own.split().freeze())
-    });
-    bodies.map(|body| mailbox.push(Envelope::Encoded(body))).sum()
 }

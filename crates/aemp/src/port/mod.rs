@@ -1,14 +1,16 @@
 //! Ports: destinations for messages, and contexts for code.
 //!
-//! Reading order: [`mailbox`] (what waits), [`table`] (where ports are), [`actor`] (what handles it), [`run`] (one run of one
-//! port), [`scheduler`] and [`here`] (which port runs next), then what users see: [`context`], [`handlers`], [`task`].
+//! Reading order: [`mailbox`] and [`items`] (what waits), [`table`] (where ports are), [`actor`] (what handles it), [`run`] (one run of one
+//! port), [`scheduler`], [`help`] and [`here`] (which port runs next, and where), then what users see: [`context`], [`handlers`], [`task`].
 
 pub(crate) mod actor;
 pub(crate) mod clock;
 pub(crate) mod context;
+pub(crate) mod deliver;
 mod encoded;
 pub(crate) mod extra;
 pub(crate) mod handlers;
+mod help;
 pub(crate) mod here;
 pub(crate) mod items;
 pub(crate) mod known;

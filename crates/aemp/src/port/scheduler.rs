@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 
 use super::clock::Clock;
 use super::here::{self, Here, NONE};
-use super::run::{Next, Taken, panic_text, report_if_blocked, run_port, run_taken};
+use super::run::{Next, panic_text, report_if_blocked, run_port};
 use super::sleepers::Sleepers;
 use crate::node::Node;
 use crate::runtime::flush::Batch;
@@ -35,16 +35,6 @@ const LAST_TURNS: Duration = Duration::from_secs(1);
 
 /// How often in a row the newest port may go before the others.
 const NEWEST_IN_A_ROW: u32 = 3;
-
-/// How many ports a thread runs that waits for an answer.
-const HELP: usize = 8;
-
-/// One in so many times it measures how long they take.
-const MEASURED: u32 = 32;
-
-/// How long a unit of a task's budget lasts that is spent on ports which run for it. A task that has spent its 128 units lets
-/// others run.
-const UNIT: Duration = Duration::from_micros(4);
 
 /// Code that belongs to no port.
 type Code = Box<dyn FnOnce(&Node) + Send>;
@@ -65,7 +55,7 @@ pub(crate) struct Scheduler {
     queues: Mutex<Vec<Worker<Work>>>,
     sleepers: Sleepers,
     wakers: Vec<Notify>,
-    stopped: AtomicBool,
+    pub(super) stopped: AtomicBool,
     /// Runners that have started and not ended.
     running: AtomicUsize,
     /// Nobody will run anything any more.
@@ -75,15 +65,6 @@ pub(crate) struct Scheduler {
 
 /// One pick in so many looks at the shared queue first, so that a runner whose own queue never empties starves nobody.
 const SHARED_EVERY: u32 = 31;
-
-thread_local! {
-    /// The scheduler whose runner was on this thread last, by its address.
-    static RUNS_FOR: Cell<usize> = const { Cell::new(0) };
-    /// How often this thread has run ports that it waited for.
-    static HELPS: Cell<u32> = const { Cell::new(0) };
-    /// How many of them make up a unit, at most [`MEASURED`].
-    static HELPS_A_UNIT: Cell<u32> = const { Cell::new(1) };
-}
 
 /// What a runner has picked in this turn.
 struct Picks {
@@ -177,62 +158,7 @@ impl Scheduler {
         }
     }
 
-    /// Whether this thread may run a port that it would wait for: it belongs to the node's runtime and is not running a port
-    /// already.
-    #[inline]
-    pub(crate) fn may_help(&self) -> bool {
-        RUNS_FOR.get() == self.address() && here::is_nobody() && !self.stopped.load(Ordering::SeqCst)
-    }
-
-    /// Whether a task that is about to have a port run on its thread has to spend a unit of its budget first.
-    pub(crate) fn costs_budget() -> bool {
-        HELPS.get().is_multiple_of(HELPS_A_UNIT.get())
-    }
-
-    /// Runs a port, of which code and messages were taken out, on a thread that [`may_help`](Scheduler::may_help) and would wait for
-    /// it, and perhaps those that it sends to. What is left goes to the runners.
-    pub(crate) fn help(&self, node: &Node, number: u64, taken: Taken) {
-        Here::help(self);
-        let helps = HELPS.get().wrapping_add(1);
-        HELPS.set(helps);
-        let mut clock = helps.is_multiple_of(MEASURED).then(Clock::new);
-        let began = clock.as_ref().map(Clock::now);
-        let first = AssertUnwindSafe(|| {
-            let seat = node.table().seat(number)?;
-            Some(run_taken(node, (number, seat), taken, clock.as_mut()))
-        });
-        self.helped(node, number, catch_unwind(first).map(|next| next.unwrap_or(Next::Rest)));
-        for _ in 1..HELP {
-            let number = here::take_newest();
-            if number == NONE {
-                break;
-            }
-            let run = AssertUnwindSafe(|| run_port(node, number, clock.as_mut()));
-            self.helped(node, number, catch_unwind(run));
-        }
-        if let (Some(clock), Some(began)) = (&mut clock, began) {
-            finish_lap(node, clock);
-            let took = (clock.now() - began).max(Duration::from_nanos(1));
-            let a_unit = (UNIT.as_nanos() / took.as_nanos()).clamp(1, MEASURED.into());
-            HELPS_A_UNIT.set(u32::try_from(a_unit).unwrap_or(1));
-        }
-        let newest = Here::helped();
-        if newest != NONE {
-            self.push_shared(Work::Port(newest));
-        }
-    }
-
-    /// A helper has run a port. What belongs to it may panic while it is put away; panics of handlers end in `run_taken`.
-    #[inline]
-    fn helped(&self, node: &Node, number: u64, next: std::thread::Result<Next>) {
-        match next {
-            Ok(Next::Rest) => {}
-            Ok(Next::Again) => self.requeue(number),
-            Err(panic) => end_of_panicked(node, number, &*panic),
-        }
-    }
-
-    /// Runs a port. What belongs to it may panic, as above.
+    /// Runs a port. What belongs to it may panic while it is put away; panics of handlers end in `run_port`.
     #[inline]
     fn port(&self, node: &Node, number: u64, clock: &mut Clock) {
         if run_port(node, number, Some(clock)) == Next::Again {
@@ -241,7 +167,7 @@ impl Scheduler {
     }
 
     /// A port that has more to do goes behind the others.
-    fn requeue(&self, number: u64) {
+    pub(super) fn requeue(&self, number: u64) {
         // Nobody is asked to help: if there is nothing else to do, the port had better stay.
         let left = here::with_queue(|queue| match queue {
             Some(queue) => {
@@ -253,11 +179,6 @@ impl Scheduler {
         if left {
             self.push_shared(Work::Port(number));
         }
-    }
-
-    /// What tells this scheduler from others.
-    fn address(&self) -> usize {
-        std::ptr::from_ref(self).addr()
     }
 
     /// Queues one thing more than the runner of this thread does next: others may help. That an idle runner is overlooked
@@ -277,7 +198,7 @@ impl Scheduler {
         }
     }
 
-    fn push_shared(&self, work: Work) {
+    pub(super) fn push_shared(&self, work: Work) {
         self.shared.push(work);
         self.wake_one();
         // After the fence in there: either the last runner has found the work when it left, or it is seen here that it did.
@@ -358,7 +279,6 @@ async fn run(node: Node, index: usize, mut queue: Worker<Work>) {
 fn turn(node: &Node, queue: Worker<Work>, clock: &mut Clock, share: Duration) -> (Worker<Work>, bool) {
     let scheduler = node.scheduler();
     let here = Here::enter(scheduler, queue);
-    RUNS_FOR.set(scheduler.address());
     clock.start();
     let end = clock.now() + share;
     let mut batch = Batch::begin(node);
@@ -459,13 +379,13 @@ fn call(node: &Node, code: Code, clock: &mut Clock) {
 }
 
 /// Measures the runs that were not measured yet.
-fn finish_lap(node: &Node, clock: &mut Clock) {
+pub(super) fn finish_lap(node: &Node, clock: &mut Clock) {
     if !clock.is_read() {
         report_if_blocked(node, &clock.read());
     }
 }
 
-fn end_of_panicked(node: &Node, number: u64, panic: &(dyn Any + Send)) {
+pub(super) fn end_of_panicked(node: &Node, number: u64, panic: &(dyn Any + Send)) {
     if number == NONE {
         tracing::error!(text = panic_text(panic), "a runner panicked between two ports");
         return;

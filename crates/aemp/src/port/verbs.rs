@@ -11,7 +11,7 @@ use super::task::Port;
 use crate::call::CallError;
 use crate::message::{EncodeError, IntoMessage, ReplyTo};
 use crate::monitor::{Death, MonitorGuard};
-use crate::node::SendError;
+use crate::send::SendError;
 
 impl Port {
     /// Sends a message, see [`Node::send`](crate::Node::send).

@@ -23,7 +23,8 @@ pub(crate) use serve::StreamFunctions;
 pub(crate) use table::{Claim, Streams, Unawaited};
 
 use crate::message::EncodeError;
-use crate::node::{Node, SendError};
+use crate::node::Node;
+use crate::send::SendError;
 
 /// What the requests of data connections begin with.
 pub(crate) const REQUESTS: &str = "AnyEvent::MP::DataConn::";

@@ -69,8 +69,9 @@ use aemp_proto::{PortId, Reason};
 use serde::{Deserialize, Serialize};
 
 use crate::message::ReplyTo;
-use crate::node::{Node, SendError};
+use crate::node::Node;
 use crate::port::{Ended, Port};
+use crate::send::SendError;
 use children::Children;
 
 /// Restarts that are allowed unless [`Supervisor::limit`] says otherwise: more than three in five seconds are no accident.

@@ -1,0 +1,89 @@
+//! Ports that run on the thread that would wait for their answer.
+//!
+//! A call of a port that has nothing else to do needs no runner, no wake-up and no other thread. So that other tasks have their turn, a task
+//! pays for the time with its budget.
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::clock::Clock;
+use super::here::{self, Here, NONE};
+use super::run::{Next, Taken, run_port, run_taken};
+use super::scheduler::{Scheduler, Work, end_of_panicked, finish_lap};
+use crate::node::Node;
+
+/// How many ports a thread runs that waits for an answer.
+const HELP: usize = 8;
+
+/// One in so many times it measures how long they take.
+const MEASURED: u32 = 32;
+
+/// How long a unit of a task's budget lasts that is spent on ports which run for it. A task that has spent its 128 units lets
+/// others run.
+const UNIT: Duration = Duration::from_micros(4);
+
+thread_local! {
+    /// How often this thread has run ports that it waited for.
+    static HELPS: Cell<u32> = const { Cell::new(0) };
+    /// How many of them make up a unit, at most [`MEASURED`].
+    static HELPS_A_UNIT: Cell<u32> = const { Cell::new(1) };
+}
+
+impl Scheduler {
+    /// Whether this thread may run a port that it would wait for: it belongs to the node's runtime and is not running a port
+    /// already.
+    #[inline]
+    pub(crate) fn may_help(&self) -> bool {
+        here::was(self) && here::is_nobody() && !self.stopped.load(Ordering::SeqCst)
+    }
+
+    /// Whether a task that is about to have a port run on its thread has to spend a unit of its budget first.
+    pub(crate) fn costs_budget() -> bool {
+        HELPS.get().is_multiple_of(HELPS_A_UNIT.get())
+    }
+
+    /// Runs a port, of which code and messages were taken out, on a thread that [`may_help`](Scheduler::may_help) and would wait for
+    /// it, and perhaps those that it sends to. What is left goes to the runners.
+    pub(crate) fn help(&self, node: &Node, number: u64, taken: Taken) {
+        Here::help(self);
+        let helps = HELPS.get().wrapping_add(1);
+        HELPS.set(helps);
+        let mut clock = helps.is_multiple_of(MEASURED).then(Clock::new);
+        let began = clock.as_ref().map(Clock::now);
+        let first = AssertUnwindSafe(|| {
+            let seat = node.table().seat(number)?;
+            Some(run_taken(node, (number, seat), taken, clock.as_mut()))
+        });
+        self.helped(node, number, catch_unwind(first).map(|next| next.unwrap_or(Next::Rest)));
+        for _ in 1..HELP {
+            let number = here::take_newest();
+            if number == NONE {
+                break;
+            }
+            let run = AssertUnwindSafe(|| run_port(node, number, clock.as_mut()));
+            self.helped(node, number, catch_unwind(run));
+        }
+        if let (Some(clock), Some(began)) = (&mut clock, began) {
+            finish_lap(node, clock);
+            let took = (clock.now() - began).max(Duration::from_nanos(1));
+            let a_unit = (UNIT.as_nanos() / took.as_nanos()).clamp(1, MEASURED.into());
+            HELPS_A_UNIT.set(u32::try_from(a_unit).unwrap_or(1));
+        }
+        let newest = Here::helped();
+        if newest != NONE {
+            self.push_shared(Work::Port(newest));
+        }
+    }
+
+    /// A helper has run a port. What belongs to it may panic while it is put away; panics of handlers end in `run_taken`.
+    #[inline]
+    fn helped(&self, node: &Node, number: u64, next: std::thread::Result<Next>) {
+        match next {
+            Ok(Next::Rest) => {}
+            Ok(Next::Again) => self.requeue(number),
+            Err(panic) => end_of_panicked(node, number, &*panic),
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Sending: which way a message takes, into a mailbox or into an outbox.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use aemp_proto::outbox::{Outbox, Queued};
+use aemp_proto::{Body, PortId};
+use thiserror::Error;
+
+use crate::message::{Aside, EncodeError, Envelope, IntoMessage};
+use crate::monitor::Monitor;
+use crate::node::{Node, Place, Pressure};
+use crate::port::known::AnyMailbox;
+use crate::remote::{HIGH_WATER, Remote};
+use crate::runtime::driver::SHUT_DOWN;
+use crate::runtime::flush::at_end_of_batch;
+use crate::runtime::{Event, sender};
+
+/// A message that could not be sent. Nothing of it was queued.
+#[derive(Debug, Error)]
+pub enum SendError {
+    /// A value has no wire form.
+    #[error("the message cannot be encoded: {0}")]
+    Encode(#[from] EncodeError),
+    /// It is larger than a frame may be.
+    #[error("the message has {octets} octets, and a frame to another node may have {limit}")]
+    TooLarge {
+        /// Octets of the message.
+        octets: usize,
+        /// Octets that it may have.
+        limit: usize,
+    },
+}
+
+/// What a thread keeps from one message to another node to the next.
+struct Sending {
+    /// Messages are encoded here, before the outbox is locked.
+    items: Vec<u8>,
+    /// The node that was sent to last, so that the next message need not look for it. As long as it is kept here it stands in
+    /// the table of its node.
+    last: Option<Arc<Remote>>,
+}
+
+impl Sending {
+    const fn new() -> Sending {
+        Sending { items: Vec::new(), last: None }
+    }
+}
+
+thread_local! {
+    static SENDING: RefCell<Sending> = const { RefCell::new(Sending::new()) };
+}
+
+impl Node {
+    /// Sends, and says whether the receiver is behind. Inlined, so that the message is made where it will lie.
+    #[inline(always)]
+    pub(crate) fn send_under_pressure<M: IntoMessage>(
+        &self,
+        to: &PortId,
+        message: M,
+    ) -> Result<Option<Pressure>, SendError> {
+        match self.own_number(to) {
+            Some(number) => self.deliver(number, message),
+            None => self.send_elsewhere(to, Aside(message)),
+        }
+    }
+
+    /// Sends to a port whose ID came from somewhere else.
+    #[inline(never)]
+    fn send_elsewhere<M: IntoMessage>(
+        &self,
+        to: &PortId,
+        Aside(message): Aside<M>,
+    ) -> Result<Option<Pressure>, SendError> {
+        SENDING.with(|sending| match sending.try_borrow_mut() {
+            Ok(mut sending) => self.send_with(&mut sending, to, message),
+            // Encoding another message runs code of its type, which sends this one.
+            Err(_) => self.send_with(&mut Sending::new(), to, message),
+        })
+    }
+
+    #[inline]
+    fn send_with<M: IntoMessage>(
+        &self,
+        sending: &mut Sending,
+        to: &PortId,
+        message: M,
+    ) -> Result<Option<Pressure>, SendError> {
+        if let Some(remote) = &sending.last
+            && remote.is(self.remotes(), to.node())
+        {
+            return self.send_there(remote, &mut sending.items, to, &message);
+        }
+        match self.place_of(to) {
+            Place::Here(number) => self.deliver(number, message),
+            Place::Nowhere => Ok(None),
+            Place::Node => {
+                self.node_request(&message.encode()?);
+                Ok(None)
+            }
+            Place::There(remote) => {
+                let sent = self.send_there(&remote, &mut sending.items, to, &message);
+                sending.last = Some(remote);
+                sent
+            }
+        }
+    }
+
+    fn send_there(
+        &self,
+        remote: &Arc<Remote>,
+        items: &mut Vec<u8>,
+        to: &PortId,
+        message: &impl IntoMessage,
+    ) -> Result<Option<Pressure>, SendError> {
+        if let Some(body) = message.encoded() {
+            return self.append_there(remote, body.items().len(), |outbox| outbox.send(to, body));
+        }
+        items.clear();
+        let count = message.encode_into(items)?;
+        let octets = items.len();
+        if Outbox::<Arc<Monitor>>::shares(octets) {
+            let body = Body::new(count, std::mem::replace(items, remote.spare.take()).into());
+            return self.append_there(remote, octets, |outbox| outbox.send(to, &body));
+        }
+        self.append_there(remote, octets, |outbox| outbox.send_items(to, count, items))
+    }
+
+    /// Appends something of so many octets to the outbox of a node.
+    fn append_there(
+        &self,
+        remote: &Arc<Remote>,
+        octets: usize,
+        append: impl FnOnce(&mut Outbox<Arc<Monitor>>) -> Queued,
+    ) -> Result<Option<Pressure>, SendError> {
+        let (queued, backlog) = {
+            let mut outbox = remote.outbox.lock();
+            let limit = outbox.limits().message;
+            if octets > limit {
+                return Err(SendError::TooLarge { octets, limit });
+            }
+            (append(outbox.by(octets, sender::current)), outbox.backlog())
+        };
+        self.queued(remote, queued);
+        Ok((backlog > HIGH_WATER).then(|| Pressure::Remote(remote.clone())))
+    }
+
+    /// Sends something that nobody waits for the result of.
+    pub(crate) fn send_or_log(&self, to: &PortId, message: impl IntoMessage) {
+        if let Err(error) = self.send(to, message) {
+            tracing::error!(%to, %error, "a message was not sent");
+        }
+    }
+
+    #[inline(always)]
+    fn deliver<M: IntoMessage>(&self, number: u64, message: M) -> Result<Option<Pressure>, SendError> {
+        let Some(mut cell) = self.table().get(number) else { return Ok(None) };
+        if cell.closing {
+            return Ok(None);
+        }
+        let Some(mailbox) = &mut cell.mailbox else { return Ok(None) };
+        if !self.always_encodes()
+            && let Some(queue) = M::own_queue(AnyMailbox(mailbox))
+        {
+            let octets = queue.push_message(message);
+            return Ok(self.delivered(number, cell, octets));
+        }
+        let encodes = self.always_encodes() || mailbox.wants_encoded();
+        // Encoding runs code of the message's type, so no lock is held.
+        drop(cell);
+        self.deliver_otherwise(number, Aside(message), encodes)
+    }
+
+    /// Delivers a message that is not of the port's own type: encoded, or in an envelope.
+    #[inline(never)]
+    pub(crate) fn deliver_otherwise<M: IntoMessage>(
+        &self,
+        number: u64,
+        Aside(message): Aside<M>,
+        encodes: bool,
+    ) -> Result<Option<Pressure>, SendError> {
+        let envelope =
+            if encodes { Envelope::Encoded(message.encode()?) } else { message.into_envelope()? };
+        Ok(self.deliver_envelope(number, envelope))
+    }
+
+    /// What is to be done after something was put into the outbox of a node.
+    pub(crate) fn queued(&self, remote: &Arc<Remote>, queued: Queued) {
+        let event = match queued {
+            Queued::Dropped | Queued::Behind => return,
+            Queued::Wake if at_end_of_batch(self, remote) => return,
+            Queued::Wake => return remote.wake.notify_one(),
+            Queued::Bulk => return remote.flush(self),
+            Queued::Wanted => Event::Wanted(remote.node.clone()),
+            Queued::Overflow => Event::Overflow(remote.node.clone()),
+        };
+        self.event(event);
+        if self.inner().shared.ending.is_parting() {
+            // Nobody connects or breaks any more. Not here, for the caller may hold locks.
+            let (node, remote) = (self.clone(), remote.clone());
+            self.inner().runtime.spawn(async move { node.break_remote(&remote, SHUT_DOWN) });
+        }
+    }
+}
