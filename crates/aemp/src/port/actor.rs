@@ -101,30 +101,27 @@ impl<M: FromMessage, H: Handle<M>> Callback<M, H> {
         Callback { batch: Items::default(), handle, state }
     }
 
-    /// What an item is to the handler, if it is a message; anything else takes effect.
+    /// A message that was decoded comes next; one that does not fit ends the port.
     #[inline(always)]
-    fn open(&mut self, cx: &mut Context<'_>, item: Item<M>) -> Option<M> {
-        match item {
-            Item::Message(message) => Some(message),
-            Item::Encoded(count) => fitting(cx, self.batch.decode(count)?),
-            Item::Signal(signal) => signalled(cx, *signal),
-            Item::None => None,
-        }
+    fn put_back(&mut self, cx: &mut Context<'_>, decoded: Result<M, DecodeError>) {
+        self.batch.put_back(decoded.map_or_else(|error| not_fitting(cx, &error), Item::Message));
     }
 }
 
-fn fitting<M>(cx: &mut Context<'_>, decoded: Result<M, DecodeError>) -> Option<M> {
-    decoded.map_err(|error| cx.end(misfit(&error))).ok()
+#[cold]
+fn not_fitting<M>(cx: &mut Context<'_>, error: &DecodeError) -> Item<M> {
+    cx.end(misfit(error));
+    Item::None
 }
 
 /// A signal takes effect; that of a monitor may be a message.
 #[cold]
-fn signalled<M: FromMessage>(cx: &mut Context<'_>, signal: Signal) -> Option<M> {
+fn signalled<M: FromMessage>(cx: &mut Context<'_>, signal: Signal) -> Option<Result<M, DecodeError>> {
     match signal {
         Signal::Job(job) => job(cx),
         Signal::Kill(reason) => cx.end(reason),
         Signal::Fire(fire) => match fire.open(cx)? {
-            Ok(message) => return fitting(cx, message.open()),
+            Ok(message) => return Some(message.open()),
             Err(error) => cx.end(Reason::died(error)),
         },
     }
@@ -148,9 +145,22 @@ impl<M: FromMessage, H: Handle<M>> Actor for Callback<M, H> {
         while handled < quota
             && let Some(item) = self.batch.pop()
         {
-            // The only call of the handler, so that it becomes a part of this loop.
-            if let Some(message) = self.open(&mut cx, item) {
-                self.handle.message(&mut cx, message);
+            match item {
+                // The only call of the handler, and with what was just in the batch: so it becomes a part of this loop.
+                Item::Message(message) => self.handle.message(&mut cx, message),
+                Item::Encoded(_) => {
+                    if let Some(decoded) = self.batch.decode() {
+                        self.put_back(&mut cx, decoded);
+                        continue;
+                    }
+                }
+                Item::Signal(signal) => {
+                    if let Some(message) = signalled(&mut cx, *signal) {
+                        self.put_back(&mut cx, message);
+                        continue;
+                    }
+                }
+                Item::None => {}
             }
             handled += 1;
             if cx.has_asked() {
@@ -171,8 +181,8 @@ impl<M: FromMessage, H: Handle<M>> Actor for Callback<M, H> {
         let mut octets = 0;
         while let Some(item) = self.batch.pop() {
             octets += match item {
-                Item::Encoded(count) => {
-                    self.batch.body(count).map_or(0, |body| successor.push(Envelope::Encoded(body)))
+                Item::Encoded(_) => {
+                    self.batch.body().map_or(0, |body| successor.push(Envelope::Encoded(body)))
                 }
                 Item::Signal(signal) => successor.signal(*signal),
                 Item::None => 0,

@@ -15,8 +15,11 @@ use crate::message::{DecodeError, FromMessage};
 /// Items that empty ones always keep room for.
 pub(crate) const KEPT: usize = 1024;
 
-/// Items that there is room for at first.
+/// Places that there are at first.
 const FIRST: usize = 4;
+
+/// The place of the first item: there is always one more in front.
+const START: usize = 1;
 
 /// One thing that waits in a mailbox.
 pub(crate) enum Item<M> {
@@ -24,7 +27,7 @@ pub(crate) enum Item<M> {
     None,
     /// A message of the port's own type, moved.
     Message(M),
-    /// So many messages in their wire form, the first of those that are left: [`Items::decode`].
+    /// So many messages in their wire form; what is taken out is one of them, for [`Items::decode`] or [`Items::body`].
     Encoded(u32),
     /// Anything rarer.
     Signal(Box<Signal>),
@@ -43,7 +46,7 @@ pub(crate) struct Items<M> {
 
 impl<M> Default for Items<M> {
     fn default() -> Items<M> {
-        Items { places: Box::default(), next: 0, end: 0, encoded: None }
+        Items { places: Box::default(), next: START, end: START, encoded: None }
     }
 }
 
@@ -65,8 +68,8 @@ impl<M> Items<M> {
         let mut places = mem::take(&mut self.places).into_vec();
         let room = (2 * places.len()).max(FIRST);
         places.reserve_exact(room - places.len());
-        places.push(item);
         places.resize_with(room, || Item::None);
+        places[self.end] = item;
         self.places = places.into_boxed_slice();
         self.end += 1;
     }
@@ -77,9 +80,22 @@ impl<M> Items<M> {
         if self.next == self.end {
             return None;
         }
-        let item = mem::replace(self.places.get_mut(self.next)?, Item::None);
+        let place = self.places.get_mut(self.next)?;
+        if let Item::Encoded(left @ 2..) = place {
+            *left -= 1;
+            return Some(Item::Encoded(1));
+        }
         self.next += 1;
-        Some(item)
+        Some(mem::replace(place, Item::None))
+    }
+
+    /// Puts the item back that was taken out last, or what it has become: it is the first one again.
+    #[inline(always)]
+    pub(crate) fn put_back(&mut self, item: Item<M>) {
+        self.next -= 1;
+        if let Some(place) = self.places.get_mut(self.next) {
+            *place = item;
+        }
     }
 
     #[inline]
@@ -98,14 +114,14 @@ impl<M> Items<M> {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Item<M>> {
-        self.places[self.next..self.end].iter()
+        self.places.get(self.next..self.end).unwrap_or_default().iter()
     }
 
     /// Begins anew, when all items were taken out, where about so many are to be expected: the memory of more than that is given back.
     #[inline]
     pub(crate) fn renew(&mut self, expected: usize) {
         debug_assert!(self.is_empty());
-        (self.next, self.end) = (0, 0);
+        (self.next, self.end) = (START, START);
         if self.places.len() > KEPT {
             self.give_back(expected);
         }
@@ -118,23 +134,15 @@ impl<M> Items<M> {
         }
     }
 
-    /// Takes the first of `count` encoded messages out, whose item was taken out; the others stay in front.
-    pub(crate) fn body(&mut self, count: u32) -> Option<Body> {
-        self.put_back(count);
+    /// The encoded message whose item was taken out.
+    pub(crate) fn body(&mut self) -> Option<Body> {
         self.encoded.as_mut()?.take(|body| body, |octets, span| span.body(octets))
-    }
-
-    #[inline]
-    fn put_back(&mut self, count: u32) {
-        if count > 1 {
-            self.next -= 1;
-            self.places[self.next] = Item::Encoded(count - 1);
-        }
     }
 
     /// A place for encoded messages, of which `count` are going to be added.
     pub(crate) fn encoded(&mut self, count: u32) -> &mut Encoded {
-        match self.places[self.next..self.end].last_mut() {
+        let last = self.places.get_mut(self.next..self.end).and_then(<[_]>::last_mut);
+        match last {
             Some(Item::Encoded(others)) if count <= u32::MAX - *others => *others += count,
             _ => self.push(Item::Encoded(count)),
         }
@@ -145,8 +153,7 @@ impl<M> Items<M> {
 impl<M: FromMessage> Items<M> {
     /// As [`Items::body`], as the port's own type.
     #[inline]
-    pub(crate) fn decode(&mut self, count: u32) -> Option<Result<M, DecodeError>> {
-        self.put_back(count);
+    pub(crate) fn decode(&mut self) -> Option<Result<M, DecodeError>> {
         self.encoded.as_mut()?.take(|body| M::decode(&body), M::decode_at)
     }
 }

@@ -257,7 +257,7 @@ mod tests {
         while let Some(item) = items.pop() {
             seen.push(match item {
                 Item::Message((n,)) => n,
-                Item::Encoded(count) => items.decode(count).expect("it is there").expect("a number").0,
+                Item::Encoded(_) => items.decode().expect("it is there").expect("a number").0,
                 Item::Signal(_) | Item::None => 0,
             });
         }

@@ -244,7 +244,7 @@ impl Port {
         let (message, gate) = match item {
             Item::None => return,
             Item::Message(message) => (message, None),
-            Item::Encoded(count) => match self.batch.body(count) {
+            Item::Encoded(_) => match self.batch.body() {
                 Some(body) => (Envelope::Encoded(body), None),
                 None => return,
             },
