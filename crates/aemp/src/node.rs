@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use aemp_proto::name::join_name;
@@ -252,6 +252,10 @@ impl Node {
 
     pub(crate) fn from_inner(inner: Arc<Inner>) -> Node {
         Node(inner)
+    }
+
+    pub(crate) fn weak(&self) -> Weak<Inner> {
+        Arc::downgrade(&self.0)
     }
 
     pub(crate) fn inner(&self) -> &Inner {

@@ -153,6 +153,45 @@ fn a_call_is_sent_when_it_is_waited_for_and_a_dropped_one_leaves_nothing() {
     });
 }
 
+/// Sends when it is dropped.
+struct Last(Node, PortId);
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        self.0.send(&self.1, (99u64,)).unwrap();
+    }
+}
+
+#[test]
+fn what_comes_to_the_port_for_an_answer_and_is_not_wanted_is_dropped_where_it_may_send() {
+    in_both_modes(async |mode| {
+        let node = builder(mode).start().await.unwrap();
+        let answers = node.port(|cx: &mut Context<'_>, (reply,): (ReplyTo<u64>,)| {
+            let (node, me) = (cx.node().clone(), reply.port().clone());
+            let last = Last(node, me);
+            cx.node().run_in(reply.port(), move |_| drop(last));
+            cx.reply(reply, 1);
+        });
+        let dies = node.port(|cx: &mut Context<'_>, (reply,): (ReplyTo<u64>,)| {
+            let worker = cx.node().port(|_: &mut Context<'_>, (): ()| {});
+            let last = Last(cx.node().clone(), reply.port().clone());
+            let watched = cx.node().monitor_in(&worker, reply.port(), move |_, _| drop(last));
+            watched.detach();
+            cx.node().kill(&worker, Reason::text("enough", ""));
+        });
+        let asked = tokio::spawn(async move {
+            let answer: u64 = node.call(&answers, LIMIT, |reply| (reply,)).await.unwrap();
+            assert_eq!(answer, 1);
+            let died: Result<u64, CallError> = node.call(&dies, LIMIT, |reply| (reply,)).await;
+            assert!(
+                matches!(&died, Err(CallError::Died(reason)) if reason.identifier().as_deref() == Some("enough")),
+                "{died:?}"
+            );
+        });
+        soon("both calls", asked).await.unwrap();
+    });
+}
+
 #[test]
 fn the_port_of_an_earlier_call_is_another_one_though_it_has_the_same_place() {
     in_both_modes(async |mode| {

@@ -3,7 +3,8 @@
 //! A thread that calls again and again keeps one free place, with the mailbox that lay there, for the next call: to ask all threads'
 //! common list for one, and the allocator for a mailbox, would make up a sixth of a call.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::sync::Weak;
 use std::task::Waker;
 
 use aemp_proto::Reason;
@@ -11,15 +12,32 @@ use parking_lot::MutexGuard;
 
 use super::NO_PORT;
 use crate::message::Envelope;
-use crate::node::Node;
+use crate::monitor::Fire;
+use crate::node::{Inner, Node};
 use crate::port::known::Known;
-use crate::port::mailbox::{After, Mailbox, Signal};
+use crate::port::mailbox::{After, Job, Mailbox, Signal};
 use crate::port::table::{self, State};
-use crate::remote::Gate;
 
 thread_local! {
-    /// A place in the table of the node with this identity, and the number that its next port will have; or [`NO_PORT`].
+    /// The node, by its identity, in whose table this thread keeps a place, and the number that the next port there will have, or
+    /// [`NO_PORT`] while there is one.
     static KEPT: Cell<(usize, u64)> = const { Cell::new((0, NO_PORT)) };
+    /// Gives the place back when the thread ends, or works for another node.
+    static KEEPER: RefCell<Option<Keeper>> = const { RefCell::new(None) };
+}
+
+/// The node in whose table a thread keeps a place, for as long as that is so.
+struct Keeper(Weak<Inner>);
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        let (_, number) = KEPT.replace((0, NO_PORT));
+        if number != NO_PORT
+            && let Some(node) = self.0.upgrade()
+        {
+            Node::from_inner(node).table().give_back(number);
+        }
+    }
 }
 
 impl Node {
@@ -27,7 +45,7 @@ impl Node {
     pub(super) fn open_for_answer<R: Send + 'static>(&self) -> u64 {
         let (whose, number) = KEPT.get();
         if number != NO_PORT && whose == self.identity() {
-            KEPT.set((0, NO_PORT));
+            KEPT.set((whose, NO_PORT));
             if self.table().begin(number, |mailbox| mailbox.downcast_mut::<AnswerBox<R>>().is_some()) {
                 return number;
             }
@@ -35,13 +53,30 @@ impl Node {
         self.table().insert(State::Unscheduled, Known::boxed(AnswerBox::<R>::new()), None, None)
     }
 
-    /// Ends a port for an answer that was taken out of its mailbox; nobody is to be told.
+    /// Ends a port for an answer that was taken out of its mailbox, which is empty now; nobody is to be told.
     pub(super) fn end_answered(&self, number: u64, cell: MutexGuard<'_, table::Cell>) {
-        if KEPT.get().1 == NO_PORT {
-            KEPT.set((self.identity(), self.table().keep(number, cell).unwrap_or(NO_PORT)));
-        } else {
-            drop(self.table().take_out(number, cell));
+        match KEPT.get() {
+            (whose, NO_PORT) if whose == self.identity() => {
+                KEPT.set((whose, self.table().keep(number, cell).unwrap_or(NO_PORT)));
+            }
+            (whose, _) => {
+                drop(self.table().take_out(number, cell));
+                if whose != self.identity() {
+                    self.keep_from_now_on();
+                }
+            }
         }
+    }
+
+    /// This thread keeps a place for this node, and none for another one any more.
+    #[cold]
+    fn keep_from_now_on(&self) {
+        // A thread that is ending keeps nothing.
+        let _ = KEEPER.try_with(|keeper| {
+            let before = keeper.replace(Some(Keeper(self.weak())));
+            drop(before);
+            KEPT.set((self.identity(), NO_PORT));
+        });
     }
 }
 
@@ -49,6 +84,8 @@ impl Node {
 pub(super) struct AnswerBox<R> {
     pub(super) answer: Option<Result<Given<R>, Lost>>,
     pub(super) waiting: Option<Waker>,
+    /// Code for the port, which never runs. It is dropped with the box, for the port is locked when it comes.
+    ignored: Vec<Job>,
 }
 
 /// An answer as it came.
@@ -60,15 +97,21 @@ pub(super) enum Given<R> {
 }
 
 /// Why no answer will come.
-pub(super) struct Lost {
-    pub(super) reason: Reason,
-    /// Opens when the caller hears of it.
-    pub(super) gate: Option<Box<Gate>>,
+pub(super) enum Lost {
+    Killed(Reason),
+    /// A monitor has fired. What it owns is dropped, and its gate opens, when the caller hears of it.
+    Fired(Box<Fire>),
 }
 
 impl<R> AnswerBox<R> {
     pub(super) fn new() -> AnswerBox<R> {
-        AnswerBox { answer: None, waiting: None }
+        AnswerBox { answer: None, waiting: None, ignored: Vec::new() }
+    }
+
+    /// Whether nothing is in it once the answer is taken out.
+    #[inline]
+    pub(super) fn is_bare(&self) -> bool {
+        self.ignored.is_empty()
     }
 
     /// The answer, if it has come and is of the type that is waited for.
@@ -101,12 +144,15 @@ impl<R: Send + 'static> Mailbox for AnswerBox<R> {
     }
 
     fn signal(&mut self, signal: Signal) -> usize {
-        let (reason, gate) = match signal {
-            Signal::Fire(fire) => fire.into_reason(),
-            Signal::Kill(reason) => (reason, None),
-            Signal::Job(_) => return 0,
+        let lost = match signal {
+            Signal::Fire(fire) => Lost::Fired(Box::new(fire)),
+            Signal::Kill(reason) => Lost::Killed(reason),
+            Signal::Job(job) => {
+                self.ignored.push(job);
+                return 0;
+            }
         };
-        self.answer.get_or_insert(Err(Lost { reason, gate: gate.map(Box::new) }));
+        self.answer.get_or_insert(Err(lost));
         0
     }
 
@@ -121,5 +167,57 @@ impl<R> Drop for AnswerBox<R> {
         if let Some(waiting) = self.waiting.take() {
             waiting.wake();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::message::ReplyTo;
+    use crate::node::Node;
+    use crate::port::Context;
+
+    async fn ask(node: &Node, port: &aemp_proto::PortId) -> u8 {
+        node.call(port, Duration::from_secs(60), |reply: ReplyTo<u8>| (reply,)).await.expect("it answers")
+    }
+
+    async fn node() -> (Node, aemp_proto::PortId) {
+        let node = Node::builder().start().await.expect("it starts");
+        let port = node.port(|cx: &mut Context<'_>, (reply,): (ReplyTo<u8>,)| cx.reply(reply, 7));
+        (node, port)
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_ends_gives_its_place_back() {
+        let (node, port) = node().await;
+        for _ in 0..50 {
+            let (node, port) = (node.clone(), port.clone());
+            let calls = tokio::task::spawn_blocking(move || {
+                let runtime = tokio::runtime::Handle::current();
+                // A thread of its own, which ends here.
+                let thread = std::thread::spawn(move || {
+                    runtime.block_on(async {
+                        for _ in 0..3 {
+                            assert_eq!(ask(&node, &port).await, 7);
+                        }
+                    });
+                });
+                thread.join().expect("the calls are answered");
+            });
+            calls.await.expect("it does not panic");
+        }
+        assert!(node.table().slots() < 10, "{} slots", node.table().slots());
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_calls_at_several_nodes_takes_no_places_along() {
+        let (first, second) = (node().await, node().await);
+        for _ in 0..50 {
+            for (node, port) in [&first, &second] {
+                assert_eq!(ask(node, port).await, 7);
+            }
+        }
+        assert!(first.0.table().slots() < 10 && second.0.table().slots() < 10);
     }
 }

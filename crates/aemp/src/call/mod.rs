@@ -56,7 +56,7 @@ impl Node {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future gives up the answer; once it was polled, the message has been sent.
+    /// Dropping the future gives up the answer; once it was polled, the message may have been sent.
     ///
     /// # Errors
     ///
@@ -159,7 +159,7 @@ where
 /// The answer to a call that was sent.
 pub(crate) struct Awaited<R> {
     node: Node,
-    /// The port for the answer, from when the message was made until the answer was taken out.
+    /// The port for the answer, from just before the message is made until the answer is taken out.
     number: u64,
     limit: Duration,
     /// What most calls do without.
@@ -257,6 +257,9 @@ impl<R: Send + 'static> Awaited<R> {
             return None;
         }
         let mailbox = cell.mailbox.as_mut()?.downcast_mut::<AnswerBox<R>>()?;
+        if !mailbox.is_bare() {
+            return None;
+        }
         let moved = mailbox.take_moved()?;
         self.node.end_answered(std::mem::replace(&mut self.number, NO_PORT), cell);
         Some(moved)
@@ -271,8 +274,8 @@ impl<R: Send + 'static> Awaited<R> {
             mailbox.waiting = Some(waker.clone());
             return Looked::Waits;
         };
-        // Whoever monitors it is to be told.
-        if cell.extra.is_none() {
+        // Whoever monitors it is to be told, and what else came is to be dropped where nothing is locked.
+        if mailbox.is_bare() && cell.extra.is_none() {
             self.node.end_answered(std::mem::replace(&mut self.number, NO_PORT), cell);
         }
         Looked::Answer(answer)
@@ -290,7 +293,7 @@ impl<R> Awaited<R> {
         match self.node.place(port) {
             Place::Here(number) => {
                 let scheduler = self.node.scheduler();
-                let help = help && scheduler.may_help();
+                let help = help && scheduler.may_help(&self.node);
                 match self.node.call_here(port, number, self.number, message, help)? {
                     Called::Run(taken) => scheduler.help(&self.node, number, taken),
                     Called::Queued(pressure) => return Ok(pressure),
@@ -356,6 +359,10 @@ fn open_answer<R: DeserializeOwned>(answer: Result<Given<R>, Lost>) -> Heard<R> 
             let body = answer.encode().map_err(DecodeError::custom);
             body.and_then(|body| typed::from_body(&body)).map_err(CallError::from).into()
         }
-        Err(Lost { reason, gate }) => Heard { answer: Err(CallError::Died(reason)), gate },
+        Err(Lost::Killed(reason)) => Err(CallError::Died(reason)).into(),
+        Err(Lost::Fired(fire)) => {
+            let (reason, gate) = fire.into_reason();
+            Heard { answer: Err(CallError::Died(reason)), gate: gate.map(Box::new) }
+        }
     }
 }

@@ -182,7 +182,8 @@ impl<'a> Context<'a> {
 
     /// Runs `action` in the own port after `delay`, exclusive with its handlers. It is forgotten when the port dies.
     pub fn after(&mut self, delay: Duration, action: impl FnOnce(&mut Context<'_>) + Send + 'static) {
-        self.task(tokio::time::sleep(delay), move |cx, ()| action(cx));
+        // Made in the task: this thread may be inside of another runtime.
+        self.task(async move { tokio::time::sleep(delay).await }, move |cx, ()| action(cx));
     }
 
     /// Runs a future beside the port and then `done` in it with the result. A panic of the future kills the port, and the

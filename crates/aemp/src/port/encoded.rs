@@ -21,6 +21,11 @@ enum Share {
 }
 
 impl Encoded {
+    /// How many messages there are, but for whole ones, and how many there is room for.
+    pub(crate) fn filling(&self) -> (usize, usize) {
+        (self.spans.len().max(self.shares.len()), self.spans.capacity().max(self.shares.capacity()))
+    }
+
     pub(crate) fn push(&mut self, body: Body) {
         self.shares.push_back(Share::Whole(body));
     }

@@ -48,11 +48,11 @@ impl Callers {
     /// Adds one. `is_over` says whether an earlier one waits no more.
     #[inline]
     pub(crate) fn add(&mut self, caller: u64, is_over: impl Fn(u64) -> bool) {
-        // Whoever calls again and again uses one slot of the table for its answers; what was there before is over.
+        // Whoever calls again and again uses one slot of the table for its answers: of two ports there the later one lives.
         if let Some(last) = self.numbers.last_mut()
             && table::same_slot(*last, caller)
         {
-            *last = caller;
+            *last = (*last).max(caller);
             return;
         }
         if self.numbers.len() >= self.crowded {
@@ -123,5 +123,23 @@ impl Extra {
             self.children.retain(|child| !child.is_over());
         }
         self.children.push(child);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_callers_in_one_slot_the_later_one_is_told() {
+        let (earlier, later) = (5, (1 << 32) + 5);
+        for order in [[earlier, later], [later, earlier]] {
+            let mut callers = Callers::default();
+            order.into_iter().for_each(|caller| callers.add(caller, |_| false));
+            assert_eq!(callers.into_iter().collect::<Vec<_>>(), [later]);
+        }
+        let mut callers = Callers::default();
+        (1..=100).for_each(|caller| callers.add(caller, |_| false));
+        assert_eq!(callers.into_iter().count(), 100);
     }
 }

@@ -35,8 +35,8 @@ impl Scheduler {
     /// Whether this thread may run a port that it would wait for: it belongs to the node's runtime and is not running a port
     /// already.
     #[inline]
-    pub(crate) fn may_help(&self) -> bool {
-        here::was(self) && here::is_nobody() && !self.stopped.load(Ordering::SeqCst)
+    pub(crate) fn may_help(&self, node: &Node) -> bool {
+        here::was(node) && here::is_nobody() && !self.stopped.load(Ordering::SeqCst)
     }
 
     /// Whether a task that is about to have a port run on its thread has to spend a unit of its budget first.

@@ -8,6 +8,7 @@ use std::ptr;
 use crossbeam_deque::Worker;
 
 use super::scheduler::{Scheduler, Work};
+use crate::node::Node;
 
 /// Stands for no port.
 pub(crate) const NONE: u64 = 0;
@@ -17,14 +18,14 @@ thread_local! {
     static SCHEDULER: Cell<*const Scheduler> = const { Cell::new(ptr::null()) };
     /// The port that became busy last, or `NONE`.
     static NEWEST: Cell<u64> = const { Cell::new(NONE) };
-    /// Whose runner was here last. Only for comparisons: it may be gone.
-    static LAST: Cell<*const Scheduler> = const { Cell::new(ptr::null()) };
+    /// The node whose runner was here last, by its identity: it may be gone.
+    static LAST: Cell<usize> = const { Cell::new(0) };
     /// What the runner has to do; a helper has no such queue.
     static QUEUE: RefCell<Option<Worker<Work>>> = const { RefCell::new(None) };
 }
 
-/// A runner or helper is on this thread until this is dropped; a handler may run a whole runtime with nodes of its own on its
-/// thread, so there may be an outer one.
+/// A runner is on this thread until it leaves. What was there before: a handler may run a whole runtime with nodes of its own
+/// on its thread.
 pub(crate) struct Here {
     scheduler: *const Scheduler,
     newest: u64,
@@ -32,10 +33,10 @@ pub(crate) struct Here {
 }
 
 impl Here {
-    pub(crate) fn enter(scheduler: &Scheduler, queue: Worker<Work>) -> Here {
-        LAST.set(scheduler);
+    pub(crate) fn enter(node: &Node, queue: Worker<Work>) -> Here {
+        LAST.set(node.identity());
         Here {
-            scheduler: SCHEDULER.replace(scheduler),
+            scheduler: SCHEDULER.replace(node.scheduler()),
             newest: NEWEST.replace(NONE),
             queue: QUEUE.replace(Some(queue)),
         }
@@ -67,10 +68,10 @@ pub(crate) fn is(scheduler: &Scheduler) -> bool {
     ptr::eq(SCHEDULER.get(), scheduler)
 }
 
-/// Whether the last runner on this thread was one of this scheduler, so that the thread belongs to its runtime.
+/// Whether the last runner on this thread was one of this node, so that the thread belongs to its runtime.
 #[inline]
-pub(crate) fn was(scheduler: &Scheduler) -> bool {
-    ptr::eq(LAST.get(), scheduler)
+pub(crate) fn was(node: &Node) -> bool {
+    LAST.get() == node.identity()
 }
 
 /// Whether this thread is in the middle of no runner or helper at all.

@@ -12,8 +12,13 @@ use super::encoded::Encoded;
 use super::mailbox::Signal;
 use crate::message::{DecodeError, FromMessage};
 
-/// Items that empty ones always keep room for.
+/// Room for so many items is kept however few come.
 pub(crate) const KEPT: usize = 1024;
+
+/// Whether there is room for far more than is needed.
+fn is_far_more(room: usize, needed: usize) -> bool {
+    room > KEPT && room / 8 > needed
+}
 
 /// Places that there are at first.
 const FIRST: usize = 4;
@@ -103,34 +108,40 @@ impl<M> Items<M> {
         self.next == self.end
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.end - self.next
-    }
-
     /// Items that there is room for.
     #[cfg(test)]
     pub(crate) fn room(&self) -> usize {
         self.places.len()
     }
 
+    /// The same for encoded ones.
+    #[cfg(test)]
+    pub(crate) fn encoded_room(&self) -> usize {
+        self.encoded.as_ref().map_or(0, |encoded| encoded.filling().1)
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Item<M>> {
         self.places.get(self.next..self.end).unwrap_or_default().iter()
     }
 
-    /// Begins anew, when all items were taken out, where about so many are to be expected: the memory of more than that is given back.
+    /// Begins anew, when all items were taken out. The memory of a burst is given back, if `others`, which are what came meanwhile,
+    /// need far less.
     #[inline]
-    pub(crate) fn renew(&mut self, expected: usize) {
+    pub(crate) fn renew(&mut self, others: &Items<M>) {
         debug_assert!(self.is_empty());
         (self.next, self.end) = (START, START);
-        if self.places.len() > KEPT {
-            self.give_back(expected);
+        if self.places.len() > KEPT || self.encoded.is_some() {
+            self.give_back(others);
         }
     }
 
-    #[cold]
-    fn give_back(&mut self, expected: usize) {
-        if self.places.len() / 8 > expected {
-            *self = Items::default();
+    fn give_back(&mut self, others: &Items<M>) {
+        if is_far_more(self.places.len(), others.end - others.next) {
+            self.places = Box::default();
+        }
+        let filling = |items: &Items<M>| items.encoded.as_ref().map_or((0, 0), |encoded| encoded.filling());
+        if is_far_more(filling(self).1, filling(others).0) {
+            self.encoded = None;
         }
     }
 
@@ -184,10 +195,9 @@ mod tests {
                     };
                     prop_assert_eq!(item, expected.pop_front());
                     prop_assert_eq!(items.is_empty(), expected.is_empty());
-                    prop_assert_eq!(items.len(), expected.len());
                 }
                 if items.is_empty() {
-                    items.renew(add);
+                    items.renew(&Items::default());
                 }
             }
         }

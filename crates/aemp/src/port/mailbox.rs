@@ -109,7 +109,7 @@ impl<M: FromMessage> Queue<M> {
     /// little waits now.
     #[inline]
     pub(crate) fn take(&mut self, spare: &mut Items<M>) {
-        spare.renew(self.items.len());
+        spare.renew(&self.items);
         std::mem::swap(&mut self.items, spare);
     }
 
@@ -221,6 +221,28 @@ mod tests {
         assert!(turn(100_000) >= 100_000);
         // As long as there are many, nothing is made again and again.
         assert!(turn(50_000) >= 100_000);
+        for _ in 0..3 {
+            turn(10);
+        }
+        assert!(turn(10) < 2 * items::KEPT);
+    }
+
+    #[test]
+    fn the_memory_of_a_burst_of_encoded_messages_is_given_back() {
+        let (mut queue, mut batch) = (Queue::<(u64,)>::default(), Items::default());
+        let body = aemp_proto::typed::to_body(&(7u64,)).expect("a number");
+        let mut turn = |messages: u64| {
+            for _ in 0..messages {
+                queue.push_encoded(body.clone());
+            }
+            queue.take(&mut batch);
+            while batch.pop().is_some() {
+                assert!(batch.decode().is_some());
+            }
+            queue.items.encoded_room().max(batch.encoded_room())
+        };
+        assert!(turn(100_000) >= 100_000);
+        assert!(turn(50_000) >= 50_000);
         for _ in 0..3 {
             turn(10);
         }

@@ -158,7 +158,7 @@ impl Scheduler {
         }
     }
 
-    /// Runs a port. What belongs to it may panic while it is put away; panics of handlers end in `run_port`.
+    /// Runs a port. What belongs to it may panic while it is put away; panics of handlers end in `run_taken`.
     #[inline]
     fn port(&self, node: &Node, number: u64, clock: &mut Clock) {
         if run_port(node, number, Some(clock)) == Next::Again {
@@ -278,7 +278,7 @@ async fn run(node: Node, index: usize, mut queue: Worker<Work>) {
 /// Runs ports for one turn. False if nothing is left to do.
 fn turn(node: &Node, queue: Worker<Work>, clock: &mut Clock, share: Duration) -> (Worker<Work>, bool) {
     let scheduler = node.scheduler();
-    let here = Here::enter(scheduler, queue);
+    let here = Here::enter(node, queue);
     clock.start();
     let end = clock.now() + share;
     let mut batch = Batch::begin(node);

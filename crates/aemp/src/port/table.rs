@@ -21,7 +21,7 @@ const SEGMENTS: usize = 26;
 /// What a port is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
-    /// The slot is free.
+    /// There is no port: the slot is free, or kept for another one.
     Free,
     /// Nothing waits.
     Idle,
@@ -136,6 +136,12 @@ impl Table {
         cell.generation != seat.generation || cell.state == State::Free || cell.closing
     }
 
+    /// Slots that were ever used.
+    #[cfg(test)]
+    pub(crate) fn slots(&self) -> u32 {
+        self.used.load(Ordering::Relaxed)
+    }
+
     /// Whether somebody is at the port right now.
     #[cfg(test)]
     pub(crate) fn is_locked(&self, number: u64) -> bool {
@@ -192,6 +198,9 @@ impl Table {
     pub(crate) fn begin(&self, number: u64, suits: impl FnOnce(&mut Known<dyn Mailbox>) -> bool) -> bool {
         let Some(seat) = self.seat(number) else { return false };
         let mut cell = seat.cell.lock();
+        debug_assert!(
+            cell.generation == seat.generation && cell.state == State::Free && cell.extra.is_none()
+        );
         if cell.mailbox.as_mut().is_some_and(|mailbox| suits(mailbox)) {
             (cell.state, cell.closing) = (State::Unscheduled, false);
             cell.waiting = 0;
@@ -199,6 +208,13 @@ impl Table {
         }
         drop(self.take_out(number, cell));
         false
+    }
+
+    /// Gives the slot of this number, which [`Table::keep`] gave, to all.
+    pub(crate) fn give_back(&self, number: u64) {
+        if let Some(seat) = self.seat(number) {
+            drop(self.take_out(number, seat.cell.lock()));
+        }
     }
 
     /// The numbers of all ports there are now.
@@ -305,7 +321,7 @@ mod tests {
                 assert!(table.remove(number, |_| {}).is_none());
             }
         }
-        assert_eq!(table.used.load(Ordering::Relaxed), 200);
+        assert_eq!(table.slots(), 200);
     }
 
     #[test]
