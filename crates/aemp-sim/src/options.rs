@@ -19,6 +19,8 @@ pub struct Options {
     pub seeds: usize,
     /// How many of these an ordinary node is told.
     pub seeds_told: usize,
+    /// Whether the seeds are not told of each other, so that only other nodes can bring them together.
+    pub seeds_apart: bool,
     /// How long the work and the faults last.
     pub duration: Duration,
     /// The limit of silence of each node.
@@ -177,6 +179,7 @@ impl Options {
             nodes,
             seeds: random.within(1, nodes.min(3)),
             seeds_told: usize::MAX,
+            seeds_apart: false,
             duration: Duration::from_secs(random.within(10, 30) as u64),
             monitor_timeouts: timeouts,
             parts: vec![true; nodes],
@@ -195,6 +198,8 @@ impl Options {
         };
         options.hide_some(random, shortest);
         options.cut_some(random);
+        // Somebody else must be there to know them both.
+        options.seeds_apart = options.seeds < nodes && random.percent(30);
         options
     }
 

@@ -35,6 +35,8 @@ struct Watched {
     /// Whether `known` is what the present master has told, so that its changes can be applied to it.
     current: bool,
     ids: Vec<u64>,
+    /// Whether the kernel itself needs the family, so that it stays watched without any watch of the program.
+    held: bool,
 }
 
 /// All watches of this node.
@@ -60,11 +62,37 @@ impl Watches {
         let family = self.by_id.remove(&id)?;
         let watched = self.families.get_mut(&family)?;
         watched.ids.retain(|other| *other != id);
-        if !watched.ids.is_empty() {
+        if !watched.ids.is_empty() || watched.held {
             return None;
         }
         self.families.remove(&family);
         Some(family)
+    }
+
+    /// Watches a family for the kernel itself. Returns whether it is the first watch of this family, so that the master has to be
+    /// asked.
+    pub(crate) fn hold(&mut self, family: &str) -> bool {
+        let first = !self.families.contains_key(family);
+        self.families.entry(family.into()).or_default().held = true;
+        first
+    }
+
+    /// Ends what [`Watches::hold`] began. Returns whether that was the last watch of this family.
+    pub(crate) fn release(&mut self, family: &str) -> bool {
+        let Some(watched) = self.families.get_mut(family).filter(|watched| watched.held) else {
+            return false;
+        };
+        watched.held = false;
+        let last = watched.ids.is_empty();
+        if last {
+            self.families.remove(family);
+        }
+        last
+    }
+
+    /// Returns the content of a watched family, if the present master has told it.
+    pub(crate) fn current(&self, family: &str) -> Option<&Family> {
+        self.families.get(family).filter(|watched| watched.current)?.known.as_deref()
     }
 
     /// The families that are watched.
@@ -235,6 +263,21 @@ mod tests {
         assert!(watches.changed("f", change(&[("z", 1)], &[])).is_empty(), "before its snapshot");
         let events = watches.content("f", family(&[("b", 3), ("c", 4)]));
         assert_eq!(lists(&events[0]), (vec!["c"], vec!["b"], vec!["a"]));
+    }
+
+    #[test]
+    fn a_family_that_the_kernel_holds_outlives_the_watches_of_the_program() {
+        let mut watches = Watches::default();
+        assert!(watches.hold("f"));
+        assert_eq!(watches.watch(1, "f"), (None, false));
+        assert_eq!(watches.unwatch(1), None);
+        assert_eq!(watches.current("f"), None, "nobody has told it yet");
+        assert!(watches.content("f", family(&[("a", 1)])).is_empty());
+        assert_eq!(watches.current("f"), Some(&family(&[("a", 1)])));
+        watches.new_master();
+        assert_eq!(watches.current("f"), None, "another master has not told it yet");
+        assert!(watches.release("f"));
+        assert!(!watches.release("f"));
     }
 
     #[test]

@@ -50,7 +50,7 @@ impl Kernel {
             known.extend(self.merged.get(LISTENERS, node.as_str()).map(binds_of_value).unwrap_or_default());
         }
         let hope = match self.client.master().clone() {
-            Master::Own => self.hopes(now),
+            Master::Own => self.may_be_told_until(now).is_some(),
             Master::Nobody => true,
             Master::Node(master) => {
                 self.send(&master, MeshRequest::Find(node.clone()));
@@ -73,7 +73,7 @@ impl Kernel {
             return self.refuse(link, peer, "the other end has our own node ID", now);
         }
         match purpose {
-            Some(Purpose::Seed) => self.seed_answered(link, &peer.node),
+            Some(Purpose::Seed) => self.seed_answered(link, &peer.node, now),
             Some(Purpose::Node(wanted)) if wanted != peer.node => {
                 self.keep.replaced(&wanted);
                 return self.refuse(link, peer, "another node answers at this address", now);
@@ -215,7 +215,7 @@ impl Kernel {
             }
             self.keep.start_over(&mut self.random, now);
         }
-        self.greet(node);
+        self.greet(node, now);
         self.carrier_came(node);
         self.announce_ways(now);
     }
@@ -227,17 +227,12 @@ impl Kernel {
         self.announce_ways(now);
     }
 
-    fn seed_answered(&mut self, link: LinkId, node: &NodeId) {
+    fn seed_answered(&mut self, link: LinkId, node: &NodeId, now: Time) {
         let known = self.seeds.contains(node);
         self.seeds.greeted(link, node);
         if !known && self.links.is_up(node) {
-            self.greet_seed(node);
+            self.greet_seed(node, now);
         }
-    }
-
-    /// Whether somebody may still come who knows a node that we do not know.
-    fn hopes(&self, now: Time) -> bool {
-        now < self.starting_until && self.seeds.any_missing(|node| self.links.is_up(node))
     }
 
     fn close_all(&mut self, links: Vec<LinkId>, reason: &str) {

@@ -56,6 +56,7 @@ impl Kernel {
 
     /// From now on the database is merged here, and we are our own slave.
     pub(super) fn serve_ourselves(&mut self, now: Time) {
+        self.stop_introducing();
         if !self.serving {
             self.serving = true;
             let own = self.config.node.clone();

@@ -11,6 +11,8 @@
 //! | `links` | the connections, and which of several to one peer is the one |
 //! | `deadlines` | when things are due, the earliest first |
 //! | `dial`, `throttle` | attempts to connect to a node, and how often an address may be dialled |
+//! | `introduce` | global nodes that the master does not know: it is told of them |
+//! | `lookups` | questions for an address that may become known soon |
 //! | `ways` | nodes that cannot be dialled: who says so, and through whom they are reached |
 //! | `connect` | what a connection that comes or goes means for the rest of the node |
 //! | `service` | requests of the global service that come from other nodes |
@@ -25,7 +27,9 @@ mod database;
 pub(crate) mod deadlines;
 mod dial;
 mod input;
+mod introduce;
 mod links;
+mod lookups;
 pub(crate) mod random;
 mod service;
 mod throttle;
@@ -67,6 +71,8 @@ pub struct Kernel {
     seeds: Seeds,
     global: Global,
     keep: Keep,
+    introductions: introduce::Introductions,
+    lookups: lookups::Lookups,
     local: Local,
     /// Whether the database is merged here, so that we are our own master.
     serving: bool,
@@ -92,6 +98,8 @@ impl Kernel {
             seeds: Seeds::new(&config.seeds, config.monitor_timeout, &mut random, now),
             global: Global::default(),
             keep: Keep::new(config.node.clone(), config.monitor_timeout),
+            introductions: introduce::Introductions::default(),
+            lookups: lookups::Lookups::default(),
             local: Local::default(),
             serving: false,
             merged: Merged::new(config.node.clone(), config.limits.entries),
@@ -133,7 +141,8 @@ impl Kernel {
     pub fn next_timeout(&self) -> Option<Time> {
         let attempts = self.attempts.next_timeout(&self.throttle, |node| self.links.under_way(node));
         let mesh = [self.seeds.next_timeout(), self.keep.next_timeout(), self.global.next_timeout()];
-        [self.links.next_timeout(), attempts].into_iter().chain(mesh).flatten().min()
+        let questions = [self.introductions.next_timeout(), self.lookups.next_timeout()];
+        [self.links.next_timeout(), attempts].into_iter().chain(mesh).chain(questions).flatten().min()
     }
 
     /// How this node is reached, if it is up.
@@ -162,6 +171,8 @@ impl Kernel {
     fn run_due(&mut self, now: Time) {
         self.follow_links(now);
         self.settle(now);
+        self.end_lookups(now);
+        self.ask_for_addresses(now);
         self.dial_seeds(now);
         for node in self.keep.due(now) {
             self.wanted(&node, false, now);

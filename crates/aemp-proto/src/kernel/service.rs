@@ -21,6 +21,9 @@ impl Kernel {
             MeshRequest::Global => self.add_global(from, now),
             MeshRequest::Set(tables) => self.global_tables(from, tables, now),
             MeshRequest::Update(family, set, deleted) => self.update(from, &family, set, &deleted, now),
+            MeshRequest::Found(node, binds) if node == *from && !self.client.is_master(from) => {
+                self.introduce_at(from, binds.unwrap_or_default(), now);
+            }
             MeshRequest::Found(node, binds) if self.client.is_master(from) => {
                 self.found(from, &node, &binds.unwrap_or_default());
             }
@@ -38,10 +41,12 @@ impl Kernel {
             MeshRequest::Content(family, content) if self.client.is_master(from) => {
                 let events = self.client.watches.content(&family, content);
                 self.tell_watches(events);
+                self.master_lists(&family, now);
             }
             MeshRequest::Changed(family, set, deleted) if self.client.is_master(from) => {
                 let events = self.client.watches.changed(&family, Change { set, deleted });
                 self.tell_watches(events);
+                self.master_lists(&family, now);
             }
             // Whoever is not our master has nothing to tell us.
             MeshRequest::Found(..)
@@ -49,7 +54,7 @@ impl Kernel {
             | MeshRequest::Reply(..)
             | MeshRequest::Content(..)
             | MeshRequest::Changed(..) => {}
-            asked => self.serve(from, asked),
+            asked => self.serve(from, asked, now),
         }
     }
 
@@ -77,25 +82,25 @@ impl Kernel {
         let Some(deferred) = self.global.settle(now) else { return };
         self.answer_ourselves(now);
         for (from, request) in deferred {
-            self.serve(&from, request);
+            self.serve(&from, request, now);
         }
     }
 
     /// A connection to this node is up: what the mesh has to say to it.
-    pub(super) fn greet(&mut self, node: &NodeId) {
+    pub(super) fn greet(&mut self, node: &NodeId, now: Time) {
         if self.global.is_active() {
             self.send(node, MeshRequest::Global);
         }
         if self.seeds.contains(node) {
-            self.greet_seed(node);
+            self.greet_seed(node, now);
         }
     }
 
     /// A node that is up is a seed: it is to be global, and may be our master.
-    pub(super) fn greet_seed(&mut self, node: &NodeId) {
+    pub(super) fn greet_seed(&mut self, node: &NodeId, now: Time) {
         self.send(node, MeshRequest::Slave(None));
         if *self.client.master() == Master::Nobody && !self.serving {
-            self.choose_master(node.clone());
+            self.choose_master(node.clone(), now);
         }
     }
 
@@ -119,9 +124,11 @@ impl Kernel {
         if self.client.is_master(node) {
             self.client.set_master(Master::Nobody);
             if let Some(next) = self.seeds.first_up(|node| self.links.is_up(node)).cloned() {
-                self.choose_master(next);
+                self.choose_master(next, now);
             }
         }
+        self.lookups.forget(node);
+        self.introduce(now);
     }
 
     /// Tells everybody who has to know what has changed in the merged database.
@@ -150,7 +157,16 @@ impl Kernel {
         key.len() + size(value) <= self.config.limits.entry()
     }
 
-    fn choose_master(&mut self, node: NodeId) {
+    /// What the master has of a family was told or has changed.
+    fn master_lists(&mut self, family: &str, now: Time) {
+        if family == GLOBALS {
+            self.introduce(now);
+        }
+    }
+
+    fn choose_master(&mut self, node: NodeId, now: Time) {
+        // Before the master gets our database: it knows itself better than we do.
+        self.withdraw(&node, now);
         self.client.set_master(Master::Node(node.clone()));
         self.send_tables(&node, self.local.tables().clone(), |tables| MeshRequest::Slave(Some(tables)));
         for request in self.client.open_requests() {
@@ -159,6 +175,7 @@ impl Kernel {
         for wanted in self.attempts.untold() {
             self.send(&node, MeshRequest::Find(wanted));
         }
+        self.introduce(now);
     }
 
     fn attach_slave(&mut self, from: &NodeId, mut tables: Tables, now: Time) {
@@ -177,6 +194,7 @@ impl Kernel {
     fn add_global(&mut self, from: &NodeId, now: Time) {
         let was_slave = self.global.add_other(from);
         self.announce_ways(now);
+        self.introduce(now);
         if !self.global.is_active() {
             return;
         }
@@ -246,14 +264,12 @@ impl Kernel {
     }
 
     /// What a node asks of us as a master.
-    fn serve(&mut self, from: &NodeId, asked: MeshRequest) {
+    fn serve(&mut self, from: &NodeId, asked: MeshRequest, now: Time) {
         if !self.global.is_active() {
             return;
         }
         if let MeshRequest::Find(node) = asked {
-            self.tell_ways(from, &node);
-            let binds = self.merged.get(LISTENERS, node.as_str()).map(binds_of_value);
-            return self.send(from, MeshRequest::Found(node, binds));
+            return self.find(from, node, now);
         }
         let Err(asked) = self.global.defer(from, asked) else { return };
         match asked {
@@ -358,6 +374,7 @@ impl Kernel {
                 && !binds.is_empty()
             {
                 self.attempts.addresses(&node, &binds);
+                self.lookup_found(&node);
             }
         }
     }

@@ -124,6 +124,7 @@ impl Kernel {
             }
             if self.found_ways(&node, &ways) {
                 self.attempts.addresses(&node, &[]);
+                self.lookup_found(&node);
             }
         }
     }

@@ -28,6 +28,8 @@ pub(crate) struct Global {
     others: BTreeSet<NodeId>,
     slaves: BTreeSet<NodeId>,
     watchers: BTreeMap<String, BTreeSet<NodeId>>,
+    /// Those of `others` whose database has come.
+    told: BTreeSet<NodeId>,
     settling: Option<Settling>,
 }
 
@@ -100,14 +102,21 @@ impl Global {
             settling.deferred.retain(|(from, _)| from != node);
             settling.missing.remove(node);
         }
+        self.told.remove(node);
         (self.others.remove(node), self.slaves.remove(node))
     }
 
     /// Another global node's database has come.
     pub(crate) fn heard_from(&mut self, node: &NodeId) {
+        self.told.insert(node.clone());
         if let Some(settling) = &mut self.settling {
             settling.missing.remove(node);
         }
+    }
+
+    /// Whether the database of this global node has come.
+    pub(crate) fn has_heard_from(&self, node: &NodeId) -> bool {
+        self.told.contains(node)
     }
 
     /// Keeps a request for later, if it cannot be answered yet.

@@ -65,9 +65,11 @@ impl World {
         for (a, b) in self.cx.net.cuts() {
             self.mend(FaultKind::Heal, a, b);
         }
+        // Seeds that do not know each other need a node that knows them all.
+        let needed = self.cx.options.seeds + usize::from(self.cx.options.seeds_apart);
         for a in 0..self.hosts.len() {
             self.mend(FaultKind::Resume, a, 0);
-            if a < self.cx.options.seeds || self.cx.random.percent(70) {
+            if a < needed || self.cx.random.percent(70) {
                 self.mend(FaultKind::Start, a, 0);
             }
         }

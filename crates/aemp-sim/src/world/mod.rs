@@ -124,10 +124,11 @@ impl World {
         self.cx.travel_all();
     }
 
-    /// The seeds that a node is told: a seed all of them, others a part, and not all the same.
+    /// The seeds that a node is told: a seed all of them, or itself alone; others a part, and not all the same.
     fn seeds_of(&self, index: usize) -> Vec<usize> {
-        let Options { seeds, seeds_told, .. } = self.cx.options;
+        let Options { seeds, seeds_told, seeds_apart, .. } = self.cx.options;
         match index < seeds {
+            true if seeds_apart => vec![index],
             true => (0..seeds).collect(),
             false => (0..seeds.min(seeds_told)).map(|n| (index + n) % seeds).collect(),
         }

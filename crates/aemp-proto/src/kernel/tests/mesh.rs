@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::net::Net;
+use super::super::KernelConfig;
+use super::net::{Net, node};
 use crate::db::client::Master;
+use crate::wire::MeshRequest;
 
 fn assert_master(net: &Net, slave: &str, among: &[&str]) {
     let kernel = net.nodes[slave].kernel.as_ref().unwrap();
@@ -162,4 +164,117 @@ fn a_lone_global_node_that_meets_somebody_tries_the_others_again_soon() {
         net.run(Duration::from_millis(2600));
         assert!(net.nodes["g"].up.contains_key("h"), "seed {seed}");
     }
+}
+
+#[test]
+fn seeds_that_do_not_know_each_other_are_introduced_by_a_node_that_knows_both() {
+    for seed in 0..20 {
+        let mut net = Net::new(seed);
+        net.add("s", &[], true);
+        net.add("t", &[], true);
+        net.add("a", &["s", "t"], false);
+        net.add("b", &["s"], false);
+        net.add("c", &["t"], false);
+        net.set("b", "f", "b", "here");
+        let watch = net.watch("c", "f");
+        net.run(Duration::from_secs(5));
+        assert!(net.nodes["s"].up.contains_key("t") && net.nodes["t"].up.contains_key("s"), "seed {seed}");
+        let seen = net.nodes["c"].watches[&watch].as_ref().unwrap();
+        assert!(seen.contains_key("b"), "seed {seed}: {seen:?}");
+        net.send("c", "b");
+        net.run(Duration::from_millis(500));
+        assert!(net.nodes["c"].breaks.is_empty(), "seed {seed}: {:?}", net.nodes["c"].breaks);
+    }
+}
+
+#[test]
+fn an_introduction_outlives_the_connection_of_the_two_but_not_the_node_that_made_it() {
+    let mut net = Net::new(3);
+    net.add("s", &[], true);
+    net.add("t", &[], true);
+    net.add("a", &["s", "t"], false);
+    net.run(Duration::from_secs(5));
+    net.cut("s", "t");
+    net.run(Duration::from_secs(60));
+    assert!(!net.nodes["s"].up.contains_key("t"));
+    net.heal_all();
+    net.run(Duration::from_secs(9));
+    assert!(net.nodes["s"].up.contains_key("t"));
+    net.crash("t", false);
+    net.run(Duration::from_secs(2));
+    let watch = net.watch("a", "'g");
+    net.run(Duration::from_secs(1));
+    let globals: Vec<&String> = net.nodes["a"].watches[&watch].as_ref().unwrap().keys().collect();
+    assert_eq!(globals, ["s"], "a node that is gone is not listed any more");
+}
+
+#[test]
+fn of_many_nodes_that_know_two_seeds_few_introduce_them() {
+    let mut net = Net::new(8);
+    net.add("s", &[], true);
+    net.add("t", &[], true);
+    for n in 0..40 {
+        net.add(&format!("a{n:02}"), &["s", "t"], false);
+    }
+    net.run(Duration::from_secs(6));
+    assert!(net.nodes["s"].up.contains_key("t"));
+    let introduces = |request: &MeshRequest| matches!(request, MeshRequest::Update(family, set, _) if family == "'g" && !set.is_empty());
+    let made = net.sent.iter().filter(|(_, from, _, request)| from.starts_with('a') && introduces(request));
+    assert!((1..=10).contains(&made.clone().count()), "{}", made.count());
+}
+
+#[test]
+fn nobody_is_introduced_to_a_master_that_knows_all() {
+    let mut net = Net::new(8);
+    net.add("s", &["t"], true);
+    net.add("t", &["s"], true);
+    net.add("a", &["s", "t"], false);
+    net.run(Duration::from_secs(30));
+    let introduces = |request: &MeshRequest| matches!(request, MeshRequest::Update(family, ..) if family == "'g" || family == "'l");
+    assert!(!net.sent.iter().any(|(_, from, _, request)| from == "a" && introduces(request)));
+}
+
+#[test]
+fn the_first_question_to_a_node_that_has_just_become_a_seed_waits_for_what_the_others_know() {
+    for seed in 0..20 {
+        let mut net = Net::new(seed);
+        net.add("s", &[], true);
+        net.add("t", &["s"], false);
+        net.run(Duration::from_secs(3));
+        net.add("a", &["t"], false);
+        net.send("a", "s");
+        net.run(Duration::from_secs(2));
+        assert!(net.nodes["a"].breaks.is_empty(), "seed {seed}: {:?}", net.nodes["a"].breaks);
+        assert!(net.nodes["a"].up.contains_key("s"), "seed {seed}");
+    }
+}
+
+#[test]
+fn the_first_question_to_a_seed_that_has_just_started_waits_for_its_own_seeds() {
+    for seed in 0..20 {
+        let mut net = Net::new(seed);
+        for (id, its_seed) in [("t", "s"), ("a", "t")] {
+            let mut config = KernelConfig::new(node(id));
+            (config.seeds, config.global) = (vec![format!("{its_seed}:1")], id == "t");
+            net.add_with(config);
+        }
+        net.send("a", "b");
+        net.run(Duration::from_millis(400));
+        net.add("s", &[], true);
+        net.add("b", &["s"], false);
+        net.run(Duration::from_secs(3));
+        assert!(net.nodes["a"].breaks.is_empty(), "seed {seed}: {:?}", net.nodes["a"].breaks);
+        assert!(net.nodes["a"].up.contains_key("b"), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_question_for_a_node_that_does_not_exist_is_answered_when_nobody_can_know_it_any_more() {
+    let mut net = Net::new(1);
+    net.add("s", &[], true);
+    net.add("a", &["s"], false);
+    net.run(Duration::from_secs(2));
+    net.send("a", "nobody");
+    net.run(Duration::from_millis(200));
+    assert_eq!(net.nodes["a"].breaks, [("nobody".into(), "no known address".into())]);
 }
