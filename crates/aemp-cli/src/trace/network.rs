@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use aemp::NodeId;
 
+/// How deep a tree is drawn; what is farther away begins another one. Nodes can tell of as long a chain as they like.
+const DEPTH_MAX: usize = 100;
+
 /// What a node has told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Seen {
@@ -105,14 +108,15 @@ impl Network {
             }
         }
         let children = self.children(&of_node);
-        let mut trees = Trees { of_node, children, written: BTreeSet::new() };
-        let mut roots = Vec::new();
-        for root in &self.roots {
+        let mut trees =
+            Trees { of_node, children, written: BTreeSet::new(), roots: self.roots.iter().collect() };
+        let mut branches = Vec::new();
+        while let Some(root) = trees.roots.pop_front() {
             if !trees.written.contains(root) {
-                roots.push(trees.branch(root, None));
+                branches.push(trees.branch(root, None, DEPTH_MAX));
             }
         }
-        roots
+        branches
     }
 
     /// The connections that a search in breadth follows.
@@ -146,16 +150,23 @@ struct Trees<'a> {
     of_node: BTreeMap<&'a NodeId, Vec<Connection<'a>>>,
     children: BTreeMap<&'a NodeId, Vec<Connection<'a>>>,
     written: BTreeSet<&'a NodeId>,
+    /// Where trees begin that are not written yet.
+    roots: VecDeque<&'a NodeId>,
 }
 
 impl<'a> Trees<'a> {
-    fn branch(&mut self, node: &'a NodeId, from: Option<Connection<'a>>) -> Branch<'a> {
+    fn branch(&mut self, node: &'a NodeId, from: Option<Connection<'a>>, depth: usize) -> Branch<'a> {
         let all = self.of_node.get(node).into_iter().flatten();
         let above = all.filter(|one| Some(**one) != from && self.written.contains(one.other(node)));
         let also = above.copied().collect();
         self.written.insert(node);
         let children = self.children.get(node).cloned().unwrap_or_default();
-        let children = children.into_iter().map(|one| self.branch(one.other(node), Some(one))).collect();
+        let Some(depth) = depth.checked_sub(1) else {
+            self.roots.extend(children.into_iter().map(|one| one.other(node)));
+            return Branch { node, from, also, children: Vec::new() };
+        };
+        let children =
+            children.into_iter().map(|one| self.branch(one.other(node), Some(one), depth)).collect();
         Branch { node, from, also, children }
     }
 }
@@ -202,6 +213,21 @@ pub(super) mod tests {
         assert_eq!(unknown.connections()[0].seen, [true, false]);
         assert!(!unknown.connections()[0].one_sided, "b may see it and has not told");
         assert_eq!(unknown.silent(), [&node("b")]);
+    }
+
+    #[test]
+    fn a_chain_as_long_as_somebody_likes_does_not_overflow_the_stack() {
+        let names: Vec<String> = (0..50_000).map(|n| format!("n{n:05}")).collect();
+        let told: Vec<(&str, Vec<&str>)> =
+            names.windows(2).map(|pair| (&*pair[0], vec![&*pair[1]])).collect();
+        let told: Vec<(&str, &[&str])> = told.iter().map(|(name, others)| (*name, &others[..])).collect();
+        let network = network(&["n00000"], &told);
+        let (mut nodes, mut waiting) = (0, network.trees());
+        while let Some(branch) = waiting.pop() {
+            nodes += 1;
+            waiting.extend(branch.children);
+        }
+        assert_eq!(nodes, names.len());
     }
 
     #[test]

@@ -13,6 +13,9 @@ use super::network::{Network, Seen};
 /// Time since the start of the survey.
 pub(super) type Time = Duration;
 
+/// The most nodes that pass a question on: the answer comes back over them too, and nodes refuse more than 32 hops.
+const RELAYS_MAX: usize = 15;
+
 /// A node to be asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Question {
@@ -113,9 +116,12 @@ impl Survey {
         Network { roots: self.roots, nodes }
     }
 
-    fn meet(&mut self, node: &NodeId, way: Vec<NodeId>, now: Time) -> Option<Question> {
+    fn meet(&mut self, node: &NodeId, mut way: Vec<NodeId>, now: Time) -> Option<Question> {
         if *node == self.me || self.asked.contains_key(node) {
             return None;
+        }
+        if way.len() > RELAYS_MAX {
+            way.clear();
         }
         let directly = way.is_empty();
         let asked = Asked { way: way.clone(), since: now, directly, over: false, seen: Seen::Nothing(None) };
@@ -169,6 +175,20 @@ mod tests {
         let network = survey.into_network();
         assert_eq!(network.roots, [node("a")]);
         assert_eq!(network.nodes[&node("c")], Seen::Neighbours(neighbours(&["a", "b", "d"])));
+    }
+
+    #[test]
+    fn a_node_that_is_too_far_away_is_asked_directly() {
+        let mut survey = Survey::new(node("me"), LIMIT);
+        let names: Vec<String> = (0..40).map(|n| format!("n{n}")).collect();
+        survey.begin_at(&node(&names[0]), secs(0));
+        let mut relays = Vec::new();
+        for pair in names.windows(2) {
+            let questions = survey.answered(&node(&pair[0]), neighbours(&[&pair[1]]), secs(0));
+            relays.push(questions[0].way.len());
+        }
+        assert_eq!(relays[..RELAYS_MAX + 1], [&(1..=RELAYS_MAX).collect::<Vec<_>>()[..], &[0]].concat());
+        assert!(relays.iter().all(|relays| *relays <= RELAYS_MAX));
     }
 
     #[test]

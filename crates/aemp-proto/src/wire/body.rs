@@ -7,7 +7,7 @@ use minicbor::Decoder;
 
 use super::error::{EncodeError, FrameError, Malformed};
 use super::limits::Limits;
-use super::scan::{self, OCTETS, TEXT};
+use super::scan::{self, ARRAY, MAP, OCTETS, TAG, TEXT};
 use super::{cbor, json};
 use crate::{Value, value};
 
@@ -96,6 +96,12 @@ impl Body {
     /// The first value, decoded.
     pub fn first(&self) -> Option<Value> {
         cbor::read_value(&mut Decoder::new(&self.items), &self.items).ok()
+    }
+
+    /// The first value, decoded, unless it is a list, a map or tagged: these can take many times the memory of their bytes.
+    pub fn first_scalar(&self) -> Option<Value> {
+        let head = scan::head(&self.items).ok()??;
+        if matches!(head.major, ARRAY | MAP | TAG) { None } else { self.first() }
     }
 
     /// The message without its first value; nothing is copied. Empty if there is none.

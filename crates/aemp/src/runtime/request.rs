@@ -96,12 +96,24 @@ impl Node {
                 self.spawned_from(&remote.node, &name, &function, args)
             }
             Request::Call(function, args) => self.called_from(&remote.node, &function, args),
-            other => self.answer(other),
+            other => {
+                if let Some(next) = self.answer(other) {
+                    self.node_request(&next);
+                }
+            }
         }
     }
 
-    /// A message of this node to its own node port.
+    /// A message of this node to its own node port. What it sends there in turn is the next one: a loop, for there can be as
+    /// many inside of each other as fit into a frame.
     pub(crate) fn node_request(&self, body: &Body) {
+        let mut next = self.own_request(body);
+        while let Some(body) = next {
+            next = self.own_request(&body);
+        }
+    }
+
+    fn own_request(&self, body: &Body) -> Option<Body> {
         match Request::decode(body) {
             Ok(Request::Kill(name, reason)) => self.kill(&self.id().named(&name), reason),
             Ok(Request::Spawn { name, function, args }) => {
@@ -115,9 +127,14 @@ impl Node {
                 | Request::Mesh(_)
                 | Request::Carry(_),
             ) => {}
-            Ok(request) => self.answer(request),
-            Err(error) => tracing::warn!(%error, "a message to the own node port was refused"),
+            Ok(request) => return self.answer(request),
+            Err(error) => {
+                if let Some(withheld) = self.may_complain() {
+                    tracing::warn!(%error, withheld, "a message to the own node port was refused");
+                }
+            }
         }
+        None
     }
 
     /// Whether a line about a refused request may be logged now, and how many were withheld before.
@@ -126,32 +143,31 @@ impl Node {
         shared.refusals.take(shared.now())
     }
 
-    /// Requests that are the same whoever asks.
-    fn answer(&self, request: Request) {
+    /// Requests that are the same whoever asks. Gives what comes of it for the own node port.
+    fn answer(&self, request: Request) -> Option<Body> {
         match request {
-            Request::Send(to, body) => self.send_or_log(&to, body),
-            Request::Time(to, values) => {
-                self.answer_with(&to, &values, &[Value::Float(clock::now())]);
-            }
+            Request::Send(to, body) => self.send_on(&to, body),
+            Request::Time(to, values) => self.answer_with(&to, &values, &[Value::Float(clock::now())]),
             Request::Can(tag, to, values) => {
                 let functions = &self.inner().functions;
                 let known = KNOWN.contains(&tag.as_str())
                     || (tag == "eval" && functions.evaluator.is_some())
                     || functions.get(&tag).is_some();
                 // Perl's own truth values.
-                self.answer_with(&to, &values, &[Value::name(if known { "1" } else { "" })]);
+                self.answer_with(&to, &values, &[Value::name(if known { "1" } else { "" })])
             }
             Request::Eval(code, Some((to, values))) if up_nodes::is_asked(&code) => {
-                self.answer_with(&to, &values, &self.up_nodes_answer(&code));
+                self.answer_with(&to, &values, &self.up_nodes_answer(&code))
             }
             Request::Eval(code, reply) if is_restart(&code) && self.can_be_restarted() => {
                 self.called_from(self.id(), RESTART, Body::default());
-                if let Some((to, values)) = reply {
-                    self.answer_with(&to, &values, &[Value::name("")]);
-                }
+                reply.and_then(|(to, values)| self.answer_with(&to, &values, &[Value::name("")]))
             }
-            Request::Eval(code, reply) => self.evaluate(code, reply),
-            _ => {}
+            Request::Eval(code, reply) => {
+                self.evaluate(code, reply);
+                None
+            }
+            _ => None,
         }
     }
 
@@ -168,7 +184,11 @@ impl Node {
                 Ok(results) => (String::new(), results),
                 Err(error) => (error, Vec::new()),
             };
-            node.answer_with(&to, &values, &[vec![Value::Text(error)], results].concat());
+            let next = node.answer_with(&to, &values, &[vec![Value::Text(error)], results].concat());
+            if let Some(next) = next {
+                // Not here: it may be the next code, whose answer is given before this one has returned.
+                node.postpone(move |node| node.node_request(&next));
+            }
         };
         if let (false, Some(evaluator)) = (self.is_secure(), &self.inner().functions.evaluator) {
             return evaluator.evaluate(self, code, Box::new(answer));
@@ -179,12 +199,20 @@ impl Node {
         answer(Err("eval is refused on this node".into()));
     }
 
-    fn answer_with(&self, to: &PortId, values: &Body, more: &[Value]) {
+    fn answer_with(&self, to: &PortId, values: &Body, more: &[Value]) -> Option<Body> {
         let mut body = BodyBuilder::default();
         body.body(values);
-        if more.iter().all(|value| body.value(value).is_ok()) {
-            self.send_or_log(to, body.finish());
+        let encoded = more.iter().try_for_each(|value| body.value(value));
+        encoded.ok().and_then(|()| self.send_on(to, body.finish()))
+    }
+
+    /// Sends for somebody else; gives back what is for the own node port.
+    fn send_on(&self, to: &PortId, body: Body) -> Option<Body> {
+        if to.is_node() && to.node() == self.id() {
+            return Some(body);
         }
+        self.send_or_log(to, body);
+        None
     }
 
     fn number_of(&self, name: &str) -> Option<u64> {

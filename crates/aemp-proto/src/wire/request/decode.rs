@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::{CarryRequest, Family, MeshRequest, Request, RequestError, Tables};
+use super::{CarryRequest, Family, MeshRequest, Request, RequestError, Tables, hops};
+use crate::name::PORT_NAME_MAX;
 use crate::wire::Body;
-use crate::{NodeId, PortId, Reason, Value};
+use crate::{NameError, NodeId, PortId, Reason, Value};
 
 impl Request {
     /// Reads a message to the node port.
@@ -18,10 +19,8 @@ impl Request {
     pub fn decode(body: &Body) -> Result<Request, RequestError> {
         let tag = match body.first_name() {
             Some(tag) => tag,
-            None => match body.first() {
-                Some(tag) => Cow::Owned(string(tag).ok_or(RequestError::Tag)?),
-                None => return Ok(Request::Nothing),
-            },
+            None if body.is_empty() => return Ok(Request::Nothing),
+            None => Cow::Owned(string_at(body).ok_or(RequestError::Tag)?),
         };
         let mut args = Args { tag: "", left: body.rest() };
         Ok(match &*tag {
@@ -31,13 +30,13 @@ impl Request {
             "kil0" => Request::Died(args.of("kil0").port_name()?, args.reason()?),
             // The short one is the tag of AnyEvent::MP 1.x.
             "kil1" | "kil" => Request::Kill(args.of("kil1").port_name()?, args.reason()?),
-            "snd" => Request::Send(args.of("snd").port_id()?, args.left),
-            "can" => Request::Can(args.of("can").string("the tag")?, args.port_id()?, args.left),
-            "time" => Request::Time(args.of("time").port_id()?, args.left),
+            "snd" => Request::Send(args.of("snd").destination()?, args.left),
+            "can" => Request::Can(args.of("can").string("the tag")?, args.destination()?, args.left),
+            "time" => Request::Time(args.of("time").destination()?, args.left),
             "eval" => {
                 let code = args.of("eval").string("the code")?;
-                let answer = args.left.first().is_some_and(|port| port != Value::Null);
-                Request::Eval(code, if answer { Some((args.port_id()?, args.left)) } else { None })
+                let answer = !args.left.is_empty() && args.left.first_scalar() != Some(Value::Null);
+                Request::Eval(code, if answer { Some((args.destination()?, args.left)) } else { None })
             }
             "AnyEvent::MP::_spawn" => Request::Spawn {
                 name: args.of("_spawn").port_name()?,
@@ -104,14 +103,23 @@ impl Args {
         self.next().ok_or(RequestError::Missing { tag: self.tag, argument })
     }
 
+    /// A value that is no list and no map.
+    pub(super) fn scalar(&mut self, argument: &'static str) -> Result<Value, RequestError> {
+        if self.left.is_empty() {
+            return Err(RequestError::Missing { tag: self.tag, argument });
+        }
+        let value = self.left.first_scalar().ok_or_else(|| self.wrong(argument, "a string or a number"))?;
+        self.left = self.left.rest();
+        Ok(value)
+    }
+
     pub(super) fn string(&mut self, argument: &'static str) -> Result<String, RequestError> {
         if let Some(name) = self.left.first_name() {
             let name = name.into_owned();
             self.left = self.left.rest();
             return Ok(name);
         }
-        let value = self.value(argument)?;
-        string(value).ok_or_else(|| self.wrong(argument, "a string"))
+        string(self.scalar(argument)?).ok_or_else(|| self.wrong(argument, "a string"))
     }
 
     fn family(&mut self) -> Result<String, RequestError> {
@@ -120,12 +128,22 @@ impl Args {
 
     fn port_name(&mut self) -> Result<String, RequestError> {
         let name = self.string("the port name")?;
-        if name.is_empty() { Err(self.wrong("the port name", "the name of a port")) } else { Ok(name) }
+        if name.is_empty() {
+            return Err(self.wrong("the port name", "the name of a port"));
+        }
+        if name.len() > PORT_NAME_MAX {
+            let error = NameError::TooLong { len: name.len(), limit: PORT_NAME_MAX };
+            return Err(RequestError::Name { tag: self.tag, error });
+        }
+        Ok(name)
     }
 
-    fn port_id(&mut self) -> Result<PortId, RequestError> {
+    /// The port that all values behind it are to be sent to.
+    fn destination(&mut self) -> Result<PortId, RequestError> {
         let text = self.string("the port ID")?;
-        PortId::parse(&text).map_err(|error| RequestError::Name { tag: self.tag, error })
+        let to = PortId::parse(&text).map_err(|error| RequestError::Name { tag: self.tag, error })?;
+        hops::check(&to, &self.left)?;
+        Ok(to)
     }
 
     pub(super) fn node(&mut self) -> Result<NodeId, RequestError> {
@@ -179,6 +197,11 @@ impl Args {
     pub(super) fn wrong(&self, argument: &'static str, wanted: &'static str) -> RequestError {
         RequestError::Wrong { tag: self.tag, argument, wanted }
     }
+}
+
+/// The string that Perl would see in the first value. Lists and maps, which can be large, are not decoded for that.
+pub(super) fn string_at(body: &Body) -> Option<String> {
+    string(body.first_scalar()?)
 }
 
 /// The string that Perl would see in this value.

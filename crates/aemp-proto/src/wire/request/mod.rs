@@ -3,12 +3,14 @@
 mod carry;
 mod decode;
 mod encode;
+mod hops;
 
 use std::collections::BTreeMap;
 
 use thiserror::Error;
 
 pub use carry::{CarryId, CarryRequest};
+pub use hops::HOPS_MAX;
 
 use crate::wire::Body;
 use crate::{NameError, NodeId, PortId, Reason, Value};
@@ -116,6 +118,9 @@ pub enum RequestError {
         /// What it has to be.
         wanted: &'static str,
     },
+    /// Too many nodes would pass it on.
+    #[error("more than {HOPS_MAX} nodes would pass a request on, one after the other")]
+    Hops,
     /// An argument is not a node ID or port ID.
     #[error("{tag}: {error}")]
     Name {
