@@ -1,11 +1,12 @@
 //! What every part of the world has in common: the time, the dice, the network, what is to happen, and the history.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::fmt;
 use std::time::Duration;
 
-use aemp_proto::NodeId;
 use aemp_proto::kernel::{LinkId, Time};
+use aemp_proto::{NodeId, PortId};
 
 use crate::history::{CARRIED, Event, FaultKind, History};
 use crate::net::Net;
@@ -48,6 +49,33 @@ pub(crate) enum Happening {
     Relief(FaultKind, usize, usize),
 }
 
+/// A happening in the queue: the earliest is the greatest, and of one time the one that was put there first.
+struct Waiting {
+    time: Time,
+    count: u64,
+    happening: Happening,
+}
+
+impl PartialEq for Waiting {
+    fn eq(&self, other: &Waiting) -> bool {
+        self.count == other.count
+    }
+}
+
+impl Eq for Waiting {}
+
+impl PartialOrd for Waiting {
+    fn partial_cmp(&self, other: &Waiting) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Waiting {
+    fn cmp(&self, other: &Waiting) -> Ordering {
+        (other.time, other.count).cmp(&(self.time, self.count))
+    }
+}
+
 /// The time, the dice, the network, what is to happen, and the history.
 pub(crate) struct Cx {
     pub(crate) now: Time,
@@ -61,7 +89,9 @@ pub(crate) struct Cx {
     pub(crate) sabotaged: u64,
     /// The last connection that was dialled from a node through another one to a third.
     carried: BTreeMap<[String; 3], u64>,
-    queue: BTreeMap<(Time, u64), Happening>,
+    /// Ports that were spawned and have come to be since somebody looked.
+    pub(crate) born: Vec<PortId>,
+    queue: BinaryHeap<Waiting>,
     count: u64,
     ids: u64,
 }
@@ -76,7 +106,8 @@ impl Cx {
             requests: 0,
             sabotaged: 0,
             carried: BTreeMap::new(),
-            queue: BTreeMap::new(),
+            born: Vec::new(),
+            queue: BinaryHeap::new(),
             count: 0,
             ids: 0,
             options,
@@ -85,7 +116,7 @@ impl Cx {
 
     pub(crate) fn at(&mut self, time: Time, happening: Happening) {
         self.count += 1;
-        self.queue.insert((time.max(self.now), self.count), happening);
+        self.queue.push(Waiting { time: time.max(self.now), count: self.count, happening });
     }
 
     pub(crate) fn after(&mut self, wait: Duration, happening: Happening) {
@@ -94,9 +125,17 @@ impl Cx {
 
     /// The next thing to happen, and the time is then; `None` if there is none until `end`.
     pub(crate) fn next(&mut self, end: Time) -> Option<Happening> {
-        let entry = self.queue.first_entry().filter(|entry| entry.key().0 <= end)?;
-        self.now = entry.key().0;
-        Some(entry.remove())
+        if self.queue.peek()?.time > end {
+            return None;
+        }
+        let next = self.queue.pop()?;
+        self.now = next.time;
+        Some(next.happening)
+    }
+
+    /// The last number that was given out: while it stays the same, nobody sends or monitors anything.
+    pub(crate) fn last_id(&self) -> u64 {
+        self.ids
     }
 
     /// A number that nobody else has.

@@ -44,6 +44,8 @@ pub enum Event {
     Rcv { p: String, k: u64, hash: u64 },
     /// A port comes to be.
     PortNew { p: String },
+    /// A kill has closed the mailbox of a port: what is in it is still handled, and nothing comes after it.
+    PortClosed { p: String },
     /// A port is gone.
     PortDied { p: String, reason: Vec<String> },
     /// `sid` kills a port.
@@ -147,9 +149,13 @@ pub struct History {
 impl History {
     /// Appends what happened; the index is given here.
     pub fn push(&mut self, t: u64, node: &str, inc: u64, event: Event) -> &Record {
-        let count = self.counts.entry(node.to_owned()).or_default();
-        *count += 1;
-        let idx = *count;
+        let idx = match self.counts.get_mut(node) {
+            Some(count) => {
+                *count += 1;
+                *count
+            }
+            None => *self.counts.entry(node.to_owned()).or_insert(1),
+        };
         self.records.push(Record { idx, t, node: node.to_owned(), inc, event });
         &self.records[self.records.len() - 1]
     }

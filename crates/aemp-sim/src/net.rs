@@ -25,6 +25,9 @@ pub(crate) struct End {
 #[derive(Debug, Default)]
 pub(crate) struct Pipe {
     octets: VecDeque<u8>,
+    /// How many octets were written into it, and how many have left it.
+    written: u64,
+    left: u64,
     /// The end follows.
     fin: bool,
     /// It has been told.
@@ -35,6 +38,14 @@ pub(crate) struct Pipe {
     blocked: bool,
     /// Nothing moves: the bandwidth is zero.
     pub(crate) stalled: bool,
+}
+
+impl Pipe {
+    /// What is on the way is gone.
+    fn empty(&mut self) {
+        self.octets.clear();
+        self.left = self.written;
+    }
 }
 
 /// One connection. Side 0 has dialled.
@@ -95,6 +106,7 @@ impl Net {
         let room = buffer.saturating_sub(pipe.octets.len()).min(octets.len());
         self.written += room as u64;
         pipe.octets.extend(&octets[..room]);
+        pipe.written += room as u64;
         pipe.blocked = room < octets.len();
         room
     }
@@ -126,6 +138,7 @@ impl Net {
             }
             let count = pipe.octets.len().min(most.max(1));
             let octets = pipe.octets.drain(..count).collect();
+            pipe.left += count as u64;
             return Arrival::Octets(octets, std::mem::take(&mut pipe.blocked));
         }
         if pipe.fin && !pipe.ended {
@@ -151,7 +164,7 @@ impl Net {
     pub(crate) fn drop_end(&mut self, wire: u64, side: usize) {
         let Some(known) = self.wires.get_mut(&wire) else { return };
         known.ends[side].open = false;
-        known.pipes[1 - side].octets.clear();
+        known.pipes[1 - side].empty();
         if known.ends.iter().all(|end| !end.open) && known.pipes.iter().all(|pipe| pipe.octets.is_empty()) {
             self.wires.remove(&wire);
         }
@@ -187,6 +200,22 @@ impl Net {
         let sides = self.wires.iter().flat_map(|(wire, known)| [(*wire, 0, known), (*wire, 1, known)]);
         let here = sides.filter(|(_, side, known)| known.ends[*side].node == node && known.ends[*side].open);
         here.map(|(wire, side, _)| (wire, side)).collect()
+    }
+
+    /// How far each direction is written.
+    pub(crate) fn marks(&self) -> Vec<(u64, [u64; 2])> {
+        self.wires
+            .iter()
+            .map(|(wire, known)| (*wire, known.pipes.each_ref().map(|pipe| pipe.written)))
+            .collect()
+    }
+
+    /// Whether everything has left that was written up to these marks, and can leave at all.
+    pub(crate) fn has_passed(&self, marks: &[(u64, [u64; 2])]) -> bool {
+        let left =
+            |wire: u64, side: usize| self.wires.get(&wire).map_or(u64::MAX, |known| known.pipes[side].left);
+        let passed = |wire, side, until| left(wire, side) >= until || !self.can_move(wire, side);
+        marks.iter().all(|(wire, until)| passed(*wire, 0, until[0]) && passed(*wire, 1, until[1]))
     }
 
     /// Octets that were written so far.

@@ -279,7 +279,7 @@ impl NetOptions {
         if latency > Duration::from_millis(10) {
             buffer = buffer.max(65_536); // less would let hardly anything through
         }
-        NetOptions { latency, chunk: *random.pick(&[17, 300, 4096, 65_536]).unwrap_or(&4096), buffer }
+        NetOptions { latency, chunk: *random.pick(&[40, 300, 4096, 65_536]).unwrap_or(&4096), buffer }
     }
 }
 

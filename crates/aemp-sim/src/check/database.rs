@@ -1,6 +1,8 @@
 //! DB1–DB10: in the end everybody sees what the living have set; until then every watch tells a consistent story.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+
+use rustc_hash::FxHashMap;
 
 use super::facts::{Facts, Run};
 use super::{Violation, report};
@@ -16,7 +18,7 @@ pub(super) fn check(facts: &Facts<'_>, out: &mut Vec<Violation>) {
 /// One watch as it was told.
 struct Watch<'a> {
     family: &'a str,
-    known: Option<Content>,
+    known: Option<&'a Content>,
     over: bool,
 }
 
@@ -42,13 +44,13 @@ fn watches(facts: &Facts<'_>, out: &mut Vec<Violation>) {
                 if watch.over {
                     report(out, "DB10", format_args!("watch {m} of {run:?} told something after its end"));
                 }
-                if let Err((rule, why)) = truthful(watch.known.as_ref(), [add, chg, del], db) {
+                if let Err((rule, why)) = truthful(watch.known, [add, chg, del], db) {
                     report(out, rule, format_args!("watch {m} of {run:?}: {why}"));
                 }
-                if let Err(why) = in_order(facts, at, watch.known.as_ref(), db) {
+                if let Err(why) = in_order(facts, at, watch.known, db) {
                     report(out, "DB5", format_args!("watch {m} of {run:?}: {why}"));
                 }
-                watch.known = Some(db.clone());
+                watch.known = Some(db);
             }
             _ => {}
         }
@@ -61,7 +63,7 @@ fn watches(facts: &Facts<'_>, out: &mut Vec<Violation>) {
         match &watch.known {
             None => report(out, "DB7", format_args!("watch {m} of {run:?} never told anything")),
             Some(known) => {
-                if let Err(why) = converged(&expected, watch.family, known.keys(), Some(known)) {
+                if let Err(why) = converged(&expected, watch.family, known.keys(), Some(*known)) {
                     report(out, "DB6", format_args!("watch {m} of {run:?} ends wrong: {why}"));
                 }
             }
@@ -89,15 +91,12 @@ fn truthful(
     if chg.iter().chain(del).any(|key| !before.contains_key(key)) {
         return Err(("DB7", format!("{chg:?} or {del:?} were not there, in part")));
     }
-    let mut folded = before.clone();
-    folded.retain(|key, _| !del.contains(key));
-    for key in add.iter().chain(chg) {
-        if let Some(value) = db.get(key) {
-            folded.insert(key.clone(), value.clone());
-        }
-    }
-    if folded != *db {
-        return Err(("DB6", format!("the changes lead to {folded:?}, not to {db:?}")));
+    let kept = |key: &String| !all.contains(key);
+    let same = |(key, value): (&String, &String)| !kept(key) || db.get(key) == Some(value);
+    let left = before.keys().filter(|key| kept(key)).count();
+    let folds = before.iter().all(same) && add.iter().chain(chg).all(|key| db.contains_key(key));
+    if !folds || db.len() != left + add.len() + chg.len() {
+        return Err(("DB6", format!("{add:?}, {chg:?} and {del:?} do not lead from {before:?} to {db:?}")));
     }
     Ok(())
 }
@@ -105,7 +104,7 @@ fn truthful(
 /// DB5. Values are `v` and a number that counts up. While nothing goes wrong, a subkey with one owner never goes back.
 fn in_order(facts: &Facts<'_>, at: usize, before: Option<&Content>, db: &Content) -> Result<(), String> {
     let number = |value: &String| value.strip_prefix('v').and_then(|number| number.parse::<u64>().ok());
-    if facts.faults.iter().any(|(from, to)| from < to && *from <= facts.time(at)) {
+    if facts.faults.iter().any(|fault| fault.from < fault.to && fault.from <= facts.time(at)) {
         return Ok(());
     }
     for (key, value) in db {
@@ -124,7 +123,7 @@ fn in_order(facts: &Facts<'_>, at: usize, before: Option<&Content>, db: &Content
 type Expected = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
 
 fn expected(facts: &Facts<'_>) -> Expected {
-    let mut own: HashMap<(Run<'_>, &str, &str), &str> = HashMap::new();
+    let mut own: FxHashMap<(Run<'_>, &str, &str), &str> = FxHashMap::default();
     for (at, record) in facts.records.iter().enumerate() {
         match &record.event {
             Event::Set { f, k, v } => {

@@ -1,7 +1,9 @@
 //! A history, sorted by what it is about. A place is an index into its records: smaller is earlier, on one node certainly, between
 //! nodes by the clock.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+
+use rustc_hash::FxHashMap;
 
 use crate::history::{Event, FaultKind, History, Record, node_of};
 
@@ -45,20 +47,19 @@ pub(super) struct Facts<'a> {
     pub(super) records: &'a [Record],
     pub(super) sent: Vec<Sent<'a>>,
     /// Where each message was handled, and what it was then.
-    pub(super) received: HashMap<u64, Vec<(usize, u64)>>,
+    pub(super) received: FxHashMap<u64, Vec<(usize, u64)>>,
     pub(super) ports: BTreeMap<&'a str, Port<'a>>,
     pub(super) monitors: BTreeMap<(Run<'a>, u64), Monitor<'a>>,
     /// The monitors of a run on a port.
-    pub(super) on_port: HashMap<(Run<'a>, &'a str), Vec<u64>>,
+    pub(super) on_port: FxHashMap<(Run<'a>, &'a str), Vec<u64>>,
     /// Where the way from a run to a node broke.
-    pub(super) breaks: HashMap<(Run<'a>, &'a str), Vec<usize>>,
+    pub(super) breaks: FxHashMap<(Run<'a>, &'a str), Vec<usize>>,
     pub(super) lives: BTreeMap<Run<'a>, Life>,
     /// Kills that took effect, by their reason, which is unique.
-    pub(super) kills: HashMap<&'a [String], (usize, &'a str, &'a str)>,
-    /// The first time that each port was to be killed.
-    doomed: HashMap<&'a str, usize>,
-    /// Faults with the time they began and that they ended.
-    pub(super) faults: Vec<(u64, u64)>,
+    pub(super) kills: FxHashMap<&'a [String], (usize, &'a str, &'a str)>,
+    /// Where a kill has closed the mailbox of a port.
+    closed: FxHashMap<&'a str, usize>,
+    pub(super) faults: Vec<Fault<'a>>,
     pub(super) quiet: Option<usize>,
     pub(super) end: usize,
 }
@@ -69,14 +70,14 @@ impl<'a> Facts<'a> {
         let mut facts = Facts {
             records,
             sent: Vec::new(),
-            received: HashMap::new(),
+            received: FxHashMap::default(),
             ports: BTreeMap::new(),
             monitors: BTreeMap::new(),
-            on_port: HashMap::new(),
-            breaks: HashMap::new(),
+            on_port: FxHashMap::default(),
+            breaks: FxHashMap::default(),
             lives: BTreeMap::new(),
-            kills: HashMap::new(),
-            doomed: HashMap::new(),
+            kills: FxHashMap::default(),
+            closed: FxHashMap::default(),
             faults: faults(records),
             quiet: None,
             end: records.len(),
@@ -103,9 +104,11 @@ impl<'a> Facts<'a> {
             }
             Event::Rcv { k, hash, .. } => self.received.entry(*k).or_default().push((at, *hash)),
             Event::PortNew { p } => self.ports.entry(p).or_default().new.push(at),
+            Event::PortClosed { p } => {
+                self.closed.entry(p).or_insert(at);
+            }
             Event::PortDied { p, reason } => self.ports.entry(p).or_default().died.push((at, reason)),
             Event::Kil { sid, p, reason } => {
-                self.doomed.entry(p).or_insert(at);
                 if !reason.is_empty() {
                     self.kills.insert(reason, (at, sid, p));
                 }
@@ -170,13 +173,11 @@ impl<'a> Facts<'a> {
     }
 
     /// Where nobody listens to a monitor any more, without it having fired: withdrawn, or the port that is told is gone. A kill
-    /// closes a mailbox at once, though what is in it is still handled.
+    /// that arrives closes a mailbox at once, though what is in it is still handled.
     pub(super) fn deaf(&self, monitor: &Monitor<'_>) -> Option<usize> {
-        let gone = monitor.to.and_then(|to| {
-            let end = self.end_of(to)?;
-            Some(self.doomed.get(to).map_or(end, |doomed| end.min(*doomed)))
-        });
-        monitor.withdrawn.into_iter().chain(gone).min()
+        let closed = monitor.to.and_then(|to| self.closed.get(to).copied());
+        let gone = monitor.to.and_then(|to| self.end_of(to));
+        monitor.withdrawn.into_iter().chain(closed).chain(gone).min()
     }
 
     /// Whether a monitor is set, and neither fired nor deaf, at this place.
@@ -194,7 +195,13 @@ impl<'a> Facts<'a> {
 
     /// Whether a fault was there or ended within `before` of this time.
     pub(super) fn faulty(&self, time: u64, before: u64) -> bool {
-        self.faults.iter().any(|(from, to)| *from <= time && to.saturating_add(before) >= time)
+        self.faults.iter().any(|fault| fault.touches(time, before))
+    }
+
+    /// Whether a fault that concerns one of these nodes was there or ended within `before` of this time.
+    pub(super) fn faulty_at(&self, nodes: [&str; 2], time: u64, before: u64) -> bool {
+        let concerns = |fault: &Fault<'_>| fault.nodes.iter().any(|node| nodes.contains(&node.as_str()));
+        self.faults.iter().any(|fault| concerns(fault) && fault.touches(time, before))
     }
 
     /// Whether a message was handled.
@@ -208,27 +215,45 @@ impl<'a> Facts<'a> {
     }
 }
 
+/// Something that went wrong: when it began, when it ended, and at which nodes.
+pub(super) struct Fault<'a> {
+    pub(super) from: u64,
+    pub(super) to: u64,
+    pub(super) nodes: &'a [String],
+}
+
+impl Fault<'_> {
+    fn touches(&self, time: u64, before: u64) -> bool {
+        self.from <= time && self.to.saturating_add(before) >= time
+    }
+}
+
 /// When faults began and ended. That a node starts is one too: nobody knows it yet.
-fn faults(records: &[Record]) -> Vec<(u64, u64)> {
+fn faults(records: &[Record]) -> Vec<Fault<'_>> {
     let mut open: BTreeMap<(FaultKind, &[String]), Vec<u64>> = BTreeMap::new();
     let mut faults = Vec::new();
     for record in records {
+        let at = record.t;
         match &record.event {
-            Event::Start { .. } => faults.push((record.t, record.t)),
+            Event::Start { .. } => {
+                faults.push(Fault { from: at, to: at, nodes: std::slice::from_ref(&record.node) });
+            }
             Event::Fault { kind, nodes } if kind.end().is_some() => {
-                open.entry((*kind, nodes)).or_default().push(record.t);
+                open.entry((*kind, nodes)).or_default().push(at);
             }
             Event::Fault { kind, nodes } => {
-                faults.push((record.t, record.t));
+                faults.push(Fault { from: at, to: at, nodes });
                 let begun =
                     open.iter_mut().find(|((begun, of), _)| begun.end() == Some(*kind) && of == nodes);
                 if let Some((_, begun)) = begun {
-                    faults.extend(begun.drain(..).map(|from| (from, record.t)));
+                    faults.extend(begun.drain(..).map(|from| Fault { from, to: at, nodes }));
                 }
             }
             _ => {}
         }
     }
-    faults.extend(open.into_values().flatten().map(|from| (from, u64::MAX)));
+    for ((_, nodes), begun) in open {
+        faults.extend(begun.into_iter().map(|from| Fault { from, to: u64::MAX, nodes }));
+    }
     faults
 }

@@ -1,6 +1,6 @@
 //! M1–M5, M7–M11: what is sent arrives, or whoever watches is told.
 
-use std::collections::{BTreeMap, HashMap};
+use rustc_hash::FxHashMap;
 
 use super::facts::{Facts, Run, Sent};
 use super::{Bounds, Violation, micros, report};
@@ -16,7 +16,7 @@ pub(super) fn check(facts: &Facts<'_>, bounds: &Bounds, out: &mut Vec<Violation>
 
 /// M1, M2.
 fn invention(facts: &Facts<'_>, out: &mut Vec<Violation>) {
-    let sent: HashMap<u64, &Sent<'_>> = facts.sent.iter().map(|sent| (sent.k, sent)).collect();
+    let sent: FxHashMap<u64, &Sent<'_>> = facts.sent.iter().map(|sent| (sent.k, sent)).collect();
     for (k, received) in &facts.received {
         let (at, hash) = received[0];
         match sent.get(k) {
@@ -40,7 +40,7 @@ fn invention(facts: &Facts<'_>, out: &mut Vec<Violation>) {
 
 /// M3.
 fn order(facts: &Facts<'_>, bounds: &Bounds, out: &mut Vec<Violation>) {
-    let mut last: HashMap<(Run<'_>, &str, &str), (usize, u64)> = HashMap::new();
+    let mut last: FxHashMap<(Run<'_>, &str, &str), (usize, u64)> = FxHashMap::default();
     for sent in &facts.sent {
         let Some(received) = facts.received.get(&sent.k) else { continue };
         let sid = if bounds.one_thread { "" } else { sent.sid };
@@ -69,7 +69,7 @@ struct Step {
 
 /// M4, M5, M7.
 fn streams(facts: &Facts<'_>, bounds: &Bounds, out: &mut Vec<Violation>) {
-    let mut streams: BTreeMap<(Run<'_>, &str), Vec<Step>> = BTreeMap::new();
+    let mut streams: FxHashMap<(Run<'_>, &str), Vec<Step>> = FxHashMap::default();
     for sent in &facts.sent {
         let step = Step { at: sent.at, k: sent.k, epoch: sent.epoch, came: facts.came(sent.k) };
         streams.entry((facts.run(sent.at), sent.p)).or_default().push(step);
@@ -163,15 +163,15 @@ fn losses<'a>(
     let detect = micros(bounds.detect);
     for step in steps.iter().filter(|step| !step.came) {
         for monitor in facts.monitors_on(run, port).filter(|monitor| facts.is_active(monitor, step.at)) {
-            let fire = monitor.fires.first().map(|(fire, _)| facts.time(*fire));
             // A kill takes its turn behind what the port has not handled yet.
             let died = facts.end_of(port).map_or(0, |died| facts.time(died));
-            let sent = facts.time(step.at).max(died);
-            let deaf = facts.deaf(monitor).is_some();
+            let due = facts.time(step.at).max(died).saturating_add(detect);
+            let fire = monitor.fires.first().map(|(fire, _)| *fire);
+            // Who withdraws a monitor does not do so because it has been told.
+            let over = fire.into_iter().chain(facts.deaf(monitor)).min().map(|over| facts.time(over));
             // Behind a slow port the news waits like everything else, so only callbacks are timed.
-            let timed = monitor.to.is_none() && !facts.faulty(fire.unwrap_or(u64::MAX - detect), detect);
-            let late = fire.is_some_and(|fire| timed && fire > sent.saturating_add(detect));
-            if late || fire.is_none() && !deaf {
+            let timed = |over| monitor.to.is_none() && !facts.faulty(over, detect);
+            if over.is_none_or(|over| over > due && timed(over)) {
                 let (k, m) = (step.k, monitor.m);
                 report(
                     out,
@@ -185,7 +185,7 @@ fn losses<'a>(
 
 /// M8: what one sender sends after a kill that took effect is not received.
 fn kills(facts: &Facts<'_>, out: &mut Vec<Violation>) {
-    let mut by_sender: HashMap<(Run<'_>, &str, &str), usize> = HashMap::new();
+    let mut by_sender: FxHashMap<(Run<'_>, &str, &str), usize> = FxHashMap::default();
     for (port, known) in &facts.ports {
         for (_, reason) in &known.died {
             if let Some((at, sid, p)) = facts.kills.get(reason)

@@ -1,6 +1,8 @@
 //! MON1–MON9 and M6: a monitor fires once, when it has to, and for a reason.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
+
+use rustc_hash::FxHashMap;
 
 use super::facts::{Facts, Monitor, Run};
 use super::{Bounds, Violation, micros, report};
@@ -123,7 +125,7 @@ fn told<'a>(
 
 /// MON7: what a port sent to the one that watches it comes before the news of its death.
 fn last_words(facts: &Facts<'_>, out: &mut Vec<Violation>) {
-    let mut news: HashMap<(&str, &str), usize> = HashMap::new();
+    let mut news: FxHashMap<(&str, &str), usize> = FxHashMap::default();
     for monitor in facts.monitors.values() {
         let Some(to) = monitor.to else { continue };
         for (at, reason) in &monitor.fires {
@@ -148,8 +150,8 @@ fn last_words(facts: &Facts<'_>, out: &mut Vec<Violation>) {
 
 /// MON8, MON9: at the end one side's list of what it watches is the other side's list of what is watched, and nothing is gated.
 fn tables(facts: &Facts<'_>, out: &mut Vec<Violation>) {
-    let mut watched: HashMap<(&str, &str), &[String]> = HashMap::new();
-    let mut watching: HashMap<(&str, &str), BTreeSet<&str>> = HashMap::new();
+    let mut watched: FxHashMap<(&str, &str), &[String]> = FxHashMap::default();
+    let mut watching: FxHashMap<(&str, &str), BTreeSet<&str>> = FxHashMap::default();
     for record in facts.records {
         let Event::Tables { peer, watched: there, watching: here, gated } = &record.event else { continue };
         watched.insert((&record.node, peer), there);

@@ -1,10 +1,12 @@
 //! N1–N6, NET1–NET5: who is connected to whom.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use rustc_hash::FxHashMap;
 
 use super::facts::{Facts, Run};
 use super::{Bounds, Violation, micros, report};
-use crate::history::{Event, node_of};
+use crate::history::{CARRIED, Event, FaultKind, node_of};
 
 /// The least time between two dials of one address, in microseconds.
 const PACE: u64 = 300_000;
@@ -57,7 +59,7 @@ fn alternate<'a>(facts: &Facts<'a>, out: &mut Vec<Violation>) -> Ups<'a> {
 
 /// N2, N3: what was set on ports of a node has fired when it is down. Callbacks only: a message may wait in a mailbox.
 fn fires_first(facts: &Facts<'_>, bounds: &Bounds, out: &mut Vec<Violation>) {
-    let mut by_node: HashMap<(Run<'_>, &str), Vec<u64>> = HashMap::new();
+    let mut by_node: FxHashMap<(Run<'_>, &str), Vec<u64>> = FxHashMap::default();
     for ((run, m), monitor) in facts.monitors.iter().filter(|(_, monitor)| monitor.to.is_none()) {
         by_node.entry((*run, node_of(monitor.p))).or_default().push(*m);
     }
@@ -74,8 +76,8 @@ fn fires_first(facts: &Facts<'_>, bounds: &Bounds, out: &mut Vec<Violation>) {
             let stopped = facts.lives.get(&run).and_then(|life| life.stop).map(|stop| facts.time(stop));
             let until = facts.deaf(monitor).map(|deaf| facts.time(deaf)).into_iter().chain(stopped).min();
             // A stopped process runs no callbacks.
-            let due =
-                fire.or(until).is_none_or(|over| over > record.t + late) && !paused(facts, run, record.t);
+            let due = fire.or(until).is_none_or(|over| over > record.t + late)
+                && !paused(facts, run, record.t, late);
             if due || late == 0 && fire.is_some() {
                 let m = monitor.m;
                 report(out, "N2", format_args!("{peer} is down at {run:?}, and monitor {m} had not fired"));
@@ -84,32 +86,45 @@ fn fires_first(facts: &Facts<'_>, bounds: &Bounds, out: &mut Vec<Violation>) {
     }
 }
 
-/// Whether the node is stopped at some time after this one, so that nothing on it is in time.
-fn paused(facts: &Facts<'_>, run: Run<'_>, since: u64) -> bool {
+/// Whether the node is stopped within so much time after this one, so that nothing on it is in time.
+fn paused(facts: &Facts<'_>, run: Run<'_>, since: u64, late: u64) -> bool {
     facts.records.iter().any(|record| match &record.event {
-        Event::Fault { kind: crate::history::FaultKind::Pause, nodes } => {
-            record.t >= since && nodes.iter().any(|node| node == run.0)
+        Event::Fault { kind: FaultKind::Pause, nodes } => {
+            (since..=since + late).contains(&record.t) && nodes.iter().any(|node| node == run.0)
         }
         _ => false,
     })
 }
 
-/// N5, M6: without a fault nothing that was up goes down.
+/// N5, M6: without a fault nothing that was up goes down. What nobody carries is broken only by a fault at one of its ends.
 fn without_faults(facts: &Facts<'_>, bounds: &Bounds, out: &mut Vec<Violation>) {
-    for record in facts.records {
-        let Event::Down { peer, reason, .. } = &record.event else { continue };
-        let slack = micros(bounds.detect.max(bounds.heal));
-        if !facts.faulty(record.t, slack) {
-            let node = &record.node;
-            report(out, "N5", format_args!("{peer} went down at {node} without a fault: {reason}"));
+    let slack = micros(bounds.detect.max(bounds.heal));
+    let mut carried: BTreeSet<(Run<'_>, &str)> = BTreeSet::new();
+    for (at, record) in facts.records.iter().enumerate() {
+        let run = facts.run(at);
+        match &record.event {
+            Event::Up { peer, conn, .. } if conn & CARRIED != 0 => {
+                carried.insert((run, peer));
+            }
+            Event::Down { peer, reason, .. } => {
+                let excused = match carried.remove(&(run, peer.as_str())) {
+                    true => facts.faulty(record.t, slack),
+                    false => facts.faulty_at([run.0, peer], record.t, slack),
+                };
+                if !excused {
+                    let node = run.0;
+                    report(out, "N5", format_args!("{peer} went down at {node} without a fault: {reason}"));
+                }
+            }
+            _ => {}
         }
     }
 }
 
 /// NET4, NET5.
 fn dials(facts: &Facts<'_>, out: &mut Vec<Violation>) {
-    let mut own: HashMap<Run<'_>, (&str, usize)> = HashMap::new();
-    let mut dials: HashMap<(Run<'_>, &str), VecDeque<u64>> = HashMap::new();
+    let mut own: FxHashMap<Run<'_>, (&str, usize)> = FxHashMap::default();
+    let mut dials: FxHashMap<(Run<'_>, &str), VecDeque<u64>> = FxHashMap::default();
     for (at, record) in facts.records.iter().enumerate() {
         let run = facts.run(at);
         match &record.event {

@@ -1,6 +1,8 @@
 //! P1–P2, K1–K2, S1–S4: ports are born once, die once, and are what they were to be.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
+
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::facts::{Facts, Run};
 use super::{Violation, report};
@@ -40,7 +42,7 @@ fn runs(facts: &Facts<'_>, out: &mut Vec<Violation>) {
 fn spawns(facts: &Facts<'_>, out: &mut Vec<Violation>) {
     let mut inits: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     let mut spawned: BTreeMap<&str, &str> = BTreeMap::new();
-    let mut registered: HashMap<Run<'_>, HashSet<&str>> = HashMap::new();
+    let mut registered: FxHashMap<Run<'_>, FxHashSet<&str>> = FxHashMap::default();
     for (at, record) in facts.records.iter().enumerate() {
         match &record.event {
             Event::Start { functions, .. } => {

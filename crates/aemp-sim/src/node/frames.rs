@@ -90,7 +90,7 @@ impl Node {
             Phase::Shaking { .. } => return Err("the handshake took too long".into()),
             Phase::Waiting { .. } => return Ok(()),
             Phase::Closing { .. } => {
-                known.out.clear(); // it took too long: the end follows at once
+                known.clear(); // it took too long: the end follows at once
                 return Ok(());
             }
         };

@@ -28,8 +28,9 @@ pub(super) struct Link {
     /// What the connection is called in the history.
     pub(super) conn: u64,
     pub(super) phase: Phase,
-    /// Octets that the socket has not taken yet.
+    /// Octets for the socket, of which it has taken so many.
     pub(super) out: Vec<u8>,
+    pub(super) taken: usize,
     /// When the socket last took some.
     pub(super) sent: Time,
     /// It is closed, but a bug lets what it brings be delivered.
@@ -97,7 +98,8 @@ impl Node {
             read: BytesMut::new(),
             until: cx.now + HANDSHAKE_LIMIT,
         };
-        self.links.insert(link, Link { line, conn, phase, out: Vec::new(), sent: cx.now, undead: false });
+        self.links
+            .insert(link, Link { line, conn, phase, out: Vec::new(), taken: 0, sent: cx.now, undead: false });
     }
 
     /// A name for a connection that somebody else has dialled.
@@ -284,18 +286,20 @@ impl Node {
     fn flush(&mut self, link: LinkId, cx: &mut Cx) {
         loop {
             let Some(known) = self.links.get_mut(&link) else { return };
-            if !known.out.is_empty() {
+            if known.has_more() {
+                let rest = &known.out[known.taken..];
                 let count = match known.line {
-                    Line::Wire(wire, side) => cx.write(wire, side, &known.out),
-                    Line::Carried(end) => write_carried(&mut self.carriage, end, &known.out),
+                    Line::Wire(wire, side) => cx.write(wire, side, rest),
+                    Line::Carried(end) => write_carried(&mut self.carriage, end, rest),
                 };
                 if count > 0 {
                     known.sent = cx.now;
                 }
-                known.out.drain(..count);
-                if !known.out.is_empty() {
+                known.taken += count;
+                if known.has_more() {
                     return;
                 }
+                known.clear();
                 if let Phase::Open(open) = &known.phase
                     && let Some(remote) = self.remotes.get_mut(&open.peer)
                 {
@@ -316,10 +320,23 @@ impl Node {
                     }
                 }
             }
-            if self.links.get(&link).is_some_and(|link| link.out.is_empty()) {
+            if self.links.get(&link).is_some_and(|link| !link.has_more()) {
                 return;
             }
         }
+    }
+}
+
+impl Link {
+    /// Whether there are octets that the socket has not taken yet.
+    pub(super) fn has_more(&self) -> bool {
+        self.taken < self.out.len()
+    }
+
+    /// Forgets what is to be written.
+    pub(super) fn clear(&mut self) {
+        self.out.clear();
+        self.taken = 0;
     }
 }
 

@@ -192,6 +192,9 @@ impl Node {
 
     /// A timer may be due.
     pub(crate) fn wake(&mut self, cx: &mut Cx) {
+        if self.wake.is_none_or(|wake| wake > cx.now) {
+            return; // an earlier one was set in the meantime
+        }
         self.wake = None;
         if self.kernel.next_timeout().is_some_and(|at| at <= cx.now) {
             self.input(aemp_proto::kernel::Input::Tick, cx);
@@ -238,6 +241,15 @@ impl Node {
             self.links.touch(link);
         }
         remote
+    }
+
+    /// Whether nothing waits here to be handled or to be sent.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.told.is_empty()
+            && self.fires.is_empty()
+            && self.ports.are_idle()
+            && self.remotes.values().all(|remote| remote.outbox.backlog() == 0)
+            && !self.links.have_more()
     }
 
     /// How many entries its watch of the database shows, if it has one.

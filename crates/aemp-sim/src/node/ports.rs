@@ -90,6 +90,16 @@ impl Ports {
         self.names.contains_key(name) || self.failed.contains_key(name)
     }
 
+    pub(super) fn is_alive(&self, number: u64) -> bool {
+        self.table.get(&number).is_some_and(|port| !port.closing)
+    }
+
+    /// Whether nothing waits in any mailbox.
+    pub(super) fn are_idle(&self) -> bool {
+        self.table.values().all(|port| port.mailbox.is_empty())
+    }
+
+    /// The ports that are alive.
     pub(super) fn alive(&self) -> impl Iterator<Item = &PortId> {
         self.table.values().filter(|port| !port.closing).map(|port| &port.id)
     }
@@ -152,12 +162,15 @@ impl Node {
         };
         if let Item::Kill(reason) = &item {
             port.closing = true;
-            if !port.scheduled {
-                let reason = reason.clone();
+            let (p, busy, reason) = (port.id.to_string(), port.scheduled, reason.clone());
+            self.record(Event::PortClosed { p }, cx);
+            if !busy {
                 return self.end_port(number, &reason, cx);
             }
         }
-        port.mailbox.push_back(item);
+        if let Some(port) = self.ports.port(number) {
+            port.mailbox.push_back(item);
+        }
         self.schedule(number, cx);
     }
 

@@ -84,7 +84,9 @@ impl Node {
             return;
         }
         let pace = self.pace(cx);
-        let number = self.open(Some(self.id.named(name)), pace, cx);
+        let port = self.id.named(name);
+        cx.born.push(port.clone());
+        let number = self.open(Some(port), pace, cx);
         self.signal(number, Item::Init(function), cx);
     }
 

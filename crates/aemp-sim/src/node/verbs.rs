@@ -1,12 +1,13 @@
 //! What programs do: send, kill, spawn, open ports, use the database.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::{Hash as _, Hasher as _};
 use std::time::Duration;
 
 use aemp_proto::kernel::{DbCommand, QueryKind};
 use aemp_proto::wire::request::Family;
 use aemp_proto::wire::{Body, Request};
 use aemp_proto::{NodeId, PortId, Reason, Value};
+use rustc_hash::FxHasher;
 
 use super::Node;
 use super::driver::{Told, text};
@@ -14,6 +15,9 @@ use super::ports::Item;
 use crate::cx::Cx;
 use crate::history::{Event, Kind};
 use crate::options::Sabotage;
+
+/// What messages are filled with.
+const ALPHABET: &str = "abcdefghijklmnopqrstuvwxyz";
 
 /// Where a port ID leads.
 pub(super) enum Place {
@@ -25,7 +29,7 @@ pub(super) enum Place {
 
 /// Who sends, as an outbox wants to know it.
 fn sender(port: &PortId) -> u64 {
-    let mut hasher = DefaultHasher::new();
+    let mut hasher = FxHasher::default();
     port.hash(&mut hasher);
     hasher.finish()
 }
@@ -67,12 +71,11 @@ impl Letter {
         Body::encode(&values).expect("numbers and strings have a wire form")
     }
 
-    /// FNV-1a over all that it says.
+    /// A hash of all that it says.
     pub(super) fn hash(&self) -> u64 {
-        let all = format!("{} {} {} {}", self.k, self.from, self.payload, self.wish);
-        all.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, octet| {
-            (hash ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3)
-        })
+        let mut hasher = FxHasher::default();
+        (self.k, &self.from, &self.payload, self.wish).hash(&mut hasher);
+        hasher.finish()
     }
 }
 
@@ -106,6 +109,22 @@ impl Node {
         self.ports.alive().cloned().collect()
     }
 
+    /// Some port that is alive, and how many there are.
+    pub(crate) fn some_alive(&self, cx: &mut Cx) -> (Option<PortId>, usize) {
+        let count = self.ports.alive().count();
+        (self.ports.alive().nth(cx.random.below(count)).cloned(), count)
+    }
+
+    /// The port that has been alive for longest.
+    pub(crate) fn oldest(&self) -> Option<PortId> {
+        self.ports.alive().next().cloned()
+    }
+
+    /// Whether this is a port of this node, and alive.
+    pub(crate) fn has(&self, port: &PortId) -> bool {
+        self.here(port).is_some_and(|number| self.ports.is_alive(number))
+    }
+
     /// How slow the next port is.
     pub(super) fn pace(&self, cx: &mut Cx) -> Duration {
         let share = cx.options.work.slow_ports;
@@ -123,7 +142,8 @@ impl Node {
     pub(crate) fn send(&mut self, from: &PortId, to: &PortId, wish: u64, cx: &mut Cx) {
         let length = cx.options.work.payload;
         let length = cx.random.within(1, length);
-        let payload: String = (0..length).map(|at| char::from(b'a' + (at % 26) as u8)).collect();
+        let mut payload = ALPHABET.repeat(length.div_ceil(ALPHABET.len()));
+        payload.truncate(length);
         let letter = Letter { k: cx.id(), from: from.to_string(), payload, wish };
         let (k, hash, body) = (letter.k, letter.hash(), letter.body());
         let place = self.place(to);
@@ -166,6 +186,7 @@ impl Node {
             let number = self.open(None, pace, cx);
             let port = self.ports.id(number);
             self.record(Event::Spawn { sid, p: port.to_string(), function: function.into() }, cx);
+            cx.born.push(port.clone());
             self.signal(number, Item::Init(function.into()), cx);
             return port;
         }
@@ -215,6 +236,11 @@ impl Node {
         self.record(Event::Dbmon { m: id, f: family.into() }, cx);
         self.watches.insert(id, Family::new());
         self.tell(Told::Db(DbCommand::Watch { id, family: family.into() }), cx);
+    }
+
+    /// How many watches there are.
+    pub(crate) fn watches(&self) -> usize {
+        self.watches.len()
     }
 
     /// Ends the oldest watch.

@@ -1,6 +1,7 @@
 //! The world: hosts with their nodes, what happens next, and how a run begins and ends. Large networks without faults are in
 //! [`mesh`].
 
+mod drain;
 mod faults;
 pub mod mesh;
 mod work;
@@ -22,9 +23,6 @@ const SYN_AGAIN: Duration = Duration::from_secs(1);
 
 /// How long the last answers and fires may take after the network has healed.
 const LAST: Duration = Duration::from_secs(4);
-
-/// How long a narrow network may take for what its connections hold.
-const DRAIN: Duration = Duration::from_secs(30);
 
 /// A place for a node.
 #[derive(Default)]
@@ -92,7 +90,7 @@ impl World {
         self.work.stop();
         // What waits in slow mailboxes and narrow connections is to be seen before the end.
         self.cx.options.work.slow = Duration::ZERO;
-        happenings += self.run_until(self.cx.now + LAST + DRAIN);
+        happenings += self.drain();
         self.ask_all();
         happenings += self.run_until(self.cx.now + LAST + self.cx.options.callback_delay);
         for host in &self.hosts {

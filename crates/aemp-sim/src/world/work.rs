@@ -18,6 +18,9 @@ const KNOWN: usize = 40;
 /// Ports of a node beyond which old ones are killed.
 const CROWD: usize = 25;
 
+/// Watches of a node beyond which the oldest ends.
+const WATCHES: usize = 2;
+
 /// What a message of the work may ask for: mostly nothing.
 const WISHES: [u64; 5] = [0, 0, 0, 1, 1];
 
@@ -26,9 +29,6 @@ const WISHES: [u64; 5] = [0, 0, 0, 1, 1];
 pub(super) struct Work {
     /// Ports, dead or alive, that somebody may use.
     known: Vec<PortId>,
-    /// Ports that were spawned and may not be there yet. Who learns of them before that is told that they do not exist, and so they are
-    /// made known later, as a port does that introduces itself.
-    unborn: Vec<PortId>,
     /// Monitors that may be withdrawn: node, run, monitor.
     monitors: Vec<(usize, u64, u64)>,
     flows: Vec<Flow>,
@@ -88,17 +88,19 @@ impl World {
         let nodes = self.hosts.len();
         let (cx, work) = (&mut self.cx, &mut self.work);
         let Some(node) = &mut self.hosts[index].node else { return };
-        let alive = node.alive();
-        let me = match cx.random.pick(&alive) {
-            Some(me) if alive.len() > 2 => me.clone(),
+        let (some, alive) = node.some_alive(cx);
+        let me = match some {
+            Some(me) if alive > 2 => me,
             _ => {
                 let port = node.open_port(cx);
                 work.learn(port.clone());
                 port
             }
         };
-        if alive.len() > CROWD {
-            node.kill(&me, &alive[0], true, cx);
+        if alive > CROWD
+            && let Some(oldest) = node.oldest()
+        {
+            node.kill(&me, &oldest, true, cx);
         }
         let database = cx.options.work.database;
         if cx.random.percent(database) {
@@ -109,18 +111,18 @@ impl World {
         node.settle(cx);
     }
 
-    /// Spawned ports that exist become known.
+    /// Spawned ports become known once they exist, as a port does that introduces itself: who learns of one before that is told
+    /// that there is no such port.
     fn introduce(&mut self) {
-        let nodes: Vec<&Node> = self.hosts.iter().filter_map(|host| host.node.as_ref()).collect();
-        let (born, unborn): (Vec<PortId>, Vec<PortId>) =
-            std::mem::take(&mut self.work.unborn).into_iter().partition(|port| {
-                nodes.iter().any(|node| node.id == *port.node() && node.alive().contains(port))
-            });
-        let old = unborn.len().saturating_sub(KNOWN);
-        self.work.unborn = unborn.into_iter().skip(old).collect();
-        for port in born {
+        for port in std::mem::take(&mut self.cx.born) {
             self.work.learn(port);
         }
+    }
+
+    /// Whether this is a port that is alive.
+    fn is_alive(&self, port: Option<&PortId>) -> bool {
+        let nodes = || self.hosts.iter().filter_map(|host| host.node.as_ref());
+        port.is_some_and(|port| nodes().any(|node| node.id == *port.node() && node.has(port)))
     }
 
     /// A stream of messages goes on.
@@ -136,11 +138,7 @@ impl World {
 
     fn flow(&mut self, mut flow: Flow) -> Flow {
         let running = self.running();
-        let alive = |port: &Option<PortId>, hosts: &[super::Host]| {
-            let Some(port) = port else { return false };
-            hosts.iter().filter_map(|host| host.node.as_ref()).any(|node| node.alive().contains(port))
-        };
-        if !alive(&flow.sender, &self.hosts) {
+        if !self.is_alive(flow.sender.as_ref()) {
             let Some(index) = self.cx.random.pick(&running).copied() else { return flow };
             let Some(node) = &mut self.hosts[index].node else { return flow };
             flow = Flow { node: index, sender: Some(node.open_port(&mut self.cx)), ..Flow::default() };
@@ -148,7 +146,7 @@ impl World {
         if self.hosts[flow.node].paused {
             return flow;
         }
-        if !alive(&flow.target, &self.hosts) && self.cx.random.percent(20) {
+        if !self.is_alive(flow.target.as_ref()) && self.cx.random.percent(20) {
             let others: Vec<usize> = running.into_iter().filter(|index| *index != flow.node).collect();
             let Some(index) = self.cx.random.pick(&others).copied() else { return flow };
             let Some(node) = &mut self.hosts[index].node else { return flow };
@@ -250,7 +248,6 @@ impl Work {
         for _ in 0..3 {
             node.send(me, &port, 1, cx);
         }
-        self.unborn.push(port);
     }
 
     fn use_database(&mut self, node: &mut Node, me: &PortId, cx: &mut Cx) {
@@ -271,7 +268,12 @@ impl Work {
                 node.set(family, &format!("port{}", cx.id()), value, Some(me), cx);
             }
             60..80 => node.delete(family, &key, cx),
-            80..88 => node.watch(family, cx),
+            80..88 => {
+                node.watch(family, cx);
+                if node.watches() > WATCHES {
+                    node.unwatch(cx);
+                }
+            }
             88..91 => node.unwatch(cx),
             _ => {
                 let kind =
