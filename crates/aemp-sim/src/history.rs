@@ -40,8 +40,14 @@ pub enum Event {
     Stop,
     /// `sid` sends message `k` to a port; `epoch` is that of the outbox, if the port is on another node and the epoch is known.
     Snd { sid: String, p: String, k: u64, hash: u64, epoch: Option<u64> },
-    /// A port handles a message.
-    Rcv { p: String, k: u64, hash: u64 },
+    /// A port handles a message; `n` counts the messages that came to the node from others, in the order in which they arrived.
+    Rcv {
+        p: String,
+        k: u64,
+        hash: u64,
+        #[serde(default)]
+        n: Option<u64>,
+    },
     /// A port comes to be.
     PortNew { p: String },
     /// A kill has closed the mailbox of a port: what is in it is still handled, and nothing comes after it.
@@ -88,6 +94,8 @@ pub enum Event {
     Tables { peer: String, watched: Vec<String>, watching: Vec<String>, gated: usize },
     /// From here on there are no faults.
     Quiet,
+    /// Nothing that was sent is on its way any more.
+    Rest,
     /// The end.
     End,
 }

@@ -1,4 +1,4 @@
-//! Runs seeds until one of them breaks a promise.
+//! Runs seeds, and says which of them break a promise.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -21,6 +21,12 @@ struct Arguments {
     /// Run these seeds, the last one not included.
     #[arg(long, default_value = "0..2000", value_parser = range)]
     seeds: (u64, u64),
+    /// Run seeds that nobody has run before, from one on that is drawn now.
+    #[arg(long, conflicts_with_all = ["seed", "seeds"], requires = "minutes")]
+    fresh: bool,
+    /// Go on after a seed that breaks a promise.
+    #[arg(long)]
+    all: bool,
     /// Begin no further seed after this time.
     #[arg(long)]
     minutes: Option<f64>,
@@ -36,6 +42,18 @@ fn range(text: &str) -> Result<(u64, u64), String> {
     let (from, to) = text.split_once("..").ok_or("a range has the form FROM..TO")?;
     let number = |text: &str| text.parse::<u64>().map_err(|error| error.to_string());
     Ok((number(from)?, number(to)?))
+}
+
+impl Arguments {
+    /// The first seed, and the one after the last.
+    fn range(&self) -> Result<(u64, u64), getrandom::Error> {
+        if !self.fresh {
+            return Ok(self.seed.map_or(self.seeds, |seed| (seed, seed + 1)));
+        }
+        let from = u64::from(getrandom::u32()?) << 24;
+        println!("fresh seeds, from {from} on");
+        Ok((from, from + (1 << 24)))
+    }
 }
 
 /// What has been run so far.
@@ -106,7 +124,13 @@ fn run(seed: u64, arguments: &Arguments, totals: &Mutex<Totals>) -> bool {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let (from, to) = arguments.seed.map_or(arguments.seeds, |seed| (seed, seed + 1));
+    let (from, to) = match arguments.range() {
+        Ok(range) => range,
+        Err(error) => {
+            eprintln!("the system gives no random numbers: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     let deadline = arguments.minutes.map(|minutes| Instant::now() + Duration::from_secs_f64(minutes * 60.0));
     let started = Instant::now();
     let totals = Mutex::new(Totals::default());
@@ -120,7 +144,7 @@ fn main() -> ExitCode {
                     if seed >= to {
                         return;
                     }
-                    if !run(seed, &arguments, &totals) {
+                    if !run(seed, &arguments, &totals) && !arguments.all {
                         failed.store(true, Ordering::Relaxed);
                     }
                 }
@@ -140,5 +164,9 @@ fn main() -> ExitCode {
     }
     let faults: Vec<String> = totals.faults.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
     println!("  of the faults and their ends: {}", faults.join(", "));
-    if totals.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if totals.failed.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    println!("seeds that break a promise: {:?}", totals.failed);
+    ExitCode::FAILURE
 }

@@ -38,6 +38,16 @@ fn a_few_hundred_seeds_keep_all_promises() {
 }
 
 #[test]
+fn seeds_that_have_failed_keep_all_promises() {
+    let told = include_str!("failed-seeds.txt").lines().filter(|line| !line.starts_with('#'));
+    for line in told {
+        let (seed, story) = line.split_once(' ').expect("a seed and its story");
+        assert!(!story.is_empty(), "seed {seed} has no story");
+        kept(Options::of_seed(seed.parse().expect("a seed is a number")));
+    }
+}
+
+#[test]
 fn without_faults_nothing_is_lost_and_nothing_fires_for_a_loss() {
     for seed in 0..20 {
         let history = kept(Options::of_seed(seed).calm());

@@ -61,6 +61,7 @@ pub(super) struct Facts<'a> {
     closed: FxHashMap<&'a str, usize>,
     pub(super) faults: Vec<Fault<'a>>,
     pub(super) quiet: Option<usize>,
+    pub(super) rest: Option<usize>,
     pub(super) end: usize,
 }
 
@@ -80,6 +81,7 @@ impl<'a> Facts<'a> {
             closed: FxHashMap::default(),
             faults: faults(records),
             quiet: None,
+            rest: None,
             end: records.len(),
         };
         for (at, record) in records.iter().enumerate() {
@@ -108,10 +110,8 @@ impl<'a> Facts<'a> {
                 self.closed.entry(p).or_insert(at);
             }
             Event::PortDied { p, reason } => self.ports.entry(p).or_default().died.push((at, reason)),
-            Event::Kil { sid, p, reason } => {
-                if !reason.is_empty() {
-                    self.kills.insert(reason, (at, sid, p));
-                }
+            Event::Kil { sid, p, reason } if !reason.is_empty() => {
+                self.kills.insert(reason, (at, sid, p));
             }
             Event::Mon { m, p, to, .. } => {
                 let to = to.as_deref();
@@ -133,6 +133,7 @@ impl<'a> Facts<'a> {
                 self.breaks.entry((run, peer)).or_default().push(at);
             }
             Event::Quiet => self.quiet = Some(at),
+            Event::Rest => self.rest = Some(at),
             Event::End => self.end = at,
             _ => {}
         }

@@ -1,4 +1,4 @@
-//! M1–M5, M7–M11: what is sent arrives, or whoever watches is told.
+//! M1–M5, M7–M12: what is sent arrives, or whoever watches is told.
 
 use rustc_hash::FxHashMap;
 
@@ -9,6 +9,7 @@ use crate::history::{Event, node_of};
 pub(super) fn check(facts: &Facts<'_>, bounds: &Bounds, out: &mut Vec<Violation>) {
     invention(facts, out);
     order(facts, bounds, out);
+    order_across_ports(facts, out);
     streams(facts, bounds, out);
     kills(facts, out);
     after_death(facts, out);
@@ -56,6 +57,26 @@ fn order(facts: &Facts<'_>, bounds: &Bounds, out: &mut Vec<Violation>) {
             );
         }
         last.insert(key, (at, sent.k));
+    }
+}
+
+/// M12: what one sender sends to different ports of a node arrives there in the order in which it was sent.
+fn order_across_ports(facts: &Facts<'_>, out: &mut Vec<Violation>) {
+    let mut last: FxHashMap<(Run<'_>, &str, Run<'_>), (u64, u64)> = FxHashMap::default();
+    for sent in &facts.sent {
+        let Some(at) = facts.received.get(&sent.k).map(|received| received[0].0) else { continue };
+        let Event::Rcv { n: Some(n), .. } = &facts.records[at].event else { continue };
+        let before = last.insert((facts.run(sent.at), sent.sid, facts.run(at)), (*n, sent.k));
+        if let Some((earlier, k)) = before
+            && earlier > *n
+        {
+            let (sid, p) = (sent.sid, sent.p);
+            report(
+                out,
+                "M12",
+                format_args!("{} for {p} arrived before {k}, which {sid} had sent first", sent.k),
+            );
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! N1–N6, NET1–NET5: who is connected to whom.
+//! N1–N7, NET1–NET5: who is connected to whom.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -29,6 +29,13 @@ pub(super) fn check(facts: &Facts<'_>, bounds: &Bounds, out: &mut Vec<Violation>
         agree(facts, &ups, out);
         mesh(facts, &ups, out);
         settled(facts, bounds, out);
+        if facts.rest.is_none() {
+            report(
+                out,
+                "N7",
+                "long after the last fault and the last thing that anybody did, something is still on its way",
+            );
+        }
     }
 }
 

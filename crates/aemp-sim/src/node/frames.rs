@@ -68,7 +68,10 @@ impl Node {
         }
         let (head, number) = name::split_name(port);
         match self.ports.number(head, number) {
-            Some(number) => self.deliver(number, body, cx),
+            Some(number) => {
+                self.came += 1;
+                self.deliver(number, body, Some(self.came), cx);
+            }
             None => self.astray(port, &body, cx),
         }
     }

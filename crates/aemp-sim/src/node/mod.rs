@@ -87,6 +87,8 @@ pub(crate) struct Node {
     dialling: BTreeSet<LinkId>,
     links: Links,
     accepted: u64,
+    /// Messages that came from other nodes.
+    came: u64,
     carriage: Carriage,
     /// The links that are carried.
     ends: BTreeMap<EndId, LinkId>,
@@ -167,6 +169,7 @@ impl Node {
             dialling: BTreeSet::new(),
             links: Links::default(),
             accepted: 0,
+            came: 0,
             carriage: Carriage::new(id.clone(), true, cx.options.carry),
             ends: BTreeMap::new(),
             carrying: false,

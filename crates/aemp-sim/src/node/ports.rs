@@ -21,7 +21,8 @@ const QUICK: Duration = Duration::from_micros(200);
 
 /// What waits in a mailbox.
 pub(super) enum Item {
-    Message(Body),
+    /// With its place among those that came from other nodes.
+    Message(Body, Option<u64>),
     Fire(Fire),
     Init(String),
     Kill(Reason),
@@ -133,10 +134,10 @@ impl Node {
     }
 
     /// Puts a message into a mailbox.
-    pub(super) fn deliver(&mut self, number: u64, body: Body, cx: &mut Cx) {
+    pub(super) fn deliver(&mut self, number: u64, body: Body, n: Option<u64>, cx: &mut Cx) {
         let Some(port) = self.ports.table.get_mut(&number).filter(|port| !port.closing) else {
             if cx.sabotage(Sabotage::DeliverToDead, 1) {
-                self.receive(number, &body, cx);
+                self.receive(number, &body, n, cx);
             }
             return;
         };
@@ -144,13 +145,13 @@ impl Node {
             return;
         }
         if cx.sabotage(Sabotage::DoubleMessage, 20) {
-            port.mailbox.push_back(Item::Message(body.clone()));
+            port.mailbox.push_back(Item::Message(body.clone(), n));
         }
         let last = port.mailbox.len();
-        if matches!(port.mailbox.back(), Some(Item::Message(_))) && cx.sabotage(Sabotage::SwapMessages, 2) {
-            port.mailbox.insert(last - 1, Item::Message(body));
+        if matches!(port.mailbox.back(), Some(Item::Message(..))) && cx.sabotage(Sabotage::SwapMessages, 2) {
+            port.mailbox.insert(last - 1, Item::Message(body, n));
         } else {
-            port.mailbox.push_back(Item::Message(body));
+            port.mailbox.push_back(Item::Message(body, n));
         }
         self.schedule(number, cx);
     }
@@ -188,7 +189,7 @@ impl Node {
         let Some(port) = self.ports.table.get_mut(&number) else { return };
         match port.mailbox.pop_front() {
             None => {}
-            Some(Item::Message(body)) => self.receive(number, &body, cx),
+            Some(Item::Message(body, n)) => self.receive(number, &body, n, cx),
             Some(Item::Fire(fire)) => self.open_fire(fire, cx),
             Some(Item::Init(function)) => self.init(number, function, cx),
             Some(Item::Kill(reason)) => self.end_port(number, &reason, cx),
@@ -202,21 +203,21 @@ impl Node {
         self.settle(cx);
     }
 
-    fn receive(&mut self, number: u64, body: &Body, cx: &mut Cx) {
+    fn receive(&mut self, number: u64, body: &Body, n: Option<u64>, cx: &mut Cx) {
         let me = self.ports.id(number);
-        self.read_letter(&me, body, cx);
+        self.read_letter(&me, body, n, cx);
     }
 
     /// A port takes a message and does what it says.
-    pub(super) fn read_letter(&mut self, me: &PortId, body: &Body, cx: &mut Cx) {
+    pub(super) fn read_letter(&mut self, me: &PortId, body: &Body, n: Option<u64>, cx: &mut Cx) {
         let Some(letter) = Letter::read(body) else { return };
         let hash = letter.hash() ^ u64::from(cx.sabotage(Sabotage::AlterMessage, 30));
         let p = me.to_string();
         if cx.sabotage(Sabotage::InventMessage, 100) {
             let k = cx.id();
-            self.record(Event::Rcv { p: p.clone(), k, hash }, cx);
+            self.record(Event::Rcv { p: p.clone(), k, hash, n }, cx);
         }
-        self.record(Event::Rcv { p, k: letter.k, hash }, cx);
+        self.record(Event::Rcv { p, k: letter.k, hash, n }, cx);
         let Ok(from) = PortId::parse(&letter.from) else { return };
         match letter.wish {
             Letter::ECHO => self.send(me, &from, Letter::NOTHING, cx),

@@ -94,7 +94,7 @@ impl Node {
     pub(super) fn astray(&mut self, port: &str, body: &Body, cx: &mut Cx) {
         if Letter::read(body).is_some() && cx.sabotage(Sabotage::OldIncarnation, 1) {
             let port = self.id.named(port);
-            self.read_letter(&port, body, cx);
+            self.read_letter(&port, body, None, cx);
         }
     }
 }

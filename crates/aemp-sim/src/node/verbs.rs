@@ -153,7 +153,7 @@ impl Node {
         };
         self.record(Event::Snd { sid: from.to_string(), p: to.to_string(), k, hash, epoch }, cx);
         match place {
-            Place::Here(number) => self.deliver(number, body, cx),
+            Place::Here(number) => self.deliver(number, body, None, cx),
             Place::There => {
                 let queued =
                     self.remote(to.node(), cx).outbox.by(body.items().len(), || sender(from)).send(to, &body);

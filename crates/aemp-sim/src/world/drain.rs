@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::World;
+use crate::history::Event;
 
 /// How often somebody looks.
 const LOOK: Duration = Duration::from_millis(200);
@@ -26,6 +27,9 @@ impl World {
             }
             let rest = idle && self.is_idle() && last == self.cx.last_id();
             rests = if rest { rests + 1 } else { 0 };
+        }
+        if rests == RESTS {
+            self.cx.record("", 0, Event::Rest);
         }
         steps
     }
