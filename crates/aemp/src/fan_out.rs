@@ -3,8 +3,9 @@
 use aemp_proto::{Body, PortId};
 
 use crate::message::IntoMessage;
-use crate::node::{Node, Pressure};
+use crate::node::Node;
 use crate::port::context::Context;
+use crate::port::pressure::Crowded;
 use crate::port::task::Port;
 use crate::send::SendError;
 
@@ -25,12 +26,12 @@ impl Node {
         self.send_all_under_pressure(ports, message).map(drop)
     }
 
-    /// The same, and says whether a receiver is behind.
+    /// The same, and says which receivers are behind.
     fn send_all_under_pressure<'a>(
         &self,
         ports: impl IntoIterator<Item = &'a PortId>,
         message: impl IntoMessage,
-    ) -> Result<Option<Pressure>, SendError> {
+    ) -> Result<Crowded, SendError> {
         let body = message.encode()?;
         let (octets, limit) = (body.items().len(), self.remotes().message_limit());
         if octets <= limit {
@@ -47,12 +48,14 @@ impl Node {
         &self,
         ports: impl IntoIterator<Item = &'a PortId>,
         body: &Body,
-    ) -> Result<Option<Pressure>, SendError> {
-        let mut pressure = None;
+    ) -> Result<Crowded, SendError> {
+        let mut crowded = Crowded::default();
         for port in ports {
-            pressure = self.send_under_pressure(port, body)?.or(pressure);
+            if let Some(receiver) = self.send_under_pressure(port, body)? {
+                crowded.insert(receiver);
+            }
         }
-        Ok(pressure)
+        Ok(crowded)
     }
 }
 
@@ -60,8 +63,10 @@ impl Context<'_> {
     /// Sends one message to many ports, see [`Node::send_all`]; a message that cannot be encoded, or is too large, kills the own
     /// port.
     pub fn send_all<'a>(&mut self, ports: impl IntoIterator<Item = &'a PortId>, message: impl IntoMessage) {
-        let sent = self.node().send_all_under_pressure(ports, message);
-        self.sent(sent);
+        match self.node().send_all_under_pressure(ports, message) {
+            Ok(crowded) => crowded.into_iter().for_each(|receiver| self.wait_for(receiver)),
+            Err(error) => self.fail(error),
+        }
     }
 }
 

@@ -6,7 +6,6 @@
 //! to the port or monitor it anew, and that must not be dropped or fire again.
 
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -20,8 +19,7 @@ use crate::message::{EncodeError, Envelope, IntoMessage};
 use crate::node::Node;
 use crate::port::Context;
 use crate::port::extra::Child;
-use crate::port::mailbox::{Job, Signal};
-use crate::port::run::panic_text;
+use crate::port::mailbox::Job;
 use crate::remote::Gate;
 
 const ARMED: u8 = 0;
@@ -52,8 +50,10 @@ pub(crate) enum PortAction {
     Message(MakeMessage),
     /// Runs code.
     Job(RunWithReason),
-    /// Dies too, if the reason is abnormal.
+    /// Dies too, if the reason is abnormal: an async port wherever it waits, another one when its turn has come.
     Kill,
+    /// The call that waits in it ends.
+    EndCall,
 }
 
 /// One monitor.
@@ -96,23 +96,21 @@ impl Monitor {
     /// Brings the news to where the action happens. The caller holds no lock of a port or outbox.
     pub(crate) fn fire(self: Arc<Self>, node: &Node, reason: Reason, gate: Option<Gate>) {
         let port = match &*self.action.lock() {
-            Some(Action::Port(number, _)) => Some(*number),
+            Some(Action::Port(number, action)) => Some((*number, matches!(action, PortAction::Kill))),
             _ => None,
         };
-        let fire = Fire { monitor: self, reason, gate };
+        let kills = port.is_some_and(|(_, kills)| kills);
+        if kills && reason.is_normal() {
+            self.decide(FIRED);
+            return;
+        }
+        let fire = Fire { monitor: self, reason, gate, kills };
         match port {
             None => {
                 let mut queued = Queued(Some(fire));
                 node.scheduler().call(Box::new(move |node| queued.run(node)));
             }
-            // A dead port's monitors are gone with it. What they own may panic when it is dropped; that is no reason not to
-            // tell the others.
-            Some(number) => {
-                let tell = AssertUnwindSafe(|| node.signal(number, Signal::Fire(fire)));
-                if let Err(panic) = catch_unwind(tell) {
-                    tracing::error!(text = panic_text(&*panic), "a monitor panicked while it was dropped");
-                }
-            }
+            Some((number, _)) => node.fire_in(number, fire),
         }
     }
 }
@@ -123,11 +121,20 @@ pub(crate) struct Fire {
     reason: Reason,
     /// Opens the gate of the lost port when it is dropped, wherever that happens.
     gate: Option<Gate>,
+    /// The port has to die of it, unless the monitor is withdrawn in time.
+    kills: bool,
 }
 
 impl Fire {
+    pub(crate) fn kills(&self) -> bool {
+        self.kills
+    }
+
     /// The fire has left the mailbox of its port: does what is to be done there, or gives the message to be handled.
     pub(crate) fn open(self, cx: &mut Context<'_>) -> Option<Result<Envelope, EncodeError>> {
+        if self.kills {
+            cx.kill_left_mailbox();
+        }
         let Some(Action::Port(_, action)) = self.monitor.take() else { return None };
         drop(self.gate);
         match action {
@@ -137,11 +144,10 @@ impl Fire {
                 None
             }
             PortAction::Kill => {
-                if !self.reason.is_normal() {
-                    cx.end(self.reason);
-                }
+                cx.end(self.reason);
                 None
             }
+            PortAction::EndCall => None,
         }
     }
 
@@ -154,10 +160,16 @@ impl Fire {
                 let reason = self.reason;
                 Opened::Job(Box::new(move |cx| job(cx, reason)))
             }
-            PortAction::Kill if self.reason.is_normal() => return None,
-            PortAction::Kill => Opened::Kill(self.reason),
+            // A kill does not wait in the queue of an async port.
+            PortAction::Kill | PortAction::EndCall => return None,
         };
         Some((opened, self.gate))
+    }
+
+    /// Why an async port has to die, unless the monitor was withdrawn in time; and the gate that opens when it has.
+    pub(crate) fn into_kill(self) -> Option<(Reason, Option<Gate>)> {
+        self.monitor.take()?;
+        Some((self.reason, self.gate))
     }
 
     /// As [`Fire::open`], for a port that only wants to know the reason, and the gate that opens when its owner hears of it.
@@ -207,8 +219,6 @@ pub(crate) enum Opened {
     Message(Result<Envelope, EncodeError>),
     /// Code to be run.
     Job(Job),
-    /// The port dies too.
-    Kill(Reason),
 }
 
 /// Keeps a monitor: it is withdrawn when the guard is dropped, and then never fires. [`MonitorGuard::detach`] lets it go on

@@ -9,6 +9,7 @@ use std::time::Duration;
 use aemp_proto::name::join_name;
 use aemp_proto::{Home, NodeId, PortId, Reason};
 use parking_lot::RwLock;
+use tokio::sync::Notify;
 
 use crate::builder::Builder;
 use crate::deadline::Deadlines;
@@ -19,8 +20,10 @@ use crate::port::context::Context;
 use crate::port::handlers::Handlers;
 use crate::port::known::Known;
 use crate::port::mailbox::{Queue, Signal};
+use crate::port::pressure::Pressure;
 use crate::port::scheduler::Scheduler;
 use crate::port::table::{State, Table};
+use crate::port::wake::wake_all;
 use crate::remote::{Gate, Remote, Remotes};
 use crate::runtime::{Event, sender};
 use crate::send::SendError;
@@ -82,6 +85,8 @@ pub(crate) struct Inner {
     pub(crate) events: tokio::sync::mpsc::UnboundedSender<Event>,
     pub(crate) runtime: tokio::runtime::Handle,
     pub(crate) shared: crate::runtime::Shared,
+    /// The task of an async port has ended.
+    pub(crate) task_ended: Notify,
     counter: AtomicU64,
     deadlines: Deadlines,
 }
@@ -107,14 +112,6 @@ pub(crate) enum Place {
     There(Arc<Remote>),
 }
 
-/// A receiver that is behind: ports that send to it wait.
-pub(crate) enum Pressure {
-    /// The mailbox of this port.
-    Port(u64),
-    /// The outbox of this node.
-    Remote(Arc<Remote>),
-}
-
 impl Inner {
     pub(crate) fn new(
         home: &'static Home,
@@ -137,6 +134,7 @@ impl Inner {
             events,
             runtime: tokio::runtime::Handle::current(),
             shared,
+            task_ended: Notify::new(),
             counter: AtomicU64::new(1),
             deadlines: Deadlines::new(),
         }
@@ -197,30 +195,33 @@ impl Node {
             Place::Here(number) => return self.ready_here(number).await,
             Place::Node | Place::Nowhere => return,
         };
-        loop {
-            let drained = remote.drained.notified();
-            tokio::pin!(drained);
-            drained.as_mut().enable();
-            if remote.outbox.lock().backlog() < limit {
-                return;
-            }
-            drained.await;
-        }
+        remote.ready_below(limit).await;
     }
 
     /// Kills a port with this reason, after what was sent to it before. The empty reason is a normal death. Killing a dead port
-    /// does nothing. An async port is killed at once, whatever it has not looked at yet.
+    /// does nothing. An async port ends at its next `await`, whatever it has not looked at yet; monitors fire then, behind what it has
+    /// sent.
     #[doc(alias = "kil")]
     pub fn kill(&self, port: &PortId, reason: Reason) {
+        self.kill_under_pressure(port, reason);
+    }
+
+    /// The same, and says whether the node of the port is behind.
+    pub(crate) fn kill_under_pressure(&self, port: &PortId, reason: Reason) -> Option<Pressure> {
         match self.place(port) {
             Place::Here(number) => self.signal(number, Signal::Kill(reason)),
             Place::Node => tracing::warn!("a node port cannot be killed"),
             Place::Nowhere => {}
             Place::There(remote) => {
-                let queued = remote.outbox.lock().by(0, sender::current).kill(port, &reason);
+                let (queued, backlog) = {
+                    let mut outbox = remote.outbox.lock();
+                    (outbox.by(0, sender::current).kill(port, &reason), outbox.backlog())
+                };
                 self.queued(&remote, queued);
+                return remote.pressure(backlog);
             }
         }
+        None
     }
 
     /// Runs code in a port of this node, in order with its messages and exclusive with its handlers (Perl's `psub`). Nothing
@@ -399,7 +400,7 @@ impl Node {
             let gate = Gate::new(remote, port);
             monitor.fire(self, reason.clone(), Some(gate));
         }
-        remote.drained.notify_waiters();
+        wake_all(&remote.drained);
         let blocked = std::mem::take(&mut *remote.blocked.lock());
         self.unpark(blocked);
         broken.link

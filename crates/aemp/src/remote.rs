@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 use crate::monitor::Monitor;
 use crate::node::Node;
+use crate::port::pressure::Pressure;
 use crate::runtime::writer::Outgoing;
 
 /// Above this backlog, ports that send to the node wait until it has drained, in octets.
@@ -57,6 +58,25 @@ impl Remote {
     /// Whether any thread can write to it.
     pub(crate) fn is_direct(&self) -> bool {
         self.direct.lock().is_some()
+    }
+
+    /// Waits until less than `limit` octets wait for the node.
+    pub(crate) async fn ready_below(&self, limit: usize) {
+        loop {
+            let drained = self.drained.notified();
+            tokio::pin!(drained);
+            drained.as_mut().enable();
+            if self.outbox.lock().backlog() < limit {
+                return;
+            }
+            drained.await;
+        }
+    }
+
+    /// What a port that has sent to the node has to wait for, if so much waits for the node now.
+    #[inline]
+    pub(crate) fn pressure(self: &Arc<Remote>, backlog: usize) -> Option<Pressure> {
+        (backlog > HIGH_WATER).then(|| Pressure::Remote(self.clone()))
     }
 
     /// Writes what waits, as far as that is possible without waiting; the link's writer does what is left.

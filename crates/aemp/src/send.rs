@@ -9,9 +9,10 @@ use thiserror::Error;
 
 use crate::message::{Aside, EncodeError, Envelope, IntoMessage};
 use crate::monitor::Monitor;
-use crate::node::{Node, Place, Pressure};
+use crate::node::{Node, Place};
 use crate::port::known::AnyMailbox;
-use crate::remote::{HIGH_WATER, Remote};
+use crate::port::pressure::Pressure;
+use crate::remote::Remote;
 use crate::runtime::driver::SHUT_DOWN;
 use crate::runtime::flush::at_end_of_batch;
 use crate::runtime::{Event, sender};
@@ -142,7 +143,7 @@ impl Node {
             (append(outbox.by(octets, sender::current)), outbox.backlog())
         };
         self.queued(remote, queued);
-        Ok((backlog > HIGH_WATER).then(|| Pressure::Remote(remote.clone())))
+        Ok(remote.pressure(backlog))
     }
 
     /// Sends something that nobody waits for the result of.

@@ -17,6 +17,7 @@ use crate::port::actor::{Callback, Nascent};
 use crate::port::extra::Extra;
 use crate::port::known::Known;
 use crate::port::mailbox::{Queue, Signal};
+use crate::port::pressure::Pressure;
 use crate::port::table::State;
 use crate::runtime::sender;
 use crate::stream;
@@ -65,11 +66,6 @@ impl Functions {
         self.by_name.get(name).cloned()
     }
 
-    /// Whether somebody may know a function of this name.
-    fn knows(&self, name: &str) -> bool {
-        self.by_name.contains_key(name) || self.finder.as_ref().is_some_and(|finder| finder.knows(name))
-    }
-
     /// The function of this name, or who may have it. Looked for only where it runs.
     fn find(&self, name: &str) -> Option<Function> {
         if let Some(function) = self.get(name) {
@@ -112,6 +108,16 @@ impl Node {
     ///
     /// The arguments cannot be encoded, or are too large for a frame; nothing happened.
     pub fn spawn(&self, node: &NodeId, function: &str, args: impl Serialize) -> Result<PortId, EncodeError> {
+        self.spawn_under_pressure(node, function, args).map(|(port, _)| port)
+    }
+
+    /// The same, and says whether the node is behind.
+    pub(crate) fn spawn_under_pressure(
+        &self,
+        node: &NodeId,
+        function: &str,
+        args: impl Serialize,
+    ) -> Result<(PortId, Option<Pressure>), EncodeError> {
         let args = typed::to_body(&args)?;
         if node == self.id() {
             let number = self.open_nascent(None);
@@ -122,7 +128,7 @@ impl Node {
             }
             self.run_init(number, function, args);
             self.end_if_over(number);
-            return Ok(port);
+            return Ok((port, None));
         }
         let remote = self.remotes().get(node);
         let octets = args.items().len() + function.len();
@@ -135,9 +141,12 @@ impl Node {
         let port = remote.spawned.port(self.next_id());
         let octets = args.items().len();
         let request = Request::Spawn { name: port.name().to_string(), function: function.into(), args };
-        let queued = remote.outbox.lock().by(octets, sender::current).request(&request);
+        let (queued, backlog) = {
+            let mut outbox = remote.outbox.lock();
+            (outbox.by(octets, sender::current).request(&request), outbox.backlog())
+        };
         self.queued(&remote, queued);
-        Ok(port)
+        Ok((port, remote.pressure(backlog)))
     }
 
     /// Another node makes a port here. Refusals are logged, and remembered for the monitor that follows.
@@ -173,14 +182,31 @@ impl Node {
         if let Some(request) = function.strip_prefix(stream::REQUESTS) {
             return self.stream_request(from, request, &args);
         }
-        if self.is_secure() || !self.inner().functions.knows(function) {
-            if let Some(withheld) = self.may_complain() {
-                tracing::warn!(%from, function, withheld, "refused to call a function: it is not known, or secure mode is on");
-            }
-            return;
+        let functions = &self.inner().functions;
+        let registered = functions.by_name.contains_key(function);
+        let finder = functions.finder.clone();
+        if self.is_secure() || (finder.is_none() && !registered) {
+            return self.refuse_call(from, function);
         }
         let number = self.open_nascent(None);
+        if let Some(finder) = finder.filter(|_| !registered) {
+            // Code of the program, which no connection has to wait for.
+            let (from, name) = (from.clone(), function.to_string());
+            let asks = move |cx: &mut Context<'_>| {
+                if !finder.knows(&name) {
+                    cx.node().refuse_call(&from, &name);
+                    cx.end(Reason::NORMAL);
+                }
+            };
+            self.signal(number, Signal::Job(Box::new(asks)));
+        }
         self.run_init(number, function, args);
+    }
+
+    fn refuse_call(&self, from: &NodeId, function: &str) {
+        if let Some(withheld) = self.may_complain() {
+            tracing::warn!(%from, function, withheld, "refused to call a function: it is not known, or secure mode is on");
+        }
     }
 
     /// The name that another node chose for a port is free again in the table, but not for another port.

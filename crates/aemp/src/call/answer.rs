@@ -17,6 +17,7 @@ use crate::node::{Inner, Node};
 use crate::port::known::Known;
 use crate::port::mailbox::{After, Job, Mailbox, Signal};
 use crate::port::table::{self, State};
+use crate::port::wake::wake;
 
 thread_local! {
     /// The node, by its identity, in whose table this thread keeps a place, and the number that the next port there will have, or
@@ -165,7 +166,7 @@ impl<R> Drop for AnswerBox<R> {
     fn drop(&mut self) {
         // The time is up, or the node ends. If it is the future that goes, it does not mind.
         if let Some(waiting) = self.waiting.take() {
-            waiting.wake();
+            wake(waiting);
         }
     }
 }

@@ -21,8 +21,9 @@ use tokio::time::Instant;
 
 use crate::message::{Aside, DecodeError, IntoMessage, ReplyTo};
 use crate::monitor::{Action, MonitorGuard, PortAction};
-use crate::node::{Node, Place, Pressure};
+use crate::node::{Node, Place};
 use crate::port::deliver::Called;
+use crate::port::pressure::Pressure;
 use crate::port::scheduler::Scheduler;
 use crate::remote::Gate;
 use crate::send::SendError;
@@ -311,7 +312,7 @@ impl<R> Awaited<R> {
         port: &PortId,
         Aside(message): Aside<M>,
     ) -> Result<Option<Pressure>, CallError> {
-        let action = Action::Port(self.number, PortAction::Kill);
+        let action = Action::Port(self.number, PortAction::EndCall);
         self.further().monitor = Some(self.node.set_monitor(port, action));
         Ok(self.node.send_under_pressure(port, message)?)
     }

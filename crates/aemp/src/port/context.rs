@@ -14,10 +14,11 @@ use super::actor::{Actor, Callback, Closure, Handle};
 use super::handlers::{Change, Tagged};
 use super::known::{BoxedMailbox, Known};
 use super::mailbox::Queue;
+use super::pressure::{Crowded, Pressure};
 use super::task::{Ended, Port};
 use crate::message::{Envelope, FromMessage, IntoMessage, ReplyTo};
 use crate::monitor::{Action, MonitorGuard, PortAction};
-use crate::node::{Node, Pressure};
+use crate::node::Node;
 use crate::send::SendError;
 
 /// What code in a port has at hand. Everything it does takes effect in the order in which it is done.
@@ -38,7 +39,7 @@ pub(crate) struct Asked {
     end: Option<Reason>,
     successor: Option<Becoming>,
     changes: Vec<Change>,
-    pressure: Option<Pressure>,
+    crowded: Crowded,
 }
 
 /// What follows from a run.
@@ -47,12 +48,12 @@ pub(crate) struct Later {
     pub(crate) end: Option<Reason>,
     /// What it becomes.
     pub(crate) successor: Option<Successor>,
-    /// Whom it has to wait for.
-    pub(crate) pressure: Option<Pressure>,
+    /// Whom it has to wait for, all of them.
+    pub(crate) crowded: Crowded,
 }
 
-/// Starts the task of the port with this number.
-pub(crate) type StartTask = Box<dyn FnOnce(&Node, u64) + Send>;
+/// Starts the task of the port with this number, which has to wait for these before.
+pub(crate) type StartTask = Box<dyn FnOnce(&Node, u64, Crowded) + Send>;
 
 /// What the code that runs now has asked the port to become.
 enum Becoming {
@@ -113,9 +114,15 @@ impl<'a> Context<'a> {
     pub(crate) fn sent(&mut self, sent: Result<Option<Pressure>, SendError>) {
         match sent {
             Ok(None) => {}
-            Ok(pressure) => self.asked().pressure = pressure,
+            Ok(Some(receiver)) => self.wait_for(receiver),
             Err(error) => self.fail(error),
         }
+    }
+
+    /// The port runs again only when this receiver, and all others that it has to wait for, have drained.
+    #[cold]
+    pub(crate) fn wait_for(&mut self, receiver: Pressure) {
+        self.asked().crowded.insert(receiver);
     }
 
     /// Answers a call. A tuple is sent as several values, everything else as one.
@@ -130,7 +137,8 @@ impl<'a> Context<'a> {
         if self.node.local_number(port) == Some(self.number) {
             self.end(reason)
         } else {
-            self.node.kill(port, reason)
+            let killed = self.node.kill_under_pressure(port, reason);
+            killed.into_iter().for_each(|receiver| self.wait_for(receiver));
         }
     }
 
@@ -171,8 +179,11 @@ impl<'a> Context<'a> {
 
     /// Spawns a port on a node, see [`Node::spawn`].
     pub fn spawn(&mut self, node: &NodeId, function: &str, args: impl Serialize) -> PortId {
-        match self.node.spawn(node, function, args) {
-            Ok(port) => port,
+        match self.node.spawn_under_pressure(node, function, args) {
+            Ok((port, pressure)) => {
+                pressure.into_iter().for_each(|receiver| self.wait_for(receiver));
+                port
+            }
             Err(error) => {
                 self.fail(error);
                 node.port()
@@ -210,9 +221,7 @@ impl<'a> Context<'a> {
         R: DeserializeOwned + Send + 'static,
     {
         let (call, pressure) = self.node.begin_call(port, limit, message);
-        if pressure.is_some() {
-            self.asked().pressure = pressure;
-        }
+        pressure.into_iter().for_each(|receiver| self.wait_for(receiver));
         self.task(call, |cx, heard| done(cx, heard.open()));
     }
 
@@ -256,7 +265,7 @@ impl<'a> Context<'a> {
     where
         F: Future<Output = Ended> + Send + 'static,
     {
-        let start = Box::new(move |node: &Node, number| node.start_task(number, code));
+        let start = Box::new(move |node: &Node, number, crowded| node.start_task(number, crowded, code));
         self.asked().successor = Some(Becoming::Ready(Successor::Task(start)));
     }
 
@@ -280,6 +289,11 @@ impl<'a> Context<'a> {
         (self.state, self.asked)
     }
 
+    /// A monitor that kills the own port, or was withdrawn, has left the mailbox.
+    pub(crate) fn kill_left_mailbox(&self) {
+        self.node.kill_left_mailbox(self.number);
+    }
+
     fn asked(&mut self) -> &mut Asked {
         self.asked.get_or_insert_default()
     }
@@ -299,9 +313,9 @@ impl<'a> Context<'a> {
 
     /// Whether the run of the port is over: it ended, or becomes another, or its receiver is behind.
     pub(crate) fn stops(&self) -> bool {
-        self.asked
-            .as_ref()
-            .is_some_and(|asked| asked.end.is_some() || asked.successor.is_some() || asked.pressure.is_some())
+        self.asked.as_ref().is_some_and(|asked| {
+            asked.end.is_some() || asked.successor.is_some() || !asked.crowded.is_empty()
+        })
     }
 
     /// Whether the code has asked for anything.
@@ -314,7 +328,7 @@ impl<'a> Context<'a> {
 impl Asked {
     /// What follows from the run.
     pub(crate) fn finish(self) -> Later {
-        let Asked { mut end, successor, mut changes, pressure } = self;
+        let Asked { mut end, successor, mut changes, crowded } = self;
         let successor = successor.map(|becoming| match becoming {
             Becoming::Ready(successor) => successor,
             Becoming::Tagged(state) => {
@@ -326,6 +340,6 @@ impl Asked {
         if !changes.is_empty() {
             end.get_or_insert_with(|| Reason::died(NO_TAGS));
         }
-        Later { end, successor, pressure }
+        Later { end, successor, crowded }
     }
 }

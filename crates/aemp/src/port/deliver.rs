@@ -9,11 +9,13 @@ use parking_lot::MutexGuard;
 
 use super::known::AnyMailbox;
 use super::mailbox::{After, Mailbox, Signal};
+use super::pressure::Pressure;
 use super::run::Taken;
 use super::table::{Cell, State};
+use super::wake::wake;
 use crate::call::CallError;
 use crate::message::{Aside, Envelope, IntoMessage};
-use crate::node::{Node, Pressure};
+use crate::node::Node;
 
 /// So many messages for one port that came together, and at most so many octets of them, are copied. More of them make up a good
 /// part of what was read.
@@ -53,7 +55,7 @@ impl Node {
     pub(crate) fn deliver_spans(&self, number: u64, batch: &Bytes, spans: &mut Vec<Span>) {
         let cell = self.table().get(number).filter(|cell| !cell.closing);
         let Some(mut cell) = cell else { return spans.clear() };
-        let busy = cell.waiting > 0 || cell.state == State::Unscheduled;
+        let busy = cell.waiting > 0 || cell.state == State::Task;
         let Some(mailbox) = &mut cell.mailbox else { return spans.clear() };
         let octets = if busy && spans.len() < FEW {
             push_few(&mut ***mailbox, batch, spans)
@@ -101,15 +103,13 @@ impl Node {
         match (cell.state, after) {
             // A parked port is woken if it falls behind itself, and if it is to die: nobody it sends to can keep it alive.
             (State::Idle, _) => {}
-            (State::Parked, _) if behind || cell.closing => {}
-            (State::Unscheduled, After::Wake(waker)) => {
+            (State::Parked, _) if behind || cell.is_doomed() => {}
+            (State::Task | State::Unscheduled, After::Wake(waker)) => {
                 drop(cell);
-                if let Some(waker) = waker {
-                    waker.wake();
-                }
+                waker.into_iter().for_each(wake);
                 return behind.then_some(Pressure::Port(number));
             }
-            (State::Unscheduled, After::Finish(waker)) => {
+            (State::Task | State::Unscheduled, After::Finish(waker)) => {
                 self.answered(number, cell, waker);
                 return None;
             }
@@ -128,9 +128,7 @@ impl Node {
         cell.closing = true;
         let extra = cell.extra.take();
         drop(cell);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        waker.into_iter().for_each(wake);
         if let Some(extra) = extra {
             self.release(number, *extra, &Reason::NORMAL);
         }

@@ -8,7 +8,9 @@ use aemp_proto::kernel::LinkId;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use super::pressure::Crowded;
 use super::table;
+use super::wake::wake_all;
 use crate::database::Registration;
 use crate::monitor::Monitor;
 use crate::remote::Remote;
@@ -98,6 +100,10 @@ pub(crate) struct Extra {
     pub(crate) blocked: Vec<u64>,
     /// The same for what is no port.
     pub(crate) drained: Option<Arc<Notify>>,
+    /// Receivers that were behind when this port was parked, and may be so still.
+    pub(crate) crowded: Crowded,
+    /// How many monitors wait in the mailbox that kill the port, unless they are withdrawn in time.
+    pub(crate) kills: u32,
     /// The name that another node has chosen for it.
     pub(crate) name: Option<Arc<PortId>>,
 }
@@ -112,7 +118,7 @@ impl Extra {
     /// Who waited for this port to drain goes on; gives the ports among them.
     pub(crate) fn unblock(&mut self) -> Vec<u64> {
         if let Some(drained) = self.drained.take() {
-            drained.notify_waiters();
+            wake_all(&drained);
         }
         std::mem::take(&mut self.blocked)
     }

@@ -120,10 +120,6 @@ impl<M> Items<M> {
         self.encoded.as_ref().map_or(0, |encoded| encoded.filling().1)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Item<M>> {
-        self.places.get(self.next..self.end).unwrap_or_default().iter()
-    }
-
     /// Begins anew, when all items were taken out. The memory of a burst is given back, if `others`, which are what came meanwhile,
     /// need far less.
     #[inline]

@@ -14,12 +14,23 @@ use super::Context;
 use super::actor::Actor;
 use super::extra::{Child, Extra};
 use super::known::BoxedMailbox;
-use super::mailbox::Signal;
+use super::mailbox::{Signal, TaskQueue};
 use super::run::{caught, panic_text};
 use super::table::{Cell, State};
-use crate::monitor::{Action, Monitor, MonitorGuard};
-use crate::node::{Node, Place, Pressure};
-use crate::remote::{Gate, HIGH_WATER, Remote};
+use super::wake::wake;
+use crate::monitor::{Action, Fire, Monitor, MonitorGuard};
+use crate::node::{Node, Place};
+use crate::remote::{Gate, Remote};
+
+/// What became of a signal.
+enum Signalled {
+    /// It waits in the mailbox.
+    Queued,
+    /// A kill for which the port need not run: the caller ends it.
+    Ends(Reason),
+    /// The port has ended, or nothing counts any more.
+    Refused(Signal),
+}
 
 impl Node {
     /// Opens a port of any kind. After the end of the node it ends at once.
@@ -51,37 +62,67 @@ impl Node {
 
     /// Puts something other than a message into a mailbox. A kill closes it: nothing later counts.
     pub(crate) fn signal(&self, number: u64, signal: Signal) {
-        if let Some(reason) = self.queue_signal(number, signal) {
+        if let Signalled::Ends(reason) = self.queue_signal(number, signal) {
             self.end_port(number, reason);
+        }
+    }
+
+    /// Brings a monitor that has fired to its port. The thread may hold locks, and must not drop what belongs to the monitor.
+    pub(crate) fn fire_in(&self, number: u64, fire: Fire) {
+        if let Signalled::Refused(signal) = self.queue_signal(number, Signal::Fire(fire)) {
+            self.scheduler().call(Box::new(move |_| drop(signal)));
         }
     }
 
     /// Kills a port from a thread that must not run code of users, such as the drop of what the port has: it may hold a lock, or
     /// a connection waits for it.
     pub(crate) fn kill_from_afar(&self, number: u64, reason: Reason) {
-        if let Some(reason) = self.queue_signal(number, Signal::Kill(reason)) {
+        if let Signalled::Ends(reason) = self.queue_signal(number, Signal::Kill(reason)) {
             self.scheduler().call(Box::new(move |node| node.end_port(number, reason)));
         }
     }
 
-    /// As `signal`. Gives the reason of a kill for which the port need not run: the caller ends it.
-    fn queue_signal(&self, number: u64, signal: Signal) -> Option<Reason> {
-        let mut cell = self.table().get(number)?;
+    fn queue_signal(&self, number: u64, signal: Signal) -> Signalled {
+        let Some(mut cell) = self.table().get(number) else { return Signalled::Refused(signal) };
         if cell.closing {
-            return None;
+            return Signalled::Refused(signal);
         }
         if let Signal::Kill(reason) = &signal {
             cell.closing = true;
-            // Nothing waits in an idle port, and a task cannot be asked to look.
+            // Nothing waits in an idle port, and who waits for an answer needs no port for the news.
             if matches!(cell.state, State::Idle | State::Unscheduled) {
-                return Some(reason.clone());
+                return Signalled::Ends(reason.clone());
             }
         }
-        if let Some(mailbox) = &mut cell.mailbox {
-            let octets = mailbox.signal(signal);
-            self.delivered(number, cell, octets);
+        let kills = signal.kills();
+        let Some(mailbox) = &mut cell.mailbox else { return Signalled::Refused(signal) };
+        let octets = mailbox.signal(signal);
+        let mut task = None;
+        if kills && let Some(tasks) = mailbox.downcast_mut::<TaskQueue>() {
+            task = tasks.task.clone();
+        } else if kills {
+            cell.extra().kills += 1;
         }
-        None
+        self.delivered(number, cell, octets);
+        task.into_iter().for_each(wake);
+        Signalled::Queued
+    }
+
+    /// Kills an async port normally, with its node. False if it is another port.
+    pub(crate) fn kill_task(&self, number: u64) -> bool {
+        let is_task = self.table().get(number).is_some_and(|cell| cell.state == State::Task);
+        if is_task {
+            self.signal(number, Signal::Kill(Reason::NORMAL));
+        }
+        is_task
+    }
+
+    /// A monitor that kills its port, or was withdrawn, has left the mailbox.
+    pub(crate) fn kill_left_mailbox(&self, number: u64) {
+        if let Some(mut cell) = self.table().get(number) {
+            let extra = cell.extra();
+            extra.kills = extra.kills.saturating_sub(1);
+        }
     }
 
     /// Ends a port: everything that belongs to it goes, whoever watches it is told.
@@ -244,61 +285,6 @@ impl Node {
                 if let Some((_, queued)) = withdrawn {
                     self.queued(&remote, queued);
                 }
-            }
-        }
-    }
-
-    /// The port, in state `Parked`, runs again when its receiver is not behind any more.
-    pub(crate) fn park(&self, number: u64, pressure: Pressure) {
-        let waits = match pressure {
-            Pressure::Port(target) => match self.table().get(target) {
-                Some(mut cell) => {
-                    let behind = cell.waiting > self.limits().mailbox_high;
-                    if behind {
-                        cell.extra().blocked.push(number);
-                    }
-                    behind
-                }
-                None => false,
-            },
-            Pressure::Remote(remote) => {
-                remote.blocked.lock().push(number);
-                // Looked at after the entry is there: whoever drains looks at the entries afterwards.
-                remote.outbox.lock().backlog() > HIGH_WATER
-            }
-        };
-        if !waits {
-            self.unpark(vec![number]);
-        }
-    }
-
-    /// Waits until a port here is not behind any more, or gone.
-    pub(crate) async fn ready_here(&self, number: u64) {
-        loop {
-            let drained = {
-                let Some(mut cell) = self.table().get(number) else { return };
-                if cell.closing || cell.waiting <= self.limits().mailbox_high {
-                    return;
-                }
-                // Under the lock, and so before whoever drains looks.
-                cell.extra().drained.get_or_insert_default().clone().notified_owned()
-            };
-            drained.await;
-        }
-    }
-
-    /// Ports that waited for a receiver go on.
-    pub(crate) fn unpark(&self, ports: Vec<u64>) {
-        for number in ports {
-            let parked = self.table().get(number).is_some_and(|mut cell| {
-                let parked = cell.state == State::Parked;
-                if parked {
-                    cell.state = State::Queued;
-                }
-                parked
-            });
-            if parked {
-                self.scheduler().schedule(number);
             }
         }
     }

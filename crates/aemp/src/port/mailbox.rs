@@ -5,7 +5,7 @@
 
 use std::any::{Any, TypeId};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::Waker;
 
 use aemp_proto::wire::Span;
@@ -14,6 +14,8 @@ use bytes::Bytes;
 
 use super::Context;
 use super::items::{Item, Items};
+use super::port_task::TaskState;
+use super::wake::wake;
 use crate::message::{Envelope, FromMessage};
 use crate::monitor::Fire;
 
@@ -31,6 +33,17 @@ pub(crate) enum Signal {
     Fire(Fire),
     /// The port is to die.
     Kill(Reason),
+}
+
+impl Signal {
+    /// Whether the port has to die of it, unless it is a monitor that is withdrawn in time.
+    pub(crate) fn kills(&self) -> bool {
+        match self {
+            Signal::Kill(_) => true,
+            Signal::Fire(fire) => fire.kills(),
+            Signal::Job(_) => false,
+        }
+    }
 }
 
 /// What whoever put something into the mailbox of a port that no runner runs has to do afterwards.
@@ -113,17 +126,6 @@ impl<M: FromMessage> Queue<M> {
         std::mem::swap(&mut self.items, spare);
     }
 
-    /// The reason of a kill that waits here.
-    pub(crate) fn kill(&self) -> Option<Reason> {
-        self.items.iter().find_map(|item| match item {
-            Item::Signal(signal) => match &**signal {
-                Signal::Kill(reason) => Some(reason.clone()),
-                Signal::Job(_) | Signal::Fire(_) => None,
-            },
-            Item::None | Item::Message(_) | Item::Encoded(_) => None,
-        })
-    }
-
     pub(crate) fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
@@ -164,8 +166,21 @@ impl<M: FromMessage> Mailbox for Queue<M> {
 #[derive(Default)]
 pub(crate) struct TaskQueue {
     pub(crate) queue: Queue<Envelope>,
+    /// The code waits for something in the queue.
     pub(crate) waker: Option<Waker>,
-    pub(crate) kept: Arc<AtomicUsize>,
+    /// What the port has to die of, in order: it does not wait behind messages.
+    pub(crate) kills: Vec<Signal>,
+    /// Wakes the task itself, whatever its code waits for.
+    pub(crate) task: Option<Waker>,
+    pub(crate) state: Arc<TaskState>,
+}
+
+impl Drop for TaskQueue {
+    /// The port has ended: so has its task, or it is to end now.
+    fn drop(&mut self) {
+        self.state.doom();
+        self.task.take().into_iter().for_each(wake);
+    }
 }
 
 impl Mailbox for TaskQueue {
@@ -182,7 +197,12 @@ impl Mailbox for TaskQueue {
     }
 
     fn signal(&mut self, signal: Signal) -> usize {
-        self.queue.signal(signal)
+        if !signal.kills() {
+            return self.queue.signal(signal);
+        }
+        self.kills.push(signal);
+        self.state.doom();
+        0
     }
 
     fn after(&mut self) -> After {
@@ -190,7 +210,7 @@ impl Mailbox for TaskQueue {
     }
 
     fn kept(&self) -> usize {
-        self.kept.load(Ordering::Relaxed)
+        self.state.kept.load(Ordering::Relaxed)
     }
 }
 
@@ -272,7 +292,6 @@ mod tests {
             queue.push_message((4,)),
         ];
         assert!(octets.iter().all(|octets| *octets > 0));
-        assert!(queue.kill().is_some());
         let mut items = Items::default();
         queue.take(&mut items);
         let mut seen = Vec::new();

@@ -1,7 +1,8 @@
 //! Ports: destinations for messages, and contexts for code.
 //!
 //! Reading order: [`mailbox`] and [`items`] (what waits), [`table`] (where ports are), [`actor`] (what handles it), [`run`] (one run of one
-//! port), [`scheduler`], [`help`] and [`here`] (which port runs next, and where), then what users see: [`context`], [`handlers`], [`task`].
+//! port), [`scheduler`], [`help`] and [`here`] (which port runs next, and where), [`pressure`] (which one waits for another), [`port_task`]
+//! (async ports), then what users see: [`context`], [`handlers`], [`task`].
 
 pub(crate) mod actor;
 pub(crate) mod clock;
@@ -16,6 +17,8 @@ pub(crate) mod items;
 pub(crate) mod known;
 pub(crate) mod life;
 pub(crate) mod mailbox;
+mod port_task;
+pub(crate) mod pressure;
 pub(crate) mod run;
 pub(crate) mod scheduler;
 mod sleepers;
@@ -25,6 +28,7 @@ pub(crate) mod task;
 #[cfg(test)]
 mod tests;
 mod verbs;
+pub(crate) mod wake;
 
 pub use context::Context;
 pub use handlers::Handlers;

@@ -13,9 +13,10 @@ use super::actor::{Actor, Ran};
 use super::clock::{Clock, Lap};
 use super::context::{Later, StartTask, Successor};
 use super::known::{BoxedMailbox, Known};
-use super::mailbox::TaskQueue;
+use super::mailbox::{Signal, TaskQueue};
+use super::pressure::Crowded;
 use super::table::{Cell, Seat, State};
-use crate::node::{Node, Pressure};
+use crate::node::Node;
 use crate::runtime::sender;
 
 /// How long a port may run before another gets its turn.
@@ -120,16 +121,16 @@ fn go_on_as_asked(
             }
         },
     };
-    let Some(seat) = node.table().seat(number) else { return Next::Rest };
-    let next = match (actor, later.pressure) {
-        (None, _) => Next::Rest,
-        (Some(actor), None) => put_back(node, seat, actor, quota, left),
-        (Some(actor), Some(pressure)) => park(node, (number, seat), actor, quota, left, pressure),
-    };
     if let Some(start) = task {
-        start(node, number);
+        start(node, number, later.crowded);
+        return Next::Rest;
     }
-    next
+    let (Some(actor), Some(seat)) = (actor, node.table().seat(number)) else { return Next::Rest };
+    if later.crowded.is_empty() {
+        put_back(node, seat, actor, quota, left)
+    } else {
+        park(node, (number, seat), actor, quota, left, later.crowded)
+    }
 }
 
 fn measured(node: &Node, quota: u16, lap: &Lap<'_>) -> u16 {
@@ -174,9 +175,13 @@ fn succeed(
             continue;
         }
         if task.is_some() {
-            cell.state = State::Unscheduled;
-            let tasks = mailbox.downcast_mut::<TaskQueue>();
-            if let Some(reason) = tasks.and_then(|tasks| tasks.queue.kill()) {
+            cell.state = State::Task;
+            let kills = mailbox.downcast_mut::<TaskQueue>().into_iter().flat_map(|tasks| &tasks.kills);
+            let killed = kills.filter_map(|signal| match signal {
+                Signal::Kill(reason) => Some(reason.clone()),
+                Signal::Fire(_) | Signal::Job(_) => None,
+            });
+            if let Some(reason) = killed.last() {
                 return Err(reason);
             }
         }
@@ -203,28 +208,29 @@ fn put_back(node: &Node, seat: Seat<'_>, actor: Box<dyn Actor>, quota: u16, left
     if more { Next::Again } else { Next::Rest }
 }
 
-/// As [`put_back`], for a port that has sent more than a receiver could take.
+/// As [`put_back`], for a port that has sent more than these receivers could take.
 fn park(
     node: &Node,
     (number, seat): (u64, Seat<'_>),
     actor: Box<dyn Actor>,
     quota: u16,
     left: bool,
-    pressure: Pressure,
+    crowded: Crowded,
 ) -> Next {
     let Some(mut cell) = seat.lock() else { return Next::Rest };
     // A port that is behind itself is never parked: so of any ring of ports at least one goes on. Nor is one that is to die.
-    if cell.closing || cell.waiting >= node.limits().mailbox_high {
+    if cell.is_doomed() || cell.waiting >= node.limits().mailbox_high {
         drop(cell);
         return put_back(node, seat, actor, quota, left);
     }
     cell.actor = Some(actor);
     cell.quota = quota;
     cell.state = State::Parked;
+    cell.extra().crowded = crowded;
     let blocked = cell.take_blocked(node.limits().mailbox_high);
     drop(cell);
     node.unpark(blocked);
-    node.park(number, pressure);
+    node.go_on_if_drained(number);
     Next::Rest
 }
 

@@ -31,7 +31,9 @@ pub(crate) enum State {
     Running,
     /// It has sent more than the receiver could take, and waits until that has drained.
     Parked,
-    /// It is a task, or ends with its first message: never scheduled.
+    /// It is a task, which ends the port.
+    Task,
+    /// It ends with its first message: never scheduled.
     Unscheduled,
 }
 
@@ -68,6 +70,11 @@ impl Cell {
 
     pub(crate) fn extra(&mut self) -> &mut Extra {
         self.extra.get_or_insert_default()
+    }
+
+    /// Whether the port is to die, and so must run, whoever it would have to wait for.
+    pub(crate) fn is_doomed(&self) -> bool {
+        self.closing || self.extra.as_ref().is_some_and(|extra| extra.kills > 0)
     }
 
     /// The ID of the port, if another node chose its name.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -17,14 +17,14 @@ use super::Context;
 use super::items::{Item, Items};
 use super::known::Known;
 use super::mailbox::{ITEM_COST, Job, Signal, TaskQueue};
-use super::run::{caught, panic_text};
+use super::port_task::{PortTask, TaskState};
+use super::pressure::Crowded;
+use super::run::panic_text;
 use super::table::State;
 use crate::message::{DecodeError, Envelope, FromMessage, misfit};
 use crate::monitor::Opened;
 use crate::node::Node;
-use crate::port::extra::Child;
 use crate::remote::Gate;
-use crate::runtime::sender;
 
 /// How the code of an async port ends: `Ok` is a normal death, and an error is the reason of an abnormal one. `?` makes a
 /// `die, TEXT` of any error.
@@ -39,8 +39,7 @@ pub struct Port {
     id: Arc<PortId>,
     stash: VecDeque<Waiting>,
     batch: Items<Envelope>,
-    /// Octets in the stash, as senders see them.
-    kept: Arc<AtomicUsize>,
+    state: Arc<TaskState>,
 }
 
 /// A message that was taken out of the mailbox and not picked yet.
@@ -54,12 +53,12 @@ struct Waiting {
 struct Ticket {
     _gate: Option<Gate>,
     octets: usize,
-    kept: Arc<AtomicUsize>,
+    state: Arc<TaskState>,
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.kept.fetch_sub(self.octets, Ordering::Relaxed);
+        self.state.kept.fetch_sub(self.octets, Ordering::Relaxed);
     }
 }
 
@@ -253,7 +252,6 @@ impl Port {
                 Signal::Job(job) => return self.run(job).await,
                 Signal::Fire(fire) => match fire.into_message() {
                     None => return,
-                    Some((Opened::Kill(reason), _)) => self.end(reason).await,
                     Some((Opened::Job(job), gate)) => {
                         drop(gate);
                         return self.run(job).await;
@@ -264,27 +262,31 @@ impl Port {
             },
         };
         let octets = ITEM_COST + message.octets();
-        self.kept.fetch_add(octets, Ordering::Relaxed);
-        let ticket = Ticket { _gate: gate, octets, kept: self.kept.clone() };
+        self.state.kept.fetch_add(octets, Ordering::Relaxed);
+        let ticket = Ticket { _gate: gate, octets, state: self.state.clone() };
         self.stash.push_back(Waiting { message, _ticket: ticket });
     }
 
-    /// Runs code in the context of the port.
+    /// Runs code in the context of the port, and waits for those that it has sent too much to.
     async fn run(&mut self, job: Job) {
+        match self.outcome(job) {
+            Ok(crowded) => self.node.all_drained(self.number, crowded).await,
+            Err(reason) => self.end(reason).await,
+        }
+    }
+
+    fn outcome(&self, job: Job) -> Result<Crowded, Reason> {
         let mut cx = Context::new(&self.node, self.number, Some(self.id.clone()), None);
         let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| job(&mut cx)));
-        let reason = match outcome {
-            Ok(()) => cx.end_of_run().1.and_then(|asked| asked.finish().end),
-            Err(panic) => Some(Reason::died(panic_text(&*panic))),
-        };
-        if let Some(reason) = reason {
-            self.end(reason).await
-        }
+        outcome.map_err(|panic| Reason::died(panic_text(&*panic)))?;
+        let Some(asked) = cx.end_of_run().1 else { return Ok(Crowded::default()) };
+        let later = asked.finish();
+        later.end.map_or(Ok(later.crowded), Err)
     }
 
     /// Kills the own port; the task ends here.
     async fn end<T>(&mut self, reason: Reason) -> T {
-        self.node.end_port(self.number, reason);
+        self.node.signal(self.number, Signal::Kill(reason));
         std::future::pending().await
     }
 }
@@ -344,50 +346,42 @@ impl Node {
     where
         F: Future<Output = Ended> + Send + 'static,
     {
-        let number = self.table().insert(State::Unscheduled, Known::boxed(TaskQueue::default()), None, None);
+        let number = self.table().insert(State::Task, Known::boxed(TaskQueue::default()), None, None);
         self.end_if_over(number);
-        self.start_task(number, code);
+        self.start_task(number, Crowded::default(), code);
         self.own_port(number)
     }
 
-    /// Starts the task of an async port, whose mailbox is a [`TaskQueue`] already.
-    pub(crate) fn start_task<F>(&self, number: u64, code: impl FnOnce(Port) -> F + Send + 'static)
-    where
+    /// Starts the task of an async port, whose mailbox is a [`TaskQueue`] already. Its code begins when those have drained that the port
+    /// has sent too much to before.
+    pub(crate) fn start_task<F>(
+        &self,
+        number: u64,
+        crowded: Crowded,
+        code: impl FnOnce(Port) -> F + Send + 'static,
+    ) where
         F: Future<Output = Ended> + Send + 'static,
     {
-        let node = self.clone();
-        let id = Arc::new(self.port_id(number));
-        let kept = self.table().get(number).and_then(|mut cell| {
+        let state = self.table().get(number).and_then(|mut cell| {
             let mailbox = cell.mailbox.as_mut()?.downcast_mut::<TaskQueue>()?;
-            Some(mailbox.kept.clone())
+            Some(mailbox.state.clone())
         });
-        let (stash, batch) = (VecDeque::new(), Items::default());
-        let port = Port { node: self.clone(), number, id, stash, batch, kept: kept.unwrap_or_default() };
-        let task = self.inner().runtime.spawn(async move {
-            // Ends the port too when the task is aborted with its runtime.
-            let mut ends =
-                EndsPort { node, number, reason: Reason::text("shutdown", "the runtime has ended") };
-            let code = sender::as_port_async(number, caught(async move { code(port).await }));
-            ends.reason = match code.await {
-                Ok(Ok(())) => Reason::NORMAL,
-                Ok(Err(reason)) => reason,
-                Err(panic) => Reason::died(panic),
-            };
+        // The node, or the port, has ended.
+        let Some(state) = state else { return };
+        let port = Port {
+            node: self.clone(),
+            number,
+            id: Arc::new(self.port_id(number)),
+            stash: VecDeque::new(),
+            batch: Items::default(),
+            state: state.clone(),
+        };
+        let node = self.clone();
+        let code = Box::pin(async move {
+            node.all_drained(number, crowded).await;
+            code(port).await
         });
-        self.adopt(number, Child::Task(task.abort_handle()));
-    }
-}
-
-/// Ends the port with its task.
-struct EndsPort {
-    node: Node,
-    number: u64,
-    reason: Reason,
-}
-
-impl Drop for EndsPort {
-    fn drop(&mut self) {
-        self.node.end_port(self.number, self.reason.clone());
+        self.inner().runtime.spawn(PortTask::new(self.clone(), number, state, code));
     }
 }
 

@@ -8,7 +8,7 @@ use aemp_proto::kernel::{Action, DbCommand, Input, Kernel, LinkId, Route};
 use aemp_proto::link::Side;
 use aemp_proto::outbox::Queued;
 use aemp_proto::wire::Request;
-use aemp_proto::{NodeId, Value};
+use aemp_proto::{NodeId, Reason, Value};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -16,6 +16,7 @@ use super::ration::Ration;
 use super::{Command, Event, NodeEvent, link, tcp};
 use crate::database::Told;
 use crate::node::Node;
+use crate::port::wake::guarded;
 use crate::remote::Remote;
 
 /// How long the links may take to write what is queued when the node ends.
@@ -197,13 +198,13 @@ impl Driver {
             Action::QueryAnswer { id, result } => {
                 if let Some(answer) = self.queries.remove(&id) {
                     // Whoever asked may have lost interest.
-                    let _ = answer.send(result);
+                    guarded(|| drop(answer.send(result)));
                 }
             }
             Action::Watch { id, added, changed, deleted, set } => {
                 if let Some(sender) = self.watches.get(&id) {
                     // A dropped watch says so by itself.
-                    let _ = sender.send(Told { added, changed, deleted, set });
+                    guarded(|| drop(sender.send(Told { added, changed, deleted, set })));
                 }
             }
             Action::Refused { what } => {
@@ -217,7 +218,7 @@ impl Driver {
     fn announce(&self, event: NodeEvent) {
         if let Some(events) = &*self.node.inner().shared.events.lock() {
             // An error says that nobody listens.
-            let _ = events.send(event);
+            guarded(|| drop(events.send(event)));
         }
     }
 
@@ -279,14 +280,19 @@ impl Driver {
         })
         .await;
         self.part();
-        self.end_ports();
+        let tasks = self.end_ports();
+        let _ = tokio::time::timeout(FAREWELL, self.node.tasks_ended(tasks)).await;
         // The monitors that fired because of this are still to run, and may have opened ports.
         self.node.scheduler().stop();
         let _ = tokio::time::timeout(FAREWELL, self.node.scheduler().ended()).await;
         self.node.inner().shared.ending.be_over();
-        self.end_ports();
+        for number in self.node.table().numbers() {
+            self.node.end_port(number, Reason::NORMAL);
+        }
         for done in waiters {
-            let _ = done.send(());
+            guarded(|| {
+                let _ = done.send(());
+            });
         }
     }
 
@@ -304,10 +310,17 @@ impl Driver {
         shared.events.lock().take();
     }
 
-    fn end_ports(&self) {
+    /// Ends all ports but those that are tasks: these were killed, and have to end themselves, behind what they send.
+    fn end_ports(&self) -> Vec<u64> {
+        let mut tasks = Vec::new();
         for number in self.node.table().numbers() {
-            self.node.end_port(number, aemp_proto::Reason::NORMAL);
+            if self.node.kill_task(number) {
+                tasks.push(number);
+            } else {
+                self.node.end_port(number, Reason::NORMAL);
+            }
         }
+        tasks
     }
 }
 

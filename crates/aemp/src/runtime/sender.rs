@@ -3,9 +3,7 @@
 //! Asked only while a large message is on its way in parts, or becomes one: what one sender sends to one node keeps its order.
 
 use std::cell::Cell;
-use std::future::{Future, poll_fn};
 use std::hash::{DefaultHasher, Hash, Hasher as _};
-use std::pin::pin;
 use std::thread;
 
 use tokio::task;
@@ -22,12 +20,6 @@ pub(crate) fn as_port<T>(number: u64, code: impl FnOnce() -> T) -> T {
     let result = code();
     PORT.set(outer);
     result
-}
-
-/// The same for the code of an async port.
-pub(crate) async fn as_port_async<T>(number: u64, code: impl Future<Output = T>) -> T {
-    let mut code = pin!(code);
-    poll_fn(|task| as_port(number, || code.as_mut().poll(task))).await
 }
 
 /// Something that is the same for all that one sender sends. Two senders may have the same, by chance.
@@ -69,7 +61,5 @@ mod tests {
         let (one, other) = (tokio::spawn(task()).await, tokio::spawn(task()).await);
         let (one, other) = (one.expect("it ran"), other.expect("it ran"));
         assert!(one.0 == one.1 && other.0 == other.1 && one.0 != other.0);
-        let port = as_port_async(7, task()).await;
-        assert_eq!(port, (as_port(7, current), as_port(7, current)));
     }
 }

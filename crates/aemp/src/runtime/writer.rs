@@ -20,6 +20,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::node::Node;
+use crate::port::wake::wake_all;
 use crate::remote::{HIGH_WATER, Remote};
 
 /// Octets and pieces that are offered to the socket at once; between two such writes progress is noted.
@@ -371,7 +372,7 @@ pub(crate) async fn write<W: AsyncWrite + Unpin>(
 /// Something is written: whoever waited for room goes on.
 fn drained(node: &Node, remote: &Remote, backlog: usize) {
     if backlog < HIGH_WATER {
-        remote.drained.notify_waiters();
+        wake_all(&remote.drained);
         let blocked = std::mem::take(&mut *remote.blocked.lock());
         node.unpark(blocked);
     }

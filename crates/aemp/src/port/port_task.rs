@@ -1,0 +1,162 @@
+//! The task of an async port: it polls the port's code, and ends the port when that has ended or the port was killed.
+//!
+//! Only this task ends the port, so the news of its death comes behind all that the code has sent. A kill leaves its reason in the
+//! mailbox and wakes the task, which looks for it before it polls the code again: then the code is dropped, what that sends still counts,
+//! and the death is told. A monitor that kills does the same, and until the task looks it can still be withdrawn.
+
+use std::future::Future;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context as TaskContext, Poll, Waker};
+
+use aemp_proto::Reason;
+
+use super::mailbox::{Signal, TaskQueue};
+use super::run::panic_text;
+use super::task::Ended;
+use crate::node::Node;
+use crate::remote::Gate;
+use crate::runtime::sender;
+
+/// What the task of an async port and those who send to the port share beside the mailbox.
+#[derive(Default)]
+pub(crate) struct TaskState {
+    /// Octets that were taken out of the mailbox and not picked yet, as senders see them.
+    pub(crate) kept: AtomicUsize,
+    /// A kill waits in the mailbox, or there is no mailbox any more. Changes under the lock of the port.
+    doomed: AtomicBool,
+}
+
+impl TaskState {
+    pub(crate) fn doom(&self) {
+        self.doomed.store(true, Ordering::Release);
+    }
+
+    fn is_doomed(&self) -> bool {
+        self.doomed.load(Ordering::Acquire)
+    }
+}
+
+/// The code of an async port.
+type Code = Pin<Box<dyn Future<Output = Ended> + Send>>;
+
+/// The task of an async port.
+pub(super) struct PortTask {
+    node: Node,
+    number: u64,
+    state: Arc<TaskState>,
+    /// Until the port has ended.
+    code: Option<Code>,
+    /// Whether those who kill the port can wake this task.
+    known: bool,
+}
+
+impl PortTask {
+    pub(super) fn new(node: Node, number: u64, state: Arc<TaskState>, code: Code) -> PortTask {
+        PortTask { node, number, state, code: Some(code), known: false }
+    }
+
+    /// Lets the task be woken by those who kill the port. It is the same waker as long as the task lives.
+    fn make_known(&mut self, waker: &Waker) {
+        self.known = true;
+        self.with_mailbox(|mailbox| mailbox.task = Some(waker.clone()));
+    }
+
+    fn with_mailbox<T>(&self, action: impl FnOnce(&mut TaskQueue) -> T) -> Option<T> {
+        let mut cell = self.node.table().get(self.number)?;
+        Some(action(cell.mailbox.as_mut()?.downcast_mut()?))
+    }
+
+    /// The first kill that takes effect, if the port has to die of one.
+    fn kill(&self) -> Option<(Reason, Option<Gate>)> {
+        if !self.state.is_doomed() {
+            return None;
+        }
+        let kills = self.with_mailbox(|mailbox| {
+            self.state.doomed.store(false, Ordering::Relaxed);
+            mem::take(&mut mailbox.kills)
+        });
+        match kills {
+            Some(kills) => kills.into_iter().find_map(|signal| match signal {
+                Signal::Kill(reason) => Some((reason, None)),
+                Signal::Fire(fire) => fire.into_kill(),
+                Signal::Job(_) => None,
+            }),
+            // The node has ended the port.
+            None => Some((Reason::NORMAL, None)),
+        }
+    }
+
+    fn poll_code(&mut self, task: &mut TaskContext<'_>) -> Poll<Reason> {
+        let Some(code) = &mut self.code else { return Poll::Ready(Reason::NORMAL) };
+        let poll = AssertUnwindSafe(|| code.as_mut().poll(task));
+        sender::as_port(self.number, || catch_unwind(poll)).map_or_else(
+            |panic| Poll::Ready(Reason::died(panic_text(&*panic))),
+            |polled| polled.map(|ended| ended.err().unwrap_or(Reason::NORMAL)),
+        )
+    }
+
+    /// Drops the code, which may send for the last time, and ends the port. Of what it was told to die of, the first reason counts.
+    fn end(&mut self, reason: Reason) {
+        let Some(code) = self.code.take() else { return };
+        let (reason, gate) = self.kill().unwrap_or((reason, None));
+        let drops = AssertUnwindSafe(|| drop(code));
+        if let Err(panic) = sender::as_port(self.number, || catch_unwind(drops)) {
+            let port = self.node.port_id(self.number);
+            tracing::warn!(%port, text = panic_text(&*panic), "the code of a dying port panicked while it was dropped");
+        }
+        self.node.end_port(self.number, reason);
+        drop(gate);
+        self.node.inner().task_ended.notify_waiters();
+    }
+}
+
+impl Future for PortTask {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        if !this.known {
+            this.make_known(task.waker());
+        }
+        let reason = match this.kill() {
+            Some((reason, gate)) => {
+                this.end(reason);
+                drop(gate);
+                return Poll::Ready(());
+            }
+            None => match this.poll_code(task) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(reason) => reason,
+            },
+        };
+        this.end(reason);
+        Poll::Ready(())
+    }
+}
+
+impl Node {
+    /// Waits until these async ports have ended.
+    pub(crate) async fn tasks_ended(&self, numbers: Vec<u64>) {
+        for number in numbers {
+            loop {
+                let mut ended = pin!(self.inner().task_ended.notified());
+                ended.as_mut().enable();
+                if self.table().get(number).is_none() {
+                    break;
+                }
+                ended.await;
+            }
+        }
+    }
+}
+
+impl Drop for PortTask {
+    /// Ends the port, too, when the task goes with its runtime.
+    fn drop(&mut self) {
+        self.end(Reason::text("shutdown", "the runtime has ended"));
+    }
+}
