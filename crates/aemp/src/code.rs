@@ -12,7 +12,8 @@ use crate::port::Context;
 /// It is asked for the services of the node and for what this and other nodes spawn and call, but never for other nodes in secure
 /// mode.
 pub trait FindFunction: Send + Sync + 'static {
-    /// Whether there may be a function with this name. Any peer can ask for any name; it must not take long.
+    /// Whether there may be a function with this name. Any peer can ask for any name, so it should not take long. It is asked in a
+    /// port that ends if there is none, and a panic ends only that.
     fn knows(&self, name: &str) -> bool;
 
     /// Runs the function in the context of a new port, as a registered one would be: it sets the receiver. `None` if there is
@@ -28,8 +29,11 @@ pub trait FindFunction: Send + Sync + 'static {
 ///
 /// Whoever may connect to the node can run whatever the language allows.
 pub trait Evaluate: Send + Sync + 'static {
-    /// Evaluates code and then calls `answer`, once, with the results or with what was wrong. It must return at once: it is
-    /// called by whoever reads a connection.
+    /// Evaluates code and then calls `answer`, once, with the results or with what was wrong. If it panics, or drops `answer`, the
+    /// asker gets an error.
+    ///
+    /// It is called in a port of its own, for one piece of code after the other, in the order in which they came: what takes its time
+    /// belongs into a task, or the others wait.
     fn evaluate(&self, node: &Node, code: String, answer: Evaluated);
 }
 

@@ -154,6 +154,7 @@ impl Builder {
             handshake_limit: self.handshake_limit,
             nodelay: self.nodelay,
             requests: Default::default(),
+            evaluations: Default::default(),
             up: Default::default(),
             carrying: Carrying::new(Carriage::new(id.clone(), self.carry, self.carry_limits)),
             listening: Default::default(),

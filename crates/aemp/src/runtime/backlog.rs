@@ -34,6 +34,12 @@ impl Backlog {
         Waiting { backlog: self.clone(), octets }
     }
 
+    /// Counts something with this many octets, if there is room for it.
+    pub(crate) fn try_enter(self: &Arc<Backlog>, octets: usize) -> Option<Waiting> {
+        let waiting = self.enter(octets);
+        (!self.is_full()).then_some(waiting)
+    }
+
     /// Waits until there is room for more.
     pub(crate) async fn room(&self) {
         while self.is_full() {

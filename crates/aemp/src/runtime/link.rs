@@ -27,8 +27,8 @@ pub(crate) async fn run(
     ticket: Option<Ticket>,
 ) {
     let address = stream.peer_addr().map_or_else(|_| "?".into(), |address| address.to_string());
-    let outcome = live(&node, link, side, stream, &mut commands, ticket).await;
-    ended(&node, link, side, &address, outcome);
+    let end = LinkEnd::new(&node, link, side, address);
+    end.tell(live(&node, link, side, stream, &mut commands, ticket).await);
 }
 
 /// Runs a connection that another node carries, from its first octet to its end.
@@ -40,8 +40,8 @@ pub(crate) async fn run_carried(
     carrier: NodeId,
     mut commands: mpsc::UnboundedReceiver<Command>,
 ) {
-    let outcome = live_carried(&node, link, side, stream, &carrier, &mut commands).await;
-    ended(&node, link, side, &format!("via:{carrier}"), outcome);
+    let end = LinkEnd::new(&node, link, side, format!("via:{carrier}"));
+    end.tell(live_carried(&node, link, side, stream, &carrier, &mut commands).await);
 }
 
 /// Accepts a connection that another node carries. How many there may be has been looked at.
@@ -55,25 +55,51 @@ pub(crate) fn welcome_carried(node: &Node, stream: Carried, carrier: NodeId, fro
     node.inner().runtime.spawn(running);
 }
 
-/// Logs how a connection ended, and tells the driver.
-fn ended(node: &Node, link: LinkId, side: Side, address: &str, outcome: Result<String, Failure>) {
-    let reason = match outcome {
-        Ok(reason) => reason,
-        Err(failure) => {
-            let shared = &node.inner().shared;
-            match &failure {
-                Failure::Closed(_) => tracing::debug!(%address, ?side, %failure, "no connection"),
-                // Anybody can make a connection fail.
-                _ => match shared.failures.take(shared.now()) {
-                    Some(withheld) => tracing::warn!(%address, ?side, %failure, withheld, "no connection"),
-                    None => tracing::debug!(%address, ?side, %failure, "no connection"),
-                },
+/// Tells the driver that a connection has ended, however its task ends: a panic there must not leave a link that is up and silent.
+struct LinkEnd {
+    node: Node,
+    link: LinkId,
+    side: Side,
+    address: String,
+    reason: Option<String>,
+}
+
+impl LinkEnd {
+    fn new(node: &Node, link: LinkId, side: Side, address: String) -> LinkEnd {
+        LinkEnd { node: node.clone(), link, side, address, reason: None }
+    }
+
+    /// Logs how the connection ended, and tells the driver.
+    fn tell(mut self, outcome: Result<String, Failure>) {
+        let (address, side) = (&self.address, self.side);
+        let reason = match outcome {
+            Ok(reason) => reason,
+            Err(failure) => {
+                let shared = &self.node.inner().shared;
+                match &failure {
+                    Failure::Closed(_) => tracing::debug!(%address, ?side, %failure, "no connection"),
+                    // Anybody can make a connection fail.
+                    _ => match shared.failures.take(shared.now()) {
+                        Some(withheld) => {
+                            tracing::warn!(%address, ?side, %failure, withheld, "no connection")
+                        }
+                        None => tracing::debug!(%address, ?side, %failure, "no connection"),
+                    },
+                }
+                failure.to_string()
             }
-            failure.to_string()
-        }
-    };
-    tracing::debug!(%address, ?side, reason, "connection closed");
-    node.event(Event::Closed(link, reason));
+        };
+        tracing::debug!(%address, ?side, reason, "connection closed");
+        self.reason = Some(reason);
+    }
+}
+
+impl Drop for LinkEnd {
+    fn drop(&mut self) {
+        // Nothing is logged here: whoever takes the logs may be what has panicked.
+        let reason = self.reason.take().unwrap_or_else(|| "the task of the connection has failed".into());
+        self.node.event(Event::Closed(self.link, reason));
+    }
 }
 
 async fn live(

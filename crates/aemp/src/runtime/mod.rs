@@ -2,12 +2,13 @@
 //!
 //! [`driver`] is the only loop around the kernel; [`link`] is a connection's task, [`handshake`] its beginning, [`pump`] its life
 //! with a reader and a writer, [`flush`] the writing by other threads; [`carry`] has the connections that other nodes carry;
-//! [`request`] answers what comes for the node port.
+//! [`request`] answers what comes for the node port, [`evaluation`] what it asks to be evaluated.
 
 pub(crate) mod backlog;
 pub(crate) mod carry;
 pub(crate) mod driver;
 pub(crate) mod ending;
+pub(crate) mod evaluation;
 pub(crate) mod flush;
 pub(crate) mod handshake;
 pub(crate) mod link;
@@ -123,6 +124,8 @@ pub(crate) struct Shared {
     pub(crate) nodelay: bool,
     /// Requests of all links that the driver has not seen yet.
     pub(crate) requests: Arc<backlog::Backlog>,
+    /// Code that other nodes have evaluated here.
+    pub(crate) evaluations: evaluation::Evaluations,
     pub(crate) up: RwLock<BTreeMap<NodeId, Route>>,
     pub(crate) carrying: carry::Carrying,
     pub(crate) listening: RwLock<Vec<String>>,

@@ -54,6 +54,37 @@ pub(crate) struct Pump {
     acknowledged: u64,
 }
 
+/// The task of the writing half. It ends with the reading half, however that ends.
+struct Writer(JoinHandle<Result<(), WriteError>>);
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// As long as this is there any thread can write to the socket.
+struct Direct<'a> {
+    remote: &'a Remote,
+    outgoing: Arc<Outgoing>,
+}
+
+impl<'a> Direct<'a> {
+    fn open(remote: &'a Remote, outgoing: &Arc<Outgoing>) -> Direct<'a> {
+        *remote.direct.lock() = Some(outgoing.clone());
+        Direct { remote, outgoing: outgoing.clone() }
+    }
+}
+
+impl Drop for Direct<'_> {
+    fn drop(&mut self) {
+        let mut direct = self.remote.direct.lock();
+        if direct.as_ref().is_some_and(|direct| Arc::ptr_eq(direct, &self.outgoing)) {
+            *direct = None;
+        }
+    }
+}
+
 /// Why the loop ended.
 enum End {
     /// The peer closed, or the socket or a frame is broken.
@@ -102,39 +133,27 @@ impl Pump {
         let now = self.node.inner().shared.now();
         self.outgoing = Outgoing::new(self.link, self.outgoing.framing(), Some(writer), now);
         let (node, remote, outgoing) = (self.node.clone(), self.remote.clone(), self.outgoing.clone());
-        *remote.direct.lock() = Some(outgoing.clone());
-        let reason = self
-            .live(
-                reader,
-                tokio::spawn(writer::write_shared(node, remote.clone(), outgoing.clone())),
-                commands,
-            )
-            .await;
-        let mut direct = remote.direct.lock();
-        if direct.as_ref().is_some_and(|direct| Arc::ptr_eq(direct, &outgoing)) {
-            *direct = None;
-        }
-        reason
+        let _direct = Direct::open(&remote, &outgoing);
+        self.live(reader, tokio::spawn(writer::write_shared(node, remote.clone(), outgoing)), commands).await
     }
 
     async fn live<R: AsyncRead + Unpin>(
         mut self,
         mut reader: R,
-        mut writer: JoinHandle<Result<(), WriteError>>,
+        writer: JoinHandle<Result<(), WriteError>>,
         commands: &mut mpsc::UnboundedReceiver<Command>,
     ) -> String {
-        let end = self.read(&mut reader, commands, &mut writer).await;
+        let mut writer = Writer(writer);
+        let end = self.read(&mut reader, commands, &mut writer.0).await;
         self.remote.spare.clear();
         match end {
-            End::Lost(reason) => {
-                writer.abort();
-                reason
-            }
+            End::Lost(reason) => reason,
             End::Close(reason) => {
                 self.outgoing.close(&self.remote);
                 // One that has failed is known to have ended, and cannot be waited for again.
-                if !writer.is_finished() && tokio::time::timeout(CLOSE_LIMIT, &mut writer).await.is_err() {
-                    writer.abort();
+                if !writer.0.is_finished() {
+                    // What takes longer is not waited for.
+                    let _ = tokio::time::timeout(CLOSE_LIMIT, &mut writer.0).await;
                 }
                 reason
             }

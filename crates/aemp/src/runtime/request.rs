@@ -82,11 +82,7 @@ impl Node {
             Request::Monitor(name) => self.watch(remote, link, &name),
             Request::Unmonitor(name) => self.unwatch(remote, &name),
             Request::Died(name, reason) => self.died_there(remote, &name, &reason),
-            Request::Kill(name, reason) => {
-                if let Some(number) = self.number_of(&name) {
-                    self.kill_from_afar(number, reason);
-                }
-            }
+            Request::Kill(name, reason) => self.kill_here(&name, reason),
             Request::Mesh(request) => {
                 let waiting = self.inner().shared.requests.enter(body.items().len());
                 self.event(Event::Request(link, remote.node.clone(), request, waiting));
@@ -115,7 +111,7 @@ impl Node {
 
     fn own_request(&self, body: &Body) -> Option<Body> {
         match Request::decode(body) {
-            Ok(Request::Kill(name, reason)) => self.kill(&self.id().named(&name), reason),
+            Ok(Request::Kill(name, reason)) => self.kill_here(&name, reason),
             Ok(Request::Spawn { name, function, args }) => {
                 self.spawned_from(self.id(), &name, &function, args)
             }
@@ -171,35 +167,7 @@ impl Node {
         }
     }
 
-    fn evaluate(&self, code: String, reply: Option<(PortId, Body)>) {
-        let node = self.clone();
-        let answer = move |outcome: Result<Vec<Value>, String>| {
-            let Some((to, values)) = reply else {
-                if let Err(error) = outcome {
-                    tracing::debug!(error, "code of another node failed");
-                }
-                return;
-            };
-            let (error, results) = match outcome {
-                Ok(results) => (String::new(), results),
-                Err(error) => (error, Vec::new()),
-            };
-            let next = node.answer_with(&to, &values, &[vec![Value::Text(error)], results].concat());
-            if let Some(next) = next {
-                // Not here: it may be the next code, whose answer is given before this one has returned.
-                node.postpone(move |node| node.node_request(&next));
-            }
-        };
-        if let (false, Some(evaluator)) = (self.is_secure(), &self.inner().functions.evaluator) {
-            return evaluator.evaluate(self, code, Box::new(answer));
-        }
-        if let Some(withheld) = self.may_complain() {
-            tracing::warn!(withheld, "refused to evaluate code of another node");
-        }
-        answer(Err("eval is refused on this node".into()));
-    }
-
-    fn answer_with(&self, to: &PortId, values: &Body, more: &[Value]) -> Option<Body> {
+    pub(super) fn answer_with(&self, to: &PortId, values: &Body, more: &[Value]) -> Option<Body> {
         let mut body = BodyBuilder::default();
         body.body(values);
         let encoded = more.iter().try_for_each(|value| body.value(value));
@@ -213,6 +181,12 @@ impl Node {
         }
         self.send_or_log(to, body);
         None
+    }
+
+    fn kill_here(&self, name: &str, reason: Reason) {
+        if let Some(number) = self.number_of(name) {
+            self.kill_from_afar(number, reason);
+        }
     }
 
     fn number_of(&self, name: &str) -> Option<u64> {

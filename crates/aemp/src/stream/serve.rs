@@ -59,13 +59,12 @@ impl StreamFunctions {
         self.0.insert(name.into(), Arc::new(function));
     }
 
-    /// The function with this name and these arguments, ready to be run.
-    pub(super) fn ready(&self, name: &str, args: &Body, node: &NodeId) -> Result<Ready, Reason> {
-        let Some(function) = self.0.get(name) else {
+    /// The function with this name. It reads its arguments with code of their types.
+    fn find(&self, name: &str, node: &NodeId) -> Result<Function, Reason> {
+        self.0.get(name).cloned().ok_or_else(|| {
             let text = format_args!("no function {name:?} for streams is registered on node {node}");
-            return Err(Reason::text("refused", text));
-        };
-        function(args)
+            Reason::text("refused", text)
+        })
     }
 }
 
@@ -116,17 +115,23 @@ impl Node {
             if self.is_secure() {
                 return Err("the node is in secure mode".to_string());
             }
-            let ready = self.streams().functions.ready(&function, &args, self.id());
-            let ready = ready.map_err(|reason| reason.to_string())?;
+            let found = self.streams().functions.find(&function, self.id());
+            let found = found.map_err(|reason| reason.to_string())?;
             let place = Place::take(self, from).ok_or("the node has too many data connections")?;
             let arriving = Arriving::new(self, from, &id).ok_or("the ID of the data connection is taken")?;
-            Ok((ready, place, arriving))
+            Ok((found, place, arriving))
         };
-        let (ready, place, arriving) = prepared().inspect_err(|error| {
+        let (found, place, arriving) = prepared().inspect_err(|error| {
             self.kill(&port, Reason::text(IDENTIFIER, error));
         })?;
         let node = self.clone();
         self.inner().runtime.spawn(async move {
+            // Not in the reader: this is code of users.
+            let ready = match caught(async { found(&args) }).await {
+                Ok(Ok(ready)) => ready,
+                Ok(Err(reason)) => return node.refuse_stream(&port, &reason.to_string()),
+                Err(panic) => return node.refuse_stream(&port, &panic),
+            };
             match node.await_stream(arriving, &port, limit).await {
                 Some(Ok(stream)) => node.serve(stream, &function, ready, Some(place)).await,
                 Some(Err(error)) => {
@@ -137,6 +142,14 @@ impl Node {
             }
         });
         Ok(())
+    }
+
+    /// The arguments of a stream's function cannot be read.
+    fn refuse_stream(&self, port: &PortId, error: &str) {
+        self.kill(port, Reason::text(IDENTIFIER, error));
+        if let Some(withheld) = self.may_complain() {
+            tracing::warn!(from = %port.node(), withheld, "refused a data connection: {error}");
+        }
     }
 
     /// Waits for the stream; `None` if nobody wants it any more.
@@ -222,7 +235,7 @@ impl Node {
 
     /// Runs a function of this node with one end of a stream that does not leave the process.
     pub(super) fn serve_here(&self, function: &str, args: &Body, stream: Stream) -> Result<(), Reason> {
-        let ready = self.streams().functions.ready(function, args, self.id())?;
+        let ready = self.streams().functions.find(function, self.id())?(args)?;
         let (node, function) = (self.clone(), function.to_string());
         self.inner().runtime.spawn(async move { node.serve(stream, &function, ready, None).await });
         Ok(())

@@ -1,0 +1,105 @@
+//! Code that other nodes have evaluated here, by the evaluator of the program.
+//!
+//! That is code of users, and code of others: it runs in a port of its own, one piece after the other, never in a connection's reader.
+//! If it panics, the asker gets an error.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread;
+
+use aemp_proto::{Body, PortId, Value};
+use parking_lot::Mutex;
+
+use super::backlog::Backlog;
+use crate::node::Node;
+use crate::port::Context;
+use crate::port::mailbox::Signal;
+use crate::port::run::panic_text;
+
+/// The evaluations of a node.
+#[derive(Default)]
+pub(crate) struct Evaluations {
+    /// Number of the port that they run in, once there is one.
+    port: Mutex<u64>,
+    /// Those that have not begun.
+    waiting: Arc<Backlog>,
+}
+
+/// An answer that is given in any case.
+struct Answer {
+    node: Node,
+    /// The port that wants it, and what stands before the outcome.
+    reply: Option<(PortId, Body)>,
+}
+
+impl Answer {
+    fn give(mut self, outcome: Result<Vec<Value>, String>) {
+        self.send(outcome);
+    }
+
+    fn send(&mut self, outcome: Result<Vec<Value>, String>) {
+        let Some((to, values)) = self.reply.take() else {
+            if let Err(error) = outcome {
+                tracing::debug!(error, "code of another node failed");
+            }
+            return;
+        };
+        let (error, results) = match outcome {
+            Ok(results) => (String::new(), results),
+            Err(error) => (error, Vec::new()),
+        };
+        let next = self.node.answer_with(&to, &values, &[vec![Value::Text(error)], results].concat());
+        if let Some(next) = next {
+            // Not here: it may be the next code, whose answer is given before this one has returned.
+            self.node.postpone(move |node| node.node_request(&next));
+        }
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if self.reply.is_some() {
+            let error = if thread::panicking() {
+                "the evaluator of this node panicked"
+            } else {
+                "the evaluator of this node gave no answer"
+            };
+            self.send(Err(error.into()));
+        }
+    }
+}
+
+impl Node {
+    /// Evaluates code of another node, after what came before, and answers.
+    pub(super) fn evaluate(&self, code: String, reply: Option<(PortId, Body)>) {
+        let answer = Answer { node: self.clone(), reply };
+        let Some(evaluator) = self.inner().functions.evaluator.clone().filter(|_| !self.is_secure()) else {
+            if let Some(withheld) = self.may_complain() {
+                tracing::warn!(withheld, "refused to evaluate code of another node");
+            }
+            return answer.give(Err("eval is refused on this node".into()));
+        };
+        let Some(waiting) = self.inner().shared.evaluations.waiting.try_enter(code.len()) else {
+            return answer
+                .give(Err("too much code waits to be evaluated on this node; try again later".into()));
+        };
+        let job = move |cx: &mut Context<'_>| {
+            drop(waiting);
+            let node = cx.node();
+            let evaluate = || evaluator.evaluate(node, code, Box::new(move |outcome| answer.give(outcome)));
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(evaluate)) {
+                tracing::error!(text = panic_text(&*panic), "an evaluator panicked");
+            }
+        };
+        self.signal(self.evaluation_port(), Signal::Job(Box::new(job)));
+    }
+
+    /// The port in which code is evaluated; another one if the last one has died.
+    fn evaluation_port(&self) -> u64 {
+        let mut number = self.inner().shared.evaluations.port.lock();
+        if self.table().get(*number).is_none_or(|cell| cell.closing) {
+            (_, *number) = self.port(|_: &mut Context<'_>, (): ()| {}).parts();
+        }
+        *number
+    }
+}
