@@ -25,6 +25,8 @@ pub(crate) enum Happening {
     Drive(usize, u64),
     /// A port handles the next thing in its mailbox.
     Port(usize, u64, u64),
+    /// The time of a call is up, for which a port waits.
+    CallOver(usize, u64, u64),
     /// The callback of a monitor has its turn.
     Callback(usize, u64, u64),
     /// A node asks a host for a connection.

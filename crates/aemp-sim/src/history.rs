@@ -48,8 +48,12 @@ pub enum Event {
         #[serde(default)]
         n: Option<u64>,
     },
-    /// A port comes to be.
-    PortNew { p: String },
+    /// A port comes to be; an async one ends at once when it is killed, whatever waits in its mailbox.
+    PortNew {
+        p: String,
+        #[serde(default)]
+        task: bool,
+    },
     /// A kill has closed the mailbox of a port: what is in it is still handled, and nothing comes after it.
     PortClosed { p: String },
     /// A port is gone.
@@ -58,6 +62,10 @@ pub enum Event {
     Kil { sid: String, p: String, reason: Vec<String> },
     /// A monitor is set; its news goes to the port `to`, or to a callback.
     Mon { sid: String, m: u64, p: String, to: Option<String> },
+    /// The monitor kills the port that it tells, if the reason is abnormal.
+    Link { m: u64 },
+    /// A task waits for the monitor: it fires when the task knows.
+    Wait { m: u64 },
     /// It is withdrawn: nothing of it happens from now on.
     Unmon { m: u64 },
     /// Its callback runs, or its message has left the mailbox of `to`.
@@ -68,6 +76,10 @@ pub enum Event {
     Down { peer: String, conn: u64, reason: String },
     /// The outbox of a node broke; a new epoch begins.
     Broke { peer: String, epoch: u64 },
+    /// `sid` calls a port and waits for so many microseconds; the answer goes to the port `r`, as does the news of the death of `p`.
+    Call { id: u64, sid: String, p: String, r: String, limit: u64 },
+    /// A call is over.
+    CallOver { id: u64, how: Over },
     /// `sid` spawns a port.
     Spawn { sid: String, p: String, function: String },
     /// The function of a spawn runs.
@@ -108,6 +120,16 @@ pub enum Kind {
     Family,
     Keys,
     Values,
+}
+
+/// How a call ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)] // the names say it
+pub enum Over {
+    Answer,
+    Died,
+    TimedOut,
 }
 
 /// What goes wrong. The first half lasts until its counterpart in the second.

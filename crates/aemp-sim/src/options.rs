@@ -94,6 +94,8 @@ pub struct WorkOptions {
     pub slow_ports: u32,
     /// The most octets of a message.
     pub payload: usize,
+    /// Of a hundred ports so many are async.
+    pub tasks: u32,
     /// Of a hundred things done so many concern the database.
     pub database: u32,
 }
@@ -129,11 +131,21 @@ pub enum Sabotage {
     AnswerTwice,
     /// The other node's monitors are kept when its connection is lost.
     KeepWatchers,
+    /// What one port sends to others overtakes what it sent before.
+    Overtake,
+    /// A port lives on when one dies that it is linked to.
+    LoseLink,
+    /// The limit of a call never comes.
+    EndlessCall,
+    /// A call that is over is answered.
+    LateAnswer,
+    /// The news of a death overtakes the last messages.
+    NewsFirst,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Sabotage; 22] = [
+    pub const ALL: [Sabotage; 27] = [
         Sabotage::DropMessage,
         Sabotage::DoubleMessage,
         Sabotage::SwapMessages,
@@ -156,6 +168,11 @@ impl Sabotage {
         Sabotage::HideWatchEvent,
         Sabotage::AnswerTwice,
         Sabotage::KeepWatchers,
+        Sabotage::Overtake,
+        Sabotage::LoseLink,
+        Sabotage::EndlessCall,
+        Sabotage::LateAnswer,
+        Sabotage::NewsFirst,
     ];
 }
 
@@ -312,6 +329,7 @@ impl WorkOptions {
             flows: random.within(1, 4),
             slow: Duration::from_millis(*random.pick(&[0, 20, 300]).unwrap_or(&20)),
             slow_ports: *random.pick(&[0, 30, 70]).unwrap_or(&30),
+            tasks: *random.pick(&[0, 30]).unwrap_or(&0),
             payload: *random.pick(&[10, 100, 2000]).unwrap_or(&100),
             database: *random.pick(&[0, 20, 50]).unwrap_or(&20),
         }

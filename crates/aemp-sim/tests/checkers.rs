@@ -49,6 +49,10 @@ fn rules(sabotage: Sabotage) -> &'static [&'static str] {
         Sabotage::HideWatchEvent => &["DB6", "DB7"],
         Sabotage::AnswerTwice => &["DB8"],
         Sabotage::KeepWatchers => &["MON8"],
+        Sabotage::Overtake => &["M12"],
+        Sabotage::LoseLink => &["L1"],
+        Sabotage::EndlessCall | Sabotage::LateAnswer => &["C1"],
+        Sabotage::NewsFirst => &["MON7"],
     }
 }
 

@@ -25,7 +25,7 @@ impl Story {
             story.at(node, start);
         }
         for port in ["a#1", "a#2", TARGET, "b#2"] {
-            story.at(&port[..1], Event::PortNew { p: port.into() });
+            story.at(&port[..1], Event::PortNew { p: port.into(), task: false });
         }
         story.up();
         story
@@ -130,6 +130,24 @@ fn who_withdraws_a_monitor_long_after_a_loss_should_have_been_told() {
     };
     assert_eq!(told_late(500_000), [""; 0]);
     assert_eq!(told_late(2_000_000), ["M5"]);
+}
+
+/// Seed 23634098958369617.
+#[test]
+fn news_of_a_loss_may_wait_in_a_slow_mailbox() {
+    let fired = |lost: bool| {
+        let mut story = Story::new();
+        story.monitor(1);
+        if lost {
+            story.lose();
+        }
+        story.now += 10_000_000;
+        let reason = ["transport_error", "b", "reset"].map(String::from).to_vec();
+        story.at("a", Event::Fire { m: 1, reason });
+        story.broken()
+    };
+    assert_eq!(fired(true), [""; 0]);
+    assert_eq!(fired(false), ["M6"]);
 }
 
 #[test]

@@ -31,6 +31,8 @@ pub(super) struct Monitor<'a> {
 #[derive(Default)]
 pub(super) struct Port<'a> {
     pub(super) new: Vec<usize>,
+    /// It is an async port.
+    pub(super) task: bool,
     pub(super) died: Vec<(usize, &'a [String])>,
 }
 
@@ -105,7 +107,11 @@ impl<'a> Facts<'a> {
                 self.sent.push(Sent { at, sid, p, k: *k, hash: *hash, epoch: *epoch });
             }
             Event::Rcv { k, hash, .. } => self.received.entry(*k).or_default().push((at, *hash)),
-            Event::PortNew { p } => self.ports.entry(p).or_default().new.push(at),
+            Event::PortNew { p, task } => {
+                let port = self.ports.entry(p).or_default();
+                port.new.push(at);
+                port.task = *task;
+            }
             Event::PortClosed { p } => {
                 self.closed.entry(p).or_insert(at);
             }
@@ -218,6 +224,8 @@ impl<'a> Facts<'a> {
 
 /// Something that went wrong: when it began, when it ended, and at which nodes.
 pub(super) struct Fault<'a> {
+    /// `None` if a node starts.
+    pub(super) kind: Option<FaultKind>,
     pub(super) from: u64,
     pub(super) to: u64,
     pub(super) nodes: &'a [String],
@@ -237,24 +245,31 @@ fn faults(records: &[Record]) -> Vec<Fault<'_>> {
         let at = record.t;
         match &record.event {
             Event::Start { .. } => {
-                faults.push(Fault { from: at, to: at, nodes: std::slice::from_ref(&record.node) });
+                faults.push(Fault {
+                    kind: None,
+                    from: at,
+                    to: at,
+                    nodes: std::slice::from_ref(&record.node),
+                });
             }
             Event::Fault { kind, nodes } if kind.end().is_some() => {
                 open.entry((*kind, nodes)).or_default().push(at);
             }
             Event::Fault { kind, nodes } => {
-                faults.push(Fault { from: at, to: at, nodes });
+                faults.push(Fault { kind: Some(*kind), from: at, to: at, nodes });
                 let begun =
                     open.iter_mut().find(|((begun, of), _)| begun.end() == Some(*kind) && of == nodes);
-                if let Some((_, begun)) = begun {
-                    faults.extend(begun.drain(..).map(|from| Fault { from, to: at, nodes }));
+                if let Some(((kind, _), begun)) = begun {
+                    let kind = Some(*kind);
+                    faults.extend(begun.drain(..).map(|from| Fault { kind, from, to: at, nodes }));
                 }
             }
             _ => {}
         }
     }
-    for ((_, nodes), begun) in open {
-        faults.extend(begun.into_iter().map(|from| Fault { from, to: u64::MAX, nodes }));
+    for ((kind, nodes), begun) in open {
+        let kind = Some(kind);
+        faults.extend(begun.into_iter().map(|from| Fault { kind, from, to: u64::MAX, nodes }));
     }
     faults
 }

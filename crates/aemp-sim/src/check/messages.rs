@@ -95,7 +95,8 @@ fn streams(facts: &Facts<'_>, bounds: &Bounds, out: &mut Vec<Violation>) {
         let step = Step { at: sent.at, k: sent.k, epoch: sent.epoch, came: facts.came(sent.k) };
         streams.entry((facts.run(sent.at), sent.p)).or_default().push(step);
     }
-    for (port, known) in &facts.ports {
+    // A kill takes its turn, but not at an async port.
+    for (port, known) in facts.ports.iter().filter(|(_, known)| !known.task) {
         for (_, reason) in &known.died {
             if let Some((at, _, p)) = facts.kills.get(reason)
                 && p == port

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `messages` | M1 no invention, M2 no double, M3 order, M4 no silent hole (M10 and M11 are cases of it), M5 a loss fires, M7 local messages arrive, M8 signals are one stream, M9 nothing after death, M12 order of one sender to different ports |
 //! | `monitors` | MON1 one shot, MON2 and MON4 whoever is lost or missing is told of, MON3 nothing after withdrawal, MON5 reasons, MON6 by looking at each monitor alone, MON7 last words come first, MON8 and MON9 both tables agree, M6 no false alarm |
+//! | `calls` | C1 a call ends once, C2 in time, C3 as it says; L1 who is linked to a port dies with it |
 //! | `ports` | P1 names are new, P2 runs are apart, K1 and K2 one death, S1 at most once, S2 init comes first, S3 what cannot be spawned receives nothing, S4 registered functions only |
 //! | `nodes` | N1 up and down alternate, N2 and N3 fires come before down and up, N4 one connection between two, N5 nothing is lost without a fault, N6 only the present run is up, N7 everything comes to rest, NET1 seeds are found, NET2 and NET3 global nodes are joined, NET4 dialling has a pace, NET5 nobody dials itself for long |
 //! | `database` | DB1 and DB3 convergence to the last values, DB2 and DB4 nothing of the gone stays, DB5 values in order, DB6 and DB7 truthful watches, DB8 one answer, DB9 by deletions of what belonged to ports, DB10 nothing after the end of a watch |
@@ -12,6 +13,7 @@
 //! Not covered by any history: K3 and K4 (panics and log lines are the library's), P3 (randomness), and that a handler is never entered from
 //! within `send` (M7).
 
+mod calls;
 mod database;
 mod facts;
 mod messages;
@@ -60,6 +62,7 @@ pub fn all(history: &History, bounds: &Bounds) -> Vec<Violation> {
     messages::check(&facts, bounds, &mut out);
     monitors::check(&facts, bounds, &mut out);
     ports::check(&facts, &mut out);
+    calls::check(&facts, &mut out);
     nodes::check(&facts, bounds, &mut out);
     database::check(&facts, &mut out);
     out

@@ -69,9 +69,13 @@ fn alarm(
     bounds: &Bounds,
     out: &mut Vec<Violation>,
 ) {
-    let slack = bounds.detect.max(bounds.heal) * if monitor.to.is_some() { 2 } else { 1 };
-    if reason.first().is_some_and(|first| first == TRANSPORT) && !facts.faulty(facts.time(at), micros(slack))
-    {
+    if reason.first().is_none_or(|first| first != TRANSPORT) {
+        return;
+    }
+    // The news may have waited in a slow mailbox; what it tells of is a break, if that is known.
+    let breaks = facts.breaks.get(&(facts.run(at), node_of(monitor.p)));
+    let broke = breaks.and_then(|breaks| breaks.iter().rfind(|broke| **broke < at)).unwrap_or(&at);
+    if !facts.faulty(facts.time(*broke), micros(bounds.detect.max(bounds.heal))) {
         let (m, p) = (monitor.m, monitor.p);
         report(out, "M6", format_args!("monitor {m} of {p} fired, and nothing was wrong: {reason:?}"));
     }

@@ -9,8 +9,10 @@
 //! | `requests` | what other nodes ask |
 //! | `ports` | ports and their mailboxes |
 //! | `monitors` | monitors, on their way from being set to having fired |
+//! | `calls` | calls, links, tasks that wait for a death |
 //! | `verbs` | what programs do: send, kill, spawn, use the database |
 
+mod calls;
 mod carry;
 mod driver;
 mod frames;
@@ -98,6 +100,10 @@ pub(crate) struct Node {
     conns: BTreeMap<LinkId, (u64, u64)>,
     remotes: BTreeMap<NodeId, Remote>,
     ports: Ports,
+    /// Calls that are not over, by the number of the port for the answer.
+    calls: BTreeMap<u64, calls::Call>,
+    /// Monitors that kill the port that they tell.
+    links_of: BTreeSet<u64>,
     monitors: BTreeMap<u64, Monitor>,
     fires: BTreeMap<u64, monitors::Fire>,
     /// What is known of each watched family.
@@ -176,6 +182,8 @@ impl Node {
             conns: BTreeMap::new(),
             remotes: BTreeMap::new(),
             ports: Ports::new(Home::new(id.clone(), &head)),
+            calls: BTreeMap::new(),
+            links_of: BTreeSet::new(),
             monitors: BTreeMap::new(),
             fires: BTreeMap::new(),
             watches: BTreeMap::new(),

@@ -37,8 +37,8 @@ impl Monitor {
 
 /// A monitor on its way to its action.
 pub(crate) struct Fire {
-    monitor: u64,
-    reason: Reason,
+    pub(super) monitor: u64,
+    pub(super) reason: Reason,
     /// The port that stays gated until then.
     pub(super) gate: Option<PortId>,
 }

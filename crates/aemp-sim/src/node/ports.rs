@@ -13,7 +13,7 @@ use super::monitors::Fire;
 use super::verbs::{Letter, reason_texts};
 use super::{FUNCTIONS, Node};
 use crate::cx::{Cx, Happening};
-use crate::history::Event;
+use crate::history::{Event, Over};
 use crate::options::Sabotage;
 
 /// How long a quick port takes for one thing.
@@ -35,6 +35,15 @@ pub(super) enum Watcher {
     Remote(NodeId, LinkId),
 }
 
+/// What a port is like.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Habit {
+    /// How long it takes for one thing.
+    pub(super) pace: Duration,
+    /// It is an async port.
+    pub(super) task: bool,
+}
+
 pub(super) struct Port {
     id: PortId,
     mailbox: VecDeque<Item>,
@@ -42,6 +51,8 @@ pub(super) struct Port {
     closing: bool,
     scheduled: bool,
     pace: Duration,
+    /// It is an async port.
+    task: bool,
     pub(super) watchers: Vec<Watcher>,
     /// Entries of the database that go with the port.
     pub(super) entries: Vec<(String, String)>,
@@ -108,7 +119,7 @@ impl Ports {
 
 impl Node {
     /// Opens a port, with a name of our own or one that another node has chosen.
-    pub(super) fn open(&mut self, name: Option<PortId>, pace: Duration, cx: &mut Cx) -> u64 {
+    pub(super) fn open(&mut self, name: Option<PortId>, habit: Habit, cx: &mut Cx) -> u64 {
         self.ports.count += 1;
         let number = self.ports.count;
         let id = name.clone().unwrap_or_else(|| self.ports.home.port(number));
@@ -116,16 +127,18 @@ impl Node {
             self.ports.names.insert(name.name().to_string(), number);
         }
         let p = id.to_string();
+        let Habit { pace, task } = habit;
         if cx.sabotage(Sabotage::ReusePort, 5) {
-            self.record(Event::PortNew { p: p.clone() }, cx);
+            self.record(Event::PortNew { p: p.clone(), task }, cx);
         }
-        self.record(Event::PortNew { p }, cx);
+        self.record(Event::PortNew { p, task }, cx);
         let port = Port {
             id,
             mailbox: VecDeque::new(),
             closing: false,
             scheduled: false,
             pace,
+            task,
             watchers: Vec::new(),
             entries: Vec::new(),
         };
@@ -161,18 +174,43 @@ impl Node {
         let Some(port) = self.ports.table.get_mut(&number).filter(|port| !port.closing) else {
             return self.discard(item, cx);
         };
-        if let Item::Kill(reason) = &item {
-            port.closing = true;
-            let (p, busy, reason) = (port.id.to_string(), port.scheduled, reason.clone());
-            self.record(Event::PortClosed { p }, cx);
-            if !busy {
-                return self.end_port(number, &reason, cx);
+        let task = port.task;
+        match item {
+            Item::Kill(reason) => return self.close(number, reason, cx),
+            // The code of an async port need not look at its mailbox for this.
+            Item::Fire(fire) if task => {
+                if let Some(reason) = self.linked(&fire) {
+                    self.open_fire(fire, cx);
+                    return self.close(number, reason, cx);
+                }
+                self.push(number, Item::Fire(fire));
             }
+            item => self.push(number, item),
         }
+        self.schedule(number, cx);
+    }
+
+    fn push(&mut self, number: u64, item: Item) {
         if let Some(port) = self.ports.port(number) {
             port.mailbox.push_back(item);
         }
-        self.schedule(number, cx);
+    }
+
+    /// A kill has come: it takes its turn, and nothing comes after it. An async port ends at once, unless it does something.
+    fn close(&mut self, number: u64, reason: Reason, cx: &mut Cx) {
+        let Some(port) = self.ports.port(number) else { return };
+        port.closing = true;
+        let (p, busy) = (port.id.to_string(), port.scheduled);
+        let left = if port.task { std::mem::take(&mut port.mailbox) } else { VecDeque::new() };
+        self.record(Event::PortClosed { p }, cx);
+        for item in left {
+            self.discard(item, cx);
+        }
+        if busy {
+            self.push(number, Item::Kill(reason));
+        } else {
+            self.end_port(number, &reason, cx);
+        }
     }
 
     fn schedule(&mut self, number: u64, cx: &mut Cx) {
@@ -189,8 +227,18 @@ impl Node {
         let Some(port) = self.ports.table.get_mut(&number) else { return };
         match port.mailbox.pop_front() {
             None => {}
-            Some(Item::Message(body, n)) => self.receive(number, &body, n, cx),
-            Some(Item::Fire(fire)) => self.open_fire(fire, cx),
+            Some(Item::Message(body, n)) => {
+                self.receive(number, &body, n, cx);
+                self.end_call(number, Over::Answer, cx);
+            }
+            Some(Item::Fire(fire)) => {
+                let linked = self.linked(&fire);
+                self.open_fire(fire, cx);
+                self.end_call(number, Over::Died, cx);
+                if let Some(reason) = linked.filter(|_| !cx.sabotage(Sabotage::LoseLink, 1)) {
+                    self.end_port(number, &reason, cx);
+                }
+            }
             Some(Item::Init(function)) => self.init(number, function, cx),
             Some(Item::Kill(reason)) => self.end_port(number, &reason, cx),
         }
@@ -222,11 +270,16 @@ impl Node {
         match letter.wish {
             Letter::ECHO => self.send(me, &from, Letter::NOTHING, cx),
             Letter::LAST_WORDS => {
+                let Some(number) = self.here(me) else { return };
+                let reason = Reason::text("last words", letter.k);
+                let late = cx.sabotage(Sabotage::NewsFirst, 1);
+                if late {
+                    self.end_port(number, &reason, cx);
+                }
                 for _ in 0..3 {
                     self.send(me, &from, Letter::NOTHING, cx);
                 }
-                if let Some(number) = self.here(me) {
-                    let reason = Reason::text("last words", letter.k);
+                if !late {
                     self.end_port(number, &reason, cx);
                 }
             }

@@ -83,10 +83,10 @@ impl Node {
         if self.named(name).is_some() || self.ports.is_taken(name) {
             return;
         }
-        let pace = self.pace(cx);
+        let habit = self.habit(cx);
         let port = self.id.named(name);
         cx.born.push(port.clone());
-        let number = self.open(Some(port), pace, cx);
+        let number = self.open(Some(port), habit, cx);
         self.signal(number, Item::Init(function), cx);
     }
 

@@ -11,7 +11,7 @@ use rustc_hash::FxHasher;
 
 use super::Node;
 use super::driver::{Told, text};
-use super::ports::Item;
+use super::ports::{Habit, Item};
 use crate::cx::Cx;
 use crate::history::{Event, Kind};
 use crate::options::Sabotage;
@@ -125,16 +125,17 @@ impl Node {
         self.here(port).is_some_and(|number| self.ports.is_alive(number))
     }
 
-    /// How slow the next port is.
-    pub(super) fn pace(&self, cx: &mut Cx) -> Duration {
-        let share = cx.options.work.slow_ports;
-        if cx.random.percent(share) { cx.options.work.slow } else { Duration::ZERO }
+    /// What the next port is like.
+    pub(super) fn habit(&self, cx: &mut Cx) -> Habit {
+        let (slow, tasks) = (cx.options.work.slow_ports, cx.options.work.tasks);
+        let pace = if cx.random.percent(slow) { cx.options.work.slow } else { Duration::ZERO };
+        Habit { pace, task: cx.random.percent(tasks) }
     }
 
     /// Opens a port.
     pub(crate) fn open_port(&mut self, cx: &mut Cx) -> PortId {
-        let pace = self.pace(cx);
-        let number = self.open(None, pace, cx);
+        let habit = self.habit(cx);
+        let number = self.open(None, habit, cx);
         self.ports.id(number)
     }
 
@@ -155,8 +156,8 @@ impl Node {
         match place {
             Place::Here(number) => self.deliver(number, body, None, cx),
             Place::There => {
-                let queued =
-                    self.remote(to.node(), cx).outbox.by(body.items().len(), || sender(from)).send(to, &body);
+                let by = if cx.sabotage(Sabotage::Overtake, 1) { cx.id() } else { sender(from) };
+                let queued = self.remote(to.node(), cx).outbox.by(body.items().len(), || by).send(to, &body);
                 self.queued(to.node(), queued, cx);
             }
             Place::Node | Place::Nowhere => {}
@@ -182,8 +183,8 @@ impl Node {
     pub(crate) fn spawn(&mut self, sid: &PortId, node: &NodeId, function: &str, cx: &mut Cx) -> PortId {
         let (by, sid) = (sender(sid), sid.to_string());
         if node == &self.id {
-            let pace = self.pace(cx);
-            let number = self.open(None, pace, cx);
+            let habit = self.habit(cx);
+            let number = self.open(None, habit, cx);
             let port = self.ports.id(number);
             self.record(Event::Spawn { sid, p: port.to_string(), function: function.into() }, cx);
             cx.born.push(port.clone());

@@ -162,6 +162,9 @@ impl World {
             Happening::Drive(node, inc) => self.on(node, inc, |node, cx| node.drive(cx)),
             Happening::Port(node, inc, number) => self.on(node, inc, |node, cx| node.run_port(number, cx)),
             Happening::Callback(node, inc, id) => self.on(node, inc, |node, cx| node.call_back(id, cx)),
+            Happening::CallOver(node, inc, number) => {
+                self.on(node, inc, |node, cx| node.call_over(number, cx))
+            }
             Happening::Connect { node, inc, link, to } => self.connect(node, inc, link, to),
             Happening::Refused { node, inc, link } => self.on(node, inc, |node, cx| node.refused(link, cx)),
             Happening::Opened { wire, side } => self.opened(wire, side),
@@ -185,6 +188,7 @@ impl World {
             Happening::Wake(node, _)
             | Happening::Drive(node, _)
             | Happening::Port(node, ..)
+            | Happening::CallOver(node, ..)
             | Happening::Callback(node, ..)
             | Happening::Refused { node, .. } => Some(*node),
             Happening::Opened { wire, side }

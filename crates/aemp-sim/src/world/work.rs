@@ -18,6 +18,9 @@ const KNOWN: usize = 40;
 /// Ports of a node beyond which old ones are killed.
 const CROWD: usize = 25;
 
+/// The longest limit of a call.
+const CALL: Duration = Duration::from_secs(3);
+
 /// Watches of a node beyond which the oldest ends.
 const WATCHES: usize = 2;
 
@@ -198,7 +201,15 @@ impl Work {
                 let m = node.monitor(me, &target, to, cx);
                 self.monitors.push((node.index, node.inc, m));
             }
-            62..72 => self.withdraw(node, cx),
+            62..66 => self.withdraw(node, cx),
+            66..69 => {
+                let limit = cx.random.up_to(CALL);
+                node.call(me, &target, limit, cx);
+            }
+            69..72 => {
+                let m = node.link(me, &target, cx);
+                self.monitors.push((node.index, node.inc, m));
+            }
             72..77 => {
                 node.send(me, &target, 0, cx);
                 let normal = cx.random.percent(30);
