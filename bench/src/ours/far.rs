@@ -54,6 +54,6 @@ fn open(node: &Node) -> PortId {
 
 fn set_entries(node: &Node, count: u64) {
     for n in 0..count {
-        node.db().set("bench", &format!("key/{n}"), n).detach();
+        node.db().set("bench", &format!("key/{n}"), n).expect("a family").detach();
     }
 }

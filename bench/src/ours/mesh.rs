@@ -37,7 +37,7 @@ pub(super) async fn join() {
         }
         _ => {}
     });
-    node.db().register(FAMILY, &port);
+    node.db().register(FAMILY, &port).expect("a family");
     ready("").await;
     node.shutdown().await;
 }

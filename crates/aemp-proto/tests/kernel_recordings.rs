@@ -50,7 +50,7 @@ fn node(id: &str) -> NodeId {
 }
 
 fn set(key: &str, value: impl Into<Value>) -> DbCommand {
-    DbCommand::Set { family: FAMILY.into(), key: key.into(), value: value.into() }
+    DbCommand::Set { family: FAMILY.into(), key: key.into(), value: value.into(), id: 0 }
 }
 
 fn delete(key: &str) -> DbCommand {
@@ -190,7 +190,7 @@ fn as_global_node_whose_seed_is_another_one() {
 fn as_global_node_that_shares_its_database_with_another_one() {
     let mut player = Player::new("a", "127.0.0.1:15040", &[], true);
     let value = octets("set before the connection");
-    player.input(Input::Db(DbCommand::Set { family: "before".into(), key: "a_key".into(), value }));
+    player.input(Input::Db(DbCommand::Set { family: "before".into(), key: "a_key".into(), value, id: 0 }));
     let commands = vec![
         vec![set("a1", 1)],
         vec![set("both", octets("from a"))],

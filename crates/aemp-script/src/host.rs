@@ -1,6 +1,6 @@
 //! The scripts of a node: modules that were loaded, and what all of them have together.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use crate::code::{Code, parse_error_text};
 use crate::engine::engine;
+use crate::entry::Entries;
 use crate::limits::Limits;
 use crate::names::{self, Name};
 use crate::port::{self, State};
@@ -55,7 +56,7 @@ pub(crate) struct Host {
     pub(crate) spawned: Arc<Quota>,
     pub(crate) memory: Arc<Quota>,
     /// The entries of the database that scripts have set.
-    pub(crate) entries: Mutex<HashSet<(String, String)>>,
+    pub(crate) entries: Mutex<Entries>,
     pub(crate) session: Mutex<Session>,
     pub(crate) evaluator: Evaluator,
     path: Vec<PathBuf>,

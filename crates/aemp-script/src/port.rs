@@ -105,9 +105,8 @@ impl State {
 
     /// Keeps an entry of the database until the port ends.
     pub(crate) fn keep(&mut self, entry: Entry) {
-        if let Some(before) = self.entries.insert(entry.family().to_owned(), entry) {
-            before.replaced();
-        }
+        // If it was entered before, it belongs to the later entry now.
+        self.entries.insert(entry.family().to_owned(), entry);
     }
 
     /// Does not wait for this any more.

@@ -264,3 +264,26 @@ async fn messages_that_fit_nothing_are_as_with_other_ports() {
     at.node.send(&tags, ("b",)).unwrap();
     assert_eq!(died.await.identifier().as_deref(), Some("unhandled_message"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_of_a_port_that_was_set_again_outlives_the_port() {
+    let (at, probe) = Scripted::probed(
+        r#"
+        fn enter(to) {
+            rcv(SELF, "reg", || db_reg("t::ports"));
+            rcv(SELF, "set", || db_set("t::ports", SELF, "kept"));
+        }"#,
+    )
+    .await;
+    let port = at.spawn("t::enter", [probe.id()]);
+    let mut watch = at.node.db().watch("t::ports");
+    assert!(watch.next().await.unwrap().content.is_empty());
+    at.node.send(&port, ("reg",)).unwrap();
+    assert_eq!(watch.next().await.unwrap().added, [port.to_string()]);
+    at.node.send(&port, ("set",)).unwrap();
+    assert_eq!(watch.next().await.unwrap().changed, [port.to_string()]);
+    let death = at.node.died(&port);
+    at.node.kill(&port, Reason::NORMAL);
+    death.await;
+    assert_eq!(at.node.db().keys("t::ports").await.unwrap(), [port.to_string()]);
+}

@@ -40,7 +40,7 @@ async fn answer(node: &Node) -> Result<(), Box<dyn Error>> {
         }
     });
     // An entry in the database that all nodes share; example 3 has more about it.
-    node.db().register("ping", &port);
+    node.db().register("ping", &port)?;
     terminal::stay(node).await
 }
 

@@ -43,7 +43,7 @@ async fn work(node: &Node) -> Result<(), Box<dyn Error>> {
     // Nobody needs a worker without its boss.
     let boss = node.db().any("example::boss").await?;
     let death = node.died(&boss);
-    node.db().register(WORKERS, &worker);
+    node.db().register(WORKERS, &worker)?;
     let reason = death.await;
     println!("the boss is gone: {reason}");
     node.shutdown().await;
@@ -52,7 +52,7 @@ async fn work(node: &Node) -> Result<(), Box<dyn Error>> {
 
 async fn share_out(node: &Node) -> Result<(), Box<dyn Error>> {
     let boss = node.port(|_, _: Message| {});
-    node.db().register("example::boss", &boss);
+    node.db().register("example::boss", &boss)?;
     terminal::announce(node);
     let mut jobs = JoinSet::new();
     for below in (1000..=8000).step_by(1000) {

@@ -40,7 +40,7 @@ async fn nurse(node: &Node) -> Result<(), Box<dyn Error>> {
         });
         cx.reply(reply, mortal);
     });
-    node.db().register("nursery", &nursery);
+    node.db().register("nursery", &nursery)?;
     terminal::stay(node).await
 }
 

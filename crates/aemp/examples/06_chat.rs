@@ -91,7 +91,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     match terminal.side {
         Side::Listen => {
             let room = node.start_actor::<Room>(());
-            node.db().register("chat::room", &room);
+            node.db().register("chat::room", &room)?;
             terminal::stay(&node).await
         }
         Side::Connect => chat(&node, terminal.rest.first().map_or("somebody", String::as_str)).await,

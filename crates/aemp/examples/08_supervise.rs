@@ -60,7 +60,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             terminal::announce(&node);
             tokio::spawn(lead(node.clone()));
         }
-        Side::Connect => node.db().set(HOSTS, node.id().as_str(), 1).detach(),
+        Side::Connect => node.db().set(HOSTS, node.id().as_str(), 1)?.detach(),
     }
     terminal::until_ctrl_c(&node).await
 }

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use aemp_proto::kernel::{DbCommand, QueryKind};
+use aemp_proto::kernel::{
+    DbCommand, EntryError, QueryKind, check_entry, check_family_name, check_own_family,
+};
 use aemp_proto::{PortId, Value};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
@@ -15,7 +17,7 @@ use crate::node::Node;
 use crate::port::extra::Child;
 use crate::runtime::Event;
 
-/// Why the database gave no answer.
+/// Why the database did not do what it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum DatabaseError {
     /// The node was shut down.
@@ -24,6 +26,9 @@ pub enum DatabaseError {
     /// The answer fits into no message. A watch tells the family in parts.
     #[error("the family is too large for one message: watch it, or ask for its subkeys only")]
     TooLarge,
+    /// The family or the entry is one that cannot be.
+    #[error(transparent)]
+    Entry(#[from] EntryError),
 }
 
 /// A change of a watched family. The three lists are disjoint, and all empty only in the first event of a watch.
@@ -59,27 +64,47 @@ impl Database {
         Database { node }
     }
 
-    /// Sets an entry of this node. The entry is deleted when the guard is dropped; [`DbGuard::detach`] keeps it until the node
-    /// ends. An entry beyond the limits (1 MiB each, a million in all) is refused and logged.
-    pub fn set(&self, family: &str, key: &str, value: impl Into<Value>) -> DbGuard {
-        self.command(DbCommand::Set { family: family.into(), key: key.into(), value: value.into() });
-        DbGuard(Registration { node: self.node.clone(), entry: Some((family.into(), key.into())) })
+    /// Sets an entry of this node. The entry is deleted when the guard is dropped, unless it was set again since: then it belongs
+    /// to the later guard. [`DbGuard::detach`] keeps it until the node ends.
+    ///
+    /// Any text of 1 to 1024 bytes that does not begin with `'` names a family. An entry beyond the first million of a node is
+    /// not set; that is logged.
+    ///
+    /// # Errors
+    ///
+    /// [`DatabaseError::Entry`]: the family has no such name, or key and value have more than 1 MiB.
+    pub fn set(&self, family: &str, key: &str, value: impl Into<Value>) -> Result<DbGuard, DatabaseError> {
+        let (family, key, value) = (family.to_owned(), key.to_owned(), value.into());
+        check_entry(&family, &key, &value, &self.node.inner().shared.database)?;
+        let id = self.node.next_id();
+        self.command(DbCommand::Set { family: family.clone(), key: key.clone(), value, id });
+        Ok(DbGuard(Registration { node: self.node.clone(), entry: Some(Entry { family, key, id }) }))
     }
 
-    /// Deletes an entry of this node. One of another node stays.
-    pub fn delete(&self, family: &str, key: &str) {
+    /// Deletes an entry of this node, whoever has set it here. One of another node stays.
+    ///
+    /// # Errors
+    ///
+    /// [`DatabaseError::Entry`]: the family cannot have entries of programs.
+    pub fn delete(&self, family: &str, key: &str) -> Result<(), DatabaseError> {
+        check_own_family(family)?;
         self.command(DbCommand::Delete { family: family.into(), key: key.into() });
+        Ok(())
     }
 
-    /// Registers a port of this node: its ID becomes a subkey of the family, and leaves with the port.
-    pub fn register(&self, family: &str, port: &PortId) {
-        let key = port.to_string();
-        self.command(DbCommand::Set { family: family.into(), key: key.clone(), value: Value::Null });
-        let registration = Registration { node: self.node.clone(), entry: Some((family.into(), key)) };
+    /// Registers a port of this node: its ID becomes a subkey of the family, and leaves with the port, unless the subkey was set
+    /// again since.
+    ///
+    /// # Errors
+    ///
+    /// [`DatabaseError::Entry`]: the family cannot have entries of programs.
+    pub fn register(&self, family: &str, port: &PortId) -> Result<(), DatabaseError> {
+        let DbGuard(registration) = self.set(family, &port.to_string(), Value::Null)?;
         match self.node.local_number(port) {
             Some(number) => self.node.adopt(number, Child::Registration(registration)),
             None => drop(registration),
         }
+        Ok(())
     }
 
     /// The content of a family.
@@ -127,8 +152,9 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// The node was shut down.
+    /// The node was shut down, or no family can have this name.
     pub async fn any(&self, family: &str) -> Result<PortId, DatabaseError> {
+        check_family_name(family)?;
         let mut watch = self.watch(family);
         loop {
             let change = watch.next().await.ok_or(DatabaseError::Shutdown)?;
@@ -159,19 +185,27 @@ impl Database {
 /// An entry that goes when this is dropped.
 pub(crate) struct Registration {
     node: Node,
-    /// Family and subkey, unless the entry is to stay.
-    entry: Option<(String, String)>,
+    /// The entry, unless it is to stay.
+    entry: Option<Entry>,
+}
+
+/// One entry as it was set once.
+struct Entry {
+    family: String,
+    key: String,
+    /// Which setting of it.
+    id: u64,
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        if let Some((family, key)) = self.entry.take() {
-            self.node.event(Event::Db(DbCommand::Delete { family, key }));
+        if let Some(Entry { family, key, id }) = self.entry.take() {
+            self.node.event(Event::Db(DbCommand::Release { family, key, id }));
         }
     }
 }
 
-/// Keeps an entry of the database: it is deleted when the guard is dropped.
+/// Keeps an entry of the database: it is deleted when the guard is dropped, unless it was set again since.
 #[must_use = "the entry is deleted when its guard is dropped; use detach() to keep it"]
 pub struct DbGuard(Registration);
 

@@ -27,7 +27,7 @@ pub mod tutorial;
 pub use actor::Actor;
 pub use aemp_macros::Message;
 pub use aemp_proto::carry::CarryLimits;
-pub use aemp_proto::kernel::Route;
+pub use aemp_proto::kernel::{EntryError, Route};
 pub use aemp_proto::link::{AuthMethod, PeerAddress};
 pub use aemp_proto::outbox::OutboxLimits;
 pub use aemp_proto::wire::Limits as FrameLimits;

@@ -159,7 +159,7 @@
 //!     println!("{text}");
 //! #   said.send(text).unwrap();
 //! });
-//! seed.db().register("printers", &printer); // everybody can look it up; it leaves with the port
+//! seed.db().register("printers", &printer)?; // everybody can look it up; it leaves with the port
 //!
 //! let found = other.db().any("printers").await?;
 //! other.send(&found, ("hello from afar",))?;
@@ -213,7 +213,7 @@
 //! let node = Node::builder().seed(server.listeners()[0].clone()).secret("s").start().await?;
 //!
 //! # let known = server.port(|_: &mut Context<'_>, (): ()| {});
-//! # server.db().register("adders", &known);
+//! # server.db().register("adders", &known)?;
 //! # node.db().any("adders").await?;
 //! let adder = server.id().clone();
 //! let client = node.port_async(async move |mut port| {

@@ -51,7 +51,7 @@ fn other_process() {
         let port = node.port(|_: &mut Context<'_>, (piece, number): (usize, u64)| {
             writeln!(std::io::stdout(), "got {piece} {number}").unwrap();
         });
-        node.db().register(FAMILY, &port);
+        node.db().register(FAMILY, &port).unwrap();
         writeln!(std::io::stdout(), "ready {}", node.listeners()[0]).unwrap();
         // Until it is killed, or the test is gone.
         tokio::task::spawn_blocking(|| std::io::stdin().lines().count()).await.unwrap();

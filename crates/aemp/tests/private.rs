@@ -339,7 +339,7 @@ fn without_anybody_who_carries_they_are_out_of_reach() {
         };
         let (a, b) = (start("a").await, start("b").await);
         let port = b.port(|_: &mut Context<'_>, (): ()| {});
-        b.db().register("ports", &port);
+        b.db().register("ports", &port).unwrap();
         let found = soon("the port", a.db().any("ports")).await.unwrap();
         let reason = soon("the fire", a.died(&found)).await;
         assert_eq!(reason.identifier().as_deref(), Some("transport_error"));

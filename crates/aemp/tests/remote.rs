@@ -278,7 +278,7 @@ fn the_database_is_shared() {
     in_both_modes(async |mode| {
         let (seed, other) = pair(mode, Framing::Native).await;
         let (port, mut received) = counting(&other);
-        other.db().register("workers", &port);
+        other.db().register("workers", &port).unwrap();
         let found = soon("the port", seed.db().any("workers")).await.unwrap();
         assert_eq!(found, port);
         seed.send(&found, Work::Count(5)).unwrap();
@@ -286,7 +286,7 @@ fn the_database_is_shared() {
         let mut watch = seed.db().watch("workers");
         let first = soon("the content", watch.next()).await.unwrap();
         assert_eq!(first.added, [port.to_string()]);
-        let guard = other.db().set("workers", "x", 1);
+        let guard = other.db().set("workers", "x", 1).unwrap();
         assert_eq!(soon("a change", watch.next()).await.unwrap().added, ["x"]);
         drop(guard);
         assert_eq!(soon("a change", watch.next()).await.unwrap().deleted, ["x"]);
@@ -305,7 +305,7 @@ fn nodes_find_each_other_through_a_seed() {
         let third =
             builder(mode).id("third").secret("s").seed(seed.listeners()[0].clone()).start().await.unwrap();
         let (port, mut received) = counting(&other);
-        other.db().register("workers", &port);
+        other.db().register("workers", &port).unwrap();
         let found = soon("the port", third.db().any("workers")).await.unwrap();
         third.send(&found, Work::Count(1)).unwrap();
         assert_eq!(soon("a message", received.recv()).await, Some(1));

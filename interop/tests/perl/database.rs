@@ -61,7 +61,7 @@ impl Member {
                     Json::Number(number) => Value::from(number.as_i64().unwrap()),
                     other => Value::name(other.as_str().unwrap()),
                 };
-                node.db().set(family, key, value).detach();
+                node.db().set(family, key, value).unwrap().detach();
             }
             Member::Perl(perl) => {
                 perl.run(&format!("db_set '{family}', '{key}', $json->decode ('[{value}]')->[0]; ()")).await
@@ -71,7 +71,7 @@ impl Member {
 
     async fn delete(&mut self, family: &str, key: &str) {
         match self {
-            Member::Rust(node, _) => node.db().delete(family, key),
+            Member::Rust(node, _) => node.db().delete(family, key).unwrap(),
             Member::Perl(perl) => perl.run(&format!("db_del '{family}', '{key}'")).await,
         }
     }
@@ -311,7 +311,7 @@ async fn registered_ports(mut members: Vec<Member>) {
     let Member::Rust(rust, _) = &members[1] else { panic!("rust is the second") };
     let (here, _received) = inbox(rust);
     let rust = rust.clone();
-    rust.db().register("ports", &here);
+    rust.db().register("ports", &here).unwrap();
     let both = [(&*here.to_string(), Json::Null), (&*there.to_string(), Json::Null)];
     for member in &mut members {
         member.watch("ports").await;

@@ -42,7 +42,7 @@ pub(crate) enum Report {
 /// Makes a worker.
 pub(crate) fn init(cx: &mut Context<'_>, (): ()) -> Result<(), Reason> {
     let me = cx.me();
-    cx.node().db().register(WORKER, &me);
+    cx.node().db().register(WORKER, &me)?;
     cx.receive(move |cx, Work::Count { id, text, reply }| {
         cx.send(&reply, Report::Counted { worker: me.clone(), id, words: text::count(&text) });
     });

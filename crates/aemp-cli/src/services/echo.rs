@@ -6,7 +6,7 @@ use aemp::{Context, Message, PortId, Reason};
 pub(super) const NAME: &str = "aemp::echo";
 
 pub(super) fn init(cx: &mut Context<'_>, _arguments: Message) -> Result<(), Reason> {
-    cx.node().db().register(NAME, &cx.me());
+    cx.node().db().register(NAME, &cx.me())?;
     cx.receive(|cx, mut message: Message| {
         let last = message.0.pop().and_then(|last| last.to_name());
         match last.as_deref().map(PortId::parse) {

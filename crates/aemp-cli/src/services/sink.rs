@@ -14,7 +14,7 @@ struct Count {
 }
 
 pub(super) fn init(cx: &mut Context<'_>, _arguments: Message) -> Result<(), Reason> {
-    cx.node().db().register(NAME, &cx.me());
+    cx.node().db().register(NAME, &cx.me())?;
     cx.set_state(Count::default());
     cx.receive(|cx, body: Body| {
         if let Some(port) = asks_for_stats(&body) {

@@ -1,5 +1,7 @@
 //! The entries that this node owns. They are the truth about them: whichever master we have gets them whole.
 
+use std::collections::BTreeMap;
+
 use crate::Value;
 use crate::wire::Tables;
 
@@ -8,6 +10,8 @@ use crate::wire::Tables;
 pub(crate) struct Local {
     tables: Tables,
     count: usize,
+    /// Which command of the program has set an entry last. The entries of the node itself are not in it.
+    claims: BTreeMap<String, BTreeMap<String, u64>>,
 }
 
 impl Local {
@@ -23,8 +27,24 @@ impl Local {
         true
     }
 
+    /// The entry, which is there, was set by this command of the program.
+    pub(crate) fn claim(&mut self, family: &str, key: &str, id: u64) {
+        self.claims.entry(family.into()).or_default().insert(key.into(), id);
+    }
+
+    /// Whether this command was the last one of the program that has set the entry.
+    pub(crate) fn is_claimed(&self, family: &str, key: &str, id: u64) -> bool {
+        self.claims.get(family).and_then(|keys| keys.get(key)) == Some(&id)
+    }
+
     /// Takes an entry back. Gives whether it was there.
     pub(crate) fn delete(&mut self, family: &str, key: &str) -> bool {
+        if let Some(keys) = self.claims.get_mut(family) {
+            keys.remove(key);
+            if keys.is_empty() {
+                self.claims.remove(family);
+            }
+        }
         let Some(entries) = self.tables.get_mut(family) else { return false };
         if entries.remove(key).is_none() {
             return false;
@@ -55,6 +75,22 @@ impl Local {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_entry_belongs_to_the_command_that_has_set_it_last() {
+        let mut local = Local::default();
+        local.set("f", "k", &1.into());
+        local.claim("f", "k", 7);
+        assert!(local.is_claimed("f", "k", 7));
+        local.set("f", "k", &1.into());
+        local.claim("f", "k", 8);
+        assert!(!local.is_claimed("f", "k", 7) && local.is_claimed("f", "k", 8));
+        local.delete("f", "k");
+        local.set("f", "k", &2.into());
+        assert!(!local.is_claimed("f", "k", 8), "it was deleted and set anew, by the node itself");
+        local.delete("f", "k");
+        assert!(local.claims.is_empty());
+    }
 
     #[test]
     fn only_a_change_is_a_change() {

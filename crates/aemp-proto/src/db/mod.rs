@@ -26,6 +26,17 @@ pub(crate) const GLOBALS: &str = "'g";
 /// never reaches a Perl node, nor a program.
 pub(crate) const VERSIONS: &str = "'v";
 
+/// A family as it stands in front of the space in the names of stamps.
+pub(crate) fn escape_family(family: &str) -> String {
+    family.replace('%', "%25").replace(' ', "%20")
+}
+
+/// The family and the subkey in the name of a stamp.
+pub(crate) fn stamped(name: &str) -> Option<(String, &str)> {
+    let (family, key) = name.split_once(' ')?;
+    Some((family.replace("%20", " ").replace("%25", "%"), key))
+}
+
 /// What has changed in one family. A subkey is in one of the two at most.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Change {
@@ -48,5 +59,18 @@ pub(crate) fn binds_of_value(value: &Value) -> Vec<String> {
     match value {
         Value::List(binds) => binds.iter().filter_map(Value::to_name).collect(),
         _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stamp_names_any_family_and_any_subkey() {
+        for (family, key) in [("f", "k"), ("a b", "c d"), ("100%", "%20"), ("%20", ""), (" ", " ")] {
+            let name = format!("{} {key}", escape_family(family));
+            assert_eq!(stamped(&name), Some((family.into(), key)), "{name}");
+        }
     }
 }

@@ -1,10 +1,10 @@
 //! What the program on this node wants from the database, and the entries that the node itself owns.
 
-use super::{Action, DbCommand, Kernel, QueryKind, Time};
+use super::{Action, DbCommand, Kernel, QueryKind, Time, check_entry, check_own_family};
 use crate::Value;
 use crate::db::client::{self, Master};
 use crate::db::watch::Event;
-use crate::db::{GLOBALS, LISTENERS, VERSIONS, WAYS, binds_to_value};
+use crate::db::{LISTENERS, binds_to_value};
 use crate::wire::MeshRequest;
 use crate::wire::request::Family;
 
@@ -12,14 +12,20 @@ impl Kernel {
     /// A command of the program.
     pub(super) fn command(&mut self, command: DbCommand, now: Time) {
         match command {
-            DbCommand::Set { family, key, value } => {
+            DbCommand::Set { family, key, value, id } => {
                 if let Err(what) = self.check(&family, &key, &value) {
                     return self.actions.push_back(Action::Refused { what });
                 }
                 self.set_own(&family, &key, value, now);
+                self.local.claim(&family, &key, id);
             }
-            DbCommand::Delete { family, key } if !is_reserved(&family) => self.delete_own(&family, &key, now),
-            DbCommand::Delete { .. } => {}
+            DbCommand::Delete { family, key } if check_own_family(&family).is_ok() => {
+                self.delete_own(&family, &key, now);
+            }
+            DbCommand::Release { family, key, id } if self.local.is_claimed(&family, &key, id) => {
+                self.delete_own(&family, &key, now);
+            }
+            DbCommand::Delete { .. } | DbCommand::Release { .. } => {}
             DbCommand::Query { id, kind, family } => self.query(id, kind, &family),
             DbCommand::Watch { id, family } => self.watch(id, &family),
             DbCommand::Unwatch { id } => self.unwatch(id),
@@ -146,44 +152,11 @@ impl Kernel {
 
     fn check(&self, family: &str, key: &str, value: &Value) -> Result<(), String> {
         let limits = &self.config.limits;
-        if is_reserved(family) || !is_family(family) {
-            return Err(format!("the database entry {key:?}: {family:?} is no family for programs"));
-        }
-        if !self.fits(key, value) {
-            let limit = limits.entry();
-            return Err(format!("the database entry {key:?} of {family}: larger than {limit} octets"));
-        }
+        check_entry(family, key, value, limits).map_err(|error| error.to_string())?;
         if self.local.count() >= limits.entries && !self.local.contains(family, key) {
             let limit = limits.entries;
             return Err(format!("the database entry {key:?} of {family}: this node owns {limit} already"));
         }
         Ok(())
-    }
-}
-
-/// Families that the nodes themselves fill.
-fn is_reserved(family: &str) -> bool {
-    [LISTENERS, GLOBALS, VERSIONS, WAYS].contains(&family)
-}
-
-/// `[A-Za-z][A-Za-z0-9_:]*`, with a quote in front for families that applications do not see.
-fn is_family(family: &str) -> bool {
-    let name = family.strip_prefix('\'').unwrap_or(family);
-    name.starts_with(|c: char| c.is_ascii_alphabetic())
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b':')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn families_have_the_shape_of_the_protocol() {
-        for good in ["workers", "A::b_2", "'x"] {
-            assert!(is_family(good), "{good}");
-        }
-        for bad in ["", "'", "2x", "a b", "ä", "a#b"] {
-            assert!(!is_family(bad), "{bad}");
-        }
     }
 }

@@ -133,6 +133,8 @@ pub enum DbCommand {
         key: String,
         /// The value.
         value: Value,
+        /// Names this command; no other `Set` of the node has the same number.
+        id: u64,
     },
     /// Take an own entry back. That of another node stays.
     Delete {
@@ -140,6 +142,16 @@ pub enum DbCommand {
         family: String,
         /// The subkey.
         key: String,
+    },
+    /// Take an own entry back if the `Set` with this number was the last one for it: what was set anew since belongs to
+    /// whoever did so.
+    Release {
+        /// The family.
+        family: String,
+        /// The subkey.
+        key: String,
+        /// The number of the `Set`.
+        id: u64,
     },
     /// Ask once; [`Action::QueryAnswer`](super::Action::QueryAnswer) comes exactly once.
     Query {

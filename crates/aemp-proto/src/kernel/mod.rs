@@ -11,6 +11,7 @@
 //! | `links` | the connections, and which of several to one peer is the one |
 //! | `deadlines` | when things are due, the earliest first |
 //! | `dial`, `throttle` | attempts to connect to a node, and how often an address may be dialled |
+//! | `entry` | which entries of the database a program may set |
 //! | `introduce` | global nodes that the master does not know: it is told of them |
 //! | `lookups` | questions for an address that may become known soon |
 //! | `ways` | nodes that cannot be dialled: who says so, and through whom they are reached |
@@ -26,6 +27,7 @@ mod connect;
 mod database;
 pub(crate) mod deadlines;
 mod dial;
+mod entry;
 mod input;
 mod introduce;
 mod links;
@@ -42,6 +44,7 @@ use crate::NodeId;
 
 pub use action::Action;
 pub use config::{KernelConfig, KernelLimits};
+pub use entry::{EntryError, FAMILY_NAME_MAX, check_entry, check_family_name, check_own_family};
 pub use input::{DbCommand, Input, LinkId, Peer, QueryKind, Route};
 
 use crate::db::client::Client;

@@ -4,7 +4,9 @@ use super::{Action, Kernel, QueryKind, Time, ways};
 use crate::db::client::{self, Master};
 use crate::db::merged::Delta;
 use crate::db::size::{size, split, split_change};
-use crate::db::{Change, Changes, GLOBALS, LISTENERS, VERSIONS, WAYS, binds_of_value};
+use crate::db::{
+    Change, Changes, GLOBALS, LISTENERS, VERSIONS, WAYS, binds_of_value, escape_family, stamped,
+};
 use crate::wire::request::Family;
 use crate::wire::{MeshRequest, Tables};
 use crate::{NodeId, Value};
@@ -152,11 +154,6 @@ impl Kernel {
         }
     }
 
-    /// Whether there is room for an entry of this size.
-    pub(super) fn fits(&self, key: &str, value: &Value) -> bool {
-        key.len() + size(value) <= self.config.limits.entry()
-    }
-
     /// What the master has of a family was told or has changed.
     fn master_lists(&mut self, family: &str, now: Time) {
         if family == GLOBALS {
@@ -255,10 +252,10 @@ impl Kernel {
 
     fn stamps_came(&mut self, from: &NodeId, stamps: Family, now: Time) {
         for (name, stamp) in stamps {
-            let Some((family, key)) = name.split_once(' ') else { continue };
+            let Some((family, key)) = stamped(&name) else { continue };
             let Value::Int(stamp) = stamp else { continue };
             let Ok(stamp) = u64::try_from(stamp) else { continue };
-            let delta = self.merged.global_stamp(from, family, key, stamp);
+            let delta = self.merged.global_stamp(from, &family, key, stamp);
             self.publish(delta, now);
         }
     }
@@ -323,8 +320,9 @@ impl Kernel {
         if stamps.is_empty() || !self.links.is_native(node) {
             return;
         }
-        let entry =
-            |(family, key, stamp): &(String, String, u64)| (format!("{family} {key}"), (*stamp).into());
+        let entry = |(family, key, stamp): &(String, String, u64)| {
+            (format!("{} {key}", escape_family(family)), (*stamp).into())
+        };
         let entries = stamps.iter().map(entry).collect();
         self.send_update(node, VERSIONS, entries, Vec::new());
     }

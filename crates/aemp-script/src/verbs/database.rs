@@ -28,7 +28,7 @@ fn set(run: &mut Run, arguments: Vec<Dynamic>) -> Result<Dynamic, Fault> {
     let (family, key) = (arguments.text("a family")?, arguments.text("a key")?);
     let value = to_wire(&arguments.take())?;
     run.spend(super::weigh_wire(&value))?;
-    entry::set(&run.host, &run.node, &family, &key, value)?.detach();
+    entry::set(&run.host, &run.node, &family, &key, value)?;
     Ok(Dynamic::UNIT)
 }
 
@@ -37,7 +37,7 @@ fn delete(run: &mut Run, arguments: Vec<Dynamic>) -> Result<Dynamic, Fault> {
     let mut arguments = Arguments::new(arguments);
     let (family, key) = (arguments.text("a family")?, arguments.text("a key")?);
     run.spend(0)?;
-    entry::delete(&run.host, &run.node, &family, &key);
+    entry::delete(&run.host, &run.node, &family, &key)?;
     Ok(Dynamic::UNIT)
 }
 

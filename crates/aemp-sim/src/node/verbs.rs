@@ -218,7 +218,8 @@ impl Node {
             port.entries.push((family.clone(), key.clone()));
         }
         if !cx.sabotage(Sabotage::ForgetSet, 3) {
-            self.tell(Told::Db(DbCommand::Set { family, key, value: Value::Text(value) }), cx);
+            let id = cx.id();
+            self.tell(Told::Db(DbCommand::Set { family, key, value: Value::Text(value), id }), cx);
         }
     }
 

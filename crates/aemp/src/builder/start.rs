@@ -112,7 +112,7 @@ impl Builder {
                 monitor_timeout: self.monitor_timeout,
                 connect_interval: self.connect_interval,
                 rng_seed: u64::from_le_bytes(random()?),
-                limits: KernelLimits { message: self.outbox.message, ..KernelLimits::default() },
+                limits: node.inner().shared.database,
             },
             node.inner().shared.now(),
         );
@@ -151,6 +151,7 @@ impl Builder {
             link: Arc::new(link),
             tls,
             frames: self.frames,
+            database: KernelLimits { message: self.outbox.message, ..KernelLimits::default() },
             handshake_limit: self.handshake_limit,
             nodelay: self.nodelay,
             requests: Default::default(),

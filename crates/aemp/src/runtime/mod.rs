@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use aemp_proto::kernel::{DbCommand, LinkId, Peer, QueryKind, Route, Time};
+use aemp_proto::kernel::{DbCommand, KernelLimits, LinkId, Peer, QueryKind, Route, Time};
 use aemp_proto::link::LinkConfig;
 use aemp_proto::wire::{Limits as FrameLimits, MeshRequest};
 use aemp_proto::{NodeId, Value};
@@ -119,6 +119,8 @@ pub(crate) struct Shared {
     pub(crate) link: Arc<LinkConfig>,
     pub(crate) tls: Option<Arc<tls::Tls>>,
     pub(crate) frames: FrameLimits,
+    /// What the database takes from the program.
+    pub(crate) database: KernelLimits,
     pub(crate) handshake_limit: Duration,
     /// `TCP_NODELAY` on connections.
     pub(crate) nodelay: bool,

@@ -23,7 +23,7 @@
 //! let node = Node::builder().start().await?;
 //! let echo = Child::new("echo", |node| {
 //!     let port = node.port(|_: &mut Context<'_>, message: Message| println!("{message:?}"));
-//!     node.db().register("echo", &port);
+//!     node.db().register("echo", &port)?;
 //!     Ok(port)
 //! });
 //! let once = Child::new("once", |node| Ok(node.port_async(async |_| Ok(())))).restart(Restart::Never);

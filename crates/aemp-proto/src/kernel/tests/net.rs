@@ -276,7 +276,9 @@ impl Net {
     pub(super) fn set(&mut self, id: &str, family: &str, key: &str, value: impl Into<Value>) {
         let value = value.into();
         self.node(id).owned.insert((family.into(), key.into()), value.clone());
-        self.input(id, Input::Db(DbCommand::Set { family: family.into(), key: key.into(), value }));
+        self.count += 1;
+        let set = self.count;
+        self.input(id, Input::Db(DbCommand::Set { family: family.into(), key: key.into(), value, id: set }));
     }
 
     pub(super) fn delete(&mut self, id: &str, family: &str, key: &str) {
