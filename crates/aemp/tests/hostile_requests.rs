@@ -4,12 +4,16 @@
 
 mod support;
 
-use aemp::Node;
+use std::time::Duration;
+
+use aemp::{Node, NodeEvent, OutboxLimits};
 use aemp_proto::wire::{Body, reframe, write_message};
 use aemp_proto::{Framing, Message, Value};
 use support::raw::{Raw, SECRET};
 use support::{builder, soon};
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::OwnedReadHalf;
+use tokio::task::JoinHandle;
 
 fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -87,5 +91,69 @@ fn a_request_is_passed_on_over_a_few_nodes() {
         let mut answer = [0; 11];
         soon("the answer", raw.reader.read_exact(&mut answer)).await.unwrap();
         assert_eq!(std::str::from_utf8(&answer).unwrap(), r#"["","over"]"#);
+    });
+}
+
+/// A peer that has a large family here, and asks for it more often than anybody can answer.
+async fn greedy(node: &Node, name: &str) -> (OwnedReadHalf, JoinHandle<()>) {
+    let mut raw = peer(node, name, Framing::Json).await;
+    let entries: Vec<String> = (0..20_000).map(|n| format!(r#""key number {n}":"{n:0100}""#)).collect();
+    raw.send(r#"["","g_slave",{}]"#).await;
+    raw.send(format!(r#"["","g_upd","large",{{{}}},[]]"#, entries.join(","))).await;
+    answers(&mut raw, name, Framing::Json, 0).await;
+    let mut writer = raw.writer;
+    let flood = tokio::spawn(async move {
+        let questions = r#"["","g_db_family","large","1"]"#.repeat(1_000_000);
+        // It blocks when the node does not read any more.
+        let _ = writer.write_all(questions.as_bytes()).await;
+    });
+    (raw.reader.into_inner(), flood)
+}
+
+/// A node in whose messages the large family does not fit.
+async fn seed() -> Node {
+    let limits = OutboxLimits { message: 1 << 20, ..OutboxLimits::default() };
+    let node = builder(false).id("target").bind("127.0.0.1:0").secret(SECRET).outbox_limits(limits);
+    node.monitor_timeout(Duration::from_secs(2)).start().await.unwrap()
+}
+
+/// Asks the node as its master, and waits for the answer.
+async fn asks(raw: &mut Raw, id: u32) {
+    raw.send(format!(r#"["","g_db_keys","small","{id}"]"#)).await;
+    let expected = format!(r#"["","g_reply","{id}",[]]"#);
+    let mut read = Vec::new();
+    while !read.ends_with(expected.as_bytes()) {
+        read.push(soon("the answer", raw.reader.read_u8()).await.unwrap());
+    }
+}
+
+#[test]
+fn a_peer_that_asks_for_too_much_makes_nobody_else_wait_and_goes_when_it_ends() {
+    run(async {
+        let node = seed().await;
+        let mut events = node.node_events();
+        let (reader, flood) = greedy(&node, "greedy").await;
+        for n in 0..3 {
+            let name = format!("modest{n}");
+            asks(&mut peer(&node, &name, Framing::Json).await, n).await;
+        }
+        assert!(!flood.is_finished(), "the flood is not large enough for this test");
+        flood.abort();
+        drop((reader, flood.await));
+        soon("the end of the peer", async {
+            while !matches!(events.recv().await.unwrap(), NodeEvent::Down(node, _) if node.as_str() == "greedy") {}
+        })
+        .await;
+        asks(&mut peer(&node, "late", Framing::Json).await, 99).await;
+    });
+}
+
+#[test]
+fn a_node_ends_while_a_peer_asks_for_too_much() {
+    run(async {
+        let node = seed().await;
+        let (_reader, flood) = greedy(&node, "greedy").await;
+        soon("the end of the node", node.shutdown()).await;
+        flood.abort();
     });
 }

@@ -12,6 +12,7 @@ use aemp_proto::{NodeId, Reason, Value};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::backlog::Waiting;
 use super::ration::Ration;
 use super::{Command, Event, NodeEvent, link, tcp};
 use crate::database::Told;
@@ -57,7 +58,9 @@ impl Driver {
         self.act();
         loop {
             let due = self.kernel.next_timeout();
-            let started = self.node.inner().shared.started;
+            let node = self.node.clone();
+            let shared = &node.inner().shared;
+            let started = shared.started;
             tokio::select! {
                 event = events.recv() => match event {
                     None => return,
@@ -67,6 +70,7 @@ impl Driver {
                 () = tokio::time::sleep_until(Instant::from_std(started + due.unwrap_or_default())), if due.is_some() => {
                     self.input(Input::Tick);
                 }
+                waiting = shared.requests.next() => self.request(waiting),
                 () = until(self.node.deadlines().next()) => self.node.end_due(),
                 () = self.node.deadlines().earlier() => {}
             }
@@ -103,17 +107,15 @@ impl Driver {
             Event::Closed(link, reason) => {
                 self.links.remove(&link);
                 self.parts.remove(&link);
+                self.node.inner().shared.requests.forget(link);
                 Input::Closed { link, reason }
             }
-            Event::Request(link, from, request, _waiting) => {
-                // A request of a link that is gone must not count as one of the next.
-                if self.node.remotes().get(&from).outbox.lock().link() != Some(link) {
-                    return;
-                }
-                Input::Request { from, request }
+            Event::Db(command) => {
+                self.catch_up();
+                Input::Db(command)
             }
-            Event::Db(command) => Input::Db(command),
             Event::Query { id, kind, family, answer } => {
+                self.catch_up();
                 self.queries.insert(id, answer);
                 Input::Db(DbCommand::Query { id, kind, family })
             }
@@ -128,6 +130,28 @@ impl Driver {
             Event::Shutdown(_) => return,
         };
         self.input(input);
+    }
+
+    /// A request of another node, whose turn it is.
+    fn request(&mut self, Waiting { link, from, request }: Waiting) {
+        // A request of a link that is gone must not count as one of the next.
+        if self.node.remotes().get(&from).outbox.lock().link() != Some(link) {
+            return;
+        }
+        match Request::decode(&request) {
+            Ok(Request::Mesh(request)) => self.input(Input::Request { from, request }),
+            Ok(_) => {}
+            Err(error) => self.node.refused(&from, &error),
+        }
+    }
+
+    /// Before the program asks: what came before, one request of each node. More would let these put it off for long.
+    fn catch_up(&mut self) {
+        for _ in 0..self.node.inner().shared.requests.links() {
+            if let Some(waiting) = self.node.inner().shared.requests.take() {
+                self.request(waiting);
+            }
+        }
     }
 
     fn input(&mut self, input: Input) {

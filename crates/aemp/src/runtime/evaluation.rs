@@ -7,22 +7,33 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 
+use aemp_proto::budget::Budget;
 use aemp_proto::{Body, PortId, Value};
 use parking_lot::Mutex;
 
-use super::backlog::Backlog;
 use crate::node::Node;
 use crate::port::Context;
 use crate::port::mailbox::Signal;
 use crate::port::run::panic_text;
 
+/// Bytes of code that may wait, with what the answers begin with.
+const BYTES_MAX: usize = 16 << 20;
+
+/// What an evaluation costs beside these.
+const COST: usize = 256;
+
 /// The evaluations of a node.
-#[derive(Default)]
 pub(crate) struct Evaluations {
     /// Number of the port that they run in, once there is one.
     port: Mutex<u64>,
     /// Those that have not begun.
-    waiting: Arc<Backlog>,
+    waiting: Arc<Budget>,
+}
+
+impl Default for Evaluations {
+    fn default() -> Evaluations {
+        Evaluations { port: Mutex::default(), waiting: Budget::new(BYTES_MAX) }
+    }
 }
 
 /// An answer that is given in any case.
@@ -72,6 +83,7 @@ impl Drop for Answer {
 impl Node {
     /// Evaluates code of another node, after what came before, and answers.
     pub(super) fn evaluate(&self, code: String, reply: Option<(PortId, Body)>) {
+        let bytes = COST + code.len() + reply.as_ref().map_or(0, |(_, values)| values.items().len());
         let answer = Answer { node: self.clone(), reply };
         let Some(evaluator) = self.inner().functions.evaluator.clone().filter(|_| !self.is_secure()) else {
             if let Some(withheld) = self.may_complain() {
@@ -79,7 +91,7 @@ impl Node {
             }
             return answer.give(Err("eval is refused on this node".into()));
         };
-        let Some(waiting) = self.inner().shared.evaluations.waiting.try_enter(code.len()) else {
+        let Some(waiting) = self.inner().shared.evaluations.waiting.charge(bytes) else {
             return answer
                 .give(Err("too much code waits to be evaluated on this node; try again later".into()));
         };

@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 
 use aemp_proto::kernel::{DbCommand, KernelLimits, LinkId, Peer, QueryKind, Route, Time};
 use aemp_proto::link::LinkConfig;
-use aemp_proto::wire::{Limits as FrameLimits, MeshRequest};
+use aemp_proto::wire::Limits as FrameLimits;
 use aemp_proto::{NodeId, Value};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -63,8 +63,6 @@ pub(crate) enum Event {
     ProbeDone(LinkId, bool),
     /// A link is over.
     Closed(LinkId, String),
-    /// A request of the global service, which came over this link.
-    Request(LinkId, NodeId, MeshRequest, backlog::Waiting),
     /// A change of the own database.
     Db(DbCommand),
     /// A question to the database.
@@ -124,8 +122,8 @@ pub(crate) struct Shared {
     pub(crate) handshake_limit: Duration,
     /// `TCP_NODELAY` on connections.
     pub(crate) nodelay: bool,
-    /// Requests of all links that the driver has not seen yet.
-    pub(crate) requests: Arc<backlog::Backlog>,
+    /// Requests of the shared database that the driver has not seen yet.
+    pub(crate) requests: backlog::Backlog,
     /// Code that other nodes have evaluated here.
     pub(crate) evaluations: evaluation::Evaluations,
     pub(crate) up: RwLock<BTreeMap<NodeId, Route>>,

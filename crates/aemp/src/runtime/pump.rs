@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::{self, Poll, Waker};
 use std::time::Duration;
 
 use aemp_proto::kernel::{LinkId, Time};
@@ -10,8 +11,10 @@ use aemp_proto::wire::native::Control;
 use aemp_proto::wire::{Body, Frame, FrameError, FrameReader, Request};
 use aemp_proto::{Framing, Value, name};
 use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, Interest};
 use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedReadHalf;
+use tokio::sync::futures::OwnedNotified;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -31,6 +34,9 @@ const PROBE_LIMIT: Duration = Duration::from_secs(1);
 
 /// How long the end of a connection may take that we close.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
+
+/// How often to look whether a peer is still there whose requests wait.
+const PRESENCE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Octets after which the ports get their turn, while the messages are in the cache.
 const BURST: usize = 256 << 10;
@@ -52,6 +58,8 @@ pub(crate) struct Pump {
     /// Number of the last native message, and of the last one that was acknowledged.
     received: u64,
     acknowledged: u64,
+    /// What the peer asks for is not done any more, for nobody is there to hear of it.
+    gone: bool,
 }
 
 /// The task of the writing half. It ends with the reading half, however that ends.
@@ -105,7 +113,19 @@ impl Pump {
         }
         let outgoing = Outgoing::new(link, terms.send, None, now);
         let streak = Streak::default();
-        Pump { node, link, remote, frames, streak, outgoing, live, asked: None, received: 0, acknowledged: 0 }
+        Pump {
+            node,
+            link,
+            remote,
+            frames,
+            streak,
+            outgoing,
+            live,
+            asked: None,
+            received: 0,
+            acknowledged: 0,
+            gone: false,
+        }
     }
 
     /// Runs until the connection is over; says why.
@@ -120,7 +140,9 @@ impl Pump {
         W: AsyncWrite + Unpin + Send + 'static,
     {
         let (node, remote, outgoing) = (self.node.clone(), self.remote.clone(), self.outgoing.clone());
-        self.live(reader, tokio::spawn(writer::write(node, remote, outgoing, writer)), commands).await
+        // What is encrypted or carried ends only behind what came before; that nothing can be written any more is seen sooner.
+        let writer = tokio::spawn(writer::write(node, remote, outgoing, writer));
+        self.live(reader, |_| false, writer, commands).await
     }
 
     /// The same for a TCP socket, which is written by any thread that has something for it.
@@ -134,17 +156,19 @@ impl Pump {
         self.outgoing = Outgoing::new(self.link, self.outgoing.framing(), Some(writer), now);
         let (node, remote, outgoing) = (self.node.clone(), self.remote.clone(), self.outgoing.clone());
         let _direct = Direct::open(&remote, &outgoing);
-        self.live(reader, tokio::spawn(writer::write_shared(node, remote.clone(), outgoing)), commands).await
+        let writer = tokio::spawn(writer::write_shared(node, remote.clone(), outgoing));
+        self.live(reader, has_ended, writer, commands).await
     }
 
     async fn live<R: AsyncRead + Unpin>(
         mut self,
         mut reader: R,
+        ended: fn(&R) -> bool,
         writer: JoinHandle<Result<(), WriteError>>,
         commands: &mut mpsc::UnboundedReceiver<Command>,
     ) -> String {
         let mut writer = Writer(writer);
-        let end = self.read(&mut reader, commands, &mut writer.0).await;
+        let end = self.read(&mut reader, ended, commands, &mut writer.0).await;
         self.remote.spare.clear();
         match end {
             End::Lost(reason) => reason,
@@ -163,6 +187,7 @@ impl Pump {
     async fn read<R: AsyncRead + Unpin>(
         &mut self,
         reader: &mut R,
+        ended: fn(&R) -> bool,
         commands: &mut mpsc::UnboundedReceiver<Command>,
         writer: &mut JoinHandle<Result<(), WriteError>>,
     ) -> End {
@@ -173,14 +198,15 @@ impl Pump {
         let mut burst = 0;
         let mut timer = pin!(tokio::time::sleep_until(self.due()));
         loop {
-            self.node.inner().shared.requests.room().await;
+            let room = self.room(write_error.is_some());
+            let has_room = room.is_none();
             // What is heard puts it off: it is set again when it is over, which is rarer.
             if self.due() < timer.deadline() {
                 timer.as_mut().reset(self.due());
             }
             self.frames.make_room();
             tokio::select! {
-                read = reader.read_buf(self.frames.buffer()) => match read {
+                read = reader.read_buf(self.frames.buffer()), if has_room => match read {
                     Ok(0) => return End::Lost(write_error.unwrap_or_else(|| "the connection was closed".into())),
                     Err(error) => return End::Lost(error.to_string()),
                     Ok(octets) => {
@@ -195,6 +221,11 @@ impl Pump {
                         }
                     }
                 },
+                () = waited_for(room), if !has_room => {
+                    // Nothing is heard of a peer that nobody listens to.
+                    self.live.received(self.node.inner().shared.now());
+                    self.gone |= ended(reader);
+                }
                 command = commands.recv() => match command {
                     Some(Command::Close(reason)) => return End::Close(reason),
                     Some(Command::Probe) => self.probe(),
@@ -218,6 +249,18 @@ impl Pump {
                 }
             }
         }
+    }
+
+    /// What to wait for before more is read, because the driver is behind with the requests of this link. They do not count any more
+    /// when the peer has gone, or nothing can be written to it: then all that it has sent is read, and its end seen.
+    fn room(&mut self, deaf: bool) -> Option<OwnedNotified> {
+        self.gone |= deaf;
+        let requests = &self.node.inner().shared.requests;
+        if self.gone {
+            requests.forget(self.link);
+            return None;
+        }
+        requests.room(self.link)
     }
 
     /// When the clock is to be looked at.
@@ -325,6 +368,9 @@ impl Pump {
 
     fn message(&mut self, port: &str, body: Body) -> Result<(), End> {
         if port.is_empty() {
+            if self.gone && Request::is_mesh(&body) {
+                return Ok(());
+            }
             self.node.remote_request(&self.remote, self.link, body);
             return Ok(());
         }
@@ -351,6 +397,19 @@ impl Pump {
         };
         self.streak.deliver(&self.node, &batch);
         ended
+    }
+}
+
+/// Whether the peer has closed, as the system tells it also while there is unread data.
+fn has_ended(reader: &OwnedReadHalf) -> bool {
+    let ready = pin!(reader.ready(Interest::READABLE)).poll(&mut task::Context::from_waker(Waker::noop()));
+    matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed())
+}
+
+/// Waits until there is room, or it is time to look whether the peer is still there.
+async fn waited_for(room: Option<OwnedNotified>) {
+    if let Some(room) = room {
+        let _ = tokio::time::timeout(PRESENCE_INTERVAL, room).await;
     }
 }
 

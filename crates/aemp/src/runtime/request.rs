@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use aemp_proto::kernel::LinkId;
-use aemp_proto::wire::{BodyBuilder, Request};
-use aemp_proto::{Body, PortId, Reason, Value};
+use aemp_proto::wire::{BodyBuilder, Request, RequestError};
+use aemp_proto::{Body, NodeId, PortId, Reason, Value};
 
-use super::{Event, up_nodes};
+use super::up_nodes;
 use crate::log::clock;
 use crate::node::{Node, Place};
 use crate::remote::Remote;
@@ -69,24 +69,18 @@ impl Node {
 
     /// A request of another node, which came over this link.
     pub(crate) fn remote_request(&self, remote: &Arc<Remote>, link: LinkId, body: Body) {
+        if Request::is_mesh(&body) {
+            return self.inner().shared.requests.enter(link, &remote.node, body);
+        }
         let request = match Request::decode(&body) {
             Ok(request) => request,
-            Err(error) => {
-                if let Some(withheld) = self.may_complain() {
-                    tracing::warn!(peer = %remote.node, %error, withheld, "a request was refused");
-                }
-                return;
-            }
+            Err(error) => return self.refused(&remote.node, &error),
         };
         match request {
             Request::Monitor(name) => self.watch(remote, link, &name),
             Request::Unmonitor(name) => self.unwatch(remote, &name),
             Request::Died(name, reason) => self.died_there(remote, &name, &reason),
             Request::Kill(name, reason) => self.kill_here(&name, reason),
-            Request::Mesh(request) => {
-                let waiting = self.inner().shared.requests.enter(body.items().len());
-                self.event(Event::Request(link, remote.node.clone(), request, waiting));
-            }
             Request::Carry(request) => self.inner().shared.carrying.request(self, &remote.node, request),
             Request::Spawn { name, function, args } => {
                 self.spawned_from(&remote.node, &name, &function, args)
@@ -131,6 +125,13 @@ impl Node {
             }
         }
         None
+    }
+
+    /// A request of a node is not one, or asks for too much.
+    pub(crate) fn refused(&self, from: &NodeId, error: &RequestError) {
+        if let Some(withheld) = self.may_complain() {
+            tracing::warn!(peer = %from, %error, withheld, "a request was refused");
+        }
     }
 
     /// Whether a line about a refused request may be logged now, and how many were withheld before.

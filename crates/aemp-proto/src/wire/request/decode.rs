@@ -8,6 +8,11 @@ use crate::wire::Body;
 use crate::{NameError, NodeId, PortId, Reason, Value};
 
 impl Request {
+    /// Whether a message to the node port is a request of the shared database, by its tag alone.
+    pub fn is_mesh(body: &Body) -> bool {
+        body.first_name().is_some_and(|tag| MESH.contains(&&*tag))
+    }
+
     /// Reads a message to the node port.
     ///
     /// Strings may be octets, text or numbers, and null stands for an empty map or list. Names of ports must not be empty:
@@ -53,6 +58,25 @@ impl Request {
         })
     }
 }
+
+/// The tags of all that [`mesh`] reads.
+const MESH: [&str; 15] = [
+    "g_slave",
+    "g_global",
+    "g_set",
+    "g_upd",
+    "g_find",
+    "g_found",
+    "x_found",
+    "g_db_family",
+    "g_db_keys",
+    "g_db_values",
+    "g_reply",
+    "g_mon1",
+    "g_mon0",
+    "g_chg1",
+    "g_chg2",
+];
 
 fn mesh(tag: &str, args: &mut Args) -> Result<Option<MeshRequest>, RequestError> {
     Ok(Some(match tag {
