@@ -116,7 +116,7 @@ fn outbox(c: &mut Criterion) {
     let attached = || {
         let node = NodeId::new("shop/1").expect("a node ID");
         let mut outbox: Outbox<()> = Outbox::new(node, OutboxLimits::default());
-        outbox.attach(link);
+        outbox.attach(link, aemp_proto::Framing::Native);
         outbox
     };
     let mut group = c.benchmark_group("outbox");

@@ -186,7 +186,7 @@ fn outbox(turns: u64) {
     let link = LinkId::accepted(1);
     let node = NodeId::new("far/away").expect("a node ID");
     let mut outbox: Outbox<()> = Outbox::new(node, OutboxLimits::default());
-    outbox.attach(link);
+    outbox.attach(link, aemp_proto::Framing::Native);
     let (port, body): (PortId, Body) = (port_id(), message(1).encode().expect("it encodes"));
     let mut taken = Records::default();
     for _ in 0..turns / BATCH {

@@ -11,19 +11,24 @@
 //! To a peer that reads parts a large message goes in parts, between others: the outbox holds it, and what has to stay behind it,
 //! in `lanes`, and cuts off as much as is to be written next.
 //!
+//! Nothing stands in the outbox of an attached link that its peer cannot read: `forms` checks it against the framing of the peer.
+//!
 //! This is not: the choice of a connection (the kernel's), writing (the link's), firing (the node's).
 
+mod forms;
 mod held;
 mod lanes;
 mod monitors;
 
 use bytes::Bytes;
 
+pub use self::forms::{Attached, LostPort, Refused};
+pub use self::held::Sender;
 use self::lanes::Lanes;
 use self::monitors::Monitors;
 use crate::kernel::LinkId;
 use crate::wire::records::SHARED_FROM;
-use crate::wire::{Body, EncodeError, Records, Request};
+use crate::wire::{Body, EncodeError, Framing, Records, Request};
 use crate::{NodeId, PortId, Reason};
 
 /// What a frame costs beside its octets, so that a flood of empty messages is bounded too.
@@ -103,6 +108,11 @@ enum State {
     Attached(LinkId),
 }
 
+/// The sender of what no port or task sends: requests of the node itself.
+fn nobody() -> Option<u64> {
+    None
+}
+
 /// The ordered way to one node. `M` is what the caller keeps for a monitor; `Outbox` never looks inside.
 pub struct Outbox<M> {
     node: NodeId,
@@ -115,8 +125,8 @@ pub struct Outbox<M> {
     /// From this size on a message is not simply appended to the records.
     cut_from: usize,
     lanes: Lanes,
-    /// Who sends what is appended next, if that matters and is known.
-    sender: Option<u64>,
+    /// What the peer of the attached link reads.
+    framing: Framing,
     /// The port of the last frame, and its name: the next one is often for the same.
     last: Option<PortId>,
     name: String,
@@ -140,7 +150,7 @@ impl<M> Outbox<M> {
             records: Records::default(),
             cut_from: usize::MAX,
             lanes: Lanes::default(),
-            sender: None,
+            framing: Framing::Native,
             last: None,
             name: String::new(),
             frames: 0,
@@ -151,27 +161,41 @@ impl<M> Outbox<M> {
         }
     }
 
-    /// Appends a message to a port. The octets of a large one are shared, not copied.
+    /// Appends a message to a port, without a [sender](Outbox::by). The octets of a large one are shared, not copied. The caller has
+    /// [checked](Outbox::check) it.
     pub fn send(&mut self, port: &PortId, body: &Body) -> Queued {
+        self.send_from(port, body, nobody)
+    }
+
+    fn send_from(&mut self, port: &PortId, body: &Body, sender: impl FnOnce() -> Option<u64>) -> Queued {
         if self.monitors.is_gated(port) {
-            self.sender = None;
             return Queued::Dropped;
         }
         if body.items().len() >= self.cut_from {
-            return self.append_aside(port, body, None);
+            return self.append_aside(port, body, None, sender());
         }
         self.append(port, |records, seq, name| records.push(seq, name, body))
     }
 
     /// Appends a message to a port: `count` values, joined in `items`, which are copied. For those that are not
-    /// [large](Outbox::shares).
+    /// [large](Outbox::shares). Otherwise as [`Outbox::send`].
     pub fn send_items(&mut self, port: &PortId, count: u32, items: &[u8]) -> Queued {
+        self.send_items_from(port, count, items, nobody)
+    }
+
+    fn send_items_from(
+        &mut self,
+        port: &PortId,
+        count: u32,
+        items: &[u8],
+        sender: impl FnOnce() -> Option<u64>,
+    ) -> Queued {
         if self.monitors.is_gated(port) {
-            self.sender = None;
             return Queued::Dropped;
         }
         if items.len() >= self.cut_from {
-            return self.append_aside(port, &Body::new(count, Bytes::copy_from_slice(items)), None);
+            let body = Body::new(count, Bytes::copy_from_slice(items));
+            return self.append_aside(port, &body, None, sender());
         }
         self.append(port, |records, seq, name| records.push_items(seq, name, count, items))
     }
@@ -181,47 +205,77 @@ impl<M> Outbox<M> {
         octets >= SHARED_FROM
     }
 
-    /// Appends a kill of a port.
+    /// Appends a kill of a port, without a [sender](Outbox::by).
     pub fn kill(&mut self, port: &PortId, reason: &Reason) -> Queued {
+        self.kill_from(port, reason, nobody)
+    }
+
+    fn kill_from(&mut self, port: &PortId, reason: &Reason, sender: impl FnOnce() -> Option<u64>) -> Queued {
         if self.monitors.is_gated(port) {
-            self.sender = None;
             return Queued::Dropped;
         }
-        self.request(&Request::Kill(port.name().to_string(), reason.clone()))
+        self.request_from(&Request::Kill(port.name().to_string(), reason.clone()), sender)
     }
 
-    /// Appends a request of the node itself (database, spawn, `kil0`), which no gate holds back. One that cannot be encoded or is
-    /// over the limit of a message is dropped; of a death, only the reason is.
+    /// Appends a request of the node itself (database, `kil0`), which no gate holds back. One that the peer cannot read or that is
+    /// over the limit of a message is dropped; of a death, only the reason is replaced.
     pub fn request(&mut self, request: &Request) -> Queued {
-        let node_port = self.node.port();
-        let limit = match request {
-            // Pieces of what is carried have limits of their own, and without one there would be a hole.
-            Request::Carry(_) => usize::MAX,
-            _ => self.limits.message,
-        };
-        let Some(body) = encode(request, limit) else { return Queued::Dropped };
-        if body.items().len() >= self.cut_from {
-            return self.append_aside(&node_port, &body, Some(request));
-        }
-        self.append(&node_port, |records, seq, name| records.push(seq, name, &body))
+        self.request_from(request, nobody)
     }
 
-    /// Sets a monitor, known by `id`; the first one on a port tells the peer.
+    fn request_from(&mut self, request: &Request, sender: impl FnOnce() -> Option<u64>) -> Queued {
+        let Ok(body) = self.encode(request) else { return Queued::Dropped };
+        self.append_request(request, &body, sender)
+    }
+
+    fn append_request(
+        &mut self,
+        request: &Request,
+        body: &Body,
+        sender: impl FnOnce() -> Option<u64>,
+    ) -> Queued {
+        let node_port = self.node.port();
+        if body.items().len() >= self.cut_from {
+            return self.append_aside(&node_port, body, Some(request), sender());
+        }
+        self.append(&node_port, |records, seq, name| records.push(seq, name, body))
+    }
+
+    /// Sets a monitor, known by `id`, without a [sender](Outbox::by); the first one on a port tells the peer.
     pub fn monitor(&mut self, port: &PortId, id: u64, monitor: M) -> Monitored<M> {
+        self.monitor_from(port, id, monitor, nobody)
+    }
+
+    fn monitor_from(
+        &mut self,
+        port: &PortId,
+        id: u64,
+        monitor: M,
+        sender: impl FnOnce() -> Option<u64>,
+    ) -> Monitored<M> {
         let queued = match self.monitors.set(port, id, monitor) {
             Err(monitor) => return Monitored::Gated(monitor),
             Ok(false) => Queued::Behind,
             Ok(true) if port.is_node() => self.want(),
-            Ok(true) => self.request(&Request::Monitor(port.name().to_string())),
+            Ok(true) => self.request_from(&Request::Monitor(port.name().to_string()), sender),
         };
         Monitored::Set(queued)
     }
 
-    /// Withdraws a monitor; the last one on a port tells the peer. `None` if it is not set any more.
+    /// Withdraws a monitor, without a [sender](Outbox::by); the last one on a port tells the peer. `None` if it is not set any more.
     pub fn unmonitor(&mut self, port: &PortId, id: u64) -> Option<(M, Queued)> {
+        self.unmonitor_from(port, id, nobody)
+    }
+
+    fn unmonitor_from(
+        &mut self,
+        port: &PortId,
+        id: u64,
+        sender: impl FnOnce() -> Option<u64>,
+    ) -> Option<(M, Queued)> {
         let (monitor, last) = self.monitors.withdraw(port, id)?;
         let queued = match last && !port.is_node() {
-            true => self.request(&Request::Unmonitor(port.name().to_string())),
+            true => self.request_from(&Request::Unmonitor(port.name().to_string()), sender),
             false => Queued::Behind,
         };
         Some((monitor, queued))
@@ -235,12 +289,6 @@ impl<M> Outbox<M> {
     /// One monitor that a break (or a set on a gated port) handed out has run, or its message has left the mailbox.
     pub fn fired(&mut self, port: &PortId) {
         self.monitors.fired(port);
-    }
-
-    /// From now on this link drains the outbox. True if something is waiting for it.
-    pub fn attach(&mut self, link: LinkId) -> bool {
-        self.state = State::Attached(link);
-        !self.records.is_empty()
     }
 
     /// What is to be written, into `into` (which must be empty, and whose memory is reused). False if the outbox is not this
@@ -274,7 +322,7 @@ impl<M> Outbox<M> {
             State::Idle | State::Wanted => None,
         };
         let (lost, held) = (std::mem::take(&mut self.records), self.lanes.give_up());
-        (self.cut_from, self.sender) = (usize::MAX, None);
+        (self.cut_from, self.framing) = (usize::MAX, Framing::Native);
         (self.frames, self.in_flight, self.next_seq, self.bulk) = (0, 0, 1, BULK);
         self.condemned = false;
         self.epoch += 1;
@@ -373,20 +421,4 @@ impl<M> Outbox<M> {
         }
         Queued::Behind
     }
-}
-
-/// The body of a request. The reason of a death is made by users and may have no wire form, or too large a one; the death must be
-/// told all the same.
-fn encode(request: &Request, limit: usize) -> Option<Body> {
-    let body = |request: &Request| match request.encode()? {
-        body if body.items().len() <= limit => Ok(body),
-        body => Err(EncodeError::TooLong(body.items().len())),
-    };
-    let excuse = |error| Reason::text("bad_reason", error);
-    let encoded = body(request).or_else(|error| match request {
-        Request::Kill(name, _) => body(&Request::Kill(name.clone(), excuse(error))),
-        Request::Died(name, _) => body(&Request::Died(name.clone(), excuse(error))),
-        _ => Err(error),
-    });
-    encoded.ok()
 }

@@ -6,7 +6,9 @@ mod support;
 
 use aemp_proto::kernel::LinkId;
 use aemp_proto::outbox::{Outbox, OutboxLimits, Queued};
-use aemp_proto::wire::{Frame, FrameError, FrameReader, Framing, Limits, Records, Request};
+use aemp_proto::wire::{
+    CarryId, CarryRequest, Frame, FrameError, FrameReader, Framing, Limits, Records, Request,
+};
 use aemp_proto::{Body, NodeId, PortId, Reason, Value};
 use proptest::prelude::*;
 use support::{message, read_in_pieces};
@@ -18,9 +20,9 @@ fn link() -> LinkId {
     LinkId::dialled(1)
 }
 
-fn outbox(limits: OutboxLimits) -> Outbox<()> {
+fn outbox<M>(limits: OutboxLimits) -> Outbox<M> {
     let mut outbox = Outbox::new(NodeId::new("far").unwrap(), limits);
-    outbox.attach(link());
+    outbox.attach(link(), Framing::Native);
     outbox.send_parts(link());
     outbox
 }
@@ -38,14 +40,14 @@ fn body(number: usize, octets: usize) -> Body {
 }
 
 /// What a link writes next.
-fn taken(outbox: &mut Outbox<()>) -> Vec<u8> {
+fn taken<M>(outbox: &mut Outbox<M>) -> Vec<u8> {
     let mut records = Records::default();
     assert!(outbox.take(link(), &mut records));
     records.pieces().collect::<Vec<_>>().concat()
 }
 
 /// Everything that a link writes until nothing is left.
-fn drained(outbox: &mut Outbox<()>) -> Vec<u8> {
+fn drained<M>(outbox: &mut Outbox<M>) -> Vec<u8> {
     let mut stream = Vec::new();
     loop {
         let more = taken(outbox);
@@ -91,22 +93,30 @@ const PAYLOAD: &[u8] = b"\x06\x00adder1\x83\x43add\x01\x02";
 #[derive(Debug, Clone)]
 enum Step {
     Send { from: Option<u64>, to: usize, octets: usize },
-    Kill { from: u64, port: usize },
-    Monitor(usize),
+    Kill { from: u64, port: usize, octets: usize },
+    Spawn { from: u64, port: usize, octets: usize },
+    Monitor { from: u64, port: usize },
     Died(usize),
+    Carried(usize),
     Node(usize),
     Take,
 }
 
+/// Sizes on both sides of what is large, whatever else of a request counts.
+fn octets() -> impl Strategy<Value = usize> {
+    prop_oneof![3 => 0..40usize, 3 => 40..70usize, 2 => 100..1000usize]
+}
+
 fn step() -> impl Strategy<Value = Step> {
-    let octets = prop_oneof![3 => 0..40usize, 2 => 60..70usize, 2 => 100..1000usize];
     let from = prop_oneof![Just(None), (0..4u64).prop_map(Some)];
     prop_oneof![
-        8 => (from, 0..5usize, octets.clone()).prop_map(|(from, to, octets)| Step::Send { from, to, octets }),
-        1 => (0..4u64, 0..5usize).prop_map(|(from, port)| Step::Kill { from, port }),
-        1 => (0..5usize).prop_map(Step::Monitor),
-        1 => octets.clone().prop_map(Step::Died),
-        1 => octets.prop_map(Step::Node),
+        8 => (from, 0..5usize, octets()).prop_map(|(from, to, octets)| Step::Send { from, to, octets }),
+        2 => (0..4u64, 0..5usize, octets()).prop_map(|(from, port, octets)| Step::Kill { from, port, octets }),
+        2 => (0..4u64, 0..5usize, octets()).prop_map(|(from, port, octets)| Step::Spawn { from, port, octets }),
+        1 => (0..4u64, 0..5usize).prop_map(|(from, port)| Step::Monitor { from, port }),
+        1 => octets().prop_map(Step::Died),
+        1 => octets().prop_map(Step::Carried),
+        1 => octets().prop_map(Step::Node),
         5 => Just(Step::Take),
     ]
 }
@@ -114,33 +124,60 @@ fn step() -> impl Strategy<Value = Step> {
 /// What was appended: who sent it, what it is for (`None`: everything), and how it has to arrive.
 type Sent = (Option<u64>, Option<String>, (String, Vec<Value>));
 
-/// Does a step; tells what was appended.
-fn act(outbox: &mut Outbox<()>, index: usize, step: &Step) -> Option<Sent> {
+/// Does a step; tells what was appended. Who sends is told to the outbox, and not how large what it sends will be.
+fn act(outbox: &mut Outbox<u64>, index: usize, step: &Step) -> Option<Sent> {
     let name = |port: &usize| format!("p{port}");
+    let text = |octets: &usize| Reason::text(&"x".repeat(*octets), index);
     let (from, stream, request) = match step {
         Step::Take => return None,
         Step::Send { from, to, octets } => {
             let body = body(index, *octets);
-            if let Some(from) = from {
-                outbox.by(body.items().len(), || *from);
-            }
-            match octets % 2 {
-                0 => outbox.send(&port(&name(to)), &body),
-                _ => outbox.send_items(&port(&name(to)), body.count(), body.items()),
+            match (from, octets % 2) {
+                (Some(from), 0) => outbox.by(|| *from).send(&port(&name(to)), &body),
+                (Some(from), _) => {
+                    outbox.by(|| *from).send_items(&port(&name(to)), body.count(), body.items())
+                }
+                (None, 0) => outbox.send(&port(&name(to)), &body),
+                (None, _) => outbox.send_items(&port(&name(to)), body.count(), body.items()),
             };
             return Some((*from, Some(name(to)), (name(to), body.decode().unwrap())));
         }
-        Step::Kill { from, port } => {
-            outbox.by(0, || *from);
-            (Some(*from), Some(name(port)), Request::Kill(name(port), Reason::text("kill", index)))
+        Step::Monitor { from, port: at } => {
+            // Each one is the first on its port, or the last.
+            let number = (*at as u64) << 32;
+            let request = match outbox.by(|| *from).unmonitor(&port(&name(at)), number) {
+                Some(_) => Request::Unmonitor(name(at)),
+                None => {
+                    outbox.by(|| *from).monitor(&port(&name(at)), number, number);
+                    Request::Monitor(name(at))
+                }
+            };
+            let values = request.encode().unwrap().decode().unwrap();
+            return Some((Some(*from), Some(name(at)), (String::new(), values)));
         }
-        Step::Monitor(port) => (None, Some(name(port)), Request::Monitor(name(port))),
-        Step::Died(octets) => {
-            (None, None, Request::Died("gone".into(), Reason::text(&"x".repeat(*octets), index)))
+        Step::Kill { from, port: at, octets } => {
+            outbox.by(|| *from).kill(&port(&name(at)), &text(octets));
+            let values = Request::Kill(name(at), text(octets)).encode().unwrap().decode().unwrap();
+            return Some((Some(*from), Some(name(at)), (String::new(), values)));
+        }
+        Step::Spawn { from, port, octets } => {
+            let args = body(index, *octets);
+            (Some(*from), Some(name(port)), Request::Spawn { name: name(port), function: "f".into(), args })
+        }
+        Step::Died(octets) => (None, None, Request::Died("gone".into(), text(octets))),
+        Step::Carried(octets) => {
+            let piece = CarryRequest::Data(
+                CarryId { by_sender: true, number: index as u64 + 1 },
+                vec![1; *octets].into(),
+            );
+            (None, Some(String::new()), Request::Carry(piece))
         }
         Step::Node(octets) => (None, Some(String::new()), Request::Call("f".into(), body(index, *octets))),
     };
-    outbox.request(&request);
+    match from {
+        Some(from) => drop(outbox.by(|| from).request(&request).unwrap()),
+        None => drop(outbox.request(&request)),
+    }
     Some((from, stream, (String::new(), request.encode().unwrap().decode().unwrap())))
 }
 
@@ -211,26 +248,26 @@ proptest! {
 
 #[test]
 fn small_messages_pass_a_large_one_and_those_that_belong_behind_it_wait() {
-    let mut outbox = outbox(small_parts());
-    assert_eq!(outbox.by(1000, || 7).send(&port("a"), &body(1, 1000)), Queued::Wake);
+    let mut outbox: Outbox<()> = outbox(small_parts());
+    assert_eq!(outbox.by(|| 7).send(&port("a"), &body(1, 1000)), Queued::Wake);
     let mut stream = taken(&mut outbox);
     assert!(stream.len() < 6 * (PART + 40), "{} octets at once", stream.len());
-    outbox.by(0, || 7).send(&port("b"), &body(2, 1)); // the same sender
-    outbox.by(0, || 8).send(&port("a"), &body(3, 1)); // the same receiver
-    outbox.by(0, || 8).send(&port("b"), &body(4, 1)); // behind the one before
-    outbox.by(0, || 9).send(&port("c"), &body(5, 1));
-    assert_eq!(outbox.by(0, || 9).send(&port("d"), &body(6, 400)), Queued::Bulk);
+    outbox.by(|| 7).send(&port("b"), &body(2, 1)); // the same sender
+    outbox.by(|| 8).send(&port("a"), &body(3, 1)); // the same receiver
+    outbox.by(|| 8).send(&port("b"), &body(4, 1)); // behind the one before
+    outbox.by(|| 9).send(&port("c"), &body(5, 1));
+    assert_eq!(outbox.by(|| 9).send(&port("d"), &body(6, 400)), Queued::Bulk);
     outbox.send(&port("e"), &body(7, 1));
     stream.extend(drained(&mut outbox));
     assert_eq!(numbers(&stream), [5, 7, 6, 1, 2, 3, 4]);
     // Nothing is remembered of what is done.
-    outbox.by(0, || 7).send(&port("a"), &body(8, 1));
+    outbox.by(|| 7).send(&port("a"), &body(8, 1));
     assert_eq!(outbox.backlog(), drained(&mut outbox).len() + 64);
 }
 
 #[test]
 fn what_waits_longer_begins_first_and_only_some_are_unfinished_at_once() {
-    let mut outbox = outbox(OutboxLimits { message: 1000, ..small_parts() });
+    let mut outbox: Outbox<()> = outbox(OutboxLimits { message: 1000, ..small_parts() });
     // Four of these are as long as two of the largest.
     for number in 0..20 {
         outbox.send(&port(&format!("p{number}")), &body(number, 480));
@@ -245,13 +282,13 @@ fn what_waits_longer_begins_first_and_only_some_are_unfinished_at_once() {
 #[test]
 fn to_a_peer_that_reads_no_parts_everything_goes_as_before() {
     let send = |outbox: &mut Outbox<()>| {
-        outbox.by(1000, || unreachable!("nobody wants to know")).send(&port("a"), &body(1, 1000));
-        outbox.by(10, || unreachable!("nobody wants to know")).send(&port("b"), &body(2, 10));
+        outbox.by(|| unreachable!("nobody wants to know")).send(&port("a"), &body(1, 1000));
+        outbox.by(|| unreachable!("nobody wants to know")).send(&port("b"), &body(2, 10));
         outbox.request(&Request::Died("x".into(), Reason::NORMAL));
     };
     let mut with_large_parts = outbox(OutboxLimits { part: usize::MAX, ..OutboxLimits::default() });
     let mut old = Outbox::new(NodeId::new("far").unwrap(), small_parts());
-    old.attach(link());
+    old.attach(link(), Framing::Native);
     old.send_parts(LinkId::dialled(2)); // another link
     send(&mut with_large_parts);
     send(&mut old);
@@ -262,7 +299,7 @@ fn to_a_peer_that_reads_no_parts_everything_goes_as_before() {
 
 #[test]
 fn what_is_held_counts_and_is_lost_by_a_break() {
-    let mut outbox = outbox(OutboxLimits { connected: 5000, ..small_parts() });
+    let mut outbox: Outbox<()> = outbox(OutboxLimits { connected: 5000, ..small_parts() });
     outbox.send(&port("a"), &body(1, 2000));
     let first = outbox.backlog();
     assert!((2000..2500).contains(&first), "{first}");
@@ -276,7 +313,7 @@ fn what_is_held_counts_and_is_lost_by_a_break() {
     assert_eq!(broken.held.len(), 3);
     assert_eq!(outbox.backlog(), 0);
     // The next connection begins anew, and whole until it is said that its peer reads parts.
-    outbox.attach(link());
+    outbox.attach(link(), Framing::Native);
     outbox.send(&port("a"), &body(5, 1000));
     outbox.send_parts(link());
     outbox.send(&port("a"), &body(6, 1000));

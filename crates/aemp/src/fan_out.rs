@@ -17,7 +17,8 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// The message cannot be encoded, or it is too large for a frame and one of the ports is on another node. Then it was sent to none.
+    /// The message cannot be encoded, or one of the ports is on another node, for which it is too large or has no form. Then it was
+    /// sent to none.
     pub fn send_all<'a>(
         &self,
         ports: impl IntoIterator<Item = &'a PortId>,
@@ -33,29 +34,28 @@ impl Node {
         message: impl IntoMessage,
     ) -> Result<Crowded, SendError> {
         let body = message.encode()?;
-        let (octets, limit) = (body.items().len(), self.remotes().message_limit());
-        if octets <= limit {
-            return self.send_each(ports, &body);
+        if self.remotes().can_all_read(&body) {
+            return Ok(self.send_each(ports, &body));
         }
         let ports: Vec<&PortId> = ports.into_iter().collect();
-        match ports.iter().all(|port| port.node() == self.id()) {
-            true => self.send_each(ports, &body),
-            false => Err(SendError::TooLarge { octets, limit }),
+        for port in ports.iter().filter(|port| port.node() != self.id()) {
+            let checked = self.remotes().get(port.node()).outbox.lock().check(port, body.items());
+            checked.map_err(|refused| SendError::refused(port.node(), refused))?;
         }
+        Ok(self.send_each(ports, &body))
     }
 
-    fn send_each<'a>(
-        &self,
-        ports: impl IntoIterator<Item = &'a PortId>,
-        body: &Body,
-    ) -> Result<Crowded, SendError> {
+    fn send_each<'a>(&self, ports: impl IntoIterator<Item = &'a PortId>, body: &Body) -> Crowded {
         let mut crowded = Crowded::default();
         for port in ports {
-            if let Some(receiver) = self.send_under_pressure(port, body)? {
-                crowded.insert(receiver);
+            match self.send_under_pressure(port, body) {
+                Ok(Some(receiver)) => crowded.insert(receiver),
+                Ok(None) => {}
+                // The node has just been connected, and cannot read it. The others get theirs.
+                Err(error) => self.lose(port, &error),
             }
         }
-        Ok(crowded)
+        crowded
     }
 }
 

@@ -7,7 +7,8 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use aemp_proto::name::join_name;
-use aemp_proto::{Home, NodeId, PortId, Reason};
+use aemp_proto::outbox::LostPort;
+use aemp_proto::{Framing, Home, NodeId, PortId, Reason};
 use parking_lot::RwLock;
 use tokio::sync::Notify;
 
@@ -215,7 +216,7 @@ impl Node {
             Place::There(remote) => {
                 let (queued, backlog) = {
                     let mut outbox = remote.outbox.lock();
-                    (outbox.by(0, sender::current).kill(port, &reason), outbox.backlog())
+                    (outbox.by(sender::current).kill(port, &reason), outbox.backlog())
                 };
                 self.queued(&remote, queued);
                 return remote.pressure(backlog);
@@ -379,9 +380,30 @@ impl Node {
     }
 
     /// From now on this link drains the outbox of a node, and what it brings is delivered.
-    pub(crate) fn attach_remote(&self, remote: &Remote, link: aemp_proto::kernel::LinkId) {
+    pub(crate) fn attach_remote(
+        &self,
+        remote: &Arc<Remote>,
+        link: aemp_proto::kernel::LinkId,
+        framing: Framing,
+    ) {
         *remote.delivering.lock() = Some(link);
-        remote.outbox.lock().attach(link);
+        let attached = remote.outbox.lock().attach(link, framing);
+        if framing != Framing::Native {
+            self.remotes().foreign_node(true);
+        }
+        for LostPort { port, why, fires } in attached.lost {
+            self.lost(remote, &port, fires, &why);
+        }
+        self.left_out(&remote.node, attached.left_out);
+    }
+
+    /// So many entries of the database were not told to a node.
+    pub(crate) fn left_out(&self, node: &NodeId, entries: usize) {
+        if entries > 0
+            && let Some(withheld) = self.may_complain()
+        {
+            tracing::warn!(peer = %node, entries, withheld, "database entries were left out that the node cannot read");
+        }
     }
 
     /// Breaks the outbox of a node: its monitors fire, what it monitors here is forgotten. Returns the link to be closed.
@@ -392,7 +414,13 @@ impl Node {
     ) -> Option<aemp_proto::kernel::LinkId> {
         // Its reader may not have heard yet: what it still has came before the break, and would arrive after it.
         *remote.delivering.lock() = None;
-        let broken = remote.outbox.lock().break_now();
+        let broken = {
+            let mut outbox = remote.outbox.lock();
+            if outbox.framing() != Framing::Native {
+                self.remotes().foreign_node(false);
+            }
+            outbox.break_now()
+        };
         self.0.shared.carrying.down(self, &remote.node, reason);
         self.forget_watchers(remote);
         let reason = Reason::transport(&remote.node, reason);

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aemp_proto::kernel::LinkId;
 use aemp_proto::outbox::{Outbox, OutboxLimits};
-use aemp_proto::{Home, NodeId, PortId};
+use aemp_proto::{Body, Framing, Home, NodeId, PortId};
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
@@ -148,7 +149,12 @@ pub(crate) struct Remotes {
     spawn_head: String,
     limits: OutboxLimits,
     identity: Arc<Identity>,
+    /// How many nodes are attached that read another framing than ours do.
+    foreign: AtomicUsize,
 }
+
+/// The most bytes of the name of a port, in any framing: six for each of the 4096 that it may have.
+const NAME_MAX: usize = 6 * 4096;
 
 /// Tells the tables of several nodes in one process apart, by where it is.
 struct Identity;
@@ -165,7 +171,13 @@ const ROOM: usize = 64;
 
 impl Remotes {
     pub(crate) fn new(spawn_head: String, limits: OutboxLimits) -> Remotes {
-        Remotes { nodes: RwLock::default(), spawn_head, limits, identity: Arc::new(Identity) }
+        Remotes {
+            nodes: RwLock::default(),
+            spawn_head,
+            limits,
+            identity: Arc::new(Identity),
+            foreign: AtomicUsize::new(0),
+        }
     }
 
     /// The node with this ID, made known if it was not.
@@ -197,9 +209,19 @@ impl Remotes {
         nodes.known.entry(node.clone()).or_insert_with(make).clone()
     }
 
-    /// Octets that a message to another node may have.
-    pub(crate) fn message_limit(&self) -> usize {
-        self.limits.message
+    /// Whether a message can be sent to all nodes, whatever framing they read.
+    pub(crate) fn can_all_read(&self, body: &Body) -> bool {
+        let foreign = self.foreign.load(Ordering::Relaxed) > 0;
+        let fits = |framing| body.len_in(framing, "").is_ok_and(|len| len + NAME_MAX <= self.limits.message);
+        body.items().len() <= self.limits.message && (!foreign || Framing::ALL.into_iter().all(fits))
+    }
+
+    /// A node was attached that reads another framing than ours do, or one of these is lost.
+    pub(crate) fn foreign_node(&self, attached: bool) {
+        match attached {
+            true => self.foreign.fetch_add(1, Ordering::Relaxed),
+            false => self.foreign.fetch_sub(1, Ordering::Relaxed),
+        };
     }
 
     /// All of them.

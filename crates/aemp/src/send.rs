@@ -1,10 +1,11 @@
 //! Sending: which way a message takes, into a mailbox or into an outbox.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::sync::Arc;
 
-use aemp_proto::outbox::{Outbox, Queued};
-use aemp_proto::{Body, PortId};
+use aemp_proto::outbox::{Outbox, Queued, Refused};
+use aemp_proto::{Body, NodeId, PortId, Reason, wire};
 use thiserror::Error;
 
 use crate::message::{Aside, EncodeError, Envelope, IntoMessage};
@@ -12,7 +13,7 @@ use crate::monitor::Monitor;
 use crate::node::{Node, Place};
 use crate::port::known::AnyMailbox;
 use crate::port::pressure::Pressure;
-use crate::remote::Remote;
+use crate::remote::{Gate, Remote};
 use crate::runtime::driver::SHUT_DOWN;
 use crate::runtime::flush::at_end_of_batch;
 use crate::runtime::{Event, sender};
@@ -31,6 +32,24 @@ pub enum SendError {
         /// Octets that it may have.
         limit: usize,
     },
+    /// The other node reads another framing than nodes of ours do, and a value has no form in it.
+    #[error("the message cannot be sent to the node {node}: {error}")]
+    NoForm {
+        /// The node.
+        node: NodeId,
+        /// What has no form there.
+        #[source]
+        error: wire::EncodeError,
+    },
+}
+
+impl SendError {
+    pub(crate) fn refused(node: &NodeId, refused: Refused) -> SendError {
+        match refused {
+            Refused::TooLarge { octets, limit } => SendError::TooLarge { octets, limit },
+            Refused::NoForm(error) => SendError::NoForm { node: node.clone(), error },
+        }
+    }
 }
 
 /// What a thread keeps from one message to another node to the next.
@@ -115,32 +134,31 @@ impl Node {
         message: &impl IntoMessage,
     ) -> Result<Option<Pressure>, SendError> {
         if let Some(body) = message.encoded() {
-            return self.append_there(remote, body.items().len(), |outbox| outbox.send(to, body));
+            return self
+                .append_there(remote, to, body.items(), |outbox| outbox.by(sender::current).send(to, body));
         }
         items.clear();
         let count = message.encode_into(items)?;
-        let octets = items.len();
-        if Outbox::<Arc<Monitor>>::shares(octets) {
+        if Outbox::<Arc<Monitor>>::shares(items.len()) {
             let body = Body::new(count, std::mem::replace(items, remote.spare.take()).into());
-            return self.append_there(remote, octets, |outbox| outbox.send(to, &body));
+            return self
+                .append_there(remote, to, body.items(), |outbox| outbox.by(sender::current).send(to, &body));
         }
-        self.append_there(remote, octets, |outbox| outbox.send_items(to, count, items))
+        self.append_there(remote, to, items, |outbox| outbox.by(sender::current).send_items(to, count, items))
     }
 
-    /// Appends something of so many octets to the outbox of a node.
+    /// Appends a message with these values to the outbox of a node, if the node can read it.
     fn append_there(
         &self,
         remote: &Arc<Remote>,
-        octets: usize,
+        to: &PortId,
+        items: &[u8],
         append: impl FnOnce(&mut Outbox<Arc<Monitor>>) -> Queued,
     ) -> Result<Option<Pressure>, SendError> {
         let (queued, backlog) = {
             let mut outbox = remote.outbox.lock();
-            let limit = outbox.limits().message;
-            if octets > limit {
-                return Err(SendError::TooLarge { octets, limit });
-            }
-            (append(outbox.by(octets, sender::current)), outbox.backlog())
+            outbox.check(to, items).map_err(|refused| SendError::refused(&remote.node, refused))?;
+            (append(&mut outbox), outbox.backlog())
         };
         self.queued(remote, queued);
         Ok(remote.pressure(backlog))
@@ -148,8 +166,35 @@ impl Node {
 
     /// Sends something that nobody waits for the result of.
     pub(crate) fn send_or_log(&self, to: &PortId, message: impl IntoMessage) {
-        if let Err(error) = self.send(to, message) {
-            tracing::error!(%to, %error, "a message was not sent");
+        if let Err(error) = self.send(to, message)
+            && let Some(withheld) = self.may_complain()
+        {
+            tracing::error!(%to, %error, withheld, "a message was not sent");
+        }
+    }
+
+    /// A message to a port of another node was not sent, and its sender is not told: its monitors on the port are.
+    pub(crate) fn lose(&self, to: &PortId, error: &SendError) {
+        if let Place::There(remote) = self.place_of(to) {
+            let fires = remote.outbox.lock().lose(to);
+            self.lost(&remote, to, fires, error);
+        }
+    }
+
+    /// Something for a port of another node is lost, which holds back what follows until these monitors have fired.
+    pub(crate) fn lost(
+        &self,
+        remote: &Arc<Remote>,
+        to: &PortId,
+        fires: Vec<Arc<Monitor>>,
+        why: &dyn fmt::Display,
+    ) {
+        if let Some(withheld) = self.may_complain() {
+            tracing::warn!(%to, %why, withheld, "a message was lost: the node cannot read it");
+        }
+        let reason = Reason::transport(&remote.node, format_args!("a message was lost: {why}"));
+        for monitor in fires {
+            monitor.fire(self, reason.clone(), Some(Gate::new(remote, to.clone())));
         }
     }
 

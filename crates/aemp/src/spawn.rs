@@ -106,7 +106,8 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// The arguments cannot be encoded, or are too large for a frame; nothing happened.
+    /// The arguments cannot be encoded, or are too large for a frame, or the other node cannot read them; nothing happened. If it turns
+    /// out only when the node is connected that it cannot read them, monitors of the port fire.
     pub fn spawn(&self, node: &NodeId, function: &str, args: impl Serialize) -> Result<PortId, EncodeError> {
         self.spawn_under_pressure(node, function, args).map(|(port, _)| port)
     }
@@ -131,20 +132,14 @@ impl Node {
             return Ok((port, None));
         }
         let remote = self.remotes().get(node);
-        let octets = args.items().len() + function.len();
-        let limit = remote.outbox.lock().limits().message;
-        if octets > limit {
-            let text =
-                format!("the arguments have {octets} octets, and a frame to another node may have {limit}");
-            return Err(EncodeError::Custom(text));
-        }
         let port = remote.spawned.port(self.next_id());
-        let octets = args.items().len();
         let request = Request::Spawn { name: port.name().to_string(), function: function.into(), args };
         let (queued, backlog) = {
             let mut outbox = remote.outbox.lock();
-            (outbox.by(octets, sender::current).request(&request), outbox.backlog())
+            (outbox.by(sender::current).request(&request), outbox.backlog())
         };
+        let queued =
+            queued.map_err(|why| EncodeError::Custom(format!("the arguments cannot be sent: {why}")))?;
         self.queued(&remote, queued);
         Ok((port, remote.pressure(backlog)))
     }

@@ -2,6 +2,7 @@
 //! (`PROTOCOL.md` §7).
 
 pub(crate) mod client;
+pub(crate) mod fit;
 pub(crate) mod local;
 pub(crate) mod merged;
 pub(crate) mod size;

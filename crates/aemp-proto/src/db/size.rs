@@ -1,8 +1,8 @@
 //! How much room values take: for the limit on database entries, and so that a database fits into messages.
 
 use crate::Value;
-use crate::wire::Tables;
 use crate::wire::request::Family;
+use crate::wire::{Limits, Tables};
 
 /// At least as many octets as the value has on the wire.
 pub(crate) fn size(value: &Value) -> usize {
@@ -14,6 +14,22 @@ pub(crate) fn size(value: &Value) -> usize {
         Value::List(values) => 5 + values.iter().map(size).sum::<usize>(),
         Value::Map(entries) => 5 + entries.iter().map(|(key, value)| size(key) + size(value)).sum::<usize>(),
         Value::Tag(_, value) => 9 + size(value),
+    }
+}
+
+/// The most lists, maps and tags that the value of an entry may be made of inside of each other: so it also fits into a request with
+/// the whole database, where a family and the database are around it, and the message.
+pub(crate) const LEVELS_MAX: usize = Limits::DEFAULT.depth - 3;
+
+/// How many lists, maps and tags are inside of each other.
+pub(crate) fn levels(value: &Value) -> usize {
+    match value {
+        Value::List(values) => 1 + values.iter().map(levels).max().unwrap_or(0),
+        Value::Map(entries) => {
+            1 + entries.iter().map(|(key, value)| levels(key).max(levels(value))).max().unwrap_or(0)
+        }
+        Value::Tag(_, value) => 1 + levels(value),
+        _ => 0,
     }
 }
 

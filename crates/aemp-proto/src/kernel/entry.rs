@@ -4,7 +4,9 @@ use thiserror::Error;
 
 use super::KernelLimits;
 use crate::Value;
+use crate::db::fit::check_form;
 use crate::db::size::size;
+use crate::wire::EncodeError;
 
 /// The most bytes of the name of a family.
 pub const FAMILY_NAME_MAX: usize = 1024;
@@ -34,6 +36,17 @@ pub enum EntryError {
         size: usize,
         /// How many there may be.
         limit: usize,
+    },
+    /// The value has no wire form.
+    #[error("the value of the database entry {key:?} of {family:?} cannot be sent to other nodes: {error}")]
+    NoForm {
+        /// The family.
+        family: String,
+        /// The beginning of the subkey.
+        key: String,
+        /// Why not.
+        #[source]
+        error: EncodeError,
     },
 }
 
@@ -66,14 +79,16 @@ pub fn check_own_family(family: &str) -> Result<(), EntryError> {
 ///
 /// # Errors
 ///
-/// The family cannot be used, or the entry is too large.
+/// The family cannot be used, the entry is too large, or the value has no wire form.
 pub fn check_entry(family: &str, key: &str, value: &Value, limits: &KernelLimits) -> Result<(), EntryError> {
     check_own_family(family)?;
     let (size, limit) = (key.len() + size(value), limits.entry());
+    let beginning = || key.chars().take(64).collect();
     if size <= limit {
-        return Ok(());
+        let form = check_form(value);
+        return form.map_err(|error| EntryError::NoForm { family: family.into(), key: beginning(), error });
     }
-    let key = key.chars().take(64).collect();
+    let key = beginning();
     Err(EntryError::TooLarge { family: family.into(), key, size, limit })
 }
 
@@ -103,5 +118,7 @@ mod tests {
         assert_eq!(check_entry("f", "12345", &Value::name("0123456789"), &limits), Ok(()));
         let error = check_entry("f", "123456", &Value::name("0123456789"), &limits).unwrap_err();
         assert!(matches!(error, EntryError::TooLarge { size: 21, limit: 20, .. }), "{error}");
+        let error = check_entry("f", "k", &Value::Int(1 << 64), &limits).unwrap_err();
+        assert!(matches!(error, EntryError::NoForm { .. }), "{error}");
     }
 }

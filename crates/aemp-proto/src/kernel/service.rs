@@ -3,7 +3,7 @@
 use super::{Action, Kernel, QueryKind, Time, ways};
 use crate::db::client::{self, Master};
 use crate::db::merged::Delta;
-use crate::db::size::{size, split, split_change};
+use crate::db::size::{LEVELS_MAX, levels, size, split, split_change};
 use crate::db::{
     Change, Changes, GLOBALS, LISTENERS, VERSIONS, WAYS, binds_of_value, escape_family, stamped,
 };
@@ -380,9 +380,10 @@ impl Kernel {
     fn drop_oversize(&mut self, from: &NodeId, entries: &mut Family) {
         let count = entries.len();
         let limit = self.config.limits.entry();
-        entries.retain(|key, value| key.len() + size(value) <= limit);
+        entries.retain(|key, value| key.len() + size(value) <= limit && levels(value) <= LEVELS_MAX);
         if entries.len() < count {
-            let what = format!("database entries of {from} that are larger than {limit} octets");
+            let what =
+                format!("database entries of {from} that are larger than {limit} octets, or nest too deep");
             self.actions.push_back(Action::Refused { what });
         }
     }

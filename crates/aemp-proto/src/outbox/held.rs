@@ -4,10 +4,10 @@
 //! held, and larger than any message where the peer reads no parts.
 
 use super::lanes::Stream;
-use super::{Outbox, Queued};
-use crate::PortId;
+use super::{Monitored, Outbox, Queued, Refused};
 use crate::kernel::LinkId;
 use crate::wire::{Body, Records, Request};
+use crate::{PortId, Reason};
 
 /// A message that is at least as long as so many parts is sent in parts.
 const WHOLE: usize = 4;
@@ -21,13 +21,10 @@ impl<M> Outbox<M> {
         }
     }
 
-    /// Says who sends what is appended next, which has so many octets. Whatever one sender sends to this node keeps its order. It
-    /// is asked only if that matters: mostly nothing is held, and what is appended is small.
-    pub fn by(&mut self, octets: usize, sender: impl FnOnce() -> u64) -> &mut Outbox<M> {
-        if octets >= self.cut_from {
-            self.sender = Some(sender());
-        }
-        self
+    /// What is appended next is sent by `sender`: whatever one sender sends to this node keeps its order. It is asked for only if that
+    /// matters: mostly nothing is held, and what is appended is small.
+    pub fn by<S: FnOnce() -> u64>(&mut self, sender: S) -> Sender<'_, M, S> {
+        Sender { outbox: self, sender }
     }
 
     /// Adds to what is to be written the next parts, and what waited for a large message that ends with them.
@@ -46,10 +43,15 @@ impl<M> Outbox<M> {
 
     /// Appends a message while something is held, or a large one. With a `request` it is that.
     #[cold]
-    pub(super) fn append_aside(&mut self, port: &PortId, body: &Body, request: Option<&Request>) -> Queued {
+    pub(super) fn append_aside(
+        &mut self,
+        port: &PortId,
+        body: &Body,
+        request: Option<&Request>,
+        sender: Option<u64>,
+    ) -> Queued {
         let name = port.name().to_string();
         let stream = request.map_or(Stream::Port(&name), stream_of);
-        let sender = self.sender.take();
         if self.condemned {
             return Queued::Dropped;
         }
@@ -74,6 +76,52 @@ impl<M> Outbox<M> {
             (false, true) => Queued::Bulk,
             (false, false) => Queued::Behind,
         }
+    }
+}
+
+/// The outbox on behalf of a port, a task or a thread. Only the outbox knows whether what is appended may have to stay behind
+/// something: that depends on its size as it is appended, so each method asks for the sender when it knows that.
+pub struct Sender<'o, M, S> {
+    outbox: &'o mut Outbox<M>,
+    sender: S,
+}
+
+impl<M, S: FnOnce() -> u64> Sender<'_, M, S> {
+    /// As [`Outbox::send`].
+    #[inline]
+    pub fn send(self, port: &PortId, body: &Body) -> Queued {
+        self.outbox.send_from(port, body, || Some((self.sender)()))
+    }
+
+    /// As [`Outbox::send_items`].
+    #[inline]
+    pub fn send_items(self, port: &PortId, count: u32, items: &[u8]) -> Queued {
+        self.outbox.send_items_from(port, count, items, || Some((self.sender)()))
+    }
+
+    /// As [`Outbox::kill`].
+    pub fn kill(self, port: &PortId, reason: &Reason) -> Queued {
+        self.outbox.kill_from(port, reason, || Some((self.sender)()))
+    }
+
+    /// As [`Outbox::request`], for a request that a program makes.
+    ///
+    /// # Errors
+    ///
+    /// The peer cannot read it, or it is too large; nothing was appended.
+    pub fn request(self, request: &Request) -> Result<Queued, Refused> {
+        let body = self.outbox.encode(request)?;
+        Ok(self.outbox.append_request(request, &body, || Some((self.sender)())))
+    }
+
+    /// As [`Outbox::monitor`].
+    pub fn monitor(self, port: &PortId, id: u64, monitor: M) -> Monitored<M> {
+        self.outbox.monitor_from(port, id, monitor, || Some((self.sender)()))
+    }
+
+    /// As [`Outbox::unmonitor`].
+    pub fn unmonitor(self, port: &PortId, id: u64) -> Option<(M, Queued)> {
+        self.outbox.unmonitor_from(port, id, || Some((self.sender)()))
     }
 }
 

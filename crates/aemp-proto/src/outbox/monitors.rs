@@ -62,6 +62,15 @@ impl<M> Monitors<M> {
         fires
     }
 
+    /// Something sent to this port is lost: gives its monitors, each of which gates it until [`Monitors::fired`].
+    pub(super) fn lose(&mut self, port: &PortId) -> Vec<M> {
+        let monitors: Vec<M> = self.died(port);
+        if !monitors.is_empty() {
+            *self.gates.entry(port.clone()).or_default() += monitors.len();
+        }
+        monitors
+    }
+
     /// One gate before this port is gone.
     pub(super) fn fired(&mut self, port: &PortId) {
         if let Some(gates) = self.gates.get_mut(port) {

@@ -6,9 +6,10 @@ use bytes::Bytes;
 use minicbor::Decoder;
 
 use super::error::{EncodeError, FrameError, Malformed};
+use super::framing::Framing;
 use super::limits::Limits;
 use super::scan::{self, ARRAY, MAP, OCTETS, TAG, TEXT};
-use super::{cbor, json};
+use super::{cbor, forms};
 use crate::{Value, value};
 
 /// A message in encoded form: how many values it has, and the values as CBOR items one after the other.
@@ -112,13 +113,14 @@ impl Body {
         }
     }
 
-    /// Whether the message can be written in JSON, which knows neither tags nor numbers that are not finite.
+    /// Bytes that the message for this port takes in a framing: in `json` those of the whole array, otherwise those of the values.
     ///
     /// # Errors
     ///
-    /// What it has that JSON has not.
-    pub fn check_json(&self) -> Result<(), EncodeError> {
-        json::check(&self.items)
+    /// A value has no form in the framing that all its readers take: JSON knows neither tags nor numbers that are not finite,
+    /// and a CBOR decoder that gives tags a meaning refuses some of them.
+    pub fn len_in(&self, framing: Framing, port: &str) -> Result<usize, EncodeError> {
+        forms::len_in(framing, port, &self.items)
     }
 }
 
@@ -137,6 +139,11 @@ impl BodyBuilder {
     /// It cannot be encoded; the builder is as before.
     pub fn value(&mut self, value: &Value) -> Result<(), EncodeError> {
         self.item(|out| cbor::write_value(out, value, 0))
+    }
+
+    /// Appends a value that will be inside of so many lists or maps.
+    pub(crate) fn nested(&mut self, value: &Value, outer: usize) -> Result<(), EncodeError> {
+        self.item(|out| cbor::write_value(out, value, outer))
     }
 
     /// Appends the one item that `write` writes; nothing if that fails.

@@ -5,6 +5,8 @@ use std::fmt;
 
 use thiserror::Error;
 
+use super::framing::Framing;
+
 /// Octets that are not what they are taken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("malformed at octet {at}: {what}")]
@@ -75,9 +77,14 @@ pub enum EncodeError {
     /// The message is too long for a frame, or has too many values.
     #[error("a message of {0} octets does not fit into a frame")]
     TooLong(usize),
-    /// The value has no form in JSON, and the peer understands nothing else.
-    #[error("{0} has no form in json, the framing of the peer")]
-    Json(&'static str),
+    /// The value has no form in the framing that the peer reads.
+    #[error("{what} has no form in {framing}, the framing of the peer")]
+    NoForm {
+        /// What the value is.
+        what: &'static str,
+        /// What the peer reads.
+        framing: Framing,
+    },
     /// The type's own `Serialize` refused.
     #[error("{0}")]
     Custom(String),

@@ -11,6 +11,7 @@ pub mod request;
 pub mod text;
 
 mod cbor;
+pub(crate) mod forms;
 mod json;
 pub(crate) mod parts;
 mod room;

@@ -124,6 +124,25 @@ impl Records {
         }
     }
 
+    /// Gives all messages to `take`, in order: the name of the port and the values. Nothing of them may have been written, and none may
+    /// be a part.
+    pub(crate) fn each(&self, mut take: impl FnMut(&str, Body)) {
+        let mut shared = self.shared.iter().peekable();
+        let mut at = 0;
+        let unlimited = Limits { frame: 0, ..Limits::DEFAULT };
+        while let Ok(Some(len)) = native::frame_len(&self.octets[at..], unlimited) {
+            let shared = shared.next_if(|shared| shared.at < at + len);
+            let end = shared.map_or(at + len, |shared| shared.at);
+            let Some(frame) = self.octets.get(at..end) else { return };
+            let Ok(Parsed::Message { name, count, items, .. }) = native::parse(frame) else { return };
+            let name = std::str::from_utf8(&frame[name]).unwrap_or_default();
+            let items =
+                shared.map_or_else(|| Bytes::copy_from_slice(&frame[items]), |shared| shared.items.clone());
+            take(name, Body::new(count, items));
+            at = end;
+        }
+    }
+
     /// Appends the messages to `out` in the framing of a peer, in the same order. Nothing of them may have been written.
     ///
     /// # Errors

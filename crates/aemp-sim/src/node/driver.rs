@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aemp_proto::kernel::{Action, DbCommand, Input, LinkId, Peer};
 use aemp_proto::outbox::Queued;
-use aemp_proto::wire::{MeshRequest, Request};
+use aemp_proto::wire::MeshRequest;
 use aemp_proto::{NodeId, Reason, Value};
 
 use super::{Node, index_of};
@@ -99,13 +99,13 @@ impl Node {
             Action::Close { link, reason } => self.close_link(link, &reason, cx),
             Action::Probe { link } => self.probe(link, cx),
             Action::Attach { link, node } => {
-                self.remote(&node, cx).outbox.attach(link);
+                self.attach_outbox(link, &node, cx);
                 self.attach(link, &node, cx);
             }
             Action::Break { node, reason } => self.break_outbox(&node, &reason, cx),
             Action::Send { to, request } => {
                 cx.requests += 1;
-                let queued = self.remote(&to, cx).outbox.request(&Request::Mesh(request));
+                let (queued, _) = self.remote(&to, cx).outbox.mesh(request);
                 self.queued(&to, queued, cx);
             }
             Action::NodeUp(peer) => {
@@ -149,6 +149,18 @@ impl Node {
             None => cx.after(NOWHERE, Happening::Refused { node, inc, link }),
         }
         self.record(Event::Dial { address }, cx);
+    }
+
+    /// Lets a link drain the outbox of a node; the monitors fire of ports that lost what its peer cannot read.
+    fn attach_outbox(&mut self, link: LinkId, node: &NodeId, cx: &mut Cx) {
+        let framing = self.sends_in(link);
+        let attached = self.remote(node, cx).outbox.attach(link, framing);
+        for lost in attached.lost {
+            let reason = Reason::transport(node, lost.why.to_string());
+            for monitor in lost.fires {
+                self.fire(monitor, reason.clone(), Some(lost.port.clone()), cx);
+            }
+        }
     }
 
     /// Breaks the outbox of a node: its monitors fire, what it monitors here is forgotten.

@@ -197,6 +197,14 @@ impl Node {
         }
     }
 
+    /// The framing in which a link that is ready will write.
+    pub(super) fn sends_in(&mut self, link: LinkId) -> Framing {
+        match self.links.get_mut(&link).map(|known| &known.phase) {
+            Some(Phase::Waiting { terms, .. }) => terms.send,
+            _ => Framing::Native,
+        }
+    }
+
     /// From now on this connection is the one to the node.
     pub(super) fn attach(&mut self, link: LinkId, node: &NodeId, cx: &mut Cx) {
         let limit = self.shared.monitor_timeout;

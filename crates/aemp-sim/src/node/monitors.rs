@@ -6,7 +6,7 @@ use aemp_proto::{NodeId, PortId, Reason};
 
 use super::Node;
 use super::ports::{Item, Watcher};
-use super::verbs::{Place, reason_texts};
+use super::verbs::{Place, reason_texts, sender};
 use crate::cx::{Cx, Happening};
 use crate::history::Event;
 use crate::options::Sabotage;
@@ -59,13 +59,15 @@ impl Node {
                 Some(port) => port.watchers.push(Watcher::Local(m)),
                 None => self.fire(m, self.ports.why_missing(port), None, cx),
             },
-            Place::There => match self.remote(port.node(), cx).outbox.monitor(port, m, m) {
-                Monitored::Set(queued) => self.queued(port.node(), queued, cx),
-                Monitored::Gated(m) => {
-                    let reason = Reason::transport(port.node(), "messages to this port were lost");
-                    self.fire(m, reason, Some(port.clone()), cx);
+            Place::There => {
+                match self.remote(port.node(), cx).outbox.by(|| sender(sid)).monitor(port, m, m) {
+                    Monitored::Set(queued) => self.queued(port.node(), queued, cx),
+                    Monitored::Gated(m) => {
+                        let reason = Reason::transport(port.node(), "messages to this port were lost");
+                        self.fire(m, reason, Some(port.clone()), cx);
+                    }
                 }
-            },
+            }
         }
         m
     }

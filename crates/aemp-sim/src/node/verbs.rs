@@ -28,7 +28,7 @@ pub(super) enum Place {
 }
 
 /// Who sends, as an outbox wants to know it.
-fn sender(port: &PortId) -> u64 {
+pub(super) fn sender(port: &PortId) -> u64 {
     let mut hasher = FxHasher::default();
     port.hash(&mut hasher);
     hasher.finish()
@@ -157,7 +157,7 @@ impl Node {
             Place::Here(number) => self.deliver(number, body, None, cx),
             Place::There => {
                 let by = if cx.sabotage(Sabotage::Overtake, 1) { cx.id() } else { sender(from) };
-                let queued = self.remote(to.node(), cx).outbox.by(body.items().len(), || by).send(to, &body);
+                let queued = self.remote(to.node(), cx).outbox.by(|| by).send(to, &body);
                 self.queued(to.node(), queued, cx);
             }
             Place::Node | Place::Nowhere => {}
@@ -172,7 +172,7 @@ impl Node {
         match self.place(port) {
             Place::Here(number) => self.signal(number, Item::Kill(reason), cx),
             Place::There => {
-                let queued = self.remote(port.node(), cx).outbox.by(0, || sender(sid)).kill(port, &reason);
+                let queued = self.remote(port.node(), cx).outbox.by(|| sender(sid)).kill(port, &reason);
                 self.queued(port.node(), queued, cx);
             }
             Place::Node | Place::Nowhere => {}
@@ -199,8 +199,8 @@ impl Node {
             function: function.into(),
             args: Body::default(),
         };
-        let queued = self.remote(node, cx).outbox.by(0, || by).request(&request);
-        self.queued(node, queued, cx);
+        let queued = self.remote(node, cx).outbox.by(|| by).request(&request);
+        self.queued(node, queued.expect("it is small, and has a form in every framing"), cx);
         port
     }
 

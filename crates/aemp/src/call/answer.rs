@@ -157,6 +157,10 @@ impl<R: Send + 'static> Mailbox for AnswerBox<R> {
         0
     }
 
+    fn wants_reasons(&self) -> bool {
+        true
+    }
+
     fn after(&mut self) -> After {
         if self.answer.is_some() { After::Finish(self.waiting.take()) } else { After::Wake(None) }
     }

@@ -12,7 +12,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::Duration;
 
-use aemp_proto::{PortId, Reason, typed};
+use aemp_proto::{PortId, Reason, Value, typed};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, Error as _};
 use thiserror::Error;
@@ -29,6 +29,9 @@ use crate::remote::Gate;
 use crate::send::SendError;
 use answer::{AnswerBox, Given, Lost};
 
+/// What the port for an answer dies of if the answer cannot be sent: this and why.
+const BAD_REPLY: &str = "bad_reply";
+
 /// The number of no port.
 const NO_PORT: u64 = 0;
 
@@ -41,7 +44,7 @@ pub enum CallError {
     /// There was no answer in time. The call may have been handled all the same.
     #[error("no answer within {0:?}")]
     TimedOut(Duration),
-    /// The answer is of another type.
+    /// The answer is of another type, or cannot be sent: it has no form, or is too large for a frame.
     #[error("the answer does not fit: {0}")]
     BadReply(#[from] DecodeError),
     /// The call could not be sent.
@@ -114,7 +117,12 @@ impl Node {
             self.answered(number, cell, waker);
             return Ok(None);
         }
-        self.send_under_pressure(to, typed::to_body(&answer)?)
+        let sent = match typed::to_body(&answer) {
+            Ok(answer) => self.send_under_pressure(to, answer),
+            Err(error) => Err(error.into()),
+        };
+        // The caller waits for an answer that will not come; it is told why.
+        sent.inspect_err(|error| self.kill(to, Reason::text(BAD_REPLY, error)))
     }
 }
 
@@ -360,10 +368,18 @@ fn open_answer<R: DeserializeOwned>(answer: Result<Given<R>, Lost>) -> Heard<R> 
             let body = answer.encode().map_err(DecodeError::custom);
             body.and_then(|body| typed::from_body(&body)).map_err(CallError::from).into()
         }
+        Err(Lost::Killed(reason)) if is_bad_reply(&reason) => {
+            Err(CallError::BadReply(DecodeError::custom(reason))).into()
+        }
         Err(Lost::Killed(reason)) => Err(CallError::Died(reason)).into(),
         Err(Lost::Fired(fire)) => {
             let (reason, gate) = fire.into_reason();
             Heard { answer: Err(CallError::Died(reason)), gate: gate.map(Box::new) }
         }
     }
+}
+
+/// Whether the one who was called could not send the answer.
+fn is_bad_reply(reason: &Reason) -> bool {
+    reason.values().first().and_then(Value::to_name).is_some_and(|what| what == BAD_REPLY)
 }

@@ -125,10 +125,17 @@ impl<'a> Context<'a> {
         self.asked().crowded.insert(receiver);
     }
 
-    /// Answers a call. A tuple is sent as several values, everything else as one.
+    /// Answers a call. A tuple is sent as several values, everything else as one. If the answer cannot be sent, because it has no
+    /// form or is too large, the caller gets [`CallError::BadReply`](crate::CallError::BadReply), and a line is logged.
     pub fn reply<T: Serialize + Send + 'static>(&mut self, to: ReplyTo<T>, answer: T) {
-        let sent = self.node.answer_call(to.port(), answer);
-        self.sent(sent);
+        match self.node.answer_call(to.port(), answer) {
+            Err(error) => {
+                if let Some(withheld) = self.node.may_complain() {
+                    tracing::error!(port = %self.me(), %error, withheld, "an answer was not sent");
+                }
+            }
+            sent => self.sent(sent),
+        }
     }
 
     /// Kills a port; the own one ends when the code that runs now returns.

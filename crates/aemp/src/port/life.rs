@@ -21,6 +21,7 @@ use super::wake::wake;
 use crate::monitor::{Action, Fire, Monitor, MonitorGuard};
 use crate::node::{Node, Place};
 use crate::remote::{Gate, Remote};
+use crate::runtime::sender;
 
 /// What became of a signal.
 enum Signalled {
@@ -89,8 +90,9 @@ impl Node {
         }
         if let Signal::Kill(reason) = &signal {
             cell.closing = true;
-            // Nothing waits in an idle port, and who waits for an answer needs no port for the news.
-            if matches!(cell.state, State::Idle | State::Unscheduled) {
+            // Nothing waits in an idle port; a caller, who waits for an answer, looks by itself.
+            let tells = cell.mailbox.as_ref().is_some_and(|mailbox| mailbox.wants_reasons());
+            if matches!(cell.state, State::Idle | State::Unscheduled) && !tells {
                 return Signalled::Ends(reason.clone());
             }
         }
@@ -259,7 +261,7 @@ impl Node {
     }
 
     fn monitor_there(&self, remote: &Arc<Remote>, port: &PortId, monitor: &Arc<Monitor>) {
-        let outcome = remote.outbox.lock().monitor(port, monitor.id, monitor.clone());
+        let outcome = remote.outbox.lock().by(sender::current).monitor(port, monitor.id, monitor.clone());
         match outcome {
             Monitored::Set(queued) => self.queued(remote, queued),
             Monitored::Gated(monitor) => {
@@ -281,7 +283,8 @@ impl Node {
             }
             Place::Node | Place::Nowhere => {}
             Place::There(remote) => {
-                let withdrawn = remote.outbox.lock().unmonitor(&monitor.target, monitor.id);
+                let withdrawn =
+                    remote.outbox.lock().by(sender::current).unmonitor(&monitor.target, monitor.id);
                 if let Some((_, queued)) = withdrawn {
                     self.queued(&remote, queued);
                 }

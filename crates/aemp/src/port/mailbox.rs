@@ -75,6 +75,10 @@ pub(crate) trait Mailbox: Any + Send {
     fn kept(&self) -> usize {
         0
     }
+    /// Whether the reason of a kill is to be added: somebody waits here who wants to know it.
+    fn wants_reasons(&self) -> bool {
+        false
+    }
 }
 
 /// A queue of items; the mailbox of callback ports.

@@ -189,7 +189,7 @@ mod tests {
     fn far(node: &Node) -> (PortId, Arc<Remote>) {
         let far = PortId::parse("far#port").expect("a port ID");
         let remote = node.remotes().get(far.node());
-        node.attach_remote(&remote, LinkId::accepted(99));
+        node.attach_remote(&remote, LinkId::accepted(99), aemp_proto::Framing::Native);
         (far, remote)
     }
 

@@ -39,7 +39,7 @@ impl Port {
     ///
     /// # Errors
     ///
-    /// The answer cannot be encoded; the caller waits on.
+    /// The answer cannot be sent: it has no form, or is too large. The caller gets an error as well.
     pub fn reply<T: Serialize + Send + 'static>(&self, to: ReplyTo<T>, answer: T) -> Result<(), SendError> {
         self.node().answer_call(to.port(), answer).map(drop)
     }

@@ -1,6 +1,6 @@
 //! The loop around the kernel: events in, actions out.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use aemp_proto::kernel::{Action, DbCommand, Input, Kernel, LinkId, Route};
 use aemp_proto::link::Side;
 use aemp_proto::outbox::Queued;
 use aemp_proto::wire::Request;
-use aemp_proto::{NodeId, Reason, Value};
+use aemp_proto::{Framing, NodeId, Reason, Value};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -30,8 +30,8 @@ pub(crate) struct Driver {
     node: Node,
     kernel: Kernel,
     links: HashMap<LinkId, mpsc::UnboundedSender<Command>>,
-    /// Those that are established and not attached, and whose peer reads messages in parts.
-    parts: HashSet<LinkId>,
+    /// What the peers of those read that are established and not attached: the framing, and whether in parts.
+    reads: HashMap<LinkId, (Framing, bool)>,
     queries: HashMap<u64, oneshot::Sender<Value>>,
     watches: HashMap<u64, mpsc::UnboundedSender<Told>>,
     refusals: Ration,
@@ -45,7 +45,7 @@ impl Driver {
             node,
             kernel,
             links: HashMap::new(),
-            parts: HashSet::new(),
+            reads: HashMap::new(),
             queries: HashMap::new(),
             watches: HashMap::new(),
             refusals: Ration::default(),
@@ -97,16 +97,14 @@ impl Driver {
             }
             Event::Greeted(link, peer) => Input::Greeted { link, peer },
             Event::Verified(link) => Input::Verified { link },
-            Event::Established { link, parts } => {
-                if parts {
-                    self.parts.insert(link);
-                }
+            Event::Established { link, framing, parts } => {
+                self.reads.insert(link, (framing, parts));
                 Input::Established { link }
             }
             Event::ProbeDone(link, alive) => Input::ProbeDone { link, alive },
             Event::Closed(link, reason) => {
                 self.links.remove(&link);
-                self.parts.remove(&link);
+                self.reads.remove(&link);
                 self.node.inner().shared.requests.forget(link);
                 Input::Closed { link, reason }
             }
@@ -176,8 +174,9 @@ impl Driver {
             Action::Probe { link } => self.command(link, Command::Probe),
             Action::Attach { link, node } => {
                 let remote = self.node.remotes().get(&node);
-                self.node.attach_remote(&remote, link);
-                if self.parts.remove(&link) {
+                let (framing, parts) = self.reads.remove(&link).unwrap_or((Framing::Native, false));
+                self.node.attach_remote(&remote, link, framing);
+                if parts {
                     remote.outbox.lock().send_parts(link);
                 }
                 // It delivers nothing before everybody can see that the node is up: `NodeUp` follows.
@@ -191,10 +190,11 @@ impl Driver {
             }
             Action::Send { to, request } => {
                 let remote = self.node.remotes().get(&to);
-                let (queued, lost) = {
+                let ((queued, left_out), lost) = {
                     let mut outbox = remote.outbox.lock();
-                    (outbox.request(&Request::Mesh(request)), outbox.is_condemned())
+                    (outbox.mesh(request), outbox.is_condemned())
                 };
+                self.node.left_out(&to, left_out);
                 if queued == Queued::Dropped && !lost {
                     tracing::error!(peer = %to, "a request of the database fits into no message, and was not sent");
                 }

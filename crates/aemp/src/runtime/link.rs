@@ -166,7 +166,7 @@ async fn attached(
     terms: &Terms,
     commands: &mut mpsc::UnboundedReceiver<Command>,
 ) -> Result<Arc<Remote>, Failure> {
-    node.event(Event::Established { link, parts: terms.parts });
+    node.event(Event::Established { link, framing: terms.send, parts: terms.parts });
     loop {
         match commands.recv().await {
             Some(Command::Attach(remote)) => return Ok(remote),

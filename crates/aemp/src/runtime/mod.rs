@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 use aemp_proto::kernel::{DbCommand, KernelLimits, LinkId, Peer, QueryKind, Route, Time};
 use aemp_proto::link::LinkConfig;
 use aemp_proto::wire::Limits as FrameLimits;
-use aemp_proto::{NodeId, Value};
+use aemp_proto::{Framing, NodeId, Value};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::AbortHandle;
@@ -56,7 +56,9 @@ pub(crate) enum Event {
     /// A link's handshake is done.
     Established {
         link: LinkId,
-        /// The peer reads messages in parts.
+        /// What the peer reads.
+        framing: Framing,
+        /// Whether it reads messages in parts.
         parts: bool,
     },
     /// A probe was answered, or was not.

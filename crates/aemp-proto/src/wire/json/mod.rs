@@ -9,4 +9,4 @@ mod write;
 
 pub(crate) use boundary::Boundary;
 pub(crate) use read::read_frame;
-pub(crate) use write::{check, write_frame};
+pub(crate) use write::{frame_len, write_frame};

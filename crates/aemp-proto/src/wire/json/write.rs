@@ -1,31 +1,54 @@
 //! CBOR items as JSON.
 
+use std::io::{self, Write};
+
 use bytes::Bytes;
 use minicbor::Decoder;
 
 use crate::wire::cbor;
 use crate::wire::error::EncodeError;
+use crate::wire::framing::Framing;
 use crate::wire::scan::{self, ARRAY, Head, MAP, NEGATIVE, OCTETS, SIMPLE, TAG, TEXT, UNSIGNED};
 
-const MALFORMED: EncodeError = EncodeError::Json("a message that is not well formed");
+const MALFORMED: EncodeError = no_form("a message that is not well formed");
+
+const fn no_form(what: &'static str) -> EncodeError {
+    EncodeError::NoForm { what, framing: Framing::Json }
+}
 
 /// Appends a message as a JSON array. After an error, `out` is as before.
 pub(crate) fn write_frame(out: &mut Vec<u8>, port: &str, items: &[u8]) -> Result<(), EncodeError> {
     let before = out.len();
-    out.push(b'[');
-    let mut writer = Writer { items, at: 0, out, open: Vec::new() };
-    writer.text(port)?;
-    let outcome = writer.run();
-    match outcome {
-        Ok(()) => out.push(b']'),
-        Err(_) => out.truncate(before),
-    }
-    outcome
+    write(out, port, items).inspect_err(|_| out.truncate(before))
 }
 
-/// Whether the items have a form in JSON.
-pub(crate) fn check(items: &[u8]) -> Result<(), EncodeError> {
-    write_frame(&mut Vec::new(), "", items)
+/// Bytes of the message as a JSON array.
+pub(crate) fn frame_len(port: &str, items: &[u8]) -> Result<usize, EncodeError> {
+    let mut count = Count(0);
+    write(&mut count, port, items)?;
+    Ok(count.0)
+}
+
+fn write(out: &mut impl Write, port: &str, items: &[u8]) -> Result<(), EncodeError> {
+    let mut writer = Writer { items, at: 0, out, open: Vec::new() };
+    writer.put(b"[")?;
+    writer.text(port)?;
+    writer.run()?;
+    writer.put(b"]")
+}
+
+/// Counts what is written, and keeps nothing of it.
+struct Count(usize);
+
+impl Write for Count {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        self.0 += octets.len();
+        Ok(octets.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A list or map that is being written.
@@ -45,21 +68,21 @@ impl Open {
 }
 
 /// Writes without recursion: `open` is its stack.
-struct Writer<'a> {
+struct Writer<'a, W> {
     items: &'a [u8],
     at: usize,
-    out: &'a mut Vec<u8>,
+    out: &'a mut W,
     open: Vec<Open>,
 }
 
-impl Writer<'_> {
+impl<W: Write> Writer<'_, W> {
     fn run(&mut self) -> Result<(), EncodeError> {
         while self.at < self.items.len() {
             let head = scan::head(&self.items[self.at..]).ok().flatten().ok_or(MALFORMED)?;
             if head.major == SIMPLE && head.is_indefinite() {
                 self.at += head.len;
                 self.close()?;
-            } else if self.separate() {
+            } else if self.separate()? {
                 self.key(&head)?;
             } else {
                 self.value(&head)?;
@@ -72,42 +95,42 @@ impl Writer<'_> {
     }
 
     /// Writes what stands between the last item and the next, and says whether the next is the key of a map.
-    fn separate(&mut self) -> bool {
+    fn separate(&mut self) -> Result<bool, EncodeError> {
         let Some(open) = self.open.last_mut() else {
-            self.out.push(b',');
-            return false;
+            self.put(b",")?;
+            return Ok(false);
         };
-        let key = open.at_key();
-        if open.begun > 0 {
-            self.out.push(if open.is_map && !key { b':' } else { b',' });
-        }
+        let (key, between) = (open.at_key(), open.begun > 0);
+        let colon = open.is_map && !key;
         open.begun += 1;
-        key
+        if between {
+            self.put(if colon { b":" } else { b"," })?;
+        }
+        Ok(key)
     }
 
     fn close(&mut self) -> Result<(), EncodeError> {
         let open = self.open.pop().ok_or(MALFORMED)?;
-        self.out.push(if open.is_map { b'}' } else { b']' });
-        Ok(())
+        self.put(if open.is_map { b"}" } else { b"]" })
     }
 
     fn value(&mut self, head: &Head) -> Result<(), EncodeError> {
         match head.major {
-            UNSIGNED | NEGATIVE => self.integer(head),
+            UNSIGNED | NEGATIVE => self.integer(head)?,
             OCTETS | TEXT => return self.string(head),
             ARRAY | MAP => {
                 let is_map = head.major == MAP;
                 let per_entry = if is_map { 2 } else { 1 };
                 let total = (!head.is_indefinite()).then(|| head.argument.saturating_mul(per_entry));
-                self.out.push(if is_map { b'{' } else { b'[' });
+                self.put(if is_map { b"{" } else { b"[" })?;
                 self.open.push(Open { is_map, begun: 0, total });
             }
-            TAG => return Err(EncodeError::Json("a tagged value")),
+            TAG => return Err(no_form("a tagged value")),
             _ => match head.info {
-                20 => self.out.extend_from_slice(b"false"),
-                21 => self.out.extend_from_slice(b"true"),
+                20 => self.put(b"false")?,
+                21 => self.put(b"true")?,
                 25..=27 => return self.float(head),
-                _ => self.out.extend_from_slice(b"null"),
+                _ => self.put(b"null")?,
             },
         }
         self.at += head.len;
@@ -119,23 +142,22 @@ impl Writer<'_> {
         match (head.major, head.info) {
             (OCTETS | TEXT, _) => return self.string(head),
             (UNSIGNED | NEGATIVE, _) | (SIMPLE, 25..=27) => {
-                self.out.push(b'"');
+                self.put(b"\"")?;
                 self.value(head)?;
-                self.out.push(b'"');
-                return Ok(());
+                return self.put(b"\"");
             }
-            (SIMPLE, 21) => self.out.extend_from_slice(b"\"1\""),
-            (SIMPLE, _) => self.out.extend_from_slice(b"\"\""),
-            _ => return Err(EncodeError::Json("a map with a key that is a list, a map or tagged")),
+            (SIMPLE, 21) => self.put(b"\"1\"")?,
+            (SIMPLE, _) => self.put(b"\"\"")?,
+            _ => return Err(no_form("a map with a key that is a list, a map or tagged")),
         }
         self.at += head.len;
         Ok(())
     }
 
-    fn integer(&mut self, head: &Head) {
+    fn integer(&mut self, head: &Head) -> Result<(), EncodeError> {
         let number = i128::from(head.argument);
         let number = if head.major == NEGATIVE { -1 - number } else { number };
-        self.out.extend_from_slice(number.to_string().as_bytes());
+        self.put(number.to_string().as_bytes())
     }
 
     fn float(&mut self, head: &Head) -> Result<(), EncodeError> {
@@ -147,7 +169,7 @@ impl Writer<'_> {
         };
         let number = number.map_err(|_| MALFORMED)?;
         if !number.is_finite() {
-            return Err(EncodeError::Json("a number that is not finite"));
+            return Err(no_form("a number that is not finite"));
         }
         self.at += head.len;
         serde_json::to_writer(&mut *self.out, &number).map_err(|_| MALFORMED)
@@ -169,6 +191,10 @@ impl Writer<'_> {
             return self.text(std::str::from_utf8(string).map_err(|_| MALFORMED)?);
         }
         self.text(&crate::value::latin1(string))
+    }
+
+    fn put(&mut self, octets: &[u8]) -> Result<(), EncodeError> {
+        self.out.write_all(octets).map_err(|_| MALFORMED)
     }
 
     fn text(&mut self, text: &str) -> Result<(), EncodeError> {
