@@ -233,3 +233,21 @@ fn who_reads_no_more_is_not_told_of_it() {
     let output = User::new().command(&["showconfig"]).stdout(writer).output().unwrap();
     assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap()), (Some(1), String::new()));
 }
+
+#[test]
+fn what_run_would_refuse_is_refused_when_it_is_set() {
+    let user = User::new();
+    let version1 = concat!(env!("CARGO_MANIFEST_DIR"), "/../aemp/tests/data/version1.pem");
+    for (args, says) in [
+        (["setmonitor_timeout", "1"], "monitor_timeout: expected a number of seconds from 2 to 86400"),
+        (["setmonitor_timeout", "86401"], "monitor_timeout: expected a number of seconds from 2 to 86400"),
+        (["setconnect_interval", "0"], "connect_interval: expected a number of seconds from 0.1 to 86400"),
+        (["setseeds", "a:b"], "seeds: expected HOST:PORT"),
+        (["setseeds", "a:0"], "seeds: expected HOST:PORT"),
+        (["setcert", version1], "cert: the certificate is of X.509 version 1"),
+    ] {
+        let error = user.fails(2, &args);
+        assert!(error.contains(says), "{args:?}: {error}");
+    }
+    assert!(!user.rc().exists());
+}

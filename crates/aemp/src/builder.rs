@@ -100,7 +100,7 @@ impl Builder {
         self
     }
 
-    /// Contacts this `host:port` first, and stays connected to it.
+    /// Contacts this `host:port` first, and stays connected to it. [`Builder::start`] refuses what is no such address.
     pub fn seed(mut self, address: impl Into<String>) -> Builder {
         self.seeds.push(address.into());
         self
@@ -145,13 +145,13 @@ impl Builder {
         self
     }
 
-    /// How long a node may be silent before it counts as lost: 30 s, and at least 2 s.
+    /// How long a node may be silent before it counts as lost: 30 s, and from 2 s to a day.
     pub fn monitor_timeout(mut self, limit: Duration) -> Builder {
         self.monitor_timeout = limit;
         self
     }
 
-    /// How long an attempt to connect may take; a third of `monitor_timeout`, and at least 1 s, unless set.
+    /// How long an attempt to connect may take; a third of `monitor_timeout`, and at least 1 s, unless set. From 0.1 s to a day.
     pub fn connect_interval(mut self, limit: Duration) -> Builder {
         self.connect_interval = Some(limit);
         self
@@ -238,7 +238,7 @@ impl Builder {
         self
     }
 
-    /// How long a whole handshake may take: 10 s.
+    /// How long a whole handshake may take: 10 s, and from 0.1 s to a day.
     pub fn handshake_limit(mut self, limit: Duration) -> Builder {
         self.handshake_limit = limit;
         self

@@ -88,7 +88,7 @@ fn undescribed(key: &Key) -> Setting {
     let (value, values) = match key.shape {
         Shape::Text | Shape::Secret => ("TEXT", "a text"),
         Shape::Flag => ("FLAG", "1 or 0"),
-        Shape::Seconds => ("SECONDS", "a number of seconds above 0"),
+        Shape::Seconds => ("SECONDS", "a number of seconds, a day at most"),
         Shape::List => ("LIST", "a JSON list, or texts with commas between them"),
     };
     Setting { key: key.name, value, values, about: "" }

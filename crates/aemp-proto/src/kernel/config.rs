@@ -1,5 +1,6 @@
 //! What a node's machine is made with.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::random::Random;
@@ -8,6 +9,13 @@ use crate::outbox::OutboxLimits;
 
 /// The least time for an attempt to connect: a handshake takes about five times the latency.
 const ATTEMPT_MIN: Duration = Duration::from_secs(1);
+
+/// How long the timeout of silence may be: below 2 s a busy machine looks like a dead one, and after a day nobody waits any more.
+pub const MONITOR_TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(2)..=Duration::from_secs(86_400);
+
+/// How long an attempt to connect, or a handshake, may take: a handshake needs several round trips.
+pub const CONNECT_TIMEOUTS: RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_secs(86_400);
 
 /// The settings of one node, and where its randomness comes from.
 #[derive(Debug, Clone)]

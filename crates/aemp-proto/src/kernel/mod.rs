@@ -43,7 +43,7 @@ use std::time::Duration;
 use crate::NodeId;
 
 pub use action::Action;
-pub use config::{KernelConfig, KernelLimits};
+pub use config::{CONNECT_TIMEOUTS, KernelConfig, KernelLimits, MONITOR_TIMEOUTS};
 pub use entry::{EntryError, FAMILY_NAME_MAX, check_entry, check_family_name, check_own_family};
 pub use input::{DbCommand, Input, LinkId, Peer, QueryKind, Route};
 

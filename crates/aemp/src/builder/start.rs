@@ -1,11 +1,12 @@
 //! The start of a node out of its description: what can be wrong with it is said here, and the parts of the node meet.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use aemp_proto::carry::Carriage;
-use aemp_proto::kernel::{Input, Kernel, KernelConfig, KernelLimits};
+use aemp_proto::kernel::{CONNECT_TIMEOUTS, Input, Kernel, KernelConfig, KernelLimits, MONITOR_TIMEOUTS};
 use aemp_proto::link::LinkConfig;
 use aemp_proto::name::{HEAD_LEN, random_head};
 use aemp_proto::{Home, Message, NameError, NodeId};
@@ -24,9 +25,6 @@ use crate::runtime::listen::{self, Gatekeeper};
 use crate::runtime::tls::{BundleError, Tls};
 use crate::runtime::{Shared, tcp};
 use crate::stream::{StreamFunctions, Streams};
-
-/// The shortest limit of silence: below it a busy machine would look like a dead one.
-const MONITOR_TIMEOUT_MIN: Duration = Duration::from_secs(2);
 
 /// Why a node did not start.
 #[derive(Debug, Error)]
@@ -50,9 +48,27 @@ pub enum StartError {
     /// The certificate cannot be used.
     #[error(transparent)]
     Certificate(#[from] BundleError),
-    /// `monitor_timeout` is too short.
-    #[error("monitor_timeout is {0:?}, and must be at least 2 s")]
-    Timeout(Duration),
+    /// A timeout is too short or too long.
+    #[error("{name} is {value:?}, and must be from {min:?} to {max:?}")]
+    Timeout {
+        /// Which one.
+        name: &'static str,
+        /// What it is.
+        value: Duration,
+        /// The least that it may be.
+        min: Duration,
+        /// The most that it may be.
+        max: Duration,
+    },
+    /// A seed is not an address that can be dialled.
+    #[error("the seed {0:?} is not HOST:PORT with a port above 0; write an IPv6 address as [ADDRESS]:PORT")]
+    Seed(String),
+    /// Without a framing no connection can be used.
+    #[error("no framing is offered: name one at least, or leave the default")]
+    NoFraming,
+    /// Without a method of authentication no connection can be made.
+    #[error("no method of authentication is {0}: name one at least, or leave the default")]
+    NoMethod(&'static str),
     /// No randomness from the operating system.
     #[error("the operating system gives no random numbers: {0}")]
     Random(String),
@@ -77,9 +93,7 @@ impl Builder {
     ///
     /// There is no tokio runtime.
     pub async fn start(mut self) -> Result<Node, StartError> {
-        if self.monitor_timeout < MONITOR_TIMEOUT_MIN {
-            return Err(StartError::Timeout(self.monitor_timeout));
-        }
+        self.check()?;
         self.check_protection().await?;
         let id = NodeId::new(&unique(self.id.as_deref().unwrap_or("anon/"))?)?;
         let own = Home::lasting(id.clone(), &random_head(random()?));
@@ -170,6 +184,27 @@ impl Builder {
         }
     }
 
+    /// What can never work is refused before anything is begun.
+    fn check(&self) -> Result<(), StartError> {
+        check_timeout("monitor_timeout", self.monitor_timeout, MONITOR_TIMEOUTS)?;
+        check_timeout("handshake_limit", self.handshake_limit, CONNECT_TIMEOUTS)?;
+        if let Some(interval) = self.connect_interval {
+            check_timeout("connect_interval", interval, CONNECT_TIMEOUTS)?;
+        }
+        if let Some(seed) = self.seeds.iter().find(|seed| !is_dialable(seed)) {
+            return Err(StartError::Seed(seed.clone()));
+        }
+        if self.framings.is_empty() {
+            return Err(StartError::NoFraming);
+        }
+        for (methods, what) in [(&self.offer, "offered"), (&self.accept, "accepted")] {
+            if methods.is_empty() {
+                return Err(StartError::NoMethod(what));
+            }
+        }
+        Ok(())
+    }
+
     /// Beyond loopback a node must be able to tell friend from foe.
     async fn check_protection(&self) -> Result<(), StartError> {
         let protected =
@@ -181,6 +216,32 @@ impl Builder {
         }
         Ok(())
     }
+}
+
+fn check_timeout(
+    name: &'static str,
+    value: Duration,
+    range: RangeInclusive<Duration>,
+) -> Result<(), StartError> {
+    match range.contains(&value) {
+        true => Ok(()),
+        false => Err(StartError::Timeout { name, value, min: *range.start(), max: *range.end() }),
+    }
+}
+
+/// Whether this is `HOST:PORT` as it can be dialled. That the name means something shows when it is looked up.
+fn is_dialable(address: &str) -> bool {
+    let Some((host, port)) = address.rsplit_once(':') else { return false };
+    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let name = bracketed.unwrap_or(host);
+    let bad = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '#' | ';' | '*' | '[' | ']');
+    // The longest name that there can be has 253 bytes.
+    let is_name = !name.is_empty() && name.len() <= 253 && !name.contains(bad);
+    let digits = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+    is_name
+        && name.contains(':') == bracketed.is_some()
+        && digits
+        && port.parse().is_ok_and(|port: u16| port > 0)
 }
 
 async fn listen_all(

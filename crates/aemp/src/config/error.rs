@@ -8,6 +8,8 @@ use thiserror::Error;
 
 use aemp_proto::NameError;
 
+use crate::runtime::tls::BundleError;
+
 /// A configuration that cannot be used, or a file that cannot be read or written.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -55,6 +57,9 @@ pub enum ConfigError {
         /// The names, the first one again at the end.
         chain: Vec<String>,
     },
+    /// The certificate is one that cannot be used.
+    #[error("cert: {0}")]
+    Certificate(BundleError),
     /// An argument list whose shape is wrong.
     #[error("{0}")]
     Arguments(String),

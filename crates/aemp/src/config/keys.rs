@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aemp_proto::kernel::{CONNECT_TIMEOUTS, MONITOR_TIMEOUTS};
 use serde_json::{Map, Value as Json};
 
 use super::ConfigError;
@@ -15,7 +16,7 @@ pub enum Shape {
     Secret,
     /// True or false: `1`, `0`, or JSON's own.
     Flag,
-    /// A number of seconds above 0.
+    /// A number of seconds, within the bounds of the timeout.
     Seconds,
     /// A JSON list, or texts separated by commas.
     List,
@@ -120,6 +121,7 @@ impl Key {
     }
 
     pub(super) fn seconds(self, value: &Json) -> Result<Duration, ConfigError> {
+        let range = if self.name == "monitor_timeout" { MONITOR_TIMEOUTS } else { CONNECT_TIMEOUTS };
         let number = match value {
             Json::Number(number) => number.as_f64(),
             Json::String(text) => text.parse().ok(),
@@ -127,8 +129,11 @@ impl Key {
         };
         number
             .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-            .filter(|duration| !duration.is_zero())
-            .ok_or_else(|| self.bad("a number of seconds above 0", value))
+            .filter(|duration| range.contains(duration))
+            .ok_or_else(|| {
+                let (min, max) = (range.start().as_secs_f64(), range.end().as_secs());
+                self.bad(&format!("a number of seconds from {min} to {max}"), value)
+            })
     }
 
     pub(super) fn list(self, value: &Json) -> Result<Vec<Json>, ConfigError> {
@@ -219,6 +224,11 @@ mod tests {
             ("secure", json!("perhaps")),
             ("monitor_timeout", json!("0")),
             ("monitor_timeout", json!("-1")),
+            ("monitor_timeout", json!("1.9")),
+            ("monitor_timeout", json!(86_401)),
+            ("monitor_timeout", json!(1e300)),
+            ("connect_interval", json!("0.09")),
+            ("connect_interval", json!(86_401)),
             ("monitor_timeout", json!("soon")),
             ("monitor_timeout", json!("inf")),
             ("binds", json!({})),

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Map, Value as Json};
 
 use super::keys::find;
@@ -13,6 +11,8 @@ use super::{
 };
 use aemp_proto::link::{AuthMethod, PeerAddress};
 use aemp_proto::{Framing, NodeId, Value};
+
+use crate::runtime::tls::{BundleError, Tls};
 
 /// The settings of one node, complete and checked. `Builder::settings` takes them.
 #[derive(Debug, Clone, PartialEq)]
@@ -184,10 +184,13 @@ impl Lookup<'_> {
     fn certificate(&self) -> Result<Option<Secret>, ConfigError> {
         self.read("cert", |key, value| {
             let pem = Vec::from(Secret::from_text(&key.text(value)?));
-            if PrivateKeyDer::from_pem_slice(&pem).is_err() || CertificateDer::from_pem_slice(&pem).is_err() {
-                return Err(key.bad("a private key and a certificate in PEM form", value));
+            match Tls::from_pem(&pem) {
+                Ok(_) => Ok(Secret::from(pem)),
+                Err(BundleError::NoKey(_) | BundleError::NoCertificate) => {
+                    Err(key.bad("a private key and a certificate in PEM form", value))
+                }
+                Err(error) => Err(ConfigError::Certificate(error)),
             }
-            Ok(Secret::from(pem))
         })
     }
 

@@ -6,6 +6,9 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 
+/// The longest that Linux lets pass between two keep-alives.
+const KEEPALIVE_MAX: Duration = Duration::from_secs(32_767);
+
 /// Connects to `host:port`.
 pub(crate) async fn connect(address: &str) -> io::Result<TcpStream> {
     TcpStream::connect(address).await
@@ -15,12 +18,10 @@ pub(crate) async fn connect(address: &str) -> io::Result<TcpStream> {
 /// noticed within `limit` even if nothing else notices.
 pub(crate) fn prepare(stream: &TcpStream, limit: Duration, nodelay: bool) -> io::Result<()> {
     stream.set_nodelay(nodelay)?;
-    let second = Duration::from_secs(1);
-    let keepalive = TcpKeepalive::new()
-        .with_time((limit / 2).max(second))
-        // 0 would be refused.
-        .with_interval((limit / 8).max(second))
-        .with_retries(4);
+    // 0 would be refused, and so would more than the system can count.
+    let within = |time: Duration| time.clamp(Duration::from_secs(1), KEEPALIVE_MAX);
+    let keepalive =
+        TcpKeepalive::new().with_time(within(limit / 2)).with_interval(within(limit / 8)).with_retries(4);
     let socket = SockRef::from(stream);
     socket.set_tcp_keepalive(&keepalive)?;
     socket.set_tcp_user_timeout(Some(limit))
