@@ -118,7 +118,7 @@ pub struct Outbox<M> {
     node: NodeId,
     limits: OutboxLimits,
     state: State,
-    /// The limit was passed; what comes is lost until the break.
+    /// The limit was passed, or the node ends; what comes is lost until the break.
     condemned: bool,
     epoch: u64,
     records: Records,
@@ -306,6 +306,12 @@ impl<M> Outbox<M> {
         self.frames = 0;
         self.bulk = BULK;
         true
+    }
+
+    /// Nothing more is taken from now on: what comes is lost, as the monitors tell that fire at the break, which has to follow. What is
+    /// queued can still be taken and written.
+    pub fn seal(&mut self) {
+        self.condemned = true;
     }
 
     /// Of what was taken all but so many octets have been written.

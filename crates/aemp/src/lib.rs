@@ -41,6 +41,7 @@ pub use monitor::{Death, MonitorGuard};
 pub use node::{Limits, Node};
 pub use port::{Context, Ended, Handlers, Port};
 pub use runtime::NodeEvent;
+pub use runtime::shutdown::{SHUTDOWN_GRACE, ShutdownReport, Undelivered};
 pub use runtime::tls::BundleError;
 pub use runtime::up_nodes::{UP_NODES, UP_NODES_AND_CARRIERS};
 pub use send::SendError;

@@ -14,8 +14,8 @@ use crate::node::{Node, Place};
 use crate::port::known::AnyMailbox;
 use crate::port::pressure::Pressure;
 use crate::remote::{Gate, Remote};
-use crate::runtime::driver::SHUT_DOWN;
 use crate::runtime::flush::at_end_of_batch;
+use crate::runtime::shutdown::SHUT_DOWN;
 use crate::runtime::{Event, sender};
 
 /// A message that could not be sent. Nothing of it was queued.
@@ -244,7 +244,9 @@ impl Node {
         if self.inner().shared.ending.is_parting() {
             // Nobody connects or breaks any more. Not here, for the caller may hold locks.
             let (node, remote) = (self.clone(), remote.clone());
-            self.inner().runtime.spawn(async move { node.break_remote(&remote, SHUT_DOWN) });
+            self.run_elsewhere(move || {
+                node.break_remote(&remote, SHUT_DOWN);
+            });
         }
     }
 }

@@ -163,7 +163,7 @@ impl Member {
 
     async fn finish(self) {
         match self {
-            Member::Rust(node, _) => node.shutdown().await,
+            Member::Rust(node, _) => drop(node.shutdown().await),
             Member::Perl(perl) => perl.finish().await,
         }
     }
@@ -215,7 +215,7 @@ impl Member {
     /// Ends as a crash does, if it is Perl, and in order otherwise.
     pub(crate) async fn end(self) {
         match self {
-            Member::Rust(node, _) => node.shutdown().await,
+            Member::Rust(node, _) => drop(node.shutdown().await),
             Member::Perl(perl) => perl.kill().await,
         }
     }

@@ -1,9 +1,10 @@
 //! The start of a node out of its description: what can be wrong with it is said here, and the parts of the node meet.
 
 use std::ops::RangeInclusive;
+use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aemp_proto::carry::Carriage;
 use aemp_proto::kernel::{CONNECT_TIMEOUTS, Input, Kernel, KernelConfig, KernelLimits, MONITOR_TIMEOUTS};
@@ -12,7 +13,9 @@ use aemp_proto::name::{HEAD_LEN, random_head};
 use aemp_proto::{Home, Message, NameError, NodeId};
 use parking_lot::Mutex;
 use thiserror::Error;
+use tokio::runtime::Handle;
 use tokio::sync::{broadcast, mpsc};
+use tokio::time::Instant;
 
 use super::Builder;
 use crate::message::EncodeError;
@@ -45,6 +48,11 @@ pub enum StartError {
         "refusing to listen on {0} without a secret or certificate: anybody could connect; configure one (aemp gensecret)"
     )]
     Unprotected(String),
+    /// The node was not started in a tokio runtime, or in one that lacks what a node needs.
+    #[error(
+        "a node needs a tokio runtime with timers and sockets, and there {0}; build it with enable_all()"
+    )]
+    Runtime(&'static str),
     /// The certificate cannot be used.
     #[error(transparent)]
     Certificate(#[from] BundleError),
@@ -88,11 +96,8 @@ impl Builder {
     /// # Errors
     ///
     /// See [`StartError`]; nothing is left behind.
-    ///
-    /// # Panics
-    ///
-    /// There is no tokio runtime.
     pub async fn start(mut self) -> Result<Node, StartError> {
+        check_runtime()?;
         self.check()?;
         self.check_protection().await?;
         let id = NodeId::new(&unique(self.id.as_deref().unwrap_or("anon/"))?)?;
@@ -104,7 +109,7 @@ impl Builder {
         let mut spawn_head = random_head(random()?);
         spawn_head.replace_range(..1, ".");
         let (events, receiver) = mpsc::unbounded_channel();
-        let runners = tokio::runtime::Handle::current().metrics().num_workers();
+        let runners = Handle::current().metrics().num_workers();
         let remotes = Remotes::new(spawn_head, self.outbox);
         let settings = NodeSettings {
             limits: self.limits,
@@ -242,6 +247,21 @@ fn is_dialable(address: &str) -> bool {
         && name.contains(':') == bracketed.is_some()
         && digits
         && port.parse().is_ok_and(|port: u16| port > 0)
+}
+
+/// Whether the current runtime has what a node needs: without timers or sockets it would hang where it should do something.
+fn check_runtime() -> Result<(), StartError> {
+    if Handle::try_current().is_err() {
+        return Err(StartError::Runtime("is none"));
+    }
+    // tokio says so only by a panic, whose text says the same.
+    if catch_unwind(|| drop(tokio::time::sleep(Duration::ZERO))).is_err() {
+        return Err(StartError::Runtime("are no timers"));
+    }
+    if catch_unwind(|| drop(tokio::net::UnixStream::pair())).is_err() {
+        return Err(StartError::Runtime("are no sockets"));
+    }
+    Ok(())
 }
 
 async fn listen_all(

@@ -95,7 +95,7 @@ impl Scheduler {
     pub(crate) fn start(node: &Node) {
         let queues = std::mem::take(&mut *node.scheduler().queues.lock());
         for (index, queue) in queues.into_iter().enumerate() {
-            tokio::spawn(run(node.clone(), index, queue));
+            tokio::spawn(run(node.clone(), index, queue, Leaves(node.clone())));
         }
     }
 
@@ -249,7 +249,16 @@ impl Scheduler {
     }
 }
 
-async fn run(node: Node, index: usize, mut queue: Worker<Work>) {
+/// A runner that has not ended. It ends also when its runtime does, without having run anything.
+struct Leaves(Node);
+
+impl Drop for Leaves {
+    fn drop(&mut self) {
+        self.0.scheduler().leave();
+    }
+}
+
+async fn run(node: Node, index: usize, mut queue: Worker<Work>, _leaves: Leaves) {
     let scheduler = node.scheduler();
     let mut clock = Clock::new();
     let mut stopped = None;
@@ -262,7 +271,7 @@ async fn run(node: Node, index: usize, mut queue: Worker<Work>) {
             // What was queued before the stop is seen now, if it was not before.
             let busy = busy || scheduler.has_work();
             if !busy || since.elapsed() > LAST_TURNS {
-                return scheduler.leave();
+                return;
             }
         }
         if busy {

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::link;
+use super::tcp::Abort;
 use crate::node::Node;
 
 /// The carried connections of a node.
@@ -218,6 +219,11 @@ impl AsyncWrite for Carried {
         self.state().close(&self.node, self.end);
         Poll::Ready(Ok(()))
     }
+}
+
+impl Abort for Carried {
+    /// There are no octets of its own that an end could have to wait behind.
+    fn reset_when_dropped(&self, _reset: bool) {}
 }
 
 impl Drop for Carried {

@@ -2,34 +2,28 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use aemp_proto::kernel::{Action, DbCommand, Input, Kernel, LinkId, Route};
 use aemp_proto::link::Side;
 use aemp_proto::outbox::Queued;
 use aemp_proto::wire::Request;
-use aemp_proto::{Framing, NodeId, Reason, Value};
+use aemp_proto::{Framing, NodeId, Value};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::backlog::Waiting;
 use super::ration::Ration;
+use super::shutdown::{ShutdownRequest, Undelivered};
 use super::{Command, Event, NodeEvent, link, tcp};
 use crate::database::Told;
 use crate::node::Node;
 use crate::port::wake::guarded;
 use crate::remote::Remote;
 
-/// How long the links may take to write what is queued when the node ends.
-const FAREWELL: Duration = Duration::from_secs(2);
-
-/// Why a node that has ended has lost all others.
-pub(crate) const SHUT_DOWN: &str = "this node has shut down";
-
 pub(crate) struct Driver {
-    node: Node,
+    pub(super) node: Node,
     kernel: Kernel,
-    links: HashMap<LinkId, mpsc::UnboundedSender<Command>>,
+    pub(super) links: HashMap<LinkId, mpsc::UnboundedSender<Command>>,
     /// What the peers of those read that are established and not attached: the framing, and whether in parts.
     reads: HashMap<LinkId, (Framing, bool)>,
     queries: HashMap<u64, oneshot::Sender<Value>>,
@@ -37,6 +31,8 @@ pub(crate) struct Driver {
     refusals: Ration,
     /// The link that is about to be told that it may deliver.
     attached: Option<(LinkId, Arc<Remote>)>,
+    /// What was queued for nodes and got lost, once the node shuts down.
+    pub(super) lost: Option<Vec<Undelivered>>,
 }
 
 impl Driver {
@@ -50,6 +46,7 @@ impl Driver {
             watches: HashMap::new(),
             refusals: Ration::default(),
             attached: None,
+            lost: None,
         }
     }
 
@@ -57,24 +54,36 @@ impl Driver {
     pub(crate) async fn run(mut self, mut events: mpsc::UnboundedReceiver<Event>) {
         self.act();
         loop {
-            let due = self.kernel.next_timeout();
-            let node = self.node.clone();
-            let shared = &node.inner().shared;
-            let started = shared.started;
-            tokio::select! {
-                event = events.recv() => match event {
-                    None => return,
-                    Some(Event::Shutdown(done)) => return self.shutdown(events, done).await,
-                    Some(event) => self.event(event),
-                },
-                () = tokio::time::sleep_until(Instant::from_std(started + due.unwrap_or_default())), if due.is_some() => {
-                    self.input(Input::Tick);
-                }
-                waiting = shared.requests.next() => self.request(waiting),
-                () = until(self.node.deadlines().next()) => self.node.end_due(),
-                () = self.node.deadlines().earlier() => {}
+            if let Some(request) = self.step(&mut events).await {
+                return self.shutdown(events, request).await;
             }
         }
+    }
+
+    /// Waits for the next thing to do and does it, unless it is the end of the node.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped.
+    pub(super) async fn step(
+        &mut self,
+        events: &mut mpsc::UnboundedReceiver<Event>,
+    ) -> Option<ShutdownRequest> {
+        let due = self.kernel.next_timeout();
+        let node = self.node.clone();
+        let shared = &node.inner().shared;
+        tokio::select! {
+            // It is never closed: the driver has a handle of the node itself.
+            Some(event) = events.recv() => match event {
+                Event::Shutdown(request) => return Some(request),
+                event => self.event(event),
+            },
+            () = until(due.and_then(|due| shared.started.checked_add(due))) => self.input(Input::Tick),
+            waiting = shared.requests.next() => self.request(waiting),
+            () = until(self.node.deadlines().next()) => self.node.end_due(),
+            () = self.node.deadlines().earlier() => {}
+        }
+        None
     }
 
     fn event(&mut self, event: Event) {
@@ -86,9 +95,7 @@ impl Driver {
                 if !remote.outbox.lock().is_condemned() {
                     return; // it was broken for another reason since
                 }
-                if let Some(link) = self.node.break_remote(&remote, reason) {
-                    self.close(link, reason);
-                }
+                self.break_outbox(&node, reason);
                 Input::Overflow(node, reason.into())
             }
             Event::Accepted(link, commands) => {
@@ -125,7 +132,7 @@ impl Driver {
                 self.watches.remove(&id);
                 Input::Db(DbCommand::Unwatch { id })
             }
-            Event::Shutdown(_) => return,
+            Event::Delivered(_) | Event::Shutdown(_) => return,
         };
         self.input(input);
     }
@@ -183,10 +190,7 @@ impl Driver {
                 self.attached = Some((link, remote));
             }
             Action::Break { node, reason } => {
-                let remote = self.node.remotes().get(&node);
-                if let Some(link) = self.node.break_remote(&remote, &reason) {
-                    self.close(link, &reason);
-                }
+                self.break_outbox(&node, &reason);
             }
             Action::Send { to, request } => {
                 let remote = self.node.remotes().get(&to);
@@ -239,17 +243,29 @@ impl Driver {
         }
     }
 
-    fn announce(&self, event: NodeEvent) {
+    pub(super) fn announce(&self, event: NodeEvent) {
         if let Some(events) = &*self.node.inner().shared.events.lock() {
             // An error says that nobody listens.
             guarded(|| drop(events.send(event)));
         }
     }
 
-    fn command(&self, link: LinkId, command: Command) {
+    pub(super) fn command(&self, link: LinkId, command: Command) {
         if let Some(commands) = self.links.get(&link) {
             // An error says that the task has ended; its `Closed` is on the way.
             let _ = commands.send(command);
+        }
+    }
+
+    fn break_outbox(&mut self, node: &NodeId, reason: &str) {
+        let remote = self.node.remotes().get(node);
+        if let Some(lost) = &mut self.lost
+            && remote.outbox.lock().backlog() > 0
+        {
+            lost.push(Undelivered { node: node.clone(), reason: reason.into() });
+        }
+        if let Some(link) = self.node.break_remote(&remote, reason) {
+            self.close(link, reason);
         }
     }
 
@@ -279,72 +295,6 @@ impl Driver {
         let stream = self.node.inner().shared.carrying.dial(&self.node, &carrier, to);
         let node = self.node.clone();
         tokio::spawn(link::run_carried(node, link, Side::Dialler, stream, carrier, commands));
-    }
-
-    /// Closes all links after what is queued for them, then ends the ports.
-    async fn shutdown(mut self, mut events: mpsc::UnboundedReceiver<Event>, done: oneshot::Sender<()>) {
-        let mut waiters = vec![done];
-        self.node.inner().shared.listeners.lock().iter().for_each(tokio::task::AbortHandle::abort);
-        self.node.streams().end();
-        let open: Vec<LinkId> = self.links.keys().copied().collect();
-        for link in &open {
-            self.command(*link, Command::Close("the node shuts down".into()));
-        }
-        let _ = tokio::time::timeout(FAREWELL, async {
-            while !self.links.is_empty() {
-                match events.recv().await {
-                    Some(Event::Closed(link, _)) => {
-                        self.links.remove(&link);
-                    }
-                    Some(Event::Shutdown(done)) => waiters.push(done),
-                    Some(_) => {}
-                    None => return,
-                }
-            }
-        })
-        .await;
-        self.part();
-        let tasks = self.end_ports();
-        let _ = tokio::time::timeout(FAREWELL, self.node.tasks_ended(tasks)).await;
-        // The monitors that fired because of this are still to run, and may have opened ports.
-        self.node.scheduler().stop();
-        let _ = tokio::time::timeout(FAREWELL, self.node.scheduler().ended()).await;
-        self.node.inner().shared.ending.be_over();
-        for number in self.node.table().numbers() {
-            self.node.end_port(number, Reason::NORMAL);
-        }
-        for done in waiters {
-            guarded(|| {
-                let _ = done.send(());
-            });
-        }
-    }
-
-    /// Every other node is lost: monitors fire, and whoever follows the nodes is told.
-    fn part(&self) {
-        let shared = &self.node.inner().shared;
-        shared.ending.part();
-        for remote in self.node.remotes().all() {
-            self.node.break_remote(&remote, SHUT_DOWN);
-        }
-        let up = std::mem::take(&mut *shared.up.write());
-        for node in up.into_keys() {
-            self.announce(NodeEvent::Down(node, SHUT_DOWN.into()));
-        }
-        shared.events.lock().take();
-    }
-
-    /// Ends all ports but those that are tasks: these were killed, and have to end themselves, behind what they send.
-    fn end_ports(&self) -> Vec<u64> {
-        let mut tasks = Vec::new();
-        for number in self.node.table().numbers() {
-            if self.node.kill_task(number) {
-                tasks.push(number);
-            } else {
-                self.node.end_port(number, Reason::NORMAL);
-            }
-        }
-        tasks
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_rustls::TlsStream;
 
+use super::shutdown::SHUT_DOWN;
 use super::tls::Prefixed;
 use super::{Command, Event};
 use crate::node::Node;
@@ -173,6 +174,7 @@ impl<'a> Greeter<'a> {
                 command = self.commands.recv() => match command {
                     Some(Command::Proceed) => self.machine.proceed()?,
                     Some(Command::Close(reason)) => return Err(Failure::Closed(reason)),
+                    Some(Command::Shutdown(_)) => return Err(Failure::Closed(SHUT_DOWN.into())),
                     Some(Command::Attach(_) | Command::Probe) => {}
                     None => return Err(Failure::Closed("the node has ended".into())),
                 },

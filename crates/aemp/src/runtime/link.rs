@@ -13,6 +13,7 @@ use super::carry::Carried;
 use super::handshake::{Failure, Greeter, Opened, Stream};
 use super::listen::Ticket;
 use super::pump::Pump;
+use super::shutdown::SHUT_DOWN;
 use super::{Command, Event, tcp};
 use crate::node::Node;
 use crate::remote::Remote;
@@ -129,7 +130,7 @@ async fn live(
     Ok(match stream {
         Stream::Plain(stream) => pump.run_tcp(stream, commands).await,
         Stream::Tls(stream) => {
-            let (reader, writer) = tokio::io::split(*stream);
+            let (reader, writer) = tcp::split(*stream);
             pump.run(reader, writer, commands).await
         }
     })
@@ -149,11 +150,11 @@ async fn live_carried(
     let pump = Pump::new(node.clone(), link, terms, remote, read);
     Ok(match stream {
         Stream::Plain(stream) => {
-            let (reader, writer) = tokio::io::split(stream);
+            let (reader, writer) = tcp::split(stream);
             pump.run(reader, writer, commands).await
         }
         Stream::Tls(stream) => {
-            let (reader, writer) = tokio::io::split(*stream);
+            let (reader, writer) = tcp::split(*stream);
             pump.run(reader, writer, commands).await
         }
     })
@@ -171,6 +172,7 @@ async fn attached(
         match commands.recv().await {
             Some(Command::Attach(remote)) => return Ok(remote),
             Some(Command::Close(reason)) => return Err(Failure::Closed(reason)),
+            Some(Command::Shutdown(_)) => return Err(Failure::Closed(SHUT_DOWN.into())),
             Some(Command::Proceed | Command::Probe) => {}
             None => return Err(Failure::Closed("the node has ended".into())),
         }

@@ -1,8 +1,8 @@
 //! Where the node meets the world: sockets, TLS, clock. Thin on purpose: decisions are the kernel's, rules the protocol crate's.
 //!
 //! [`driver`] is the only loop around the kernel; [`link`] is a connection's task, [`handshake`] its beginning, [`pump`] its life
-//! with a reader and a writer, [`flush`] the writing by other threads; [`carry`] has the connections that other nodes carry;
-//! [`request`] answers what comes for the node port, [`evaluation`] what it asks to be evaluated.
+//! with a reader and a writer, [`flush`] the writing by other threads, [`shutdown`] the end of the node; [`carry`] has the
+//! connections that other nodes carry; [`request`] answers what comes for the node port, [`evaluation`] what it asks to be evaluated.
 
 pub(crate) mod backlog;
 pub(crate) mod carry;
@@ -17,6 +17,7 @@ pub(crate) mod pump;
 pub(crate) mod ration;
 pub(crate) mod request;
 pub(crate) mod sender;
+pub(crate) mod shutdown;
 mod streak;
 pub(crate) mod tcp;
 pub(crate) mod tls;
@@ -26,7 +27,7 @@ pub(crate) mod writer;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aemp_proto::kernel::{DbCommand, KernelLimits, LinkId, Peer, QueryKind, Route, Time};
 use aemp_proto::link::LinkConfig;
@@ -35,11 +36,13 @@ use aemp_proto::{Framing, NodeId, Value};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use crate::database::Told;
 use crate::node::Node;
 use crate::remote::Remote;
 use crate::stream::Streams;
+use shutdown::ShutdownRequest;
 
 /// What the driver is told.
 pub(crate) enum Event {
@@ -89,8 +92,10 @@ pub(crate) enum Event {
     },
     /// The end of a watch.
     Unwatch(u64),
+    /// A link that was told to shut down has delivered all that was queued; `Closed` follows.
+    Delivered(LinkId),
     /// End everything, and say so.
-    Shutdown(oneshot::Sender<()>),
+    Shutdown(ShutdownRequest),
 }
 
 /// What a link's task is told.
@@ -103,6 +108,8 @@ pub(crate) enum Command {
     Probe,
     /// Close the connection, after what is queued if it is open.
     Close(String),
+    /// Deliver what is queued, and close the connection when the peer has read it, at the latest at this time.
+    Shutdown(Instant),
 }
 
 /// A node that came or went.
@@ -141,6 +148,7 @@ pub(crate) struct Shared {
     pub(crate) refusals: ration::Ration,
     /// The tasks that accept connections.
     pub(crate) listeners: Mutex<Vec<AbortHandle>>,
+    /// By the clock of the runtime, as all timers: a test may pause it.
     pub(crate) started: Instant,
     pub(crate) ending: ending::Ending,
 }
@@ -167,15 +175,6 @@ impl Node {
     /// The addresses that the node listens on.
     pub fn listeners(&self) -> Vec<String> {
         self.inner().shared.listening.read().clone()
-    }
-
-    /// Ends the node in order: what is queued is written, connections are closed, ports are gone. Other nodes learn of it at
-    /// once. Does nothing the second time.
-    pub async fn shutdown(&self) {
-        let (sender, done) = oneshot::channel();
-        self.event(Event::Shutdown(sender));
-        // An error says that the node has ended already.
-        let _ = done.await;
     }
 }
 

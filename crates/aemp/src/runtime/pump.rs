@@ -1,5 +1,6 @@
 //! The life of a connection: the reading half, its watch over the peer's life, and the end.
 
+use std::io::{self, ErrorKind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{self, Poll, Waker};
@@ -17,9 +18,11 @@ use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::futures::OwnedNotified;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout, timeout_at};
 
+use super::shutdown::SHUT_DOWN;
 use super::streak::Streak;
+use super::tcp::Abort;
 use super::writer::{self, Outgoing, WriteError};
 use super::{Command, Event};
 use crate::message::Envelope;
@@ -37,6 +40,9 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 /// How often to look whether a peer is still there whose requests wait.
 const PRESENCE_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Later than anything is due.
+const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
 /// Octets after which the ports get their turn, while the messages are in the cache.
 const BURST: usize = 256 << 10;
@@ -97,8 +103,14 @@ impl Drop for Direct<'_> {
 enum End {
     /// The peer closed, or the socket or a frame is broken.
     Lost(String),
+    /// Nothing is heard of the peer any more. It may still hear us.
+    Silent(String),
+    /// The peer has said that it closes. It reads until we do.
+    Bye,
     /// We close.
     Close(String),
+    /// We close when everything is delivered, at the latest at this time.
+    Shutdown(Instant),
 }
 
 impl Pump {
@@ -136,7 +148,7 @@ impl Pump {
         commands: &mut mpsc::UnboundedReceiver<Command>,
     ) -> String
     where
-        R: AsyncRead + Unpin,
+        R: AsyncRead + Abort + Unpin + Send + 'static,
         W: AsyncWrite + Unpin + Send + 'static,
     {
         let (node, remote, outgoing) = (self.node.clone(), self.remote.clone(), self.outgoing.clone());
@@ -160,26 +172,99 @@ impl Pump {
         self.live(reader, has_ended, writer, commands).await
     }
 
-    async fn live<R: AsyncRead + Unpin>(
+    async fn live<R>(
         mut self,
         mut reader: R,
         ended: fn(&R) -> bool,
         writer: JoinHandle<Result<(), WriteError>>,
         commands: &mut mpsc::UnboundedReceiver<Command>,
-    ) -> String {
+    ) -> String
+    where
+        R: AsyncRead + Abort + Unpin + Send + 'static,
+    {
         let mut writer = Writer(writer);
         let end = self.read(&mut reader, ended, commands, &mut writer.0).await;
         self.remote.spare.clear();
         match end {
             End::Lost(reason) => reason,
+            End::Silent(reason) => {
+                // An orderly end would wait behind what the peer has not acknowledged, which it may never do.
+                reader.abort();
+                reason
+            }
+            End::Bye => {
+                // Octets that nobody reads would make a reset of our end, which the peer waits for.
+                tokio::spawn(timeout(CLOSE_LIMIT, async move { drain(&mut reader).await }));
+                "the node has shut down".into()
+            }
             End::Close(reason) => {
+                if self.remote.outbox.lock().link() != Some(self.link) {
+                    reader.abort(); // it was given up: there is nothing to wait for
+                }
                 self.outgoing.close(&self.remote);
                 // One that has failed is known to have ended, and cannot be waited for again.
                 if !writer.0.is_finished() {
                     // What takes longer is not waited for.
-                    let _ = tokio::time::timeout(CLOSE_LIMIT, &mut writer.0).await;
+                    let _ = timeout(CLOSE_LIMIT, &mut writer.0).await;
                 }
                 reason
+            }
+            End::Shutdown(deadline) => {
+                let finished = timeout_at(deadline, self.finish(&mut reader, &mut writer.0)).await;
+                match finished.unwrap_or_else(|_| Err("it did not read everything in time".into())) {
+                    Ok(()) => {
+                        self.node.event(Event::Delivered(self.link));
+                        SHUT_DOWN.into()
+                    }
+                    Err(reason) => reason,
+                }
+            }
+        }
+    }
+
+    /// Writes what is queued and says goodbye, then waits until the peer, which has read everything by then, has ended too. What
+    /// comes meanwhile is delivered: if it were not read, our end would be a reset, and what the peer has not read yet would be lost.
+    async fn finish<R: AsyncRead + Unpin>(
+        &mut self,
+        reader: &mut R,
+        writer: &mut JoinHandle<Result<(), WriteError>>,
+    ) -> Result<(), String> {
+        if writer.is_finished() {
+            return Err("the connection is broken".into());
+        }
+        // Nobody answers requests of the database any more.
+        self.gone = true;
+        self.node.inner().shared.requests.forget(self.link);
+        self.outgoing.close(&self.remote);
+        let written = async {
+            match writer.await {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(error)) => Err(error.to_string()),
+                Err(error) => Err(error.to_string()),
+            }
+        };
+        tokio::try_join!(written, self.read_to_end(reader)).map(drop)
+    }
+
+    /// Delivers what comes until the peer has ended.
+    async fn read_to_end<R: AsyncRead + Unpin>(&mut self, reader: &mut R) -> Result<(), String> {
+        loop {
+            self.frames.make_room();
+            match reader.read_buf(self.frames.buffer()).await {
+                Ok(0) if self.outgoing.is_written() => return Ok(()),
+                Ok(0) => return Err("the connection was closed".into()),
+                Ok(_) => match self.frames() {
+                    Ok(()) => {}
+                    // It shuts down as well.
+                    Err(End::Bye) => return drain(reader).await.map_err(|error| error.to_string()),
+                    Err(End::Lost(reason) | End::Silent(reason) | End::Close(reason)) => return Err(reason),
+                    Err(End::Shutdown(_)) => {}
+                },
+                // An end of the socket, not of TLS: a peer may leave it at that when it has read our end.
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof && self.outgoing.is_written() => {
+                    return Ok(());
+                }
+                Err(error) => return Err(error.to_string()),
             }
         }
     }
@@ -228,6 +313,7 @@ impl Pump {
                 }
                 command = commands.recv() => match command {
                     Some(Command::Close(reason)) => return End::Close(reason),
+                    Some(Command::Shutdown(deadline)) => return End::Shutdown(deadline),
                     Some(Command::Probe) => self.probe(),
                     Some(Command::Attach(_) | Command::Proceed) => {}
                     None => return End::Close("the node has ended".into()),
@@ -266,7 +352,8 @@ impl Pump {
     /// When the clock is to be looked at.
     fn due(&self) -> Instant {
         let due = self.asked.unwrap_or(Time::MAX).min(self.live.next());
-        Instant::from_std(self.node.inner().shared.started + due)
+        let started = self.node.inner().shared.started;
+        started.checked_add(due).unwrap_or_else(|| started + FAR)
     }
 
     /// Something came from the peer.
@@ -319,7 +406,7 @@ impl Pump {
             match pulse {
                 Pulse::Dead => {
                     let limit = self.node.inner().shared.link.monitor_timeout;
-                    return Err(End::Lost(format!("nothing was heard of the node for {limit:?}")));
+                    return Err(End::Silent(format!("nothing was heard of the node for {limit:?}")));
                 }
                 Pulse::Probe(number) => self.ask(number),
                 Pulse::KeepAlive if self.outgoing.framing() == Framing::Native => {
@@ -359,7 +446,7 @@ impl Pump {
                 self.message(&port, body)?;
             }
             Frame::Ping(number) => self.outgoing.control(&self.remote, Control::Pong(number)),
-            Frame::Bye => return Err(End::Lost("the node has shut down".into())),
+            Frame::Bye => return Err(End::Bye),
             // Nothing is resumed yet, so what arrived there need not be known; credit is not limited yet.
             Frame::Ack(_) | Frame::Credit(_) | Frame::Pong(_) | Frame::KeepAlive => {}
         }
@@ -423,6 +510,14 @@ fn port_here(node: &Node, live: &mut Liveness, name: &str) -> Option<u64> {
     match node.place_here(head, number) {
         Place::Here(number) => Some(number),
         Place::Node | Place::Nowhere | Place::There(_) => None,
+    }
+}
+
+/// Reads and forgets what comes until the peer has ended.
+async fn drain<R: AsyncRead + Unpin>(reader: &mut R) -> io::Result<()> {
+    match tokio::io::copy(reader, &mut tokio::io::sink()).await {
+        Err(error) if error.kind() != ErrorKind::UnexpectedEof => Err(error),
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 

@@ -11,12 +11,13 @@ use aemp_proto::kernel::{LinkId, Peer};
 use aemp_proto::link::Terms;
 use aemp_proto::wire::{Frame, FrameReader, Limits, Records, Request, native};
 use aemp_proto::{Body, Framing, NodeId, PortId, Reason, Value};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, ReadHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::pump::Pump;
+use super::tcp::Abort;
 use super::writer::Outgoing;
 use super::{Command, Event};
 use crate::message::ReplyTo;
@@ -73,6 +74,14 @@ struct Link {
     commands: mpsc::UnboundedSender<Command>,
     pump: JoinHandle<String>,
     seq: u64,
+}
+
+impl Abort for DuplexStream {
+    fn reset_when_dropped(&self, _reset: bool) {}
+}
+
+impl Abort for ReadHalf<DuplexStream> {
+    fn reset_when_dropped(&self, _reset: bool) {}
 }
 
 impl Link {
@@ -419,4 +428,22 @@ async fn what_many_threads_write_to_a_slow_socket_is_whole_and_in_order() {
         }
     }
     node.shutdown().await;
+}
+
+/// An orderly end would wait behind what the peer cannot acknowledge, if it is only our side that does not hear.
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_fell_silent_is_told_by_a_reset() {
+    let (node, remote) = node().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (mut peer, _) = listener.accept().await.unwrap();
+    node.attach_remote(&remote, LinkId::dialled(1), Framing::Native);
+    let pump =
+        Pump::new(node.clone(), LinkId::dialled(1), terms(&remote), remote.clone(), Default::default());
+    let (_commands, mut receiver) = mpsc::unbounded_channel();
+    let reason = pump.run_tcp(ours, &mut receiver).await;
+    assert!(reason.contains("nothing was heard"), "{reason}");
+    // The half that was written may end first. To write is an error at once then, which it is not after an orderly end.
+    while peer.read(&mut [0; 64]).await.is_ok_and(|octets| octets > 0) {}
+    assert!(peer.try_write(b"x").is_err());
 }

@@ -51,6 +51,8 @@ pub(crate) struct Outgoing {
     /// Frames of the link itself, which stand in no outbox: signs of life and answers to them.
     control: Mutex<Vec<u8>>,
     closing: AtomicBool,
+    /// Everything is written, but for the goodbye, which may be answered before this side knows that it is on its way.
+    written: AtomicBool,
     sent: AtomicU64,
 }
 
@@ -68,6 +70,7 @@ impl Outgoing {
             pending: Mutex::default(),
             control: Mutex::default(),
             closing: AtomicBool::new(false),
+            written: AtomicBool::new(false),
             sent: AtomicU64::new(nanos(now)),
         })
     }
@@ -109,6 +112,11 @@ impl Outgoing {
     pub(crate) fn close(&self, remote: &Remote) {
         self.closing.store(true, Ordering::Release);
         remote.wake.notify_one();
+    }
+
+    /// Whether everything is written, but for the goodbye.
+    pub(crate) fn is_written(&self) -> bool {
+        self.written.load(Ordering::Acquire)
     }
 
     pub(crate) fn framing(&self) -> Framing {
@@ -317,9 +325,13 @@ pub(crate) async fn write_shared(
         match outgoing.flush(&node, &remote, outgoing.pending.lock(), IN_A_ROW)? {
             Flushed::All if closing && !goodbye && outgoing.framing == Framing::Native => {
                 goodbye = true;
+                outgoing.written.store(true, Ordering::Release);
                 native::write_control(&mut outgoing.control.lock(), Control::Bye);
             }
-            Flushed::All if closing => return Ok(SockRef::from(socket.as_ref()).shutdown(Shutdown::Write)?),
+            Flushed::All if closing => {
+                outgoing.written.store(true, Ordering::Release);
+                return Ok(SockRef::from(socket.as_ref()).shutdown(Shutdown::Write)?);
+            }
             Flushed::All => remote.wake.notified().await,
             Flushed::Blocked => socket.writable().await?,
             Flushed::More => tokio::task::yield_now().await,
@@ -379,6 +391,7 @@ fn drained(node: &Node, remote: &Remote, backlog: usize) {
 }
 
 async fn farewell<W: AsyncWrite + Unpin>(outgoing: &Outgoing, socket: &mut W) -> Result<(), WriteError> {
+    outgoing.written.store(true, Ordering::Release);
     if outgoing.framing == Framing::Native {
         let mut bye = Vec::new();
         native::write_control(&mut bye, Control::Bye);

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::io::Stream;
+use super::pipe::{Pipe, pipe};
 use super::table::Arriving;
 use super::{CONNECT, EXPECT, REQUESTS, StreamError};
 use crate::message::EncodeError;
@@ -25,9 +26,6 @@ const DIALLING: Duration = Duration::from_secs(10);
 
 /// The longest time that is announced; more might not be understood as a time.
 const DAY: Duration = Duration::from_secs(24 * 3600);
-
-/// Octets in each direction of a stream within the process.
-const PIPE: usize = 64 << 10;
 
 impl Node {
     /// Opens a data connection: runs a function that the other node has registered with
@@ -88,8 +86,8 @@ impl Node {
         if self.streams().has_ended() {
             return Err(StreamError::Shutdown);
         }
-        let stream = |end| Stream::new(self.id().clone(), Box::new(end), BytesMut::new());
-        let (ours, theirs) = tokio::io::duplex(PIPE);
+        let stream = |end: Pipe| Stream::new(self.id().clone(), Box::new(end), BytesMut::new());
+        let (ours, theirs) = pipe();
         self.serve_here(function, args, stream(theirs))
             .map_err(|reason| StreamError::Refused { node: self.id().clone(), reason })?;
         Ok(stream(ours))

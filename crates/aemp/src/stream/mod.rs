@@ -5,11 +5,12 @@
 //! of messages, and outlives the connection that carries these.
 //!
 //! Reading order: `connect` (the side that wants a stream), `serve` (the other one), `dial` (who can reach whom), `table`
-//! (which streams are awaited), `io`.
+//! (which streams are awaited), `io`, `pipe`.
 
 mod connect;
 mod dial;
 mod io;
+mod pipe;
 mod serve;
 mod table;
 

@@ -11,7 +11,7 @@ use aemp_proto::{Body, NodeId, PortId, Reason, typed};
 use serde::de::DeserializeOwned;
 use tokio::time::sleep;
 
-use super::io::Stream;
+use super::io::{Returned, Stream};
 use super::table::{Arrival, Arriving, Place};
 use super::{CONNECT, EXPECT, IDENTIFIER};
 use crate::message::misfit;
@@ -189,10 +189,12 @@ impl Node {
     /// Runs a function with its stream.
     async fn serve(&self, stream: Stream, function: &str, ready: Ready, _place: Option<Place>) {
         let from = stream.peer().clone();
+        let returned = Arc::<Returned>::default();
+        let stream = stream.for_function(returned.clone());
         let work = caught(async { ready(self.clone(), stream).await });
         let failed = tokio::select! {
             done = work => match done {
-                Ok(Ok(())) => return,
+                Ok(Ok(())) => return returned.finish().await,
                 Ok(Err(reason)) => reason.to_string(),
                 Err(panic) => panic,
             },

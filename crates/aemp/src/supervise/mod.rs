@@ -62,11 +62,12 @@
 mod children;
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aemp_macros::Message;
 use aemp_proto::{PortId, Reason};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use crate::message::ReplyTo;
 use crate::node::Node;
