@@ -228,7 +228,7 @@ pub(crate) async fn simultaneous_connect(setup: Setup) {
     perl.finish().await;
     match global {
         Ok(perl) => perl.finish().await,
-        Err(rust) => rust.shutdown().await,
+        Err(rust) => drop(rust.shutdown().await),
     }
 }
 
