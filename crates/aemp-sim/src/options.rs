@@ -41,6 +41,8 @@ pub struct Options {
     pub carry: CarryLimits,
     /// The limits of every outbox.
     pub outbox: OutboxLimits,
+    /// The limits of every mailbox.
+    pub mailbox: MailboxLimits,
     /// How long an event may lie before the kernel sees it.
     pub driver_delay: Duration,
     /// How long a monitor's callback may wait for its turn.
@@ -51,6 +53,25 @@ pub struct Options {
     pub history: bool,
     /// Say on standard error what happens.
     pub trace: bool,
+}
+
+/// How much a mailbox holds, in messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MailboxLimits {
+    /// With more than this, ports that send to it from their handlers wait.
+    pub high: usize,
+    /// With more than this, the port is killed.
+    pub most: usize,
+}
+
+impl MailboxLimits {
+    /// Mostly so that nothing overflows, sometimes so small that what comes from elsewhere does.
+    fn draw(random: &mut Random) -> MailboxLimits {
+        match random.percent(25) {
+            true => MailboxLimits { high: 10, most: 60 },
+            false => MailboxLimits { high: usize::MAX, most: usize::MAX },
+        }
+    }
 }
 
 /// How the network behaves when nothing is wrong.
@@ -141,11 +162,17 @@ pub enum Sabotage {
     LateAnswer,
     /// The news of a death overtakes the last messages.
     NewsFirst,
+    /// Of several receivers that are behind, a port waits for the last one alone.
+    OneReceiver,
+    /// A node is down before the callbacks of its monitors have run.
+    DownFirst,
+    /// The gate of a port opens when the news lies there for a task, not when the task knows.
+    WaitWithoutGate,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Sabotage; 27] = [
+    pub const ALL: [Sabotage; 30] = [
         Sabotage::DropMessage,
         Sabotage::DoubleMessage,
         Sabotage::SwapMessages,
@@ -173,6 +200,9 @@ impl Sabotage {
         Sabotage::EndlessCall,
         Sabotage::LateAnswer,
         Sabotage::NewsFirst,
+        Sabotage::OneReceiver,
+        Sabotage::DownFirst,
+        Sabotage::WaitWithoutGate,
     ];
 }
 
@@ -207,6 +237,7 @@ impl Options {
             faults: FaultOptions::draw(random),
             work,
             outbox: outbox(random),
+            mailbox: MailboxLimits::draw(random),
             driver_delay: Duration::from_micros(*random.pick(&[0, 50, 2000]).unwrap_or(&0)),
             callback_delay: Duration::from_millis(*random.pick(&[0, 0, 5, 200]).unwrap_or(&0)),
             sabotage: None,
@@ -253,6 +284,7 @@ impl Options {
     /// Without any fault.
     pub fn calm(mut self) -> Options {
         self.faults = FaultOptions::default();
+        self.mailbox = MailboxLimits { high: usize::MAX, most: usize::MAX };
         self.outbox = OutboxLimits { part: self.outbox.part, ..OutboxLimits::default() };
         self
     }

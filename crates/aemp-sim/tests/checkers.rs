@@ -59,6 +59,9 @@ fn rules(sabotage: Sabotage) -> &'static [&'static str] {
         Sabotage::EndlessCall => &["C1", "C2"],
         Sabotage::LateAnswer => &["C1"],
         Sabotage::NewsFirst => &["MON7"],
+        Sabotage::OneReceiver => &["B1"],
+        Sabotage::DownFirst => &["N2"],
+        Sabotage::WaitWithoutGate => &["M4"],
     }
 }
 

@@ -68,7 +68,7 @@ impl Story {
     fn broken(mut self) -> Vec<&'static str> {
         self.at("a", Event::End);
         let second = Duration::from_secs(1);
-        let bounds = Bounds { detect: second, heal: second, callback: Duration::ZERO, one_thread: true };
+        let bounds = Bounds { detect: second, heal: second, pressure: None, one_thread: true };
         let mut rules: Vec<&str> =
             check::all(&self.history, &bounds).iter().map(|violation| violation.rule).collect();
         rules.sort_unstable();

@@ -23,6 +23,8 @@ pub(super) struct Monitor<'a> {
     pub(super) m: u64,
     pub(super) p: &'a str,
     pub(super) to: Option<&'a str>,
+    /// A task waits for it.
+    pub(super) task: bool,
     pub(super) withdrawn: Option<usize>,
     pub(super) fires: Vec<(usize, &'a [String])>,
 }
@@ -121,9 +123,15 @@ impl<'a> Facts<'a> {
             }
             Event::Mon { m, p, to, .. } => {
                 let to = to.as_deref();
-                let monitor = Monitor { set: at, m: *m, p, to, withdrawn: None, fires: Vec::new() };
+                let monitor =
+                    Monitor { set: at, m: *m, p, to, task: false, withdrawn: None, fires: Vec::new() };
                 self.monitors.insert((run, *m), monitor);
                 self.on_port.entry((run, p)).or_default().push(*m);
+            }
+            Event::Wait { m } => {
+                if let Some(monitor) = self.monitors.get_mut(&(run, *m)) {
+                    monitor.task = true;
+                }
             }
             Event::Unmon { m } => {
                 if let Some(monitor) = self.monitors.get_mut(&(run, *m)) {
@@ -209,6 +217,11 @@ impl<'a> Facts<'a> {
     pub(super) fn faulty_at(&self, nodes: [&str; 2], time: u64, before: u64) -> bool {
         let concerns = |fault: &Fault<'_>| fault.nodes.iter().any(|node| nodes.contains(&node.as_str()));
         self.faults.iter().any(|fault| concerns(fault) && fault.touches(time, before))
+    }
+
+    /// Where a kill, or a full mailbox, has closed the mailbox of a port.
+    pub(super) fn closed_at(&self, port: &str) -> Option<usize> {
+        self.closed.get(port).copied()
     }
 
     /// Whether a message was handled.

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rustc_hash::FxHashMap;
 
-use super::facts::{Facts, Run};
+use super::facts::{Facts, Monitor, Run};
 use super::{Bounds, Violation, micros, report};
-use crate::history::{CARRIED, Event, FaultKind, node_of};
+use crate::history::{CARRIED, Event, node_of};
 
 /// The least time between two dials of one address, in microseconds.
 const PACE: u64 = 300_000;
@@ -22,7 +22,7 @@ type Ups<'a> = BTreeMap<(Run<'a>, &'a str), (u64, u64)>;
 
 pub(super) fn check(facts: &Facts<'_>, bounds: &Bounds, out: &mut Vec<Violation>) {
     let ups = alternate(facts, out);
-    fires_first(facts, bounds, out);
+    fires_first(facts, out);
     without_faults(facts, bounds, out);
     dials(facts, out);
     if facts.quiet.is_some() {
@@ -64,43 +64,35 @@ fn alternate<'a>(facts: &Facts<'a>, out: &mut Vec<Violation>) -> Ups<'a> {
     ups
 }
 
-/// N2, N3: what was set on ports of a node has fired when it is down. Callbacks only: a message may wait in a mailbox.
-fn fires_first(facts: &Facts<'_>, bounds: &Bounds, out: &mut Vec<Violation>) {
+/// N2, N3: what was set on ports of a node has fired when it is down. Callbacks only: a message may wait in a mailbox, and a task
+/// for its turn.
+fn fires_first(facts: &Facts<'_>, out: &mut Vec<Violation>) {
     let mut by_node: FxHashMap<(Run<'_>, &str), Vec<u64>> = FxHashMap::default();
-    for ((run, m), monitor) in facts.monitors.iter().filter(|(_, monitor)| monitor.to.is_none()) {
-        by_node.entry((*run, node_of(monitor.p))).or_default().push(*m);
+    for ((run, m), monitor) in &facts.monitors {
+        if monitor.to.is_none() && !monitor.task {
+            by_node.entry((*run, node_of(monitor.p))).or_default().push(*m);
+        }
     }
-    let late = micros(bounds.callback);
+    let mut broke: FxHashMap<(Run<'_>, &str), usize> = FxHashMap::default();
     for (at, record) in facts.records.iter().enumerate() {
-        let Event::Down { peer, .. } = &record.event else { continue };
         let run = facts.run(at);
-        for m in by_node.get(&(run, peer.as_str())).into_iter().flatten() {
-            let Some(monitor) = facts.monitors.get(&(run, *m)) else { continue };
-            if !facts.is_active(monitor, at) {
+        let peer = match &record.event {
+            Event::Broke { peer, .. } => {
+                broke.insert((run, peer), at);
                 continue;
             }
-            let fire = monitor.fires.first().map(|(fire, _)| facts.time(*fire));
-            let stopped = facts.lives.get(&run).and_then(|life| life.stop).map(|stop| facts.time(stop));
-            let until = facts.deaf(monitor).map(|deaf| facts.time(deaf)).into_iter().chain(stopped).min();
-            // A stopped process runs no callbacks.
-            let due = fire.or(until).is_none_or(|over| over > record.t + late)
-                && !paused(facts, run, record.t, late);
-            if due || late == 0 && fire.is_some() {
-                let m = monitor.m;
+            Event::Down { peer, .. } => peer.as_str(),
+            _ => continue,
+        };
+        // What was set after that belongs to the next connection.
+        let since = broke.get(&(run, peer)).copied().unwrap_or(at);
+        for m in by_node.get(&(run, peer)).into_iter().flatten() {
+            let late = |monitor: &Monitor<'_>| monitor.set < since && facts.is_active(monitor, at);
+            if facts.monitors.get(&(run, *m)).is_some_and(late) {
                 report(out, "N2", format_args!("{peer} is down at {run:?}, and monitor {m} had not fired"));
             }
         }
     }
-}
-
-/// Whether the node is stopped within so much time after this one, so that nothing on it is in time.
-fn paused(facts: &Facts<'_>, run: Run<'_>, since: u64, late: u64) -> bool {
-    facts.records.iter().any(|record| match &record.event {
-        Event::Fault { kind: FaultKind::Pause, nodes } => {
-            (since..=since + late).contains(&record.t) && nodes.iter().any(|node| node == run.0)
-        }
-        _ => false,
-    })
 }
 
 /// N5, M6: without a fault nothing that was up goes down. What nobody carries is broken only by a fault at one of its ends.

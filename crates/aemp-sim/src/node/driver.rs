@@ -113,12 +113,12 @@ impl Node {
                     self.carriage.up(&peer);
                 }
                 let (conn, pinc) = self.conn_to(&peer);
-                self.record(Event::Up { peer: peer.to_string(), pinc, conn }, cx);
+                self.tell_of(&peer, Event::Up { peer: peer.to_string(), pinc, conn }, cx);
             }
             Action::NodeDown(peer, reason) => {
                 if !cx.sabotage(Sabotage::HideDown, 2) {
                     let conn = 0;
-                    self.record(Event::Down { peer: peer.to_string(), conn, reason }, cx);
+                    self.tell_of(&peer, Event::Down { peer: peer.to_string(), conn, reason }, cx);
                 }
             }
             Action::QueryAnswer { id, result } => self.answered(id, result, cx),

@@ -8,6 +8,7 @@
 //! | `carry` | connections that another node carries, or this one for others |
 //! | `requests` | what other nodes ask |
 //! | `ports` | ports and their mailboxes |
+//! | `pressure` | back-pressure between its ports |
 //! | `monitors` | monitors, on their way from being set to having fired |
 //! | `calls` | calls, links, tasks that wait for a death |
 //! | `verbs` | what programs do: send, kill, spawn, use the database |
@@ -20,6 +21,7 @@ mod link;
 mod links;
 mod monitors;
 mod ports;
+mod pressure;
 mod requests;
 mod verbs;
 
@@ -33,7 +35,7 @@ use aemp_proto::link::LinkConfig;
 use aemp_proto::name::random_head;
 use aemp_proto::outbox::Outbox;
 use aemp_proto::wire::request::Family;
-use aemp_proto::{Home, NodeId};
+use aemp_proto::{Home, NodeId, PortId};
 
 use crate::cx::{Cx, Happening};
 use crate::history::Event;
@@ -41,6 +43,7 @@ use driver::Told;
 use links::Links;
 use monitors::Monitor;
 use ports::Ports;
+pub(crate) use verbs::FLOOD;
 
 /// The functions that every node has registered: one that works, one that fails, one that sets no receiver.
 pub(crate) const FUNCTIONS: [&str; 3] = ["sim::port", "sim::fails", "sim::nothing"];
@@ -100,6 +103,12 @@ pub(crate) struct Node {
     conns: BTreeMap<LinkId, (u64, u64)>,
     remotes: BTreeMap<NodeId, Remote>,
     ports: Ports,
+    /// The port whose handler runs.
+    running: Option<u64>,
+    /// Events about nodes that wait until callbacks of their monitors have run.
+    news: VecDeque<(NodeId, Event)>,
+    /// Monitors that tasks wait for.
+    waits: BTreeMap<u64, PortId>,
     /// Calls that are not over, by the number of the port for the answer.
     calls: BTreeMap<u64, calls::Call>,
     /// Monitors that kill the port that they tell.
@@ -182,6 +191,9 @@ impl Node {
             conns: BTreeMap::new(),
             remotes: BTreeMap::new(),
             ports: Ports::new(Home::new(id.clone(), &head)),
+            running: None,
+            news: VecDeque::new(),
+            waits: BTreeMap::new(),
             calls: BTreeMap::new(),
             links_of: BTreeSet::new(),
             monitors: BTreeMap::new(),
@@ -258,6 +270,7 @@ impl Node {
     pub(crate) fn is_idle(&self) -> bool {
         self.told.is_empty()
             && self.fires.is_empty()
+            && self.news.is_empty()
             && self.ports.are_idle()
             && self.remotes.values().all(|remote| remote.outbox.backlog() == 0)
             && !self.links.have_more()

@@ -107,17 +107,20 @@ impl Node {
         let Some(monitor) = self.monitors.get_mut(&m) else { return };
         monitor.off = true;
         let to = monitor.to;
-        let fire = Fire { monitor: m, reason, gate };
+        let mut fire = Fire { monitor: m, reason, gate };
         if cx.sabotage(Sabotage::LoseFire, 5) {
             return self.open_gate(fire.gate, cx);
         }
         match to {
             Some(number) => self.signal(number, Item::Fire(fire), cx),
-            None if cx.options.callback_delay.is_zero() => self.open_fire(fire, cx),
             None => {
+                let (longest, early) = self.task_waits(&mut fire, cx);
+                if longest.is_zero() {
+                    return self.open_fire(fire, cx);
+                }
+                self.open_gate(early, cx);
                 let id = cx.id();
                 self.fires.insert(id, fire);
-                let longest = cx.options.callback_delay;
                 let wait = cx.random.up_to(longest);
                 cx.after(wait, Happening::Callback(self.index, self.inc, id));
             }
@@ -127,7 +130,13 @@ impl Node {
     /// A callback has its turn.
     pub(crate) fn call_back(&mut self, id: u64, cx: &mut Cx) {
         if let Some(fire) = self.fires.remove(&id) {
+            let (m, target) =
+                (fire.monitor, self.monitors.get(&fire.monitor).map(|monitor| monitor.target.clone()));
             self.open_fire(fire, cx);
+            if let Some(target) = target {
+                self.task_knows(m, &target, cx);
+            }
+            self.tell_news(cx);
         }
         self.settle(cx);
     }

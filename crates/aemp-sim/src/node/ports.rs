@@ -46,10 +46,12 @@ pub(super) struct Habit {
 
 pub(super) struct Port {
     id: PortId,
-    mailbox: VecDeque<Item>,
+    pub(super) mailbox: VecDeque<Item>,
     /// A kill is on its way: nothing later counts.
     closing: bool,
     scheduled: bool,
+    /// Receivers that were behind when its handler sent to them, and may be so still.
+    pub(super) behind: Vec<u64>,
     pace: Duration,
     /// It is an async port.
     task: bool,
@@ -106,6 +108,12 @@ impl Ports {
         self.table.get(&number).is_some_and(|port| !port.closing)
     }
 
+    /// The ports that wait for this one to catch up.
+    pub(super) fn parked_behind(&self, number: u64) -> Vec<u64> {
+        let behind = self.table.iter().filter(|(_, port)| port.behind.contains(&number));
+        behind.map(|(sender, _)| *sender).collect()
+    }
+
     /// Whether nothing waits in any mailbox.
     pub(super) fn are_idle(&self) -> bool {
         self.table.values().all(|port| port.mailbox.is_empty())
@@ -137,6 +145,7 @@ impl Node {
             mailbox: VecDeque::new(),
             closing: false,
             scheduled: false,
+            behind: Vec::new(),
             pace,
             task,
             watchers: Vec::new(),
@@ -167,6 +176,7 @@ impl Node {
             port.mailbox.push_back(Item::Message(body, n));
         }
         self.schedule(number, cx);
+        self.weigh(number, cx);
     }
 
     /// Puts something other than a message into a mailbox. After a kill nothing counts.
@@ -197,24 +207,30 @@ impl Node {
     }
 
     /// A kill has come: it takes its turn, and nothing comes after it. An async port ends at once, unless it does something.
-    fn close(&mut self, number: u64, reason: Reason, cx: &mut Cx) {
+    pub(super) fn close(&mut self, number: u64, reason: Reason, cx: &mut Cx) {
         let Some(port) = self.ports.port(number) else { return };
         port.closing = true;
-        let (p, busy) = (port.id.to_string(), port.scheduled);
         let left = if port.task { std::mem::take(&mut port.mailbox) } else { VecDeque::new() };
+        let (p, busy) = (port.id.to_string(), port.scheduled || !port.mailbox.is_empty());
         self.record(Event::PortClosed { p }, cx);
         for item in left {
             self.discard(item, cx);
         }
         if busy {
             self.push(number, Item::Kill(reason));
+            self.schedule(number, cx);
         } else {
             self.end_port(number, &reason, cx);
         }
     }
 
-    fn schedule(&mut self, number: u64, cx: &mut Cx) {
+    pub(super) fn schedule(&mut self, number: u64, cx: &mut Cx) {
         let Some(port) = self.ports.table.get_mut(&number) else { return };
+        // A port that is behind itself is never parked, nor is one that is to die.
+        let parked = !port.behind.is_empty() && !port.closing;
+        if parked && port.mailbox.len() <= cx.options.mailbox.high {
+            return;
+        }
         if !std::mem::replace(&mut port.scheduled, true) {
             let pace = port.pace.min(cx.options.work.slow).max(QUICK);
             let wait = cx.random.up_to(pace);
@@ -225,10 +241,15 @@ impl Node {
     /// A port handles one thing.
     pub(crate) fn run_port(&mut self, number: u64, cx: &mut Cx) {
         let Some(port) = self.ports.table.get_mut(&number) else { return };
-        match port.mailbox.pop_front() {
+        let task = port.task;
+        let item = port.mailbox.pop_front();
+        self.relieve(number, cx);
+        match item {
             None => {}
             Some(Item::Message(body, n)) => {
+                self.running = Some(number).filter(|_| !task);
                 self.receive(number, &body, n, cx);
+                self.running = None;
                 self.end_call(number, Over::Answer, cx);
             }
             Some(Item::Fire(fire)) => {
@@ -269,6 +290,7 @@ impl Node {
         let Ok(from) = PortId::parse(&letter.from) else { return };
         match letter.wish {
             Letter::ECHO => self.send(me, &from, Letter::NOTHING, cx),
+            wish if wish >= Letter::FLOOD => self.flood(me, &from, wish, cx),
             Letter::LAST_WORDS => {
                 let Some(number) = self.here(me) else { return };
                 let reason = Reason::text("last words", letter.k);
@@ -308,6 +330,7 @@ impl Node {
     /// Ends a port: everything that belongs to it goes, whoever watches it is told.
     pub(super) fn end_port(&mut self, number: u64, reason: &Reason, cx: &mut Cx) {
         let Some(port) = self.ports.table.remove(&number) else { return };
+        self.relieve(number, cx);
         self.record(Event::PortDied { p: port.id.to_string(), reason: reason_texts(reason) }, cx);
         let name = port.id.name().to_string();
         if self.ports.names.remove(&name).is_some() {

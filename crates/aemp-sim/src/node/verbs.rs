@@ -19,6 +19,12 @@ use crate::options::Sabotage;
 /// What messages are filled with.
 const ALPHABET: &str = "abcdefghijklmnopqrstuvwxyz";
 
+/// How many messages a handler sends to each receiver of a flood.
+pub(crate) const FLOOD: usize = 5;
+
+/// How often the handler of a flood runs.
+const ROUNDS: u64 = 20;
+
 /// Where a port ID leads.
 pub(super) enum Place {
     Here(u64),
@@ -47,6 +53,8 @@ impl Letter {
     pub(crate) const NOTHING: u64 = 0;
     /// Send one back.
     pub(crate) const ECHO: u64 = 1;
+    /// Send to two ports here, and go on with one less until none is left.
+    pub(crate) const FLOOD: u64 = 100;
     /// Send three back, then die.
     pub(crate) const LAST_WORDS: u64 = 2;
 
@@ -146,6 +154,11 @@ impl Node {
         let mut payload = ALPHABET.repeat(length.div_ceil(ALPHABET.len()));
         payload.truncate(length);
         let letter = Letter { k: cx.id(), from: from.to_string(), payload, wish };
+        self.post(from, to, &letter, cx);
+    }
+
+    /// Lets `from` send this.
+    fn post(&mut self, from: &PortId, to: &PortId, letter: &Letter, cx: &mut Cx) {
         let (k, hash, body) = (letter.k, letter.hash(), letter.body());
         let place = self.place(to);
         let epoch = match place {
@@ -161,6 +174,33 @@ impl Node {
                 self.queued(to.node(), queued, cx);
             }
             Place::Node | Place::Nowhere => {}
+        }
+    }
+
+    /// Lets a port flood two others.
+    pub(crate) fn start_flood(&mut self, me: &PortId, cx: &mut Cx) {
+        let (Some(first), _) = self.some_alive(cx) else { return };
+        if first != *me {
+            self.send(&first, me, Letter::FLOOD + ROUNDS, cx);
+        }
+    }
+
+    /// Sends a lot to this port and another one here, and goes on with itself.
+    pub(super) fn flood(&mut self, me: &PortId, first: &PortId, wish: u64, cx: &mut Cx) {
+        // The code of an async port has to wait by itself.
+        if self.running.is_none() {
+            return;
+        }
+        let second = self.ports.alive().find(|port| *port != first && *port != me).cloned();
+        for to in [Some(first.clone()), second].into_iter().flatten() {
+            for _ in 0..FLOOD {
+                self.send(me, &to, Letter::NOTHING, cx);
+            }
+        }
+        if wish > Letter::FLOOD {
+            let again =
+                Letter { k: cx.id(), from: first.to_string(), payload: String::new(), wish: wish - 1 };
+            self.post(me, me, &again, cx);
         }
     }
 

@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use aemp_proto::kernel::{LinkId, Time};
 
-use crate::check::Bounds;
+use crate::check::{Bounds, Pressure};
 use crate::cx::{Cx, Happening};
 use crate::history::{Event, FaultKind, History, Kind};
 use crate::net::{Arrival, End};
-use crate::node::{Node, Plan};
+use crate::node::{FLOOD, Node, Plan};
 use crate::options::Options;
 use work::Work;
 
@@ -73,7 +73,7 @@ impl World {
         let bounds = Bounds {
             detect: longest.mul_f64(1.1) + Duration::from_secs(4),
             heal: longest + Duration::from_secs(5),
-            callback: self.cx.options.callback_delay,
+            pressure: self.pressure(),
             one_thread: true,
         };
         for index in 0..self.hosts.len() {
@@ -101,6 +101,12 @@ impl World {
         self.cx.record("", 0, Event::End);
         let sabotaged = self.cx.sabotaged;
         Outcome { history: self.cx.history, bounds, sabotaged, happenings }
+    }
+
+    /// What the checkers may expect of mailboxes, if they are small.
+    fn pressure(&self) -> Option<Pressure> {
+        let high = self.cx.options.mailbox.high;
+        (high < usize::MAX).then_some(Pressure { high, burst: 2 * FLOOD })
     }
 
     fn run_until(&mut self, end: Time) -> u64 {

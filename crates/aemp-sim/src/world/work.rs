@@ -163,7 +163,11 @@ impl World {
         if flow.monitors.is_empty() && cx.random.percent(80) {
             for _ in 0..cx.random.within(1, 3) {
                 let to = cx.random.percent(70).then_some(sender);
-                flow.monitors.push(node.monitor(sender, target, to, cx));
+                let waits = to.is_none() && cx.random.percent(50);
+                flow.monitors.push(match waits {
+                    true => node.wait_for(sender, target, cx),
+                    false => node.monitor(sender, target, to, cx),
+                });
             }
         } else if cx.random.percent(2)
             && let Some(m) = flow.monitors.pop()
@@ -206,7 +210,11 @@ impl Work {
                 let limit = cx.random.up_to(CALL);
                 node.call(me, &target, limit, cx);
             }
-            69..72 => {
+            69..70 => {
+                let m = node.wait_for(me, &target, cx);
+                self.monitors.push((node.index, node.inc, m));
+            }
+            70..72 => {
                 let m = node.link(me, &target, cx);
                 self.monitors.push((node.index, node.inc, m));
             }
@@ -221,7 +229,8 @@ impl Work {
                 node.monitor(me, &target, Some(me), cx);
                 node.send(me, &target, 2, cx);
             }
-            93..96 => {
+            93..94 => node.start_flood(me, cx),
+            94..96 => {
                 let other = node_id(cx.random.below(nodes));
                 let m = node.monitor(me, &other.port(), None, cx);
                 self.monitors.push((node.index, node.inc, m));
