@@ -229,6 +229,11 @@ impl<'a> Facts<'a> {
         self.received.contains_key(&k)
     }
 
+    /// Whether a message was handled before this place of the history.
+    pub(super) fn came_before(&self, k: u64, at: usize) -> bool {
+        self.received.get(&k).is_some_and(|received| received[0].0 < at)
+    }
+
     /// Whether a port is on the node of this run.
     pub(super) fn is_local(&self, run: Run<'_>, port: &str) -> bool {
         node_of(port) == run.0

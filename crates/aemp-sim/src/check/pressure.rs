@@ -20,7 +20,7 @@ pub(super) fn check(facts: &Facts<'_>, bounds: &Bounds, out: &mut Vec<Violation>
     }
 }
 
-/// Counts what was sent to a port from handlers until its mailbox was full, and what it has not handled of that.
+/// Counts what was sent to a port from handlers until its mailbox was full, and what it had not handled of that.
 fn from_handlers(facts: &Facts<'_>, port: &str, until: usize, pressure: Pressure, out: &mut Vec<Violation>) {
     let mut unread: FxHashMap<&str, (usize, usize)> = FxHashMap::default();
     // On each node, the port whose handler runs: what it sends follows at the same time.
@@ -30,7 +30,7 @@ fn from_handlers(facts: &Facts<'_>, port: &str, until: usize, pressure: Pressure
             Event::Rcv { p, .. } => {
                 handler.insert(&record.node, (p, record.t));
             }
-            Event::Snd { sid, p, k, epoch: None, .. } if p == port && !facts.came(*k) => {
+            Event::Snd { sid, p, k, epoch: None, .. } if p == port && !facts.came_before(*k, until) => {
                 if handler.get(record.node.as_str()) == Some(&(sid, record.t)) {
                     let (_, count) = unread.entry(sid).or_insert((at, 0));
                     *count += 1;

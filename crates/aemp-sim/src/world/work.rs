@@ -195,9 +195,17 @@ impl Work {
                 self.learn(port);
             }
             8..45 => {
+                let neighbours: Vec<&PortId> =
+                    self.known.iter().filter(|port| port.node() == target.node()).collect();
+                let neighbour = cx.random.pick(&neighbours).map(|port| PortId::clone(port));
+                let neighbour = neighbour.filter(|_| cx.random.percent(20));
                 for _ in 0..cx.random.within(1, 8) {
                     let wish = *cx.random.pick(&WISHES).unwrap_or(&0);
                     node.send(me, &target, wish, cx);
+                    // What one sender sends to different ports is in order, too.
+                    if let Some(neighbour) = &neighbour {
+                        node.send(me, neighbour, 0, cx);
+                    }
                 }
             }
             45..62 => {
