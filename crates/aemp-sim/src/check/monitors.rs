@@ -69,7 +69,10 @@ fn alarm(
     bounds: &Bounds,
     out: &mut Vec<Violation>,
 ) {
-    if reason.first().is_none_or(|first| first != TRANSPORT) {
+    // Of another node: the port has died of a loss that it had heard of itself.
+    let lost = reason.first().is_some_and(|first| first == TRANSPORT)
+        && reason.get(1).is_some_and(|node| node == node_of(monitor.p));
+    if !lost {
         return;
     }
     // The news may have waited in a slow mailbox; what it tells of is a break, if that is known.
