@@ -12,6 +12,7 @@ mod client;
 mod completions;
 mod db;
 mod demo;
+mod descriptors;
 #[cfg(test)]
 mod document;
 mod edit;

@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::descriptors;
 use crate::failure::Failure;
 use crate::logging::{self, Logging};
 use crate::scripts::Scripting;
@@ -47,6 +48,7 @@ impl Run {
         if self.watching.is_watchdog() {
             return watchdog::guard(&self.watching, self.child(logging)).await;
         }
+        descriptors::raise_limit();
         let leash = self.watching.watched().map(Leash::take).transpose()?;
         let mut settings = Settings::load(&Arguments::parse(&self.arguments)?)?;
         let mut scripting = Scripting::of(&settings)?;

@@ -10,7 +10,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::Changes;
+use super::{Changes, GLOBALS, GLOBALS_MAX};
 use crate::wire::Tables;
 use crate::wire::request::Family;
 use crate::{NodeId, Value};
@@ -220,7 +220,7 @@ impl Merged {
     ) {
         let name = self.shared(family, key);
         let held = self.held.entry(Holder::Slave(node.clone())).or_default();
-        if held.len() >= self.limit && !held.contains(&name) {
+        if !held.contains(&name) && (held.len() >= self.limit || is_full(family, held)) {
             delta.refused += 1;
             return;
         }
@@ -248,7 +248,12 @@ impl Merged {
         delta: &mut Delta,
     ) {
         let name = self.shared(family, key);
-        self.held.entry(Holder::Global(node.clone())).or_default().insert(name.clone());
+        let held = self.held.entry(Holder::Global(node.clone())).or_default();
+        if !held.contains(&name) && is_full(family, held) {
+            delta.refused += 1;
+            return;
+        }
+        held.insert(name.clone());
         self.alter(&name, delta, |own, entry| {
             let known = entry.claims.iter().position(|claim| claim.node == *node);
             let stamp = known.map_or(0, |at| entry.claims.swap_remove(at).stamp);
@@ -360,6 +365,15 @@ impl Entry {
     fn highest(&self) -> u64 {
         self.claims.iter().map(|claim| claim.stamp).chain([self.stamp]).max().unwrap_or_default()
     }
+}
+
+/// Whether there are as many entries in the family as its kind may have from one node.
+fn is_full(family: &str, held: &BTreeSet<Name>) -> bool {
+    if family != GLOBALS {
+        return false;
+    }
+    let first: Name = (GLOBALS.into(), "".into());
+    held.range(first..).take_while(|(family, _)| **family == *GLOBALS).count() >= GLOBALS_MAX
 }
 
 fn note(changes: &mut Changes, family: &str, key: &str, before: Option<&Value>, after: Option<&Value>) {

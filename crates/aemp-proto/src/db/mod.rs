@@ -38,6 +38,12 @@ pub(crate) fn stamped(name: &str) -> Option<(String, &str)> {
     Some((family.replace("%20", " ").replace("%25", "%"), key))
 }
 
+/// Addresses of one node that count: a machine has few.
+const ADDRESSES_MAX: usize = 16;
+
+/// Global nodes that one node may list: each of them is connected to each, and every entry costs all of them a dial.
+pub(crate) const GLOBALS_MAX: usize = 256;
+
 /// What has changed in one family. A subkey is in one of the two at most.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Change {
@@ -58,7 +64,7 @@ pub(crate) fn binds_to_value(binds: &[String]) -> Value {
 /// The addresses in the value of an entry in [`LISTENERS`].
 pub(crate) fn binds_of_value(value: &Value) -> Vec<String> {
     match value {
-        Value::List(binds) => binds.iter().filter_map(Value::to_name).collect(),
+        Value::List(binds) => binds.iter().take(ADDRESSES_MAX).filter_map(Value::to_name).collect(),
         _ => Vec::new(),
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::dial::Step;
 use super::links::Verdict;
+use super::pace::Cause;
 use super::{Action, Kernel, LinkId, Peer, Time};
 use crate::NodeId;
 use crate::db::client::Master;
@@ -23,11 +24,20 @@ pub(super) enum Purpose {
     Node(NodeId),
 }
 
+/// A link that is being dialled.
+#[derive(Debug)]
+struct Dial {
+    address: String,
+    purpose: Purpose,
+    /// Whose share of the dials it belongs to; those to seeds belong to none.
+    cause: Option<Cause>,
+}
+
 /// The links that are being dialled.
 #[derive(Debug, Default)]
 pub(super) struct Dialled {
     count: u64,
-    links: BTreeMap<LinkId, (String, Purpose)>,
+    links: BTreeMap<LinkId, Dial>,
 }
 
 impl Kernel {
@@ -64,7 +74,7 @@ impl Kernel {
 
     /// A greeting came in.
     pub(super) fn greeted(&mut self, link: LinkId, peer: Peer, now: Time) {
-        let purpose = self.dialled.links.get(&link).map(|(_, purpose)| purpose.clone());
+        let purpose = self.dialled.links.get(&link).map(|dial| dial.purpose.clone());
         if peer.node == self.config.node {
             if purpose == Some(Purpose::Seed) {
                 self.seeds.drop_own(link);
@@ -154,7 +164,14 @@ impl Kernel {
     ) -> LinkId {
         let link = LinkId::dialled(self.dialled.count);
         self.dialled.count += 1;
-        self.dialled.links.insert(link, (address.into(), purpose));
+        let cause = match &purpose {
+            Purpose::Seed => None,
+            Purpose::Node(node) => Some(self.attempts.cause(node)),
+        };
+        if let Some(cause) = cause {
+            self.throttle.begun(cause, now);
+        }
+        self.dialled.links.insert(link, Dial { address: address.into(), purpose, cause });
         self.throttle.dialled(address, &mut self.random, now);
         self.links.dialled(link, deadline);
         link
@@ -186,17 +203,25 @@ impl Kernel {
 
     fn dial_ended(&mut self, link: LinkId, reason: &str, now: Time) {
         self.ways.forget(link);
-        match self.dialled.links.remove(&link) {
-            Some((_, Purpose::Seed)) => self.seeds.ended(link),
-            Some((_, Purpose::Node(node))) => self.attempts.ended(&node, link, reason, now),
-            None => {}
+        let Some(dial) = self.end_dial(link) else { return };
+        match dial.purpose {
+            Purpose::Seed => self.seeds.ended(link),
+            Purpose::Node(node) => self.attempts.ended(&node, link, reason, now),
         }
     }
 
+    fn end_dial(&mut self, link: LinkId) -> Option<Dial> {
+        let dial = self.dialled.links.remove(&link)?;
+        if let Some(cause) = dial.cause {
+            self.throttle.ended(cause);
+        }
+        Some(dial)
+    }
+
     fn came_up(&mut self, link: LinkId, peer: &Peer, now: Time) {
-        if let Some((address, purpose)) = self.dialled.links.remove(&link) {
-            self.throttle.revive(&address, now);
-            if purpose == Purpose::Seed {
+        if let Some(dial) = self.end_dial(link) {
+            self.throttle.revive(&dial.address, now);
+            if dial.purpose == Purpose::Seed {
                 self.seeds.ended(link);
             }
         }

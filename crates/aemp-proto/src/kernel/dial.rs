@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use super::pace::Cause;
 use super::throttle::{SHORTEST, Throttle};
 use super::ways::VIA;
 use super::{LinkId, Time};
@@ -10,6 +11,15 @@ use crate::NodeId;
 
 /// The time from one address to the next while the first has not answered.
 const STAGGER: Duration = Duration::from_millis(250);
+
+/// Attempts for nodes that only the database lists, at once. Of these each one has its share of the dials.
+pub(super) const MESH_ATTEMPTS: usize = 32;
+
+/// Addresses that are tried for one node, in one attempt: a machine has few, and what stands in the database is anybody's word.
+const ADDRESSES_MAX: usize = 32;
+
+/// The most bytes of an address: the longest name that there can be, and a port.
+const ADDRESS_LEN_MAX: usize = 300;
 
 /// What is to be done for an attempt.
 #[derive(Debug, PartialEq)]
@@ -100,8 +110,11 @@ impl Attempts {
     pub(super) fn addresses(&mut self, node: &NodeId, addresses: &[String]) {
         let Some(attempt) = self.attempts.get_mut(node) else { return };
         attempt.told = true;
-        let new = addresses.iter().filter(|address| attempt.seen.insert((*address).clone()));
-        attempt.queue.extend(new.cloned());
+        for address in addresses.iter().filter(|address| address.len() <= ADDRESS_LEN_MAX) {
+            if attempt.seen.len() < ADDRESSES_MAX && attempt.seen.insert(address.clone()) {
+                attempt.queue.push_back(address.clone());
+            }
+        }
     }
 
     /// These nodes can carry a connection to the node. Whether there are addresses, too, is still open.
@@ -114,6 +127,16 @@ impl Attempts {
     /// Whether somebody has asked for the addresses of the node a second time.
     pub(super) fn is_second_try(&self, node: &NodeId) -> bool {
         self.attempts.get(node).is_some_and(|attempt| attempt.again)
+    }
+
+    /// Who wants the connection to this node.
+    pub(super) fn cause(&self, node: &NodeId) -> Cause {
+        self.attempts.get(node).map_or(Cause::Program, Attempt::cause)
+    }
+
+    /// How many attempts there are because the database lists a node.
+    pub(super) fn of_mesh(&self) -> usize {
+        self.attempts.values().filter(|attempt| attempt.cause() == Cause::Mesh).count()
     }
 
     /// A link is being dialled for the node.
@@ -202,11 +225,13 @@ impl Attempt {
         if !self.told || now < self.next || self.is_all_dialled() || busy() {
             return None;
         }
-        if let Some(at) = self.queue.iter().position(|address| throttle.ready_at(address) <= now) {
+        let may_dial = throttle.slot_at(self.cause()) <= now;
+        if may_dial && let Some(at) = self.queue.iter().position(|address| throttle.ready_at(address) <= now)
+        {
             self.next = now + STAGGER;
             return self.queue.remove(at).map(Due::Dial);
         }
-        if self.links.is_empty() || now >= self.detour {
+        if may_dial && (self.links.is_empty() || now >= self.detour) {
             let ready = |carrier: &NodeId| throttle.ready_at(&way_through(carrier, node)) <= now;
             if let Some(at) = self.carriers.iter().position(ready) {
                 self.next = now + STAGGER;
@@ -222,6 +247,10 @@ impl Attempt {
             return Some(Due::Fail(self.verdict("connect timeout")));
         }
         None
+    }
+
+    fn cause(&self) -> Cause {
+        if self.wanted { Cause::Program } else { Cause::Mesh }
     }
 
     fn verdict(&self, otherwise: &str) -> String {
@@ -250,7 +279,7 @@ impl Attempt {
         let carriers = carriers.map(|ready| ready.max(detour));
         let ready = self.queue.iter().map(|address| throttle.ready_at(address)).chain(carriers).min();
         match ready {
-            Some(ready) => Some(ready.max(self.next)),
+            Some(ready) => Some(ready.max(self.next).max(throttle.slot_at(self.cause()))),
             None => self.links.is_empty().then_some(self.next),
         }
     }

@@ -11,6 +11,7 @@
 //! | `links` | the connections, and which of several to one peer is the one |
 //! | `deadlines` | when things are due, the earliest first |
 //! | `dial`, `throttle` | attempts to connect to a node, and how often an address may be dialled |
+//! | `pace` | how many connections are dialled at once, and in a second |
 //! | `entry` | which entries of the database a program may set |
 //! | `introduce` | global nodes that the master does not know: it is told of them |
 //! | `lookups` | questions for an address that may become known soon |
@@ -32,6 +33,7 @@ mod input;
 mod introduce;
 mod links;
 mod lookups;
+mod pace;
 pub(crate) mod random;
 mod service;
 mod throttle;
@@ -177,7 +179,8 @@ impl Kernel {
         self.end_lookups(now);
         self.ask_for_addresses(now);
         self.dial_seeds(now);
-        for node in self.keep.due(now) {
+        let free = dial::MESH_ATTEMPTS.saturating_sub(self.attempts.of_mesh());
+        for node in self.keep.due(free, now) {
             self.wanted(&node, false, now);
         }
         self.step_attempts(now);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Time;
+use super::pace::{Cause, Pace};
 use super::random::Random;
 
 /// The least time between two dials of one address.
@@ -21,22 +22,38 @@ struct Dialled {
     wait: Duration,
 }
 
-/// The waiting times of all addresses.
+/// The waiting times of all addresses, and the pace of all dials together.
 #[derive(Debug)]
-pub(crate) struct Throttle {
+pub(super) struct Throttle {
     longest: Duration,
+    pace: Pace,
     addresses: BTreeMap<String, Dialled>,
 }
 
 impl Throttle {
     /// The time between two dials of one address doubles from [`SHORTEST`] to `longest`.
     pub(crate) fn new(longest: Duration) -> Throttle {
-        Throttle { longest: longest.max(SHORTEST), addresses: BTreeMap::new() }
+        Throttle { longest: longest.max(SHORTEST), pace: Pace::new(), addresses: BTreeMap::new() }
     }
 
     /// When this address may be dialled.
     pub(crate) fn ready_at(&self, address: &str) -> Time {
         self.addresses.get(address).map_or(Time::ZERO, |dialled| dialled.next)
+    }
+
+    /// When anything may be dialled for this cause; [`Time::MAX`] if a dial that is under way has to end first.
+    pub(super) fn slot_at(&self, cause: Cause) -> Time {
+        self.pace.ready_at(cause)
+    }
+
+    /// A dial for this cause begins.
+    pub(super) fn begun(&mut self, cause: Cause, now: Time) {
+        self.pace.dialled(cause, now);
+    }
+
+    /// A dial for this cause has ended, well or badly.
+    pub(super) fn ended(&mut self, cause: Cause) {
+        self.pace.ended(cause);
     }
 
     /// The address is dialled now.

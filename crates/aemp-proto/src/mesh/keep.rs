@@ -14,6 +14,9 @@ use crate::kernel::random::Random;
 /// The shortest time before a lost node is tried again; the first time is once to twice this.
 const FIRST_RETRY: Duration = Duration::from_millis(300);
 
+/// When nodes are tried for which there was no room; all together, so that they cost one look.
+const POSTPONED: Duration = Duration::from_millis(500);
+
 /// Of two nodes that hear of each other at the same moment, the one with the higher ID waits once to twice this.
 const COURTESY: Duration = Duration::from_millis(100);
 
@@ -115,19 +118,30 @@ impl Keep {
         self.nodes.contains_key(node)
     }
 
-    /// The nodes to be tried now.
-    pub(crate) fn due(&mut self, now: Time) -> Vec<NodeId> {
+    /// At most this many of the nodes to be tried now: those first that have failed least often. The others are tried a little
+    /// later.
+    pub(crate) fn due(&mut self, most: usize, now: Time) -> Vec<NodeId> {
         for node in self.ends.due(now) {
             self.nodes.remove(&node);
             self.schedule(&node);
         }
-        let due = self.tries.due(now);
+        let mut due = self.tries.due(now);
+        if due.len() > most {
+            due.sort_by_key(|node| self.nodes.get(node).map(|kept| kept.retry));
+        }
+        let later = due.split_off(due.len().min(most));
         for node in &due {
             if let Some(kept) = self.nodes.get_mut(node) {
                 kept.next = Some(now + kept.retry);
                 kept.retry = (kept.retry * 2).min(self.longest);
             }
             self.schedule(node);
+        }
+        for node in later {
+            if let Some(kept) = self.nodes.get_mut(&node) {
+                kept.next = Some(now + POSTPONED);
+            }
+            self.schedule(&node);
         }
         due
     }
@@ -187,8 +201,8 @@ mod tests {
         keep.list(&node("z"), false, &mut random, Time::ZERO);
         keep.list(&node("a"), false, &mut random, Time::ZERO);
         keep.list(&node("m"), false, &mut random, Time::ZERO);
-        assert_eq!(keep.due(Time::ZERO), [node("z")]);
-        assert_eq!(keep.due(Time::from_millis(200)), [node("a")]);
+        assert_eq!(keep.due(9, Time::ZERO), [node("z")]);
+        assert_eq!(keep.due(9, Time::from_millis(200)), [node("a")]);
     }
 
     #[test]
@@ -205,15 +219,32 @@ mod tests {
                 let next = keep.next_timeout().unwrap();
                 let gap = next - now;
                 now = next;
-                assert_eq!(keep.due(now), [node("a")]);
+                assert_eq!(keep.due(9, now), [node("a")]);
                 gap
             })
             .collect();
         assert!(gaps[0] >= FIRST_RETRY && gaps[0] <= FIRST_RETRY * 2, "{gaps:?}");
         assert_eq!(gaps[2], gaps[1] * 2);
         assert_eq!(gaps[6], Duration::from_secs(5));
-        assert!(keep.due(now + REMEMBERED).is_empty());
+        assert!(keep.due(9, now + REMEMBERED).is_empty());
         assert!(!keep.contains(&node("a")));
+    }
+
+    #[test]
+    fn of_many_that_are_due_those_go_first_that_have_failed_least_often() {
+        let (mut keep, mut random) = keep();
+        let nodes = ["n1", "n2", "n3"].map(node);
+        for node in &nodes {
+            keep.list(node, false, &mut random, Time::ZERO);
+        }
+        let first = keep.due(2, Time::ZERO);
+        assert_eq!(first.len(), 2);
+        assert_eq!(keep.due(2, Time::ZERO), []);
+        let (left, later) = (nodes.iter().find(|node| !first.contains(node)).unwrap(), Time::from_secs(9));
+        keep.list(&node("z"), false, &mut random, later);
+        let second = keep.due(2, later);
+        assert!(second.len() == 2 && second.contains(&node("z")) && second.contains(left), "{second:?}");
+        assert_eq!(keep.due(2, Time::from_secs(10)).len(), 2, "the others come later");
     }
 
     #[test]
@@ -249,7 +280,7 @@ mod tests {
                     keep.nodes.iter().filter(|(_, kept)| stays(kept)).map(|(node, _)| node.clone()).collect();
                 let is_due = |node: &&NodeId| keep.nodes[*node].next.is_some_and(|next| next <= now);
                 let due: Vec<NodeId> = left.iter().filter(is_due).cloned().collect();
-                prop_assert_eq!(keep.due(now), due);
+                prop_assert_eq!(keep.due(9, now), due);
                 prop_assert_eq!(keep.nodes.keys().cloned().collect::<Vec<_>>(), left);
                 prop_assert!(keep.next_timeout().is_none_or(|next| next > now));
             }

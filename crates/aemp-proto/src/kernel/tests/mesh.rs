@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::super::KernelConfig;
+use super::super::{Input, KernelConfig};
 use super::net::{Net, node};
+use crate::Value;
 use crate::db::client::Master;
 use crate::wire::MeshRequest;
+use crate::wire::request::Family;
 
 fn assert_master(net: &Net, slave: &str, among: &[&str]) {
     let kernel = net.nodes[slave].kernel.as_ref().unwrap();
@@ -277,4 +279,65 @@ fn a_question_for_a_node_that_does_not_exist_is_answered_when_nobody_can_know_it
     net.send("a", "nobody");
     net.run(Duration::from_millis(200));
     assert_eq!(net.nodes["a"].breaks, [("nobody".into(), "no known address".into())]);
+}
+
+/// What a node may put into the database: global nodes that do not exist, at addresses of its choice.
+fn fakes(count: usize, addresses: usize) -> [MeshRequest; 2] {
+    let binds =
+        |n: usize| Value::List((0..addresses).map(|at| Value::name(&format!("f{n}x{at}:1"))).collect());
+    let nodes = 0..count;
+    let listeners: Family = nodes.clone().map(|n| (format!("fake{n:04}"), binds(n))).collect();
+    let globals: Family = nodes.map(|n| (format!("fake{n:04}"), Value::Null)).collect();
+    let update = |family: &str, set| MeshRequest::Update(family.into(), set, Vec::new());
+    [update("'l", listeners), update("'g", globals)]
+}
+
+#[test]
+fn entries_of_one_node_make_others_dial_at_a_moderate_pace_and_hold_nobody_up() {
+    for says_global in [false, true] {
+        let mut net = Net::new(4);
+        net.add("s", &[], true);
+        net.add("e", &["s"], says_global);
+        net.add("a", &["s"], false);
+        net.run(Duration::from_secs(3));
+        let (before, began) = (net.dials.len(), net.now);
+        for request in fakes(1000, 20) {
+            net.input("s", Input::Request { from: node("e"), request });
+        }
+        net.send("s", "a");
+        for second in 1..=10 {
+            net.run(Duration::from_secs(1));
+            let dialled = net.dials[before..].iter().filter(|(_, from, _)| from == "s").count();
+            assert!(dialled <= 100 + 32 * second, "{dialled} dials after {second} s");
+        }
+        let nodes: BTreeSet<&str> = net.dials[before..]
+            .iter()
+            .filter_map(|(_, _, to)| to.split_once('x'))
+            .map(|(fake, _)| fake)
+            .collect();
+        assert!((16..=256).contains(&nodes.len()), "{} nodes were dialled", nodes.len());
+        // Others get through meanwhile, and are found.
+        net.add("n", &["s"], true);
+        net.run(Duration::from_secs(1));
+        net.add("b", &["n"], false);
+        net.run(Duration::from_secs(2));
+        net.send("a", "b");
+        net.run(Duration::from_secs(1));
+        assert!(net.nodes["a"].breaks.is_empty() && net.nodes["a"].up.contains_key("b"));
+        assert!(net.now - began < Duration::from_secs(30));
+    }
+}
+
+#[test]
+fn a_node_has_few_addresses() {
+    let mut net = Net::new(4);
+    net.add("s", &[], true);
+    net.add("e", &["s"], false);
+    net.run(Duration::from_secs(3));
+    let [listeners, _] = fakes(1, 5000);
+    net.input("s", Input::Request { from: node("e"), request: listeners });
+    net.send("s", "fake0000");
+    net.run(Duration::from_secs(20));
+    let dialled = net.dials.iter().filter(|(_, _, to)| to.starts_with("f0x")).count();
+    assert!((1..=32).contains(&dialled), "{dialled}");
 }
