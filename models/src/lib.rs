@@ -2,135 +2,63 @@
 //!
 //! The modules are those of the library, compiled here once more with loom's primitives in `sync`, so what is checked is what
 //! runs. loom also tries what a weaker memory than that of the usual processors allows: without its fences, `sleepers` fails here.
+//!
+//! Each model is a file. `mistakes` has broken copies of the library's modules, made by the build script; the models find all of them.
 
-#[cfg(test)]
+#![cfg(test)]
+#![allow(dead_code)] // the models use a part of the library's modules
+
+#[path = "../../crates/aemp/src/monitor/decision.rs"]
+mod decision;
+#[path = "../../crates/aemp/src/port/doom.rs"]
+mod doom;
+#[path = "../../crates/aemp/src/call/reply_slot.rs"]
+mod reply_slot;
 #[path = "../../crates/aemp/src/port/sleepers.rs"]
 mod sleepers;
+#[path = "../../crates/aemp/src/port/table.rs"]
+mod table;
+#[path = "../../crates/aemp/src/runtime/write_turn.rs"]
+mod write_turn;
 
-/// What takes the place of `aemp`'s `port/sync.rs`.
-#[cfg(test)]
-mod sync {
-    use loom::sync::MutexGuard;
-    pub(crate) use loom::sync::atomic::{AtomicUsize, Ordering, fence};
+mod guards;
+mod hand_over;
+mod kills;
+mod replies;
+mod runners;
+mod stand_ins;
+mod sync;
+mod writing;
 
-    /// loom's mutex, which is never poisoned here: a panic ends the model.
-    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+use std::env;
+use std::process::Command;
 
-    impl<T> Mutex<T> {
-        pub(crate) fn new(value: T) -> Mutex<T> {
-            Mutex(loom::sync::Mutex::new(value))
-        }
+use stand_ins::{actor, extra, known, mailbox};
 
-        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-            self.0.lock().expect("a panic ends the model")
-        }
-    }
+/// Broken copies, each with the test that a model finds what is wrong.
+mod mistakes {
+    include!(concat!(env!("OUT_DIR"), "/mistakes.rs"));
 }
 
-#[cfg(test)]
-mod tests {
-    use loom::sync::atomic::{AtomicUsize, Ordering};
-    use loom::sync::{Arc, Notify};
-    use loom::thread;
+/// The variable that tells a process of which mistake it has to run the model.
+const MISTAKE: &str = "AEMP_MODELS_MISTAKE";
 
-    use super::sleepers::Sleepers;
-
-    /// Tries all interleavings in which threads are interrupted up to three times; errors of this kind need two.
-    fn check(model: impl Fn() + Sync + Send + 'static) {
-        let mut builder = loom::model::Builder::new();
-        builder.preemption_bound = Some(3);
-        builder.check(model);
+/// Checks that a model fails: in a process of its own, which may end by a second panic when it cleans up after the first one.
+fn is_found(mistake: &str, model: fn()) {
+    if env::var_os(MISTAKE).is_some() {
+        return model();
     }
+    let test = format!("mistakes::{mistake}::is_found");
+    let mut process = Command::new(env::current_exe().expect("this process has a file"));
+    let output =
+        process.args(["--exact", &test, "--nocapture"]).env(MISTAKE, mistake).output().expect("it starts");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && errors.contains("panicked at"), "no model has found this mistake");
+}
 
-    /// As much of a scheduler as the sleepers need: work is counted, with no ordering of its own.
-    struct Runners {
-        work: AtomicUsize,
-        sleepers: Sleepers,
-        wakers: Vec<Notify>,
-    }
-
-    impl Runners {
-        fn new(runners: usize) -> Arc<Runners> {
-            Arc::new(Runners {
-                work: AtomicUsize::new(0),
-                sleepers: Sleepers::new(),
-                wakers: (0..runners).map(|_| Notify::new()).collect(),
-            })
-        }
-
-        fn queue(&self) {
-            self.work.fetch_add(1, Ordering::Relaxed);
-            if let Some(number) = self.sleepers.choose() {
-                self.wakers[number].notify();
-            }
-        }
-
-        fn take(&self) -> usize {
-            self.work.swap(0, Ordering::Relaxed)
-        }
-
-        /// Runs until so much work was done by this runner.
-        fn run(&self, number: usize, all: usize) {
-            let mut done = 0;
-            loop {
-                done += self.take();
-                if done == all {
-                    return;
-                }
-                self.sleepers.lie_down(number);
-                if self.work.load(Ordering::Relaxed) == 0 {
-                    // If nobody notifies, loom says that all threads wait for each other.
-                    self.wakers[number].wait();
-                }
-                self.sleepers.get_up(number);
-            }
-        }
-    }
-
-    #[test]
-    fn work_that_is_queued_while_a_runner_lies_down_is_done() {
-        check(|| {
-            let runners = Runners::new(1);
-            let others = runners.clone();
-            let sender = thread::spawn(move || {
-                others.queue();
-                others.queue();
-            });
-            runners.run(0, 2);
-            sender.join().expect("it ends");
-        });
-    }
-
-    #[test]
-    fn two_senders_wake_one_runner() {
-        check(|| {
-            let runners = Runners::new(1);
-            let senders = [(); 2].map(|()| {
-                let others = runners.clone();
-                thread::spawn(move || others.queue())
-            });
-            runners.run(0, 2);
-            for sender in senders {
-                sender.join().expect("it ends");
-            }
-        });
-    }
-
-    #[test]
-    fn a_runner_that_got_up_is_not_chosen() {
-        check(|| {
-            let sleepers = Arc::new(Sleepers::new());
-            let other = sleepers.clone();
-            let chooser = thread::spawn(move || other.choose());
-            sleepers.lie_down(0);
-            sleepers.lie_down(1);
-            sleepers.get_up(0);
-            let chosen = chooser.join().expect("it ends");
-            let left = sleepers.choose();
-            // At most one of the choices fell on the one that had not got up yet.
-            assert!(left != Some(0));
-            assert!(chosen.is_none() || chosen != left);
-            assert!(chosen.is_some() || left == Some(1));
-        });
-    }
+/// Tries all interleavings in which threads are interrupted up to this often.
+fn check(interruptions: usize, model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(interruptions);
+    builder.check(model);
 }

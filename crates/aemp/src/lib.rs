@@ -22,6 +22,7 @@ mod send;
 mod spawn;
 pub mod stream;
 pub mod supervise;
+mod sync;
 pub mod tutorial;
 
 pub use actor::Actor;

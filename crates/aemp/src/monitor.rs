@@ -5,26 +5,23 @@
 //! fired because of a loss. Not longer, for whoever learns of the loss from that code, the code itself first of all, may send
 //! to the port or monitor it anew, and that must not be dropped or fire again.
 
+mod decision;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{self, Poll};
 
 use aemp_proto::{PortId, Reason};
-use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use self::decision::Decision;
 use crate::message::{EncodeError, Envelope, IntoMessage};
 use crate::node::Node;
 use crate::port::Context;
 use crate::port::extra::Child;
 use crate::port::mailbox::Job;
 use crate::remote::Gate;
-
-const ARMED: u8 = 0;
-const CANCELLED: u8 = 1;
-const FIRED: u8 = 2;
 
 /// What a monitor does.
 pub(crate) enum Action {
@@ -60,48 +57,47 @@ pub(crate) enum PortAction {
 pub(crate) struct Monitor {
     pub(crate) id: u64,
     pub(crate) target: PortId,
-    state: AtomicU8,
-    action: Mutex<Option<Action>>,
+    decision: Decision<Action>,
 }
 
 impl Monitor {
     pub(crate) fn new(id: u64, target: PortId, action: Action) -> Arc<Monitor> {
-        Arc::new(Monitor { id, target, state: AtomicU8::new(ARMED), action: Mutex::new(Some(action)) })
-    }
-
-    fn decide(&self, state: u8) -> bool {
-        self.state.compare_exchange(ARMED, state, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        Arc::new(Monitor { id, target, decision: Decision::new(action) })
     }
 
     /// Withdraws the monitor, unless it has fired.
     pub(crate) fn withdraw(self: &Arc<Self>, node: &Node) {
-        if self.decide(CANCELLED) {
+        if let Some(action) = self.decision.take() {
             node.unmonitor(self);
-            // Dropped when the lock is free again, for it is code of the user's.
-            let action = self.action.lock().take();
             drop(action);
         }
     }
 
     /// Whether it may still fire.
     pub(crate) fn is_armed(&self) -> bool {
-        self.state.load(Ordering::Acquire) == ARMED
+        self.decision.is_armed()
     }
 
     /// The action, if the monitor had neither fired nor been cancelled; now it has fired.
     fn take(&self) -> Option<Action> {
-        if self.decide(FIRED) { self.action.lock().take() } else { None }
+        self.decision.take()
+    }
+
+    /// The port of this node in which it does something, and whether it kills that.
+    fn port(&self) -> Option<(u64, bool)> {
+        let port = self.decision.look(|action| match action {
+            Action::Port(number, action) => Some((*number, matches!(action, PortAction::Kill))),
+            Action::Callback(_) | Action::Send(..) | Action::Kill(_) => None,
+        });
+        port.flatten()
     }
 
     /// Brings the news to where the action happens. The caller holds no lock of a port or outbox.
     pub(crate) fn fire(self: Arc<Self>, node: &Node, reason: Reason, gate: Option<Gate>) {
-        let port = match &*self.action.lock() {
-            Some(Action::Port(number, action)) => Some((*number, matches!(action, PortAction::Kill))),
-            _ => None,
-        };
+        let port = self.port();
         let kills = port.is_some_and(|(_, kills)| kills);
         if kills && reason.is_normal() {
-            self.decide(FIRED);
+            self.take();
             return;
         }
         let fire = Fire { monitor: self, reason, gate, kills };
@@ -237,11 +233,7 @@ impl MonitorGuard {
     /// Keeps the monitor until it fires, or until the port dies in which it would do something.
     pub fn detach(mut self) {
         let Some(monitor) = self.monitor.take() else { return };
-        let port = match &*monitor.action.lock() {
-            Some(Action::Port(number, _)) => Some(*number),
-            _ => None,
-        };
-        if let Some(number) = port {
+        if let Some((number, _)) = monitor.port() {
             self.node.adopt(number, Child::Monitor(monitor));
         }
     }

@@ -11,6 +11,7 @@ use aemp_proto::Reason;
 use parking_lot::MutexGuard;
 
 use super::NO_PORT;
+use super::reply_slot::ReplySlot;
 use crate::message::Envelope;
 use crate::monitor::Fire;
 use crate::node::{Inner, Node};
@@ -83,8 +84,7 @@ impl Node {
 
 /// The mailbox of a port that lives for one answer.
 pub(super) struct AnswerBox<R> {
-    pub(super) answer: Option<Result<Given<R>, Lost>>,
-    pub(super) waiting: Option<Waker>,
+    pub(super) slot: ReplySlot<Result<Given<R>, Lost>>,
     /// Code for the port, which never runs. It is dropped with the box, for the port is locked when it comes.
     ignored: Vec<Job>,
 }
@@ -106,7 +106,7 @@ pub(super) enum Lost {
 
 impl<R> AnswerBox<R> {
     pub(super) fn new() -> AnswerBox<R> {
-        AnswerBox { answer: None, waiting: None, ignored: Vec::new() }
+        AnswerBox { slot: ReplySlot::new(), ignored: Vec::new() }
     }
 
     /// Whether nothing is in it once the answer is taken out.
@@ -118,19 +118,16 @@ impl<R> AnswerBox<R> {
     /// The answer, if it has come and is of the type that is waited for.
     #[inline(always)]
     pub(super) fn take_moved(&mut self) -> Option<R> {
-        match self.answer.take() {
-            Some(Ok(Given::Moved(answer))) => Some(answer),
-            other => {
-                self.answer = other;
-                None
-            }
-        }
+        self.slot.take_if(|answer| match answer {
+            Ok(Given::Moved(answer)) => Ok(answer),
+            other => Err(other),
+        })
     }
 
     /// Whoever waits is to be woken.
     pub(super) fn answer(&mut self, answer: Result<Given<R>, Lost>) -> Option<Waker> {
-        self.answer.get_or_insert(answer);
-        self.waiting.take()
+        self.slot.put(answer);
+        self.slot.take_waiting()
     }
 }
 
@@ -140,7 +137,7 @@ impl<R: Send + 'static> Mailbox for AnswerBox<R> {
     }
 
     fn push(&mut self, message: Envelope) -> usize {
-        self.answer.get_or_insert(Ok(Given::Other(message)));
+        self.slot.put(Ok(Given::Other(message)));
         0
     }
 
@@ -153,7 +150,7 @@ impl<R: Send + 'static> Mailbox for AnswerBox<R> {
                 return 0;
             }
         };
-        self.answer.get_or_insert(Err(lost));
+        self.slot.put(Err(lost));
         0
     }
 
@@ -162,14 +159,14 @@ impl<R: Send + 'static> Mailbox for AnswerBox<R> {
     }
 
     fn after(&mut self) -> After {
-        if self.answer.is_some() { After::Finish(self.waiting.take()) } else { After::Wake(None) }
+        if self.slot.is_full() { After::Finish(self.slot.take_waiting()) } else { After::Wake(None) }
     }
 }
 
 impl<R> Drop for AnswerBox<R> {
     fn drop(&mut self) {
         // The time is up, or the node ends. If it is the future that goes, it does not mind.
-        if let Some(waiting) = self.waiting.take() {
+        if let Some(waiting) = self.slot.take_waiting() {
             wake(waiting);
         }
     }

@@ -5,6 +5,7 @@
 //! the thread that waits for it anyway.
 
 mod answer;
+mod reply_slot;
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -279,10 +280,7 @@ impl<R: Send + 'static> Awaited<R> {
         let Some(mut cell) = self.node.table().get(self.number) else { return Looked::Gone };
         let mailbox = cell.mailbox.as_mut().and_then(|m| m.downcast_mut::<AnswerBox<R>>());
         let Some(mailbox) = mailbox else { return Looked::Gone };
-        let Some(answer) = mailbox.answer.take() else {
-            mailbox.waiting = Some(waker.clone());
-            return Looked::Waits;
-        };
+        let Some(answer) = mailbox.slot.take_or_wait(waker) else { return Looked::Waits };
         // Whoever monitors it is to be told, and what else came is to be dropped where nothing is locked.
         if mailbox.is_bare() && cell.extra.is_none() {
             self.node.end_answered(std::mem::replace(&mut self.number, NO_PORT), cell);

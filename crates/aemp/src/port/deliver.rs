@@ -11,7 +11,7 @@ use super::known::AnyMailbox;
 use super::mailbox::{After, Mailbox, Signal};
 use super::pressure::Pressure;
 use super::run::Taken;
-use super::table::{Cell, State};
+use super::table::{Added, Cell, State};
 use super::wake::wake;
 use crate::call::CallError;
 use crate::message::{Aside, Envelope, IntoMessage};
@@ -73,16 +73,13 @@ impl Node {
         mut cell: MutexGuard<'_, Cell>,
         octets: usize,
     ) -> Option<Pressure> {
-        cell.waiting += octets;
-        let crowded = cell.waiting > self.limits().crowd();
-        match cell.state {
-            State::Running | State::Queued if !crowded => {}
-            State::Idle if !crowded => {
-                cell.state = State::Queued;
+        match cell.added(octets, self.limits().crowd()) {
+            Added::Nothing => {}
+            Added::Schedule => {
                 drop(cell);
                 self.scheduler().schedule(number);
             }
-            _ => return self.delivered_otherwise(number, cell),
+            Added::LookCloser => return self.delivered_otherwise(number, cell),
         }
         None
     }

@@ -101,7 +101,7 @@ impl Node {
         let octets = mailbox.signal(signal);
         let mut task = None;
         if kills && let Some(tasks) = mailbox.downcast_mut::<TaskQueue>() {
-            task = tasks.task.clone();
+            task = tasks.kills.task();
         } else if kills {
             cell.extra().kills += 1;
         }

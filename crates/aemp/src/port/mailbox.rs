@@ -13,6 +13,7 @@ use aemp_proto::{Body, Reason};
 use bytes::Bytes;
 
 use super::Context;
+use super::doom::Kills;
 use super::items::{Item, Items};
 use super::port_task::TaskState;
 use super::wake::wake;
@@ -167,23 +168,27 @@ impl<M: FromMessage> Mailbox for Queue<M> {
 }
 
 /// The mailbox of an async port: its task is woken instead of a runner.
-#[derive(Default)]
 pub(crate) struct TaskQueue {
     pub(crate) queue: Queue<Envelope>,
     /// The code waits for something in the queue.
     pub(crate) waker: Option<Waker>,
     /// What the port has to die of, in order: it does not wait behind messages.
-    pub(crate) kills: Vec<Signal>,
-    /// Wakes the task itself, whatever its code waits for.
-    pub(crate) task: Option<Waker>,
+    pub(crate) kills: Kills<Signal>,
     pub(crate) state: Arc<TaskState>,
+}
+
+impl Default for TaskQueue {
+    fn default() -> TaskQueue {
+        let state = Arc::<TaskState>::default();
+        let kills = Kills::new(state.doom.clone());
+        TaskQueue { queue: Queue::default(), waker: None, kills, state }
+    }
 }
 
 impl Drop for TaskQueue {
     /// The port has ended: so has its task, or it is to end now.
     fn drop(&mut self) {
-        self.state.doom();
-        self.task.take().into_iter().for_each(wake);
+        self.kills.end().into_iter().for_each(wake);
     }
 }
 
@@ -204,8 +209,7 @@ impl Mailbox for TaskQueue {
         if !signal.kills() {
             return self.queue.signal(signal);
         }
-        self.kills.push(signal);
-        self.state.doom();
+        self.kills.add(signal);
         0
     }
 

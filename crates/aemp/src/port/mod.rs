@@ -8,6 +8,7 @@ pub(crate) mod actor;
 pub(crate) mod clock;
 pub(crate) mod context;
 pub(crate) mod deliver;
+mod doom;
 mod encoded;
 pub(crate) mod extra;
 pub(crate) mod handlers;
@@ -22,8 +23,9 @@ pub(crate) mod pressure;
 pub(crate) mod run;
 pub(crate) mod scheduler;
 mod sleepers;
-mod sync;
 pub(crate) mod table;
+#[cfg(test)]
+mod table_tests;
 pub(crate) mod task;
 #[cfg(test)]
 mod tests;

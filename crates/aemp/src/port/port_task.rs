@@ -5,15 +5,15 @@
 //! and the death is told. A monitor that kills does the same, and until the task looks it can still be withdrawn.
 
 use std::future::Future;
-use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::task::{Context as TaskContext, Poll, Waker};
 
 use aemp_proto::Reason;
 
+use super::doom::Doom;
 use super::mailbox::{Signal, TaskQueue};
 use super::run::panic_text;
 use super::task::Ended;
@@ -26,18 +26,7 @@ use crate::runtime::sender;
 pub(crate) struct TaskState {
     /// Octets that were taken out of the mailbox and not picked yet, as senders see them.
     pub(crate) kept: AtomicUsize,
-    /// A kill waits in the mailbox, or there is no mailbox any more. Changes under the lock of the port.
-    doomed: AtomicBool,
-}
-
-impl TaskState {
-    pub(crate) fn doom(&self) {
-        self.doomed.store(true, Ordering::Release);
-    }
-
-    fn is_doomed(&self) -> bool {
-        self.doomed.load(Ordering::Acquire)
-    }
+    pub(crate) doom: Arc<Doom>,
 }
 
 /// The code of an async port.
@@ -62,7 +51,7 @@ impl PortTask {
     /// Lets the task be woken by those who kill the port. It is the same waker as long as the task lives.
     fn make_known(&mut self, waker: &Waker) {
         self.known = true;
-        self.with_mailbox(|mailbox| mailbox.task = Some(waker.clone()));
+        self.with_mailbox(|mailbox| mailbox.kills.make_known(waker));
     }
 
     fn with_mailbox<T>(&self, action: impl FnOnce(&mut TaskQueue) -> T) -> Option<T> {
@@ -72,14 +61,10 @@ impl PortTask {
 
     /// The first kill that takes effect, if the port has to die of one.
     fn kill(&self) -> Option<(Reason, Option<Gate>)> {
-        if !self.state.is_doomed() {
+        if !self.state.doom.is_set() {
             return None;
         }
-        let kills = self.with_mailbox(|mailbox| {
-            self.state.doomed.store(false, Ordering::Relaxed);
-            mem::take(&mut mailbox.kills)
-        });
-        match kills {
+        match self.with_mailbox(|mailbox| mailbox.kills.take()) {
             Some(kills) => kills.into_iter().find_map(|signal| match signal {
                 Signal::Kill(reason) => Some((reason, None)),
                 Signal::Fire(fire) => fire.into_kill(),

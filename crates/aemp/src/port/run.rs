@@ -48,11 +48,7 @@ impl Taken {
     /// Takes code and messages of a port that is to be run, and not run by anybody yet.
     #[inline(always)]
     pub(crate) fn out_of(cell: &mut Cell, mailbox_high: usize) -> Option<Taken> {
-        let (Some(mut actor), Some(mailbox)) = (cell.actor.take(), &mut cell.mailbox) else { return None };
-        if actor.load(mailbox) {
-            cell.waiting = 0;
-        }
-        cell.state = State::Running;
+        let actor = cell.begin_run()?;
         Some(Taken { actor, name: cell.name(), quota: cell.quota, blocked: cell.take_blocked(mailbox_high) })
     }
 }
@@ -176,7 +172,7 @@ fn succeed(
         }
         if task.is_some() {
             cell.state = State::Task;
-            let kills = mailbox.downcast_mut::<TaskQueue>().into_iter().flat_map(|tasks| &tasks.kills);
+            let kills = mailbox.downcast_mut::<TaskQueue>().into_iter().flat_map(|tasks| tasks.kills.iter());
             let killed = kills.filter_map(|signal| match signal {
                 Signal::Kill(reason) => Some(reason.clone()),
                 Signal::Fire(_) | Signal::Job(_) => None,
@@ -196,10 +192,8 @@ fn succeed(
 #[inline]
 fn put_back(node: &Node, seat: Seat<'_>, actor: Box<dyn Actor>, quota: u16, left: bool) -> Next {
     let Some(mut cell) = seat.lock() else { return Next::Rest };
-    let more = left || cell.waiting > 0;
-    cell.actor = Some(actor);
+    let more = cell.end_run(actor, left);
     cell.quota = quota;
-    cell.state = if more { State::Queued } else { State::Idle };
     let blocked = cell.take_blocked(node.limits().mailbox_high);
     drop(cell);
     if !blocked.is_empty() {

@@ -4,7 +4,7 @@
 //! afterwards. Between the two steps of either side stands a fence, so that one of them sees the other: no work waits while all
 //! sleep. The crate `aemp-models` tries all interleavings.
 
-use super::sync::{AtomicUsize, Mutex, Ordering, fence};
+use crate::sync::{AtomicUsize, Mutex, Ordering, fence};
 
 /// The runners that have lain down, by number, the last one last.
 pub(crate) struct Sleepers {

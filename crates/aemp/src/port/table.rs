@@ -1,22 +1,22 @@
 //! The table of a node's ports: a segmented slab whose slots never move and never go away.
 //!
 //! A port's number is its slot and the slot's generation, so a send is one index, one lock and one comparison, without a
-//! reference count. A slot whose generation would wrap is retired: names are never reused.
+//! reference count. A slot whose generation would wrap is retired: names are never reused. The crate `aemp-models` tries all
+//! interleavings.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use aemp_proto::PortId;
-use parking_lot::{Mutex, MutexGuard};
 
 use super::actor::Actor;
 use super::extra::Extra;
 use super::known::{BoxedMailbox, Known};
 use super::mailbox::Mailbox;
+use crate::sync::{AtomicU32, Mutex, MutexGuard, OnceLock, Ordering};
 
 /// Slots of the first segment; each further one doubles.
-const FIRST: u32 = 64;
-const SEGMENTS: usize = 26;
+pub(super) const FIRST: u32 = 64;
+pub(super) const SEGMENTS: usize = 26;
 
 /// What a port is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +54,16 @@ pub(crate) struct Cell {
     pub(crate) extra: Option<Box<Extra>>,
 }
 
+/// What follows for a port when something was added to its mailbox.
+pub(crate) enum Added {
+    /// Whoever runs it will see.
+    Nothing,
+    /// It is in state `Queued` now, and the caller puts it into a run queue.
+    Schedule,
+    /// It is crowded, or parked, or no runner's business.
+    LookCloser,
+}
+
 impl Cell {
     const fn free() -> Cell {
         Cell {
@@ -70,6 +80,42 @@ impl Cell {
 
     pub(crate) fn extra(&mut self) -> &mut Extra {
         self.extra.get_or_insert_default()
+    }
+
+    /// Octets were added to the mailbox; above `crowd` the port is crowded.
+    #[inline]
+    pub(crate) fn added(&mut self, octets: usize, crowd: usize) -> Added {
+        self.waiting += octets;
+        let crowded = self.waiting > crowd;
+        match self.state {
+            State::Running | State::Queued if !crowded => Added::Nothing,
+            State::Idle if !crowded => {
+                self.state = State::Queued;
+                Added::Schedule
+            }
+            _ => Added::LookCloser,
+        }
+    }
+
+    /// The code of a port that nobody runs, with what waits for it: from now on the caller runs it.
+    #[inline(always)]
+    pub(crate) fn begin_run(&mut self) -> Option<Box<dyn Actor>> {
+        let (Some(mut actor), Some(mailbox)) = (self.actor.take(), &mut self.mailbox) else { return None };
+        if actor.load(mailbox) {
+            self.waiting = 0;
+        }
+        self.state = State::Running;
+        Some(actor)
+    }
+
+    /// Puts the code back after a run; `left` says that some of what it took is left. True if the port has more to do: then it is in
+    /// state `Queued`, and the caller puts it into a run queue.
+    #[inline]
+    pub(crate) fn end_run(&mut self, actor: Box<dyn Actor>, left: bool) -> bool {
+        let more = left || self.waiting > 0;
+        self.actor = Some(actor);
+        self.state = if more { State::Queued } else { State::Idle };
+        more
     }
 
     /// Whether the port is to die, and so must run, whoever it would have to wait for.
@@ -284,82 +330,8 @@ fn split(number: u64) -> Option<(u32, u32)> {
 
 /// Segment `s` holds the slots from `FIRST * (2^s - 1)` on.
 #[inline]
-fn place(index: u32) -> (usize, usize) {
+pub(super) fn place(index: u32) -> (usize, usize) {
     let shifted = u64::from(index) + u64::from(FIRST);
     let segment = shifted.ilog2() - FIRST.ilog2();
     (segment as usize, (shifted - (u64::from(FIRST) << segment)) as usize)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::message::Envelope;
-    use crate::port::known::Known;
-    use crate::port::mailbox::Queue;
-
-    fn insert(table: &Table) -> u64 {
-        table.insert(State::Idle, Known::boxed(Queue::<Envelope>::default()), None, None)
-    }
-
-    #[test]
-    fn places_are_dense_and_in_order() {
-        let mut expected = (0, 0);
-        for index in 0..10_000 {
-            assert_eq!(place(index), expected);
-            expected.1 += 1;
-            if expected.1 == (FIRST as usize) << expected.0 {
-                expected = (expected.0 + 1, 0);
-            }
-        }
-        assert!(place(u32::MAX - FIRST).0 < SEGMENTS + 1);
-    }
-
-    #[test]
-    fn a_number_is_never_given_twice() {
-        let table = Table::new();
-        let mut seen = std::collections::HashSet::new();
-        for _ in 0..3 {
-            let numbers: Vec<u64> = (0..200).map(|_| insert(&table)).collect();
-            for number in numbers {
-                assert!(seen.insert(number));
-                assert!(table.get(number).is_some());
-                assert!(table.remove(number, |_| {}).is_some());
-                assert!(table.get(number).is_none());
-                assert!(table.remove(number, |_| {}).is_none());
-            }
-        }
-        assert_eq!(table.slots(), 200);
-    }
-
-    #[test]
-    fn a_kept_slot_is_no_port_until_it_is_begun_and_then_another_one() {
-        let table = Table::new();
-        let mut number = insert(&table);
-        for _ in 0..10 {
-            let cell = table.get(number).expect("it is there");
-            let next = table.keep(number, cell).expect("few generations");
-            assert!(table.get(number).is_none() && table.get(next).is_none());
-            assert!(next != number && same_slot(number, next));
-            assert!(!table.numbers().contains(&next));
-            // Nobody else gets it.
-            assert!(!same_slot(insert(&table), next));
-            assert!(table.begin(next, |mailbox| mailbox.downcast_mut::<Queue<Envelope>>().is_some()));
-            assert_eq!(table.get(next).map(|cell| cell.state), Some(State::Unscheduled));
-            number = next;
-        }
-        let cell = table.get(number).expect("it is there");
-        let next = table.keep(number, cell).expect("few generations");
-        assert!(!table.begin(next, |_| false));
-        // It is free for all, under another name.
-        let reused = insert(&table);
-        assert!(reused != next && same_slot(reused, next));
-    }
-
-    #[test]
-    fn numbers_that_were_never_given_name_nothing() {
-        let table = Table::new();
-        assert!(table.get(0).is_none());
-        assert!(table.get(1).is_none());
-        assert!(table.get(u64::MAX).is_none());
-    }
 }

@@ -22,6 +22,7 @@ mod streak;
 pub(crate) mod tcp;
 pub(crate) mod tls;
 pub(crate) mod up_nodes;
+mod write_turn;
 pub(crate) mod writer;
 
 use std::collections::BTreeMap;

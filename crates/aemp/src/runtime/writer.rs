@@ -19,6 +19,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::net::tcp::OwnedWriteHalf;
 
+use super::write_turn::WriteTurn;
 use crate::node::Node;
 use crate::port::wake::wake_all;
 use crate::remote::{HIGH_WATER, Remote};
@@ -47,7 +48,7 @@ pub(crate) struct Outgoing {
     /// The socket, if any thread can write to it.
     socket: Option<OwnedWriteHalf>,
     /// What is being written to it.
-    pending: Mutex<Pending>,
+    pending: WriteTurn<Pending>,
     /// Frames of the link itself, which stand in no outbox: signs of life and answers to them.
     control: Mutex<Vec<u8>>,
     closing: AtomicBool,
@@ -67,7 +68,7 @@ impl Outgoing {
             link,
             framing,
             socket,
-            pending: Mutex::default(),
+            pending: WriteTurn::default(),
             control: Mutex::default(),
             closing: AtomicBool::new(false),
             written: AtomicBool::new(false),
@@ -304,11 +305,11 @@ impl Outgoing {
 
     /// Writes what waits from a thread that has just added to it, if that is possible without waiting; otherwise the writer does.
     pub(crate) fn flush_in_passing(&self, node: &Node, remote: &Remote) {
-        let flushed = self.pending.try_lock().map(|pending| self.flush(node, remote, pending, IN_PASSING));
-        if !matches!(flushed, Some(Ok(Flushed::All))) {
-            // It goes on, meets the same error, or finds out that its link is not the one any more.
-            remote.wake.notify_one();
-        }
+        let flush = |pending: MutexGuard<'_, Pending>| {
+            matches!(self.flush(node, remote, pending, IN_PASSING), Ok(Flushed::All))
+        };
+        // The writer goes on, meets the same error, or finds out that its link is not the one any more.
+        self.pending.in_passing(flush, || remote.wake.notify_one());
     }
 }
 
@@ -322,7 +323,7 @@ pub(crate) async fn write_shared(
     let mut goodbye = false;
     loop {
         let closing = outgoing.closing.load(Ordering::Acquire);
-        match outgoing.flush(&node, &remote, outgoing.pending.lock(), IN_A_ROW)? {
+        match outgoing.flush(&node, &remote, outgoing.pending.wait(), IN_A_ROW)? {
             Flushed::All if closing && !goodbye && outgoing.framing == Framing::Native => {
                 goodbye = true;
                 outgoing.written.store(true, Ordering::Release);

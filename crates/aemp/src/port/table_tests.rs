@@ -1,0 +1,72 @@
+//! Tests of the table. They stand here because `aemp-models` compiles the table itself once more.
+
+use super::table::*;
+use crate::message::Envelope;
+use crate::port::known::Known;
+use crate::port::mailbox::Queue;
+
+fn insert(table: &Table) -> u64 {
+    table.insert(State::Idle, Known::boxed(Queue::<Envelope>::default()), None, None)
+}
+
+#[test]
+fn places_are_dense_and_in_order() {
+    let mut expected = (0, 0);
+    for index in 0..10_000 {
+        assert_eq!(place(index), expected);
+        expected.1 += 1;
+        if expected.1 == (FIRST as usize) << expected.0 {
+            expected = (expected.0 + 1, 0);
+        }
+    }
+    assert!(place(u32::MAX - FIRST).0 < SEGMENTS + 1);
+}
+
+#[test]
+fn a_number_is_never_given_twice() {
+    let table = Table::new();
+    let mut seen = std::collections::HashSet::new();
+    for _ in 0..3 {
+        let numbers: Vec<u64> = (0..200).map(|_| insert(&table)).collect();
+        for number in numbers {
+            assert!(seen.insert(number));
+            assert!(table.get(number).is_some());
+            assert!(table.remove(number, |_| {}).is_some());
+            assert!(table.get(number).is_none());
+            assert!(table.remove(number, |_| {}).is_none());
+        }
+    }
+    assert_eq!(table.slots(), 200);
+}
+
+#[test]
+fn a_kept_slot_is_no_port_until_it_is_begun_and_then_another_one() {
+    let table = Table::new();
+    let mut number = insert(&table);
+    for _ in 0..10 {
+        let cell = table.get(number).expect("it is there");
+        let next = table.keep(number, cell).expect("few generations");
+        assert!(table.get(number).is_none() && table.get(next).is_none());
+        assert!(next != number && same_slot(number, next));
+        assert!(!table.numbers().contains(&next));
+        // Nobody else gets it.
+        assert!(!same_slot(insert(&table), next));
+        assert!(table.begin(next, |mailbox| mailbox.downcast_mut::<Queue<Envelope>>().is_some()));
+        assert_eq!(table.get(next).map(|cell| cell.state), Some(State::Unscheduled));
+        number = next;
+    }
+    let cell = table.get(number).expect("it is there");
+    let next = table.keep(number, cell).expect("few generations");
+    assert!(!table.begin(next, |_| false));
+    // It is free for all, under another name.
+    let reused = insert(&table);
+    assert!(reused != next && same_slot(reused, next));
+}
+
+#[test]
+fn numbers_that_were_never_given_name_nothing() {
+    let table = Table::new();
+    assert!(table.get(0).is_none());
+    assert!(table.get(1).is_none());
+    assert!(table.get(u64::MAX).is_none());
+}

@@ -1,0 +1,115 @@
+//! What the table of ports keeps for others, as small as the models need it; and tasks that wait.
+
+use std::sync::Arc;
+use std::task::{Wake, Waker};
+
+use loom::sync::Notify;
+use loom::sync::atomic::{AtomicUsize, Ordering};
+
+/// Where one thread may be interrupted while another one goes on. loom interrupts threads only where they meet at something, and that a
+/// mutex is unlocked does not count: without this no thread finds one locked that another one holds.
+pub(crate) struct Interruption(AtomicUsize);
+
+impl Interruption {
+    pub(crate) fn new() -> Interruption {
+        Interruption(AtomicUsize::new(0))
+    }
+
+    pub(crate) fn meet(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A task that waits, as a thread.
+pub(crate) struct Bell(Notify);
+
+impl Bell {
+    pub(crate) fn new() -> Arc<Bell> {
+        Arc::new(Bell(Notify::new()))
+    }
+
+    pub(crate) fn ring(&self) {
+        self.0.notify();
+    }
+
+    /// Waits until it was rung since the last time. If nobody does, loom says that all threads wait for each other.
+    pub(crate) fn wait(&self) {
+        self.0.wait();
+    }
+
+    pub(crate) fn waker(self: &Arc<Bell>) -> Waker {
+        self.clone().into()
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Bell>) {
+        self.ring();
+    }
+}
+
+pub(crate) mod mailbox {
+    use std::any::Any;
+
+    pub(crate) trait Mailbox: Any + Send {
+        fn as_any(&mut self) -> &mut dyn Any;
+    }
+}
+
+pub(crate) mod known {
+    use std::any::Any;
+
+    use super::mailbox::Mailbox;
+
+    pub(crate) struct Known<M: ?Sized>(M);
+
+    pub(crate) type BoxedMailbox = Box<Known<dyn Mailbox>>;
+
+    impl<M: Mailbox> Known<M> {
+        pub(crate) fn boxed(mailbox: M) -> BoxedMailbox {
+            Box::new(Known(mailbox))
+        }
+    }
+
+    impl Known<dyn Mailbox> {
+        pub(crate) fn downcast_mut<M: Any>(&mut self) -> Option<&mut M> {
+            self.0.as_any().downcast_mut()
+        }
+    }
+}
+
+pub(crate) mod actor {
+    use super::known::Known;
+    use super::mailbox::Mailbox;
+
+    /// The code of a port.
+    pub(crate) trait Actor: Send {
+        fn load(&mut self, mailbox: &mut Known<dyn Mailbox>) -> bool;
+
+        /// Handles what was loaded: says which port it is, and gives the messages.
+        fn handle(&mut self) -> (char, Vec<u32>);
+    }
+}
+
+pub(crate) mod extra {
+    use std::sync::Arc;
+
+    use aemp_proto::PortId;
+
+    /// No port of the models has any of it.
+    #[derive(Default)]
+    pub(crate) struct Extra {
+        pub(crate) name: Option<Arc<PortId>>,
+        pub(crate) kills: u32,
+    }
+
+    impl Extra {
+        pub(crate) fn holds_up(&self) -> bool {
+            false
+        }
+
+        pub(crate) fn unblock(&mut self) -> Vec<u64> {
+            Vec::new()
+        }
+    }
+}
