@@ -31,7 +31,7 @@ impl Link {
         let node = NodeId::new("far").expect("a node ID");
         let id = LinkId::accepted(1);
         let mut outbox = Outbox::new(node.clone(), OutboxLimits::default());
-        outbox.attach(id);
+        outbox.attach(id, Framing::Native);
         Link {
             id,
             port: node.named("port"),

@@ -160,7 +160,7 @@ impl<'a> Greeter<'a> {
                     HandshakeEvent::Greeted(peer) => self.node.event(Event::Greeted(self.link, peer)),
                     HandshakeEvent::StreamGreeted { peer, id } => self.stream = Some((peer.node, id)),
                     HandshakeEvent::Suspicious(what) => suspicious(&what),
-                    HandshakeEvent::Verified => self.verified()?,
+                    HandshakeEvent::Verified => self.verified().await?,
                 }
                 continue; // it may have made us say something
             }
@@ -183,11 +183,12 @@ impl<'a> Greeter<'a> {
     }
 
     /// The dialler is proven: the kernel decides, or whoever awaits this data connection.
-    fn verified(&mut self) -> Result<(), Failure> {
+    async fn verified(&mut self) -> Result<(), Failure> {
         let Some((from, id)) = &self.stream else {
             self.node.event(Event::Verified(self.link));
             return Ok(());
         };
+        self.node.streams().prepared(id).await;
         self.claim = Some(self.node.streams().claim(id, from)?);
         Ok(self.machine.proceed()?)
     }

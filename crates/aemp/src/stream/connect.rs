@@ -190,6 +190,7 @@ async fn establish(node: &Node, to: &NodeId, id: &str, limit: Duration) -> Resul
     tracing::debug!(peer = %to, tried, "asking for being dialled");
     let taken = || StreamError::Failed { node: to.clone(), error: "the ID is taken".into() };
     let mut arriving = Arriving::new(node, to, id).ok_or_else(taken)?;
+    arriving.prepared();
     node.send(&to.port(), (format!("{REQUESTS}{CONNECT}"), id, node.id()))?;
     arriving.arrival.next().await.map_err(|error| StreamError::Failed { node: to.clone(), error })
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use aemp_proto::{Body, NodeId, PortId, Reason, typed};
 use serde::de::DeserializeOwned;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::io::{Returned, Stream};
 use super::table::{Arrival, Arriving, Place};
@@ -129,9 +129,10 @@ impl Node {
             // Not in the reader: this is code of users.
             let ready = match caught(async { found(&args) }).await {
                 Ok(Ok(ready)) => ready,
-                Ok(Err(reason)) => return node.refuse_stream(&port, &reason.to_string()),
-                Err(panic) => return node.refuse_stream(&port, &panic),
+                Ok(Err(reason)) => return node.refuse_stream(arriving, &port, &reason.to_string()).await,
+                Err(panic) => return node.refuse_stream(arriving, &port, &panic).await,
             };
+            arriving.prepared();
             match node.await_stream(arriving, &port, limit).await {
                 Some(Ok(stream)) => node.serve(stream, &function, ready, Some(place)).await,
                 Some(Err(error)) => {
@@ -144,18 +145,23 @@ impl Node {
         Ok(())
     }
 
-    /// The arguments of a stream's function cannot be read.
-    fn refuse_stream(&self, port: &PortId, error: &str) {
+    /// The arguments of a stream's function cannot be read. If the stream's handshake has begun, it waits until the other node has been
+    /// told why nothing comes of it.
+    async fn refuse_stream(&self, arriving: Arriving, port: &PortId, error: &str) {
+        let told = self.died(port);
         self.kill(port, Reason::text(IDENTIFIER, error));
         if let Some(withheld) = self.may_complain() {
             tracing::warn!(from = %port.node(), withheld, "refused a data connection: {error}");
         }
+        // Without an answer the handshake has ended by then.
+        let _ = timeout(self.inner().shared.handshake_limit, told).await;
+        drop(arriving);
     }
 
     /// Waits for the stream; `None` if nobody wants it any more.
     async fn await_stream(&self, arriving: Arriving, port: &PortId, limit: Duration) -> Option<Arrival> {
         let gone = self.died(port);
-        let Arriving { expected, mut arrival, asked } = arriving;
+        let Arriving { expected, mut arrival, asked, .. } = arriving;
         let dial = async {
             if asked.await.is_ok() {
                 self.dial_awaited(expected.id(), port.node()).await;

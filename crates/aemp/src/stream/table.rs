@@ -40,6 +40,8 @@ struct Awaited {
     /// The other node asks for being dialled, once.
     asked: Option<oneshot::Sender<()>>,
     arrival: oneshot::Sender<Arrival>,
+    /// The arguments of its function have been read; closed if they cannot be.
+    prepared: watch::Receiver<bool>,
 }
 
 /// What came of it: the stream, or why there is none.
@@ -70,6 +72,15 @@ impl Streams {
             dials: Semaphore::new(DIALS),
             dials_back: Semaphore::new(DIALS),
             ended: watch::Sender::new(false),
+        }
+    }
+
+    /// Waits until it is known whether a data connection is wanted: the arguments of its function are read meanwhile.
+    pub(crate) async fn prepared(&self, id: &str) {
+        let prepared = self.awaited.lock().get(id).map(|awaited| awaited.prepared.clone());
+        if let Some(mut prepared) = prepared {
+            // If it is closed the entry is gone.
+            let _ = prepared.wait_for(|prepared| *prepared).await;
         }
     }
 
@@ -115,6 +126,7 @@ pub(super) struct Arriving {
     pub(super) arrival: Arrivals,
     /// The other node asks for being dialled.
     pub(super) asked: oneshot::Receiver<()>,
+    prepared: watch::Sender<bool>,
 }
 
 /// What stands in the list of those that are awaited, until this is dropped.
@@ -133,14 +145,21 @@ impl Arriving {
         let number = node.next_id();
         let (sender, arrival) = oneshot::channel();
         let (ask, asked) = oneshot::channel();
+        let (prepared, waits) = watch::channel(false);
         match node.streams().awaited.lock().entry(id.into()) {
             Entry::Occupied(_) => return None,
             Entry::Vacant(entry) => {
-                entry.insert(Awaited { number, from: from.clone(), asked: Some(ask), arrival: sender })
+                let from = from.clone();
+                entry.insert(Awaited { number, from, asked: Some(ask), arrival: sender, prepared: waits })
             }
         };
         let expected = Expected { node: node.clone(), id: id.into(), number };
-        Some(Arriving { expected, arrival: Arrivals(arrival), asked })
+        Some(Arriving { expected, arrival: Arrivals(arrival), asked, prepared })
+    }
+
+    /// Lets the connection be made: its function can be run.
+    pub(super) fn prepared(&self) {
+        self.prepared.send_replace(true);
     }
 }
 
