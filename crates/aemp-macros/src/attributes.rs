@@ -55,6 +55,14 @@ impl SerdeVariant {
                 found.rename = Some(one_name(meta)?.value());
             } else if meta.path.is_ident("skip") {
                 found.skip = true;
+            } else if meta.path.is_ident("skip_serializing") || meta.path.is_ident("skip_deserializing") {
+                return Err(meta.error(
+                    "a variant belongs to the messages in both directions or in none: use `skip`, or leave it away",
+                ));
+            } else if meta.path.is_ident("other") {
+                return Err(meta.error(
+                    "serde does not see the tags of messages: mark the variant that takes all others with `#[message(other)]`",
+                ));
             } else if meta.path.is_ident("untagged") {
                 return Err(meta.error("an untagged variant cannot be told apart by its tag"));
             } else {
@@ -70,6 +78,8 @@ impl SerdeVariant {
 #[derive(Default)]
 pub(crate) struct SerdeContainer {
     rename_all: Option<LitStr>,
+    /// Fields that are left out are those of the type's default.
+    pub(crate) default: bool,
 }
 
 /// Attributes after which the type is no longer written as its variants and fields.
@@ -83,6 +93,7 @@ impl SerdeContainer {
                 found.rename_all = Some(one_name(meta)?);
                 return Ok(());
             }
+            found.default |= meta.path.is_ident("default");
             match OTHER_FORM.into_iter().find(|name| meta.path.is_ident(name)) {
                 Some(name) => Err(meta.error(format_args!(
                     "a message type must keep serde's own form: `serde({name})` cannot be used with derive(Message)"
@@ -100,7 +111,7 @@ impl SerdeContainer {
     }
 }
 
-fn each_serde(
+pub(crate) fn each_serde(
     attributes: &[Attribute],
     mut take: impl FnMut(&ParseNestedMeta<'_>) -> Result<()>,
 ) -> Result<()> {
@@ -126,7 +137,7 @@ fn one_name(meta: &ParseNestedMeta<'_>) -> Result<LitStr> {
     }
 }
 
-fn ignore(meta: &ParseNestedMeta<'_>) -> Result<()> {
+pub(crate) fn ignore(meta: &ParseNestedMeta<'_>) -> Result<()> {
     if meta.input.peek(Token![=]) {
         meta.value()?.parse::<Expr>().map(drop)
     } else if meta.input.peek(syn::token::Paren) {

@@ -4,6 +4,7 @@
 
 mod attributes;
 mod case;
+mod fields;
 mod message;
 
 use proc_macro::TokenStream;
@@ -39,6 +40,11 @@ use syn::{DeriveInput, parse_macro_input};
 ///
 /// `#[serde(rename)]`, `rename_all` and `skip` on variants are understood; the tag does not follow a `rename`. Attributes
 /// that change the form as a whole (`tag`, `content`, `untagged`, `transparent`, `from`, `into`) are refused.
+///
+/// Fields are told apart by their places, so their names and `rename` mean nothing, and what would move a value into another place is
+/// refused: `flatten`, `skip_serializing` or `skip_deserializing` alone, and `skip_serializing_if` on a field without a name. With a name and
+/// `default`, `skip_serializing_if` leaves null in the place of the field. A field with `skip` is no part of the message: a message that is
+/// moved keeps it, one that was encoded has the default. `Option<Option<T>>` and `Option<()>` are refused, for there is one null.
 #[proc_macro_derive(Message, attributes(message))]
 pub fn derive_message(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);

@@ -3,15 +3,18 @@
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
 use syn::ext::IdentExt;
-use syn::{Attribute, Data, DataEnum, DeriveInput, Error, Field, Fields, Generics, Ident, Result, Variant};
+use syn::{Attribute, Data, DataEnum, DeriveInput, Error, Fields, Generics, Ident, Result, Variant};
 
 use crate::attributes::{MessageAttributes, SerdeContainer, SerdeVariant};
 use crate::case::snake;
+use crate::fields;
 
 /// What the constant lists.
 #[derive(Default)]
 struct Tags {
     entries: Vec<Entry>,
+    /// Variants with fields that may be left out, and their places.
+    optional: Vec<(String, Vec<usize>)>,
     other: Option<(String, Span)>,
 }
 
@@ -47,14 +50,15 @@ fn refuse_lifetimes(generics: &Generics) -> Result<()> {
 }
 
 fn of_struct(input: &DeriveInput, fields: &Fields) -> Result<Tags> {
-    SerdeContainer::parse(&input.attrs)?;
+    let serde = SerdeContainer::parse(&input.attrs)?;
     let attributes = MessageAttributes::parse(&input.attrs)?;
     if let Some(span) = attributes.other {
         return Err(Error::new(span, "`other` belongs to a variant of an enum"));
     }
-    fields.iter().try_for_each(refuse_on_field)?;
+    let name = input.ident.unraw().to_string();
     let mut tags = Tags::default();
-    tags.add(&input.ident, input.ident.unraw().to_string(), &attributes)?;
+    tags.add_optional(&name, fields::optional(fields, serde.default)?);
+    tags.add(&input.ident, name, &attributes)?;
     Ok(tags)
 }
 
@@ -78,27 +82,27 @@ fn refuse_on_enum(attributes: &[Attribute]) -> Result<()> {
     }
 }
 
-fn refuse_on_field(field: &Field) -> Result<()> {
-    match field.attrs.iter().find(|attribute| attribute.path().is_ident("message")) {
-        Some(attribute) => Err(Error::new_spanned(attribute, "fields have no `message` attributes")),
-        None => Ok(()),
-    }
-}
-
 impl Tags {
     fn add_variant(&mut self, variant: &Variant, container: &SerdeContainer) -> Result<()> {
-        variant.fields.iter().try_for_each(refuse_on_field)?;
         let attributes = MessageAttributes::parse(&variant.attrs)?;
         let serde = SerdeVariant::parse(&variant.attrs)?;
         if serde.skip {
             return Ok(());
         }
+        let optional = fields::optional(&variant.fields, false)?;
         let name = match serde.rename {
             Some(name) => name,
             None => container.variant_name(&variant.ident.unraw().to_string())?,
         };
+        self.add_optional(&name, optional);
         let Some(span) = attributes.other else { return self.add(&variant.ident, name, &attributes) };
         self.add_other(variant, name, span, &attributes)
+    }
+
+    fn add_optional(&mut self, variant: &str, places: Vec<usize>) {
+        if !places.is_empty() {
+            self.optional.push((variant.into(), places));
+        }
     }
 
     fn add_other(
@@ -144,6 +148,7 @@ fn implementation(input: &DeriveInput, tags: &Tags) -> TokenStream {
     let ident = &input.ident;
     let (generics, arguments, bounds) = input.generics.split_for_impl();
     let entries = tags.entries.iter().map(|Entry { variant, tag, .. }| quote!((#variant, #tag)));
+    let optional = tags.optional.iter().map(|(variant, places)| quote!((#variant, &[#(#places),*])));
     let other = match &tags.other {
         Some((name, _)) => quote!(::core::option::Option::Some(#name)),
         None => quote!(::core::option::Option::None),
@@ -152,7 +157,11 @@ fn implementation(input: &DeriveInput, tags: &Tags) -> TokenStream {
         #[automatically_derived]
         impl #generics ::aemp::message::Typed for #ident #arguments #bounds {
             const VARIANTS: ::aemp::message::Variants =
-                ::aemp::message::Variants { tags: &[#(#entries),*], other: #other };
+                ::aemp::message::Variants {
+                    tags: &[#(#entries),*],
+                    other: #other,
+                    optional: &[#(#optional),*],
+                };
         }
     }
 }

@@ -29,6 +29,11 @@ pub enum EncodeError {
     /// A `Serialize` implementation that writes map keys and values in a wrong order.
     #[error("Serialize wrote a map key without a value, or a value without a key")]
     Pairing,
+    /// `Some` of something that is written as null.
+    #[error(
+        "Some(None) and Some(()) would be read as None, for there is one null: use an enum, or bool for Option<()>"
+    )]
+    SomeNothing,
     /// More values than a message can have.
     #[error("a message cannot have {0} values")]
     Count(usize),

@@ -11,8 +11,11 @@
 //! | type with [`Variants`] (`derive(Message)`) | the tag, then the fields in order |
 //! | everything else | one value |
 //!
+//! The same rules hold in both directions: what was one value is read as one, what was no value as unit, and several values as a list
+//! where the type looks at what is there.
+//!
 //! Below it: struct → map, enum → externally tagged as `serde` has it, `None` → null, `[u8]` through `serialize_bytes` →
-//! octets, `str` → text. Names (port and node IDs, tags, map keys, field and variant names) and a string in front of a
+//! octets, `str` → text. There is one null: `Some` of nothing (`None`, `()`) is refused, for it would be read as `None`. Names (port and node IDs, tags, map keys, field and variant names) and a string in front of a
 //! message are octets where they can be (`PROTOCOL.md`, "Data"). The format counts as human-readable, so that an IP
 //! address is a string here and in Perl.
 //!
@@ -46,11 +49,19 @@ pub struct Variants {
     /// values and with anything else (`String`) the first one; a tuple or struct variant holds the values in order; a
     /// unit variant holds nothing. It is written as the same values, so only a unit variant needs an entry in `tags`.
     pub other: Option<&'static str>,
+    /// Fields that the sender may leave out (`skip_serializing_if`): the name of their variant in `serde`, and which of its values they
+    /// are, counted from 0. Null stands for one that is left out, and one that is not there gets its `#[serde(default)]`.
+    pub optional: &'static [(&'static str, &'static [usize])],
 }
 
 impl Variants {
     /// For types without tags: tuples, `Message`, single values.
-    pub const NONE: Variants = Variants { tags: &[], other: None };
+    pub const NONE: Variants = Variants { tags: &[], other: None, optional: &[] };
+
+    /// The fields of a variant, or of the struct, that may be left out.
+    fn optional(&self, name: &str) -> &'static [usize] {
+        self.optional.iter().find(|(variant, _)| *variant == name).map_or(&[], |(_, fields)| fields)
+    }
 
     fn is_none(&self) -> bool {
         self.tags.is_empty() && self.other.is_none()
@@ -71,7 +82,7 @@ impl Variants {
 ///
 /// # Errors
 ///
-/// An integer is outside of -2⁶⁴..2⁶⁴-1, the nesting is deeper than [`DEPTH_MAX`], or the type's `Serialize` failed.
+/// An integer is outside of -2⁶⁴..2⁶⁴-1, the nesting is deeper than [`DEPTH_MAX`], an option holds nothing, or the type's `Serialize` failed.
 pub fn to_body<T: Serialize + ?Sized>(value: &T) -> Result<Body, EncodeError> {
     to_body_tagged(value, &Variants::NONE)
 }
@@ -120,6 +131,8 @@ pub fn encode_into<T: Serialize + ?Sized>(
 /// Map keys follow the same table, so a string is taken for an integer key. Values, list elements and map entries that
 /// nobody asked for are ignored; missing fields need `#[serde(default)]`. CBOR tags are ignored, except that big numbers
 /// are numbers.
+///
+/// A field of a message that may be left out ([`Variants::optional`]) has its default where null stands.
 ///
 /// Where the type looks at what is there (`deserialize_any`: untagged and internally tagged enums, flattened structs,
 /// `serde_json::Value`), octets are a string if they are UTF-8, otherwise bytes, and `serde` itself then is strict.

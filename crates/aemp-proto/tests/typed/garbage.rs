@@ -26,7 +26,8 @@ enum Any {
     List(Vec<Any>),
 }
 
-const WORK: Variants = Variants { tags: &[("Add", "a"), ("Load", "l"), ("Stop", "s")], other: Some("Other") };
+const WORK: Variants =
+    Variants { tags: &[("Add", "a"), ("Load", "l"), ("Stop", "s")], other: Some("Other"), optional: &[] };
 
 fn read_as_everything(body: &Body) {
     let _ = from_body::<Value>(body);

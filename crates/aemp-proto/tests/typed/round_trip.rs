@@ -46,6 +46,7 @@ enum Tree {
 const TREE: Variants = Variants {
     tags: &[("Leaf", "leaf"), ("Number", "number"), ("Pair", "pair"), ("Named", "Ã©")],
     other: None,
+    optional: &[],
 };
 
 /// Strings with many code points around the borders between ASCII, Latin-1 and the rest.

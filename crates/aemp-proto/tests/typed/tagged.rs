@@ -38,6 +38,7 @@ const WORK: Variants = Variants {
         ("Tuned", "tuned"),
     ],
     other: None,
+    optional: &[],
 };
 
 fn decode(count: u32, items: &str) -> Result<Work, DecodeError> {
@@ -119,7 +120,7 @@ fn structs_are_tagged_too() {
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct Nothing;
 
-    const PING: Variants = Variants { tags: &[("Ping", "p")], other: None };
+    const PING: Variants = Variants { tags: &[("Ping", "p")], other: None, optional: &[] };
     both_ways(&PING, &Ping { n: 1, text: "x".into() }, &body(3, "4170 01 6178"));
     both_ways(&PING, &Pair(1, 2), &body(3, "4170 01 02"));
     both_ways(&PING, &Wrapper((1, 2)), &body(2, "4170 82 01 02"));
@@ -136,7 +137,7 @@ enum Open<T> {
     Other(T),
 }
 
-const OPEN: Variants = Variants { tags: &[("Known", "known")], other: Some("Other") };
+const OPEN: Variants = Variants { tags: &[("Known", "known")], other: Some("Other"), optional: &[] };
 
 #[test]
 fn other_takes_the_whole_message() {
@@ -174,8 +175,8 @@ fn other_can_name_the_parts_or_drop_them() {
         Other,
     }
 
-    const PARTS: Variants = Variants { tags: &[], other: Some("Other") };
-    const DROPPED: Variants = Variants { tags: &[("Other", "other")], other: Some("Other") };
+    const PARTS: Variants = Variants { tags: &[], other: Some("Other"), optional: &[] };
+    const DROPPED: Variants = Variants { tags: &[("Other", "other")], other: Some("Other"), optional: &[] };
     both_ways(&PARTS, &Parts::Other("x".into(), 1), &body(2, "4178 01"));
     both_ways(&DROPPED, &Dropped::Other, &body(1, "456f74686572"));
     assert_eq!(from_body_tagged(&body(2, "4178 01"), &DROPPED), Ok(Dropped::Other));
@@ -200,7 +201,7 @@ fn types_that_do_not_belong_to_the_tags_are_refused() {
 
 #[test]
 fn lists_of_tags_need_not_be_in_the_order_of_the_variants() {
-    const REVERSED: Variants = Variants { tags: &[("Stop", "s"), ("Add", "a")], other: None };
+    const REVERSED: Variants = Variants { tags: &[("Stop", "s"), ("Add", "a")], other: None, optional: &[] };
     both_ways(&REVERSED, &Work::Stop, &body(1, "4173"));
     both_ways(&REVERSED, &Work::Add(1, 2), &body(3, "4161 01 02"));
 }

@@ -47,16 +47,25 @@ pub(super) struct Items<'a, 'de> {
     /// The place of the next element.
     at: u64,
     outermost: bool,
+    /// How many elements were asked for, and which of them may be left out.
+    asked: usize,
+    optional: &'static [usize],
 }
 
 impl<'a, 'de> Items<'a, 'de> {
     pub(super) fn list(reader: &'a mut Reader<'de>, len: Option<u64>) -> Items<'a, 'de> {
-        Items { reader, left: Left(len), at: 0, outermost: false }
+        Items { reader, left: Left(len), at: 0, outermost: false, asked: 0, optional: &[] }
     }
 
-    /// Values of the message, from number `from` on.
-    pub(super) fn values(reader: &'a mut Reader<'de>, from: u32, count: u32) -> Items<'a, 'de> {
-        Items { reader, left: Left(Some(count.into())), at: from.into(), outermost: true }
+    /// Values of the message, from number `from` on. Those that are `optional` may be left out.
+    pub(super) fn values(
+        reader: &'a mut Reader<'de>,
+        from: u32,
+        count: u32,
+        optional: &'static [usize],
+    ) -> Items<'a, 'de> {
+        let left = Left(Some(count.into()));
+        Items { reader, left, at: from.into(), outermost: true, asked: 0, optional }
     }
 
     /// Leaves out what was not asked for.
@@ -82,7 +91,15 @@ impl<'de> SeqAccess<'de> for Items<'_, 'de> {
         &mut self,
         seed: T,
     ) -> Result<Option<T::Value>, DecodeError> {
+        let asked = self.asked;
+        self.asked += 1;
         if self.left.is_end(self.reader) {
+            return Ok(None);
+        }
+        if self.optional.contains(&asked) && self.reader.at_null() {
+            self.reader.skip().map_err(|error| error.at(self.place()))?;
+            self.at += 1;
+            // Not the end: whoever asks gives the field its default, and asks for the next one.
             return Ok(None);
         }
         let value = seed.deserialize(&mut *self.reader).map_err(|error| error.at(self.place()))?;

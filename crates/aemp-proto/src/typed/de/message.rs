@@ -30,6 +30,8 @@ pub(in crate::typed) struct MessageDeserializer<'a, 'de, 'v> {
     /// How many there still are.
     count: u32,
     shape: Shape<'v>,
+    /// Which of its values may be left out.
+    optional: &'static [usize],
 }
 
 /// What the front of a message says.
@@ -44,12 +46,12 @@ enum Front<'v> {
 
 impl<'a, 'de, 'v> MessageDeserializer<'a, 'de, 'v> {
     pub(in crate::typed) fn plain(reader: &'a mut Reader<'de>, from: u32, count: u32) -> Self {
-        MessageDeserializer { reader, from, count, shape: Shape::Plain }
+        MessageDeserializer { reader, from, count, shape: Shape::Plain, optional: &[] }
     }
 
     pub(in crate::typed) fn tagged(reader: &'a mut Reader<'de>, count: u32, variants: &'v Variants) -> Self {
         let shape = if variants.is_none() { Shape::Plain } else { Shape::Tagged(variants) };
-        MessageDeserializer { reader, from: 0, count, shape }
+        MessageDeserializer { reader, from: 0, count, shape, optional: &[] }
     }
 
     /// Reads something that is one value.
@@ -65,7 +67,7 @@ impl<'a, 'de, 'v> MessageDeserializer<'a, 'de, 'v> {
     }
 
     fn values<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        visitor.visit_seq(Items::values(self.reader, self.from, self.count))
+        visitor.visit_seq(Items::values(self.reader, self.from, self.count, self.optional))
     }
 
     fn front(&mut self, variants: &'v Variants) -> Result<Front<'v>, DecodeError> {
@@ -107,7 +109,10 @@ impl<'a, 'de, 'v> MessageDeserializer<'a, 'de, 'v> {
         let front = self.front(variants)?;
         self.shape = Shape::Plain;
         match front {
-            Front::Known(_) => Ok(()),
+            Front::Known(name) => {
+                self.optional = variants.optional(name);
+                Ok(())
+            }
             Front::Unknown(tag) => Err(DecodeError::unknown_tag(&tag)),
             Front::Misfit(error) => Err(error),
         }
@@ -127,11 +132,13 @@ impl<'a, 'de, 'v> MessageDeserializer<'a, 'de, 'v> {
         match (front, variants.other) {
             (Front::Known(name), _) => {
                 self.shape = Shape::Plain;
+                self.optional = variants.optional(name);
                 visitor.visit_enum(Fields { name, message: self })
             }
             (_, Some(name)) => {
                 self.reader.rewind(start);
                 self.shape = Shape::Whole;
+                self.optional = variants.optional(name);
                 visitor.visit_enum(Fields { name, message: self })
             }
             (Front::Unknown(tag), None) => Err(DecodeError::unknown_tag(&tag)),
@@ -167,8 +174,10 @@ impl<'de> Deserializer<'de> for MessageDeserializer<'_, 'de, '_> {
     }
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        match self.shape {
-            Shape::Whole => self.values(visitor),
+        match (self.shape, self.count) {
+            (Shape::Whole, _) => self.values(visitor),
+            (Shape::Plain, 0) => visitor.visit_unit(),
+            (Shape::Plain, 2..) => self.values(visitor),
             _ => self.one(|reader| reader.deserialize_any(visitor)),
         }
     }

@@ -52,7 +52,8 @@ impl<'a> Compound<'a> {
 
     fn item<T: Serialize + ?Sized>(&mut self, value: &T, strings: Strings) -> Result<(), EncodeError> {
         let start = self.out.len();
-        let written = value.serialize(ItemSerializer { out: self.out, levels: self.levels, strings });
+        let written =
+            value.serialize(ItemSerializer { out: self.out, levels: self.levels, strings, in_some: false });
         match written {
             Ok(_) => self.written += 1,
             // An implementation may go on after an error; half an item must not stay.

@@ -31,15 +31,17 @@ struct ItemSerializer<'a> {
     /// Levels that may still be opened.
     levels: usize,
     strings: Strings,
+    /// Whether it stands in `Some`, so that null would be read as `None`.
+    in_some: bool,
 }
 
 impl<'a> ItemSerializer<'a> {
     fn outermost(out: &'a mut Vec<u8>) -> ItemSerializer<'a> {
-        ItemSerializer { out, levels: DEPTH_MAX, strings: Strings::Key }
+        ItemSerializer { out, levels: DEPTH_MAX, strings: Strings::Key, in_some: false }
     }
 
     fn after_tag(out: &'a mut Vec<u8>) -> ItemSerializer<'a> {
-        ItemSerializer { out, levels: DEPTH_MAX, strings: Strings::Text }
+        ItemSerializer { out, levels: DEPTH_MAX, strings: Strings::Text, in_some: false }
     }
 
     fn list(mut self, len: Option<usize>) -> Result<Compound<'a>, EncodeError> {
@@ -59,7 +61,7 @@ impl<'a> ItemSerializer<'a> {
         self.enter()?;
         write::begin(self.out, MAP, Some(1));
         write::key(self.out, variant);
-        Ok(ItemSerializer { strings: Strings::Text, ..self })
+        Ok(ItemSerializer { strings: Strings::Text, in_some: false, ..self })
     }
 
     fn enter(&mut self) -> Result<(), EncodeError> {
@@ -134,10 +136,13 @@ impl<'a> Serializer for ItemSerializer<'a> {
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<u32, EncodeError> {
-        value.serialize(self)
+        value.serialize(ItemSerializer { in_some: true, ..self })
     }
 
     fn serialize_unit(self) -> Result<u32, EncodeError> {
+        if self.in_some {
+            return Err(EncodeError::SomeNothing);
+        }
         write::null(self.out);
         Ok(1)
     }
