@@ -35,6 +35,11 @@ impl Budget {
         self.take(bytes).then(|| Charge { budget: self.clone(), bytes })
     }
 
+    /// A charge of no bytes, to be resized.
+    pub fn nothing(self: &Arc<Budget>) -> Charge {
+        Charge { budget: self.clone(), bytes: 0 }
+    }
+
     fn take(&self, bytes: usize) -> bool {
         let take = |used: usize| used.checked_add(bytes).filter(|used| *used <= self.limit);
         self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::db::size::memory;
+
 /// One plain value, as the wire knows it.
 ///
 /// Equality is strict: `Text("a")` is not `Bytes(b"a")`, although Perl sees one string in both. Where the protocol
@@ -198,6 +200,9 @@ impl FromIterator<Value> for Message {
     }
 }
 
+/// Characters of the identifier that are left of a reason that was too large.
+const IDENTIFIER_SHOWN: usize = 64;
+
 /// Why a port died: a list of values. The empty list is a *normal* death, anything else an *abnormal* one; by custom an
 /// identifier comes first and then a text for people. Cheap to clone.
 #[derive(Clone, Default, PartialEq)]
@@ -249,6 +254,24 @@ impl Reason {
     /// The values.
     pub fn values(&self) -> &[Value] {
         self.0.as_deref().unwrap_or_default()
+    }
+
+    /// About how many bytes of memory the values take.
+    pub fn memory(&self) -> usize {
+        self.values().iter().map(memory).sum()
+    }
+
+    /// This reason, or a short one instead if it takes more than `limit` bytes of memory: with the same identifier, as far as that is
+    /// short, and a text that says so.
+    pub fn shortened(&self, limit: usize) -> Reason {
+        let bytes = self.memory();
+        if bytes <= limit {
+            return self.clone();
+        }
+        let identifier = self.identifier().unwrap_or_default();
+        let identifier: String = identifier.chars().take(IDENTIFIER_SHOWN).collect();
+        let text = format!("the reason takes {bytes} bytes of memory, and the limit is {limit}");
+        Reason::text(if identifier.is_empty() { "reason_too_large" } else { &identifier }, text)
     }
 
     /// The identifier: the first value, if it is a string.

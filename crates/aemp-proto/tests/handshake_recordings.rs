@@ -182,19 +182,29 @@ fn a_peer_that_saw_another_address_is_refused_unless_its_role_says_more() {
     assert_eq!(fails_with(auto, dialler, &line(";peeraddr=127.0.0.1:1")), None);
     assert_eq!(fails_with(auto, dialler, &line(";peeraddr=[::ffff:127.0.0.1]:1")), None);
     assert_eq!(fails_with(auto, dialler, &line("")), None);
-    assert_eq!(fails_with(auto, dialler, &line(";peeraddr=10.0.0.1:1;role=s;inc=1")), None);
+    assert_eq!(
+        fails_with(auto, dialler, &line(";peeraddr=10.0.0.1:1;role=s;inc=00000000000000000000000000000001")),
+        None
+    );
     let other = fails_with(auto, dialler, &line(";peeraddr=10.0.0.1:1"));
     assert!(matches!(other, Some(HandshakeError::PeerAddress { .. })), "{other:?}");
     assert_eq!(fails_with(auto, dialler, &line(";role=c")), Some(HandshakeError::SameRole));
     assert_eq!(fails_with(auto, Side::Acceptor, &line(";role=s")), Some(HandshakeError::SameRole));
     assert_eq!(fails_with(strict, dialler, &line("")), Some(HandshakeError::NoPeerAddress));
-    assert!(fails_with(strict, dialler, &line(";peeraddr=10.0.0.1:1;role=s;inc=1")).is_some());
+    assert!(
+        fails_with(
+            strict,
+            dialler,
+            &line(";peeraddr=10.0.0.1:1;role=s;inc=00000000000000000000000000000001")
+        )
+        .is_some()
+    );
 }
 
 #[test]
 fn unknown_capabilities_and_keys_mean_nothing() {
     let line =
-        b"aemp;1;n;hmac_sha3_512,future;aemp9,aemp1,cbor;role=s;inc=0f;hb=4;caps=ack,warp,9;colour=blue\nn\n";
+        b"aemp;1;n;hmac_sha3_512,future;aemp9,aemp1,cbor;role=s;inc=0000000000000000000000000000000f;hb=4;caps=ack,warp,9;colour=blue\nn\n";
     let mut ours = machine(Side::Dialler, "secret", "127.0.0.1:1", |_| ());
     ours.input(&mut BytesMut::from(&line[..])).expect("nothing is wrong with it");
     let Some(HandshakeEvent::Greeted(peer)) = ours.poll() else { panic!("not greeted") };

@@ -23,6 +23,7 @@ mod spawn;
 pub mod stream;
 pub mod supervise;
 mod sync;
+mod tombstones;
 pub mod tutorial;
 
 pub use actor::Actor;

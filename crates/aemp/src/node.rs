@@ -39,7 +39,7 @@ pub struct Limits {
     pub mailbox: usize,
     /// Ports here that one peer may monitor (1 M).
     pub peer_monitors: usize,
-    /// Names of failed spawns that are remembered (64 K).
+    /// Names of dead ports that are remembered for each node that has chosen them (64 K, and 4 MiB).
     pub tombstones: usize,
     /// Data connections that other nodes may have here at once, the expected ones included (1,024).
     pub streams: usize,
@@ -423,6 +423,7 @@ impl Node {
         };
         self.0.shared.carrying.down(self, &remote.node, reason);
         self.forget_watchers(remote);
+        self.0.shared.tombstones.forget(&remote.node);
         let reason = Reason::transport(&remote.node, reason);
         for (port, monitor) in broken.fires {
             let gate = Gate::new(remote, port);

@@ -1,11 +1,10 @@
 //! Spawning: ports that a registered function makes, here or on another node.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use aemp_proto::wire::Request;
 use aemp_proto::{Body, Message, NodeId, PortId, Reason, typed};
-use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -21,6 +20,10 @@ use crate::port::pressure::Pressure;
 use crate::port::table::State;
 use crate::runtime::sender;
 use crate::stream;
+use crate::tombstones::Tombstones;
+
+/// Characters of a function's name that are shown.
+const FUNCTION_SHOWN: usize = 200;
 
 /// A function that other nodes may name. Its error kills the port that it was to make.
 pub(crate) type Function = Arc<dyn Fn(&mut Context<'_>, &Body) -> Result<(), Reason> + Send + Sync>;
@@ -34,13 +37,6 @@ pub(crate) struct Functions {
     pub(crate) finder: Option<Arc<dyn FindFunction>>,
     /// Who evaluates the code of other nodes.
     pub(crate) evaluator: Option<Arc<dyn Evaluate>>,
-    failed: Mutex<Failed>,
-}
-
-#[derive(Default)]
-struct Failed {
-    reasons: HashMap<String, Reason>,
-    oldest: VecDeque<String>,
 }
 
 /// Wraps a typed function.
@@ -76,23 +72,6 @@ impl Functions {
             let arguments = args.decode().map(Message).map_err(Reason::died)?;
             finder.run(cx, &name, arguments).unwrap_or_else(|| Err(unknown(cx, &name)))
         }))
-    }
-
-    fn remember_failure(&self, name: String, reason: Reason, limit: usize) {
-        let mut failed = self.failed.lock();
-        let failed = &mut *failed;
-        if failed.reasons.insert(name.clone(), reason).is_none() {
-            failed.oldest.push_back(name);
-        }
-        while failed.oldest.len() > limit
-            && let Some(oldest) = failed.oldest.pop_front()
-        {
-            failed.reasons.remove(&oldest);
-        }
-    }
-
-    fn failure(&self, name: &str) -> Option<Reason> {
-        self.failed.lock().reasons.get(name).cloned()
     }
 }
 
@@ -150,12 +129,12 @@ impl Node {
             if let Some(withheld) = self.may_complain() {
                 tracing::warn!(%from, name, function, withheld, "refused to spawn: this node is in secure mode");
             }
-            return self.inner().functions.remember_failure(name.into(), refused(), self.limits().tombstones);
+            return self.tombstones().add(from, name, &refused(), self.limits().tombstones);
         }
         let id = self.id().named(name);
         let (home, number) = id.parts();
         let taken = !matches!(self.place_here(home.head(), number), Place::Nowhere);
-        if taken || self.inner().functions.failure(name).is_some() {
+        if taken || self.tombstones().reason(name).is_some() {
             if let Some(withheld) = self.may_complain() {
                 tracing::warn!(%from, name, function, withheld, "refused to spawn a port with a name that is taken");
             }
@@ -167,7 +146,7 @@ impl Node {
         if names.contains_key(name) {
             return; // another node has chosen it just now
         }
-        let number = self.open_nascent(Some(id));
+        let number = self.open_nascent(Some((id, from)));
         names.insert(name.into(), number);
         self.run_init(number, function, args);
     }
@@ -210,20 +189,26 @@ impl Node {
     }
 
     /// Remembers what a spawned port died of, for monitors that come too late.
-    pub(crate) fn leave_word(&self, id: &PortId, reason: &Reason) {
-        let limit = self.limits().tombstones;
-        self.inner().functions.remember_failure(id.name().to_string(), reason.clone(), limit);
+    pub(crate) fn leave_word(&self, id: &PortId, spawner: Option<&NodeId>, reason: &Reason) {
+        let spawner = spawner.unwrap_or(self.id());
+        self.tombstones().add(spawner, &id.name().to_string(), reason, self.limits().tombstones);
     }
 
     /// Why there is no such port: what killed it before it could be monitored, if that is known.
     pub(crate) fn why_missing(&self, port: &PortId) -> Reason {
-        let known = self.inner().functions.failure(&port.name().to_string());
+        let known = self.tombstones().reason(&port.name().to_string());
         known.filter(|reason| !reason.is_normal()).unwrap_or_else(|| Reason::no_such_port(port))
     }
 
-    fn open_nascent(&self, name: Option<PortId>) -> u64 {
+    fn tombstones(&self) -> &Tombstones {
+        &self.inner().shared.tombstones
+    }
+
+    fn open_nascent(&self, name: Option<(PortId, &NodeId)>) -> u64 {
         let actor = Callback::<Envelope, Nascent>::new(Nascent, None);
-        let extra = name.map(|name| Box::new(Extra { name: Some(Arc::new(name)), ..Extra::default() }));
+        let extra = name.map(|(name, spawner)| {
+            Box::new(Extra { name: Some(Arc::new(name)), spawner: Some(spawner.clone()), ..Extra::default() })
+        });
         let mailbox = Known::boxed(Queue::<Envelope>::default());
         self.table().insert(State::Idle, mailbox, Some(Box::new(actor)), extra)
     }
@@ -247,36 +232,21 @@ impl Node {
 
 fn no_receiver(port: &PortId, function: &str) -> Reason {
     let mut reason = Reason::no_such_port(port).values().to_vec();
-    reason[1] = aemp_proto::Value::Text(format!("the function {function:?} set no receiver"));
+    reason[1] = aemp_proto::Value::Text(format!("the function {:?} set no receiver", shown(function)));
     Reason::new(reason)
 }
 
 fn unknown(cx: &Context<'_>, function: &str) -> Reason {
-    let text = format_args!("the function {function:?} is not registered on node {}", cx.node().id());
+    let text =
+        format_args!("the function {:?} is not registered on node {}", shown(function), cx.node().id());
     Reason::text("spawn_refused", text)
+}
+
+/// As much of a function's name as fits into a text for people: peers choose these.
+fn shown(function: &str) -> String {
+    function.chars().take(FUNCTION_SHOWN).collect()
 }
 
 fn refused() -> Reason {
     Reason::text("spawn_refused", "the node is in secure mode")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn as_many_failures_are_remembered_as_there_is_room_for() {
-        let remembered = |limit, names: &[&str]| {
-            let functions = Functions::default();
-            for name in names {
-                functions.remember_failure((*name).into(), refused(), limit);
-            }
-            let all = ["a", "b", "c"].into_iter();
-            all.filter(|name| functions.failure(name).is_some()).collect::<String>()
-        };
-        assert_eq!(remembered(0, &["a"]), "");
-        assert_eq!(remembered(2, &["a", "b", "c"]), "bc");
-        // A name that comes again takes no second place.
-        assert_eq!(remembered(2, &["a", "b", "b"]), "ab");
-    }
 }

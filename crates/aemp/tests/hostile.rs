@@ -38,7 +38,7 @@ fn whoever_does_not_prove_himself_is_closed_and_told_nothing() {
             "aemp;1;evil;hmac_sha3_512;storable\nn\n",
             "aemp;1;evil;nothing;json\nn\n",
             "aemp;1;evil\nn\n",
-            "aemp;1;evil;hmac_sha3_512;json;role=s;inc=1\nn\n",
+            "aemp;1;evil;hmac_sha3_512;json;role=s;inc=00000000000000000000000000000001\nn\n",
             "aemp;1;evil;hmac_sha3_512;json;peeraddr=10.1.2.3:4\nn\n",
             "aemp;1;evil;hmac_sha3_512;json;k=1;k=2\nn\n",
             "aemp-unknown;1;evil;hmac_sha3_512;json\nn\n",

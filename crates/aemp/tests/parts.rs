@@ -132,7 +132,8 @@ fn a_large_message_that_is_cut_off_is_lost_with_what_is_behind_it_and_monitors_f
 async fn peer(node: &Node, caps: &str) -> Raw {
     let mut raw = Raw::connect(node).await;
     let caps = if caps.is_empty() { String::new() } else { format!(";caps={caps}") };
-    let greeting = format!("aemp;1;raw;hmac_sha3_512;aemp1;role=c;inc=1;hb=30{caps}");
+    let greeting =
+        format!("aemp;1;raw;hmac_sha3_512;aemp1;role=c;inc=00000000000000000000000000000001;hb=30{caps}");
     raw.authenticate(&greeting, "aemp1").await;
     assert!(raw.line().await.starts_with(b"hmac_sha3_512;"));
     raw

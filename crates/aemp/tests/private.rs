@@ -285,7 +285,11 @@ fn a_hostile_member_disturbs_no_connection_but_its_own() {
         assert_eq!(soon("a message", received.recv()).await, Some(0));
         let fire = a.died(&port);
         let mut evil = Raw::connect(&seed).await;
-        evil.authenticate("aemp;1;evil;hmac_sha3_512;json;role=c;inc=1;caps=carry", "json").await;
+        evil.authenticate(
+            "aemp;1;evil;hmac_sha3_512;json;role=c;inc=00000000000000000000000000000001;caps=carry",
+            "json",
+        )
+        .await;
         until(&mut evil, "hmac_sha3_512;").await;
         for number in (-40..40).chain([i64::MIN, i64::MAX]) {
             evil.send(format!(r#"["","x_data",{number},"evil"]["","x_ack",{number},99]"#)).await;

@@ -268,7 +268,7 @@ fn hostile_greetings_are_closed_and_told_nothing() {
             "aemp-dataconn;1;friend;hmac_sha3_512;json",
             "aemp-dataconn;1;friend;hmac_sha3_512;json;dataconn_id=",
             "aemp-dataconn;1;friend;hmac_sha3_512;json;dataconn_id=wanted;dataconn_id=wanted",
-            "aemp-dataconn;1;friend;hmac_sha3_512;json;dataconn_id=wanted;role=s;inc=1",
+            "aemp-dataconn;1;friend;hmac_sha3_512;json;dataconn_id=wanted;role=s;inc=00000000000000000000000000000001",
             "aemp-dataconn;1;friend;hmac_sha3_512;json;dataconn_id=wanted;peeraddr=10.1.2.3:4",
             "aemp-dataconn;2;friend;hmac_sha3_512;json;dataconn_id=wanted",
             "aemp-dataconns;1;friend;hmac_sha3_512;json;dataconn_id=wanted",

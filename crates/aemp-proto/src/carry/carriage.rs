@@ -279,8 +279,9 @@ impl Carriage {
             Some(Use::End(end)) => {
                 let end = *end;
                 let Some(known) = self.ends.get_mut(&end) else { return };
-                known.window.get_or_insert(count.min(WINDOW_MAX));
-                known.room = known.room.saturating_add(count);
+                let window = *known.window.get_or_insert(count.min(WINDOW_MAX));
+                // No more than the window can ever be free.
+                known.room = known.room.saturating_add(count).min(window);
                 self.out.push_back(CarryAction::Room { end });
             }
             Some(Use::Through(through)) => {

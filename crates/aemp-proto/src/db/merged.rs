@@ -6,14 +6,24 @@
 //! all claims that are known when a value is set in spite of them, so "the last one wins" holds wherever there is a last
 //! one; only values that are set at the same time are decided by name. Whoever owned the value leaves, the next shows.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+mod entry;
+mod held;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Changes, GLOBALS, GLOBALS_MAX};
+use super::Changes;
+use super::size::{key_size, own_memory, size};
+use crate::budget::{Budget, PeerBudgets};
+use crate::kernel::QueryKind;
 use crate::wire::Tables;
 use crate::wire::request::Family;
 use crate::{NodeId, Value};
+use entry::{Claim, Entry};
+use held::{Held, Holder, Name};
+
+/// The highest stamp that is taken from another node: there are always higher ones.
+pub(crate) const STAMP_MAX: u64 = 1 << 62;
 
 /// What one step has changed.
 #[derive(Debug, Default, PartialEq)]
@@ -24,38 +34,9 @@ pub(crate) struct Delta {
     pub(crate) view: Changes,
     /// The stamps of our claims that have changed: family, subkey, stamp.
     pub(crate) stamps: Vec<(String, String, u64)>,
-    /// Entries that were over the limit of their node, and left out.
+    /// Entries that were over the limits of their node, and left out.
     pub(crate) refused: usize,
 }
-
-/// On whose behalf entries are held.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Holder {
-    Slave(NodeId),
-    Global(NodeId),
-}
-
-/// What another global node reports for one subkey.
-#[derive(Debug)]
-struct Claim {
-    node: NodeId,
-    native: bool,
-    stamp: u64,
-    value: Value,
-}
-
-/// One subkey with all that is said of it.
-#[derive(Debug, Default)]
-struct Entry {
-    /// The values of our slaves; the last one is our claim.
-    slaves: Vec<(NodeId, Value)>,
-    /// The stamp of our claim.
-    stamp: u64,
-    claims: Vec<Claim>,
-}
-
-/// Family and subkey; the texts are shared by all that name the entry.
-type Name = (Arc<str>, Arc<str>);
 
 /// The merged database.
 #[derive(Debug)]
@@ -63,14 +44,25 @@ pub(crate) struct Merged {
     own: NodeId,
     /// Entries that one slave may own.
     limit: usize,
-    families: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Entry>>,
-    held: BTreeMap<Holder, BTreeSet<Name>>,
+    /// Bytes of memory that each other node may have here.
+    budgets: PeerBudgets,
+    families: BTreeMap<Arc<str>, Entries>,
+    held: BTreeMap<Holder, Held>,
+}
+
+/// The entries of a family.
+#[derive(Debug, Default)]
+struct Entries {
+    by_key: BTreeMap<Arc<str>, Entry>,
+    /// About how many bytes all subkeys have on the wire, and all values that are shown: known without looking at them.
+    keys: usize,
+    values: usize,
 }
 
 impl Merged {
     /// An empty database of the global node `own`, each of whose slaves may own `limit` entries.
-    pub(crate) fn new(own: NodeId, limit: usize) -> Merged {
-        Merged { own, limit, families: BTreeMap::new(), held: BTreeMap::new() }
+    pub(crate) fn new(own: NodeId, limit: usize, budgets: PeerBudgets) -> Merged {
+        Merged { own, limit, budgets, families: BTreeMap::new(), held: BTreeMap::new() }
     }
 
     /// A slave has changed what it owns.
@@ -113,8 +105,10 @@ impl Merged {
     /// A slave has become global: what it owned is what it claims, until it says more.
     pub(crate) fn slave_to_global(&mut self, node: &NodeId, native: bool) -> Delta {
         let mut delta = Delta::default();
-        for name in self.held.remove(&Holder::Slave(node.clone())).unwrap_or_default() {
-            self.held.entry(Holder::Global(node.clone())).or_default().insert(name.clone());
+        let Some(held) = self.held.remove(&Holder::Slave(node.clone())) else { return delta };
+        let names = held.names.clone();
+        self.held.insert(Holder::Global(node.clone()), held);
+        for name in names {
             self.alter(&name, &mut delta, |_, entry| {
                 let at = entry.slaves.iter().position(|(slave, _)| slave == node);
                 let Some((_, value)) = at.map(|at| entry.slaves.remove(at)) else { return };
@@ -180,8 +174,10 @@ impl Merged {
     pub(crate) fn claims(&self) -> Tables {
         let mut tables = Tables::new();
         for (family, entries) in &self.families {
-            let claims =
-                entries.iter().filter_map(|(key, entry)| Some((key.to_string(), entry.claim()?.clone())));
+            let claims = entries
+                .by_key
+                .iter()
+                .filter_map(|(key, entry)| Some((key.to_string(), entry.claim()?.clone())));
             let claims: Family = claims.collect();
             if !claims.is_empty() {
                 tables.insert(family.to_string(), claims);
@@ -193,15 +189,26 @@ impl Merged {
     /// The stamps of our claims, where they have one: family, subkey, stamp.
     pub(crate) fn stamps(&self) -> Vec<(String, String, u64)> {
         let entries = self.families.iter().flat_map(|(family, entries)| {
-            entries.iter().map(move |(key, entry)| (family.to_string(), key.to_string(), entry.stamp))
+            entries.by_key.iter().map(move |(key, entry)| (family.to_string(), key.to_string(), entry.stamp))
         });
         entries.filter(|(_, _, stamp)| *stamp > 0).collect()
     }
 
     /// What the database shows of a family.
     pub(crate) fn family(&self, family: &str) -> Family {
-        let entries = self.families.get(family).into_iter().flatten();
+        let entries = self.families.get(family).into_iter().flat_map(|entries| &entries.by_key);
         entries.filter_map(|(key, entry)| Some((key.to_string(), entry.shown(&self.own)?.clone()))).collect()
+    }
+
+    /// About how many bytes the answer to a query has on the wire, and not fewer.
+    pub(crate) fn answer_size(&self, kind: QueryKind, family: &str) -> usize {
+        let (keys, values) =
+            self.families.get(family).map_or((0, 0), |entries| (entries.keys, entries.values));
+        5 + match kind {
+            QueryKind::Family => keys + values,
+            QueryKind::Keys => keys,
+            QueryKind::Values => values,
+        }
     }
 
     /// What the database shows for one subkey.
@@ -219,12 +226,11 @@ impl Merged {
         delta: &mut Delta,
     ) {
         let name = self.shared(family, key);
-        let held = self.held.entry(Holder::Slave(node.clone())).or_default();
-        if !held.contains(&name) && (held.len() >= self.limit || is_full(family, held)) {
+        let value = own_memory(value);
+        if !self.hold(Holder::Slave(node.clone()), &name, &value) {
             delta.refused += 1;
             return;
         }
-        held.insert(name.clone());
         self.alter(&name, delta, |own, entry| {
             if !latest && entry.slaves.iter().any(|(slave, known)| slave == node && *known == value) {
                 return;
@@ -248,12 +254,11 @@ impl Merged {
         delta: &mut Delta,
     ) {
         let name = self.shared(family, key);
-        let held = self.held.entry(Holder::Global(node.clone())).or_default();
-        if !held.contains(&name) && is_full(family, held) {
+        let value = own_memory(value);
+        if !self.hold(Holder::Global(node.clone()), &name, &value) {
             delta.refused += 1;
             return;
         }
-        held.insert(name.clone());
         self.alter(&name, delta, |own, entry| {
             let known = entry.claims.iter().position(|claim| claim.node == *node);
             let stamp = known.map_or(0, |at| entry.claims.swap_remove(at).stamp);
@@ -267,19 +272,35 @@ impl Merged {
         });
     }
 
+    /// Charges an entry to a node. False if that has too much already.
+    fn hold(&mut self, holder: Holder, name: &Name, value: &Value) -> bool {
+        let entry = self.families.get(&name.0).and_then(|entries| entries.by_key.get(&name.1));
+        let before = entry.and_then(|entry| entry.value_of(&holder));
+        // What we own ourselves was checked when it was set. Of globals each brings what many nodes own.
+        let own = *holder.node() == self.own;
+        let limit = if own || matches!(holder, Holder::Global(_)) { usize::MAX } else { self.limit };
+        let budgets = &self.budgets;
+        let held = self.held.entry(holder).or_insert_with_key(|holder| {
+            Held::new(&if own { Budget::new(usize::MAX) } else { budgets.of(holder.node()) })
+        });
+        held.set(name, before, value, limit)
+    }
+
     fn remove(&mut self, holder: &Holder, name: &Name, delta: &mut Delta) {
+        let value =
+            self.families.get(&name.0).and_then(|entries| entries.by_key.get(&name.1)?.value_of(holder));
         let Some(held) = self.held.get_mut(holder) else { return };
-        if !held.remove(name) {
+        if !held.remove(name, value) {
             return;
         }
-        if held.is_empty() {
+        if held.names.is_empty() {
             self.held.remove(holder);
         }
         self.let_go(holder, name, delta);
     }
 
     fn remove_absent(&mut self, holder: &Holder, tables: &Tables, delta: &mut Delta) {
-        let held = self.held.get(holder).into_iter().flatten();
+        let held = self.held.get(holder).into_iter().flat_map(|held| &held.names);
         let stays = |family: &str, key: &str| tables.get(family).is_some_and(|keys| keys.contains_key(key));
         let gone: Vec<Name> = held.filter(|(family, key)| !stays(family, key)).cloned().collect();
         for name in gone {
@@ -289,7 +310,8 @@ impl Merged {
 
     fn drop_holder(&mut self, holder: &Holder) -> Delta {
         let mut delta = Delta::default();
-        for name in self.held.remove(holder).unwrap_or_default() {
+        let names = self.held.remove(holder).map(|held| held.names);
+        for name in names.into_iter().flatten() {
             self.let_go(holder, &name, &mut delta);
         }
         delta
@@ -307,73 +329,42 @@ impl Merged {
         let Some((family, entries)) = self.families.get_key_value(family) else {
             return (family.into(), key.into());
         };
-        let key = entries.get_key_value(key).map_or_else(|| key.into(), |(key, _)| key.clone());
+        let key = entries.by_key.get_key_value(key).map_or_else(|| key.into(), |(key, _)| key.clone());
         (family.clone(), key)
     }
 
     /// Changes one entry and notes what that means.
     fn alter(&mut self, (family, key): &Name, delta: &mut Delta, change: impl FnOnce(&NodeId, &mut Entry)) {
         let entries = self.families.entry(family.clone()).or_default();
-        let entry = entries.entry(key.clone()).or_default();
+        let entry = entries.by_key.entry(key.clone()).or_insert_with(|| {
+            entries.keys += key_size(key);
+            Entry::default()
+        });
         let (claim, shown, stamp) = (entry.claim().cloned(), entry.shown(&self.own).cloned(), entry.stamp);
         change(&self.own, entry);
         if entry.slaves.is_empty() {
             entry.stamp = 0;
         }
+        let shown_size = |value: Option<&Value>| value.map_or(0, size);
+        entries.values += shown_size(entry.shown(&self.own));
+        entries.values -= shown_size(shown.as_ref());
         note(&mut delta.claims, family, key, claim.as_ref(), entry.claim());
         note(&mut delta.view, family, key, shown.as_ref(), entry.shown(&self.own));
         if entry.stamp != stamp && entry.stamp > 0 {
             delta.stamps.push((family.to_string(), key.to_string(), entry.stamp));
         }
         if entry.slaves.is_empty() && entry.claims.is_empty() {
-            entries.remove(key);
-            if entries.is_empty() {
+            entries.by_key.remove(key);
+            entries.keys -= key_size(key);
+            if entries.by_key.is_empty() {
                 self.families.remove(family);
             }
         }
     }
 
     fn entry(&self, family: &str, key: &str) -> Option<&Entry> {
-        self.families.get(family)?.get(key)
+        self.families.get(family)?.by_key.get(key)
     }
-}
-
-impl Claim {
-    fn rank(&self) -> (u64, bool, Reverse<&NodeId>) {
-        (self.stamp, self.native, Reverse(&self.node))
-    }
-}
-
-impl Entry {
-    /// What we say for our slaves.
-    fn claim(&self) -> Option<&Value> {
-        self.slaves.last().map(|(_, value)| value)
-    }
-
-    /// The claim of another global node that counts instead of ours.
-    fn ahead(&self, own: &NodeId) -> Option<&Claim> {
-        let best = self.claims.iter().max_by(|a, b| a.rank().cmp(&b.rank()))?;
-        (self.slaves.is_empty() || best.rank() > (self.stamp, true, Reverse(own))).then_some(best)
-    }
-
-    /// What counts.
-    fn shown(&self, own: &NodeId) -> Option<&Value> {
-        self.ahead(own).map(|claim| &claim.value).or_else(|| self.claim())
-    }
-
-    /// The highest stamp of all claims.
-    fn highest(&self) -> u64 {
-        self.claims.iter().map(|claim| claim.stamp).chain([self.stamp]).max().unwrap_or_default()
-    }
-}
-
-/// Whether there are as many entries in the family as its kind may have from one node.
-fn is_full(family: &str, held: &BTreeSet<Name>) -> bool {
-    if family != GLOBALS {
-        return false;
-    }
-    let first: Name = (GLOBALS.into(), "".into());
-    held.range(first..).take_while(|(family, _)| **family == *GLOBALS).count() >= GLOBALS_MAX
 }
 
 fn note(changes: &mut Changes, family: &str, key: &str, before: Option<&Value>, after: Option<&Value>) {

@@ -1,5 +1,7 @@
 //! How much room values take: for the limit on database entries, and so that a database fits into messages.
 
+use bytes::Bytes;
+
 use crate::Value;
 use crate::wire::request::Family;
 use crate::wire::{Limits, Tables};
@@ -31,6 +33,42 @@ pub(crate) fn levels(value: &Value) -> usize {
         Value::Tag(_, value) => 1 + levels(value),
         _ => 0,
     }
+}
+
+/// At least as many bytes as a subkey has on the wire.
+pub(crate) fn key_size(key: &str) -> usize {
+    5 + key.len()
+}
+
+/// About how many bytes of memory a value takes.
+pub(crate) fn memory(value: &Value) -> usize {
+    const ALLOCATION: usize = 16;
+    let inside = match value {
+        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) => 0,
+        Value::Text(text) => ALLOCATION + text.len(),
+        Value::Bytes(bytes) => ALLOCATION + bytes.len(),
+        Value::List(values) => ALLOCATION + values.iter().map(memory).sum::<usize>(),
+        Value::Map(entries) => {
+            ALLOCATION + entries.iter().map(|(key, value)| memory(key) + memory(value)).sum::<usize>()
+        }
+        Value::Tag(_, value) => ALLOCATION + memory(value),
+    };
+    size_of::<Value>() + inside
+}
+
+/// The value with memory of its own: what was read from a connection shares that of all that came with it, and would keep it.
+pub(crate) fn own_memory(mut value: Value) -> Value {
+    match &mut value {
+        Value::Bytes(bytes) => *bytes = Bytes::copy_from_slice(bytes),
+        Value::List(values) => values.iter_mut().for_each(|value| *value = own_memory(std::mem::take(value))),
+        Value::Map(entries) => entries.iter_mut().for_each(|(key, value)| {
+            *key = own_memory(std::mem::take(key));
+            *value = own_memory(std::mem::take(value));
+        }),
+        Value::Tag(_, inner) => **inner = own_memory(std::mem::take(inner)),
+        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) => {}
+    }
+    value
 }
 
 /// Cuts a change of a family, what is set and what is deleted, into parts of at most `limit` octets, or one entry; there is at

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::random::Random;
 use crate::NodeId;
+use crate::budget::PeerBudgets;
 use crate::outbox::OutboxLimits;
 
 /// The least time for an attempt to connect: a handshake takes about five times the latency.
@@ -39,6 +40,8 @@ pub struct KernelConfig {
     pub rng_seed: u64,
     /// What the kernel refuses to hold.
     pub limits: KernelLimits,
+    /// How much it holds for each other node, in bytes of memory; shared with what else is held for them.
+    pub budgets: PeerBudgets,
 }
 
 impl KernelConfig {
@@ -54,6 +57,7 @@ impl KernelConfig {
             connect_interval: None,
             rng_seed: 0,
             limits: KernelLimits::default(),
+            budgets: PeerBudgets::default(),
         }
     }
 

@@ -18,6 +18,7 @@
 //! | `ways` | nodes that cannot be dialled: who says so, and through whom they are reached |
 //! | `connect` | what a connection that comes or goes means for the rest of the node |
 //! | `service` | requests of the global service that come from other nodes |
+//! | `master` | what they ask of this node as their master |
 //! | `database` | what the program on this node wants from the database |
 //!
 //! Messages to ports do not pass through here: they go from port to outbox to link.
@@ -33,6 +34,7 @@ mod input;
 mod introduce;
 mod links;
 mod lookups;
+mod master;
 mod pace;
 pub(crate) mod random;
 mod service;
@@ -107,7 +109,7 @@ impl Kernel {
             lookups: lookups::Lookups::default(),
             local: Local::default(),
             serving: false,
-            merged: Merged::new(config.node.clone(), config.limits.entries),
+            merged: Merged::new(config.node.clone(), config.limits.entries, config.budgets.clone()),
             client: Client::new(),
             starting_until: now + attempt,
             random,

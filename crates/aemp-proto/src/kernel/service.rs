@@ -1,8 +1,8 @@
 //! Requests of the global service that other nodes send.
 
-use super::{Action, Kernel, QueryKind, Time, ways};
-use crate::db::client::{self, Master};
-use crate::db::merged::Delta;
+use super::{Action, Kernel, Time, ways};
+use crate::db::client::Master;
+use crate::db::merged::{Delta, STAMP_MAX};
 use crate::db::size::{LEVELS_MAX, levels, size, split, split_change};
 use crate::db::{
     Change, Changes, GLOBALS, LISTENERS, VERSIONS, WAYS, binds_of_value, escape_family, stamped,
@@ -135,10 +135,6 @@ impl Kernel {
 
     /// Tells everybody who has to know what has changed in the merged database.
     pub(super) fn publish(&mut self, delta: Delta, now: Time) {
-        if delta.refused > 0 {
-            let what = format!("{} database entries of one node, beyond its limit", delta.refused);
-            self.actions.push_back(Action::Refused { what });
-        }
         if self.global.is_active() {
             self.claim(delta.claims, delta.stamps);
         }
@@ -185,7 +181,20 @@ impl Kernel {
         }
         self.global.add_slave(from);
         let delta = self.merged.slave_replace(from, tables);
+        self.refuse_entries(from, delta.refused);
         self.publish(delta, now);
+    }
+
+    /// Tells that entries of a node are missing, because it has too much already.
+    fn refuse_entries(&mut self, from: &NodeId, refused: usize) {
+        if refused > 0 {
+            let what = format!(
+                "{refused} database entries of {from}: it has as many as a node may own, or they take more than the {} bytes of \
+                 memory that a node may have here",
+                self.config.budgets.of(from).limit()
+            );
+            self.actions.push_back(Action::Refused { what });
+        }
     }
 
     fn add_global(&mut self, from: &NodeId, now: Time) {
@@ -219,12 +228,16 @@ impl Kernel {
         }
     }
 
-    fn global_tables(&mut self, from: &NodeId, tables: Tables, now: Time) {
+    fn global_tables(&mut self, from: &NodeId, mut tables: Tables, now: Time) {
         if !self.global.is_active() || !self.global.is_other(from) {
             return;
         }
+        for entries in tables.values_mut() {
+            self.drop_oversize(from, entries);
+        }
         let listener = tables.get(LISTENERS).and_then(|entries| entries.get(from.as_str())).cloned();
         let delta = self.merged.global_replace(from, self.links.is_native(from), tables);
+        self.refuse_entries(from, delta.refused);
         self.publish(delta, now);
         if let Some(binds) = listener {
             self.set_own(LISTENERS, from.as_str(), binds, now);
@@ -240,6 +253,7 @@ impl Kernel {
             if family == VERSIONS {
                 return self.stamps_came(from, set, now);
             }
+            self.drop_oversize(from, &mut set);
             self.merged.global_update(from, self.links.is_native(from), family, set, deleted)
         } else if self.global.is_slave(from) {
             self.drop_oversize(from, &mut set);
@@ -247,6 +261,7 @@ impl Kernel {
         } else {
             return;
         };
+        self.refuse_entries(from, delta.refused);
         self.publish(delta, now);
     }
 
@@ -254,53 +269,9 @@ impl Kernel {
         for (name, stamp) in stamps {
             let Some((family, key)) = stamped(&name) else { continue };
             let Value::Int(stamp) = stamp else { continue };
-            let Ok(stamp) = u64::try_from(stamp) else { continue };
+            let Some(stamp) = u64::try_from(stamp).ok().filter(|stamp| *stamp <= STAMP_MAX) else { continue };
             let delta = self.merged.global_stamp(from, &family, key, stamp);
             self.publish(delta, now);
-        }
-    }
-
-    /// What a node asks of us as a master.
-    fn serve(&mut self, from: &NodeId, asked: MeshRequest, now: Time) {
-        if !self.global.is_active() {
-            return;
-        }
-        if let MeshRequest::Find(node) = asked {
-            return self.find(from, node, now);
-        }
-        let Err(asked) = self.global.defer(from, asked) else { return };
-        match asked {
-            MeshRequest::Family(family, id) => self.reply(from, QueryKind::Family, &family, id),
-            MeshRequest::Keys(family, id) => self.reply(from, QueryKind::Keys, &family, id),
-            MeshRequest::Values(family, id) => self.reply(from, QueryKind::Values, &family, id),
-            MeshRequest::Watch(family) => {
-                self.global.watch(from, &family);
-                self.send_content(from, &family);
-            }
-            MeshRequest::Unwatch(family) => self.global.unwatch(from, &family),
-            _ => {}
-        }
-    }
-
-    fn reply(&mut self, to: &NodeId, kind: QueryKind, family: &str, id: Value) {
-        let mut result = client::answer(kind, self.merged.family(family));
-        // The rest of the request is its name.
-        if size(&result) + size(&id) + 64 > self.config.limits.message {
-            let what = format!("the answer to a query of {to}: the family {family:?} fits into no message");
-            self.actions.push_back(Action::Refused { what });
-            result = Value::Null;
-        }
-        self.send(to, MeshRequest::Reply(id, result));
-    }
-
-    /// Sends what a family has; what does not fit into one message follows as changes.
-    fn send_content(&mut self, to: &NodeId, family: &str) {
-        let content = self.merged.family(family);
-        let mut parts = split_change(content, Vec::new(), self.config.limits.family_part()).into_iter();
-        let (first, _) = parts.next().unwrap_or_default();
-        self.send(to, MeshRequest::Content(family.into(), first));
-        for (set, deleted) in parts {
-            self.send(to, MeshRequest::Changed(family.into(), set, deleted));
         }
     }
 

@@ -244,6 +244,8 @@ impl Handshake {
             return Err(HandshakeError::Echo);
         }
         self.check_role(&greeting)?;
+        greeting.heartbeat()?;
+        greeting.incarnation()?;
         self.theirs.greeting = line.to_vec();
         self.greeting = Some(greeting);
         self.stage = Stage::Nonce;
@@ -379,7 +381,8 @@ impl Handshake {
     fn peer(&self, greeting: &Greeting) -> Peer {
         Peer {
             node: greeting.node.clone(),
-            incarnation: greeting.get("inc").and_then(|text| u128::from_str_radix(text, 16).ok()),
+            // The greeting was checked when it came.
+            incarnation: greeting.incarnation().ok().flatten(),
             native: greeting.get("role").is_some() && greeting.get("inc").is_some(),
             carries: has_capability(greeting, "carry"),
             carrier: self.carrier.clone(),
@@ -390,10 +393,7 @@ impl Handshake {
         let (Some(send), Some(receive), Some(greeting)) = (self.send, self.receive, &self.greeting) else {
             return;
         };
-        let heartbeat = greeting
-            .get("hb")
-            .and_then(|text| text.parse().ok())
-            .and_then(|s| Duration::try_from_secs_f64(s).ok());
+        let heartbeat = greeting.heartbeat().ok().flatten();
         let peer = self.peer(greeting);
         self.stage = Stage::Done;
         self.events.push_back(HandshakeEvent::Established(Terms {

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -11,6 +12,12 @@ use crate::{NameError, NodeId};
 
 /// The most octets of a line until authentication, line end included.
 pub const LINE_MAX: usize = 4096;
+
+/// A shorter limit of silence of a peer counts as this: it sets the pace at which we send.
+pub const HEARTBEAT_MIN: Duration = Duration::from_secs(1);
+
+/// A longer one counts as this.
+pub const HEARTBEAT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A greeting that cannot be accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -33,6 +40,16 @@ pub enum HelloError {
     /// A key stands twice.
     #[error("the greeting has the key {0:?} twice")]
     DuplicateKey(String),
+    /// The value of a key that has to be a number is not one, or none that can be meant.
+    #[error("the greeting has {key}={value:?}, which is not {wanted}")]
+    Number {
+        /// The key.
+        key: &'static str,
+        /// The beginning of its value.
+        value: String,
+        /// What it has to be.
+        wanted: &'static str,
+    },
 }
 
 /// A greeting line, parsed.
@@ -96,10 +113,39 @@ impl Greeting {
         line
     }
 
+    /// The limit of silence of a peer that knows our heartbeat, within [`HEARTBEAT_MIN`] and [`HEARTBEAT_MAX`].
+    ///
+    /// # Errors
+    ///
+    /// It is not a number of seconds above 0.
+    pub fn heartbeat(&self) -> Result<Option<Duration>, HelloError> {
+        let Some(text) = self.get("hb") else { return Ok(None) };
+        let seconds: Option<f64> = text.parse().ok().filter(|s: &f64| s.is_finite() && *s > 0.0);
+        let seconds = seconds.ok_or_else(|| number("hb", text, "a number of seconds above 0"))?;
+        let clamped = seconds.clamp(HEARTBEAT_MIN.as_secs_f64(), HEARTBEAT_MAX.as_secs_f64());
+        Ok(Some(Duration::from_secs_f64(clamped)))
+    }
+
+    /// The incarnation.
+    ///
+    /// # Errors
+    ///
+    /// It is not what tells one run of a node from another: 32 hexadecimal digits.
+    pub fn incarnation(&self) -> Result<Option<u128>, HelloError> {
+        let Some(text) = self.get("inc") else { return Ok(None) };
+        let digits = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let incarnation = if digits { u128::from_str_radix(text, 16).ok() } else { None };
+        incarnation.map(Some).ok_or_else(|| number("inc", text, "32 hexadecimal digits"))
+    }
+
     /// The value of this key.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.pairs.get(key).map(String::as_str)
     }
+}
+
+fn number(key: &'static str, value: &str, wanted: &'static str) -> HelloError {
+    HelloError::Number { key, value: value.chars().take(40).collect(), wanted }
 }
 
 fn list(field: &str) -> Vec<String> {
@@ -166,6 +212,45 @@ mod tests {
         ] {
             assert!(Greeting::parse(line).is_err(), "{line:?}");
         }
+    }
+
+    fn with(pair: &str) -> Greeting {
+        Greeting::parse(format!("aemp;1;n;a;b;{pair}").as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_heartbeat_has_a_floor_and_a_ceiling() {
+        let (day, hb) = (HEARTBEAT_MAX.as_secs_f64(), |text: &str| with(&format!("hb={text}")).heartbeat());
+        for (text, seconds) in [
+            ("0.04", 1.0),
+            ("5e-324", 1.0),
+            ("0.999", 1.0),
+            ("1", 1.0),
+            ("1.001", 1.001),
+            ("30", 30.0),
+            ("86400", day),
+            ("86401", day),
+            ("65536000", day),
+            ("1.7976931348623157e308", day),
+        ] {
+            assert_eq!(hb(text), Ok(Some(Duration::from_secs_f64(seconds))), "{text}");
+        }
+        for text in ["0", "-0", "-1", "-1e308", "nan", "inf", "-inf", "1e400", "", "soon", "1s", "0x1"] {
+            assert!(hb(text).is_err(), "{text}");
+        }
+        assert_eq!(with("k=").heartbeat(), Ok(None));
+    }
+
+    #[test]
+    fn an_incarnation_is_32_digits() {
+        let inc = |text: &str| with(&format!("inc={text}")).incarnation();
+        assert_eq!(inc(&"0".repeat(32)), Ok(Some(0)));
+        assert_eq!(inc(&"f".repeat(32)), Ok(Some(u128::MAX)));
+        for text in ["", "1", "-1", &"0".repeat(31), &"0".repeat(33), &"+".repeat(32), &"g".repeat(32)] {
+            assert!(inc(text).is_err(), "{text}");
+        }
+        assert!(inc(&format!("+{}", "0".repeat(31))).is_err());
+        assert_eq!(with("k=").incarnation(), Ok(None));
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod text;
 mod cbor;
 pub(crate) mod forms;
 mod json;
+mod memory;
 pub(crate) mod parts;
 mod room;
 mod scan;

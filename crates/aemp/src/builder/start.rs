@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use aemp_proto::budget::PeerBudgets;
 use aemp_proto::carry::Carriage;
 use aemp_proto::kernel::{CONNECT_TIMEOUTS, Input, Kernel, KernelConfig, KernelLimits, MONITOR_TIMEOUTS};
 use aemp_proto::link::LinkConfig;
@@ -28,6 +29,7 @@ use crate::runtime::listen::{self, Gatekeeper};
 use crate::runtime::tls::{BundleError, Tls};
 use crate::runtime::{Shared, tcp};
 use crate::stream::{StreamFunctions, Streams};
+use crate::tombstones::Tombstones;
 
 /// Why a node did not start.
 #[derive(Debug, Error)]
@@ -132,6 +134,7 @@ impl Builder {
                 connect_interval: self.connect_interval,
                 rng_seed: u64::from_le_bytes(random()?),
                 limits: node.inner().shared.database,
+                budgets: node.inner().shared.budgets.clone(),
             },
             node.inner().shared.now(),
         );
@@ -166,7 +169,10 @@ impl Builder {
             carries: self.carry,
             parts: true,
         };
+        let budgets = PeerBudgets::default();
         Shared {
+            tombstones: Tombstones::new(budgets.clone()),
+            budgets,
             link: Arc::new(link),
             tls,
             frames: self.frames,

@@ -56,7 +56,7 @@ impl Record {
         let difference = self.clock_difference.unwrap_or_default();
         let size = Duration::try_from_secs_f64(difference.abs()).unwrap_or_default();
         let moved = if difference < 0.0 { self.time.checked_sub(size) } else { self.time.checked_add(size) };
-        moved.unwrap_or(self.time)
+        moved.filter(is_shown).unwrap_or(self.time)
     }
 
     /// The clock difference as it is shown behind the name of the node, such as `+1.234s`; empty if it is not worth showing.
@@ -91,7 +91,15 @@ impl fmt::Display for Record {
     }
 }
 
-/// Seconds since 1970, in whatever form a number may come; 1970 if it is none.
+/// The end of the year 9999, in seconds since 1970: calendars end there.
+const LATEST: u64 = 253_402_300_799;
+
+/// Whether a time is one that calendars can show; others are not meant.
+fn is_shown(time: &SystemTime) -> bool {
+    time.duration_since(UNIX_EPOCH).is_ok_and(|since| since.as_secs() <= LATEST)
+}
+
+/// Seconds since 1970, in any form that a number may come in; 1970 if it is none that can be meant.
 fn time(value: &Value) -> SystemTime {
     let seconds = match value {
         Value::Float(seconds) => *seconds,
@@ -99,7 +107,7 @@ fn time(value: &Value) -> SystemTime {
         other => other.to_name().and_then(|text| text.parse().ok()).unwrap_or_default(),
     };
     let since = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-    UNIX_EPOCH.checked_add(since).unwrap_or(UNIX_EPOCH)
+    UNIX_EPOCH.checked_add(since).filter(is_shown).unwrap_or(UNIX_EPOCH)
 }
 
 /// A string. Octets are mostly UTF-8: Perl programs log what they have read.
@@ -176,5 +184,49 @@ mod tests {
             record(vec![Value::Null, Value::Null, 4.into(), Value::Bytes(octets.into())], None).text
         };
         assert_eq!((text(b"\xc3\xa9"), text(b"\xe9")), ("é".into(), "é".into()));
+    }
+
+    #[test]
+    fn no_time_is_beyond_what_a_calendar_shows() {
+        let node = NodeId::new("n").expect("a node ID");
+        let record = |time: f64, difference: f64| {
+            Record::from_message(&node, Some(difference), &Message(vec![Value::Float(time)]))
+        };
+        let last = LATEST as f64;
+        for (seconds, shown) in [
+            (0.0, 0),
+            (1.0, 1),
+            (-1.0, 0),
+            (last, LATEST),
+            (last + 1.0, 0),
+            (1e19, 0),
+            (f64::MAX, 0),
+            (f64::MIN, 0),
+            (f64::NAN, 0),
+            (f64::INFINITY, 0),
+        ] {
+            let time = record(seconds, 0.0).time;
+            assert_eq!(
+                time.duration_since(UNIX_EPOCH).map(|since| since.as_secs()).ok(),
+                Some(shown),
+                "{seconds}"
+            );
+        }
+        for (difference, shown) in [
+            (-1.0, 999),
+            (1.0, 1001),
+            (-1001.0, 1000),
+            (last, 1000),
+            (1e300, 1000),
+            (-1e300, 1000),
+            (f64::NAN, 1000),
+        ] {
+            let time = record(1000.0, difference).own_time();
+            assert_eq!(
+                time.duration_since(UNIX_EPOCH).map(|since| since.as_secs()).ok(),
+                Some(shown),
+                "{difference}"
+            );
+        }
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use aemp_proto::PortId;
 use aemp_proto::kernel::LinkId;
+use aemp_proto::{NodeId, PortId};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
@@ -106,6 +106,8 @@ pub(crate) struct Extra {
     pub(crate) kills: u32,
     /// The name that another node has chosen for it.
     pub(crate) name: Option<Arc<PortId>>,
+    /// That node.
+    pub(crate) spawner: Option<NodeId>,
 }
 
 impl Extra {

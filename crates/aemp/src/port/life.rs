@@ -131,7 +131,8 @@ impl Node {
     pub(crate) fn end_port(&self, number: u64, reason: Reason) {
         let leave_word = |cell: &Cell| {
             if let Some(name) = cell.name() {
-                self.leave_word(&name, &reason);
+                let spawner = cell.extra.as_ref().and_then(|extra| extra.spawner.as_ref());
+                self.leave_word(&name, spawner, &reason);
             }
         };
         let Some(removed) = self.table().remove(number, leave_word) else { return };

@@ -30,6 +30,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use aemp_proto::budget::PeerBudgets;
 use aemp_proto::kernel::{DbCommand, KernelLimits, LinkId, Peer, QueryKind, Route, Time};
 use aemp_proto::link::LinkConfig;
 use aemp_proto::wire::Limits as FrameLimits;
@@ -43,6 +44,7 @@ use crate::database::Told;
 use crate::node::Node;
 use crate::remote::Remote;
 use crate::stream::Streams;
+use crate::tombstones::Tombstones;
 use shutdown::ShutdownRequest;
 
 /// What the driver is told.
@@ -134,6 +136,10 @@ pub(crate) struct Shared {
     pub(crate) nodelay: bool,
     /// Requests of the shared database that the driver has not seen yet.
     pub(crate) requests: backlog::Backlog,
+    /// How much is kept for each other node.
+    pub(crate) budgets: PeerBudgets,
+    /// What ports died of that other nodes have named.
+    pub(crate) tombstones: Tombstones,
     /// Code that other nodes have evaluated here.
     pub(crate) evaluations: evaluation::Evaluations,
     pub(crate) up: RwLock<BTreeMap<NodeId, Route>>,

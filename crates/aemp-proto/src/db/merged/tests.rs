@@ -13,7 +13,7 @@ fn tables(family: &str, key: &str, value: &str) -> Tables {
 }
 
 fn merged(own: &str) -> Merged {
-    Merged::new(node(own), 3)
+    Merged::new(node(own), 3, PeerBudgets::default())
 }
 
 fn shows(merged: &Merged) -> Option<String> {
@@ -118,4 +118,113 @@ fn one_node_owns_no_more_than_the_limit() {
     assert_eq!(merged.slave_update(&node("s"), "f", entry("d", "1"), &[]).refused, 1);
     assert_eq!(merged.slave_update(&node("s"), "f", entry("c", "2"), &[]).refused, 0);
     assert_eq!(merged.slave_update(&node("t"), "f", entry("d", "1"), &[]).refused, 0);
+}
+
+#[test]
+fn what_another_node_may_have_here_is_limited_in_bytes_and_comes_back() {
+    let budgets = PeerBudgets::new(100_000);
+    let mut merged = Merged::new(node("m"), 1000, budgets.clone());
+    let large = |n: usize| entry(&format!("k{n}"), &"x".repeat(10_000));
+    let names = |n: usize| (format!("{n:01000}"), entry("k", "v"));
+    for native in [true, false] {
+        // Values, families and entries; of slaves and of global nodes; in updates and as a whole.
+        let refused: usize =
+            (0..20).map(|n| merged.slave_update(&node("a"), "f", large(n), &[]).refused).sum();
+        assert!((10..15).contains(&refused), "{refused}");
+        let tables: Tables = (0..200).map(names).collect();
+        let refused = merged.global_replace(&node("b"), native, tables).refused;
+        assert!((100..150).contains(&refused), "{refused}");
+        let replaced = merged.global_update(&node("b"), native, &format!("{:01000}", 0), large(0), &[]);
+        assert_eq!(replaced.refused, 1);
+        assert!(budgets.of(&node("a")).used() <= 100_000 && budgets.of(&node("b")).used() <= 100_000);
+        // A smaller value makes room for another one.
+        assert_eq!(merged.slave_update(&node("a"), "f", entry("k0", "y"), &[]).refused, 0);
+        assert_eq!(merged.slave_update(&node("a"), "f", large(30), &[]).refused, 0);
+        // The own node is not limited here.
+        assert_eq!(
+            (0..20).map(|n| merged.slave_update(&node("m"), "f", large(n), &[]).refused).sum::<usize>(),
+            0
+        );
+        merged.slave_drop(&node("a"));
+        merged.global_drop(&node("b"));
+        merged.slave_drop(&node("m"));
+        assert_eq!((budgets.of(&node("a")).used(), budgets.of(&node("b")).used()), (0, 0));
+        assert!(merged.families.is_empty() && merged.held.is_empty());
+    }
+}
+
+#[test]
+fn a_slave_that_becomes_global_takes_its_charge_along() {
+    let budgets = PeerBudgets::default();
+    let mut merged = Merged::new(node("m"), 10, budgets.clone());
+    merged.slave_update(&node("a"), "f", entry("k", "v"), &[]);
+    let charged = budgets.of(&node("a")).used();
+    merged.slave_to_global(&node("a"), true);
+    assert_eq!((charged > 0, budgets.of(&node("a")).used()), (true, charged));
+    merged.global_update(&node("a"), true, "f", Family::new(), &["k".into()]);
+    assert_eq!(budgets.of(&node("a")).used(), 0);
+}
+
+#[test]
+fn no_stamp_is_so_high_that_there_is_no_higher_one() {
+    let mut merged = merged("m");
+    merged.global_update(&node("a"), true, "f", entry("k", "theirs"), &[]);
+    merged.global_stamp(&node("a"), "f", "k", STAMP_MAX);
+    let delta = merged.slave_update(&node("s"), "f", entry("k", "ours"), &[]);
+    assert_eq!(delta.stamps, [("f".into(), "k".into(), STAMP_MAX + 1)]);
+    assert_eq!(shows(&merged), Some("ours".into()));
+}
+
+mod model {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// One step of a peer: which one, whether it is global, which key, and the length of the value that it sets, if any.
+    type Step = (usize, bool, usize, Option<usize>);
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = (0..3usize, any::<bool>(), 0..4usize, proptest::option::of(0..3000usize));
+        proptest::collection::vec(step, 1..100)
+    }
+
+    /// The sizes that a whole look at the family gives.
+    fn counted(merged: &Merged) -> (usize, usize) {
+        let family = merged.family("f");
+        (family.keys().map(|key| key_size(key)).sum(), family.values().map(size).sum())
+    }
+
+    proptest! {
+        #[test]
+        fn sums_are_what_counting_gives(steps in steps()) {
+            let budgets = PeerBudgets::new(5000);
+            let mut merged = Merged::new(node("m"), 3, budgets.clone());
+            for (peer, global, key, value) in steps {
+                // Two of them are what they are, and the third one is both.
+                let peer = node(["a", "b", "c"][peer]);
+                let key = format!("k{key}");
+                match (global, value) {
+                    (true, Some(length)) => drop(merged.global_update(&peer, true, "f", entry(&key, &"v".repeat(length)), &[])),
+                    (false, Some(length)) => drop(merged.slave_update(&peer, "f", entry(&key, &"v".repeat(length)), &[])),
+                    (true, None) => drop(merged.global_update(&peer, true, "f", Family::new(), &[key])),
+                    (false, None) => drop(merged.slave_update(&peer, "f", Family::new(), &[key])),
+                }
+                let (keys, values) = counted(&merged);
+                prop_assert_eq!(merged.answer_size(QueryKind::Family, "f"), 5 + keys + values);
+                prop_assert_eq!(merged.answer_size(QueryKind::Keys, "f"), 5 + keys);
+                prop_assert_eq!(merged.answer_size(QueryKind::Values, "f"), 5 + values);
+                for peer in ["a", "b", "c"] {
+                    let held = [Holder::Slave(node(peer)), Holder::Global(node(peer))];
+                    let held: usize = held.iter().filter_map(|holder| merged.held.get(holder)).map(Held::bytes).sum();
+                    prop_assert_eq!(budgets.of(&node(peer)).used(), held);
+                }
+            }
+            for peer in ["a", "b", "c"] {
+                merged.slave_drop(&node(peer));
+                merged.global_drop(&node(peer));
+                prop_assert_eq!(budgets.of(&node(peer)).used(), 0);
+            }
+            prop_assert!(merged.families.is_empty() && merged.held.is_empty());
+        }
+    }
 }

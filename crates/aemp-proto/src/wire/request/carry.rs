@@ -94,7 +94,7 @@ impl CarryId {
 
 impl Args {
     fn integer(&mut self) -> Result<i128, RequestError> {
-        match self.scalar("a number")? {
+        match self.scalar("a number", "an integer")? {
             Value::Int(number) => Ok(number),
             other => {
                 let number = other.to_name().and_then(|text| text.parse().ok());
@@ -109,7 +109,7 @@ impl Args {
     }
 
     fn octets(&mut self) -> Result<Bytes, RequestError> {
-        let octets = match self.scalar("the octets")? {
+        let octets = match self.scalar("the octets", "octets")? {
             Value::Bytes(octets) => Some(octets),
             // JSON has no octets.
             Value::Text(text) => crate::value::to_latin1(&text).map(Bytes::from),

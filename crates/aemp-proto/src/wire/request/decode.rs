@@ -4,8 +4,14 @@ use std::borrow::Cow;
 
 use super::{CarryRequest, Family, MeshRequest, Request, RequestError, Tables, hops};
 use crate::name::PORT_NAME_MAX;
-use crate::wire::Body;
+use crate::wire::{Body, memory};
 use crate::{NameError, NodeId, PortId, Reason, Value};
+
+/// Bytes of memory that the values of a request may take that are decoded: a million entries of a database fit.
+pub const REQUEST_MEMORY_MAX: usize = 256 << 20;
+
+/// Bytes of memory that a reason may take: it is kept for everybody who monitors the port.
+pub const REASON_MEMORY_MAX: usize = 1 << 20;
 
 impl Request {
     /// Whether a message to the node port is a request of the shared database, by its tag alone.
@@ -94,7 +100,7 @@ fn mesh(tag: &str, args: &mut Args) -> Result<Option<MeshRequest>, RequestError>
         "g_db_keys" => MeshRequest::Keys(args.of("g_db_keys").family()?, args.value("the query")?),
         "g_db_values" => MeshRequest::Values(args.of("g_db_values").family()?, args.value("the query")?),
         "g_reply" => {
-            MeshRequest::Reply(args.of("g_reply").value("the query")?, args.next().unwrap_or_default())
+            MeshRequest::Reply(args.of("g_reply").value("the query")?, args.next()?.unwrap_or_default())
         }
         "g_mon1" => MeshRequest::Watch(args.of("g_mon1").family()?),
         "g_mon0" => MeshRequest::Unwatch(args.of("g_mon0").family()?),
@@ -117,22 +123,30 @@ impl Args {
         self
     }
 
-    fn next(&mut self) -> Option<Value> {
-        let value = self.left.first()?;
+    /// The next value; `None` if there is none.
+    fn next(&mut self) -> Result<Option<Value>, RequestError> {
+        if !memory::fits(self.left.items(), REQUEST_MEMORY_MAX) {
+            return Err(RequestError::Memory { tag: self.tag, limit: REQUEST_MEMORY_MAX });
+        }
+        let value = self.left.first();
         self.left = self.left.rest();
-        Some(value)
+        Ok(value)
     }
 
     pub(super) fn value(&mut self, argument: &'static str) -> Result<Value, RequestError> {
-        self.next().ok_or(RequestError::Missing { tag: self.tag, argument })
+        self.next()?.ok_or(RequestError::Missing { tag: self.tag, argument })
     }
 
     /// A value that is no list and no map.
-    pub(super) fn scalar(&mut self, argument: &'static str) -> Result<Value, RequestError> {
+    pub(super) fn scalar(
+        &mut self,
+        argument: &'static str,
+        wanted: &'static str,
+    ) -> Result<Value, RequestError> {
         if self.left.is_empty() {
             return Err(RequestError::Missing { tag: self.tag, argument });
         }
-        let value = self.left.first_scalar().ok_or_else(|| self.wrong(argument, "a string or a number"))?;
+        let value = self.left.first_scalar().ok_or_else(|| self.wrong(argument, wanted))?;
         self.left = self.left.rest();
         Ok(value)
     }
@@ -143,7 +157,7 @@ impl Args {
             self.left = self.left.rest();
             return Ok(name);
         }
-        string(self.scalar(argument)?).ok_or_else(|| self.wrong(argument, "a string"))
+        string(self.scalar(argument, "a string")?).ok_or_else(|| self.wrong(argument, "a string"))
     }
 
     fn family(&mut self) -> Result<String, RequestError> {
@@ -175,20 +189,25 @@ impl Args {
         NodeId::new(&text).map_err(|error| RequestError::Name { tag: self.tag, error })
     }
 
-    /// All that is left.
+    /// All that is left. A port dies also of a reason that is too large to be decoded.
     fn reason(&mut self) -> Result<Reason, RequestError> {
-        let values = std::mem::take(&mut self.left).decode();
+        let left = std::mem::take(&mut self.left);
+        if !memory::fits(left.items(), REASON_MEMORY_MAX) {
+            let text = format_args!("the reason takes more than {REASON_MEMORY_MAX} bytes of memory");
+            return Ok(Reason::text("reason_too_large", text));
+        }
+        let values = left.decode();
         Ok(Reason::new(values.map_err(|_| self.wrong("the reason", "well formed"))?))
     }
 
     /// The content of a family; none if it is null or not there.
     fn content(&mut self) -> Result<Family, RequestError> {
-        let value = self.next().unwrap_or_default();
+        let value = self.next()?.unwrap_or_default();
         family(value).ok_or_else(|| self.wrong("the content of the family", "a map with strings as keys"))
     }
 
     fn tables(&mut self) -> Result<Option<Tables>, RequestError> {
-        match self.next() {
+        match self.next()? {
             None | Some(Value::Null) => Ok(None),
             Some(Value::Map(entries)) => {
                 let tables =
@@ -208,7 +227,7 @@ impl Args {
 
     /// A list of strings; `None` if it is null or not there.
     fn strings(&mut self, argument: &'static str) -> Result<Option<Vec<String>>, RequestError> {
-        match self.next() {
+        match self.next()? {
             None | Some(Value::Null) => Ok(None),
             Some(Value::List(values)) => {
                 let strings: Option<Vec<String>> = values.into_iter().map(string).collect();
@@ -245,5 +264,57 @@ fn family(value: Value) -> Option<Family> {
         Value::Null => Some(Family::new()),
         Value::Map(entries) => entries.into_iter().map(|(key, value)| Some((string(key)?, value))).collect(),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::cbor;
+    use crate::wire::scan::ARRAY;
+
+    /// A request with this tag, strings, and a list of as many nulls.
+    fn with_list(start: &[&str], nulls: usize) -> Body {
+        let mut items = Vec::new();
+        start.iter().for_each(|text| cbor::write_name(&mut items, text));
+        cbor::write_head(&mut items, ARRAY, nulls as u64);
+        items.resize(items.len() + nulls, 0xf6);
+        Body::new(start.len() as u32 + 1, items.into())
+    }
+
+    #[test]
+    fn what_takes_too_much_memory_is_not_decoded() {
+        let over = REQUEST_MEMORY_MAX / size_of::<Value>() + 1;
+        for start in [&["g_set"][..], &["g_upd", "f"], &["g_reply", "1"]] {
+            let refused = Request::decode(&with_list(start, over));
+            assert!(matches!(refused, Err(RequestError::Memory { .. })), "{start:?}");
+        }
+        // A string is no list, however large that is.
+        for start in [&["snd"][..], &["mon1"], &["x_ack", "1"], &["eval"]] {
+            let refused = Request::decode(&with_list(start, over));
+            assert!(matches!(refused, Err(RequestError::Wrong { .. })), "{start:?}");
+        }
+    }
+
+    #[test]
+    fn a_port_dies_of_a_reason_that_is_too_large_too() {
+        let fits = REASON_MEMORY_MAX / size_of::<Value>() - 100;
+        for (nulls, whole) in [(fits, true), (2 * fits, false)] {
+            let request = Request::decode(&with_list(&["kil1", "port"], nulls)).unwrap();
+            let Request::Kill(name, reason) = request else { panic!("{request:?}") };
+            assert_eq!((&*name, reason.identifier().is_none(), reason.is_normal()), ("port", whole, false));
+        }
+    }
+
+    #[test]
+    fn names_of_ports_have_a_limit_everywhere() {
+        for (length, good) in [(PORT_NAME_MAX, true), (PORT_NAME_MAX + 1, false)] {
+            let name = "n".repeat(length);
+            for start in [&["mon1", &name][..], &["mon0", &name], &["kil0", &name], &["kil1", &name]] {
+                assert_eq!(Request::decode(&with_list(start, 1)).is_ok(), good, "{start:?}");
+            }
+            let spawn = with_list(&["AnyEvent::MP::_spawn", &name, "function"], 1);
+            assert_eq!(Request::decode(&spawn).is_ok(), good);
+        }
     }
 }

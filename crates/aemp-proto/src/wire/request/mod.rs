@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 
 pub use carry::{CarryId, CarryRequest};
+pub use decode::{REASON_MEMORY_MAX, REQUEST_MEMORY_MAX};
 pub use hops::HOPS_MAX;
 
 use crate::wire::Body;
@@ -117,6 +118,14 @@ pub enum RequestError {
         argument: &'static str,
         /// What it has to be.
         wanted: &'static str,
+    },
+    /// Its values take too much memory when they are decoded.
+    #[error("{tag}: its values take more than {limit} bytes of memory when they are decoded")]
+    Memory {
+        /// The tag of the request.
+        tag: &'static str,
+        /// Bytes that they may take.
+        limit: usize,
     },
     /// Too many nodes would pass it on.
     #[error("more than {HOPS_MAX} nodes would pass a request on, one after the other")]
