@@ -75,7 +75,8 @@ fn check_tag(head: &Head, content: &[u8]) -> Result<(), EncodeError> {
     }
 }
 
-/// Whether the content of a tag is the text of a time of day, as RFC 3339 has it.
+/// Whether the content of a tag is the text of a date and time, as RFC 3339 has it, that Perl's `strptime` takes: it knows no leap
+/// seconds, and no year before 1900.
 fn is_date(content: &[u8]) -> bool {
     let Ok(text) = Decoder::new(content).str() else { return false };
     let pattern =
@@ -92,7 +93,8 @@ fn is_date(content: &[u8]) -> bool {
         && matches!(two(8..10), 1..=31)
         && two(11..13) < 24
         && two(14..16) < 60
-        && two(17..19) <= 60
+        && two(17..19) < 60
+        && time[..4] >= *"1900"
         && !empty_fraction
         && (zone == "Z" || matches!(pattern(zone).as_str(), "+00:00" | "-00:00"))
 }
@@ -118,6 +120,8 @@ mod tests {
             tag(0, "z"),
             tag(0, 1),
             tag(0, "2024-13-01T00:00:00Z"),
+            tag(0, "2024-01-31T23:59:60Z"),
+            tag(0, "1899-12-31T23:59:59Z"),
             tag(0, "2024-01-01T00:00:00.Z"),
             tag(0, "2024-01-01 00:00:00Z"),
             tag(25, 0),
@@ -147,7 +151,7 @@ mod tests {
     fn all_else_has_a_form_in_cbor() {
         let pair = || Value::List(vec![1.into(), 2.into()]);
         for value in [
-            tag(0, "2024-01-31T23:59:60Z"),
+            tag(0, "2024-01-31T23:59:59Z"),
             tag(0, "2024-01-31T23:59:00.25+01:00"),
             tag(2, Value::Bytes(vec![1].into())),
             tag(4, pair()),
