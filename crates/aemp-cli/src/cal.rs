@@ -36,7 +36,7 @@ impl Cal {
                 message
             })
             .await;
-        node.shutdown().await;
+        client::end(&node, answer.is_ok()).await;
         match answer {
             Ok(Message(values)) if self.json => crate::print(&values::to_list(&values)),
             Ok(Message(values)) => crate::print(&values::to_line(&values)),

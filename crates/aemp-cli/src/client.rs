@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aemp::config::{Arguments, Settings, parse_argument, value_from_json};
-use aemp::{Message, Node, PortId};
+use aemp::{Message, Node, PortId, ShutdownReport};
 use clap::Args;
 use serde_json::json;
 
@@ -66,6 +66,14 @@ impl Client {
         let settings = Settings::load(&arguments)?;
         Ok(Node::builder().logs(logging::source()).settings(settings).start().await?)
     }
+}
+
+/// How long a command that has failed takes to end: what it has waited for in vain is not waited for once more.
+const GIVEN_UP: Duration = Duration::from_millis(250);
+
+/// Ends the node of a command. One that has succeeded delivers what it has sent.
+pub(crate) async fn end(node: &Node, succeeded: bool) -> ShutdownReport {
+    if succeeded { node.shutdown().await } else { node.shutdown_within(GIVEN_UP).await }
 }
 
 /// Reads the destination of a message: a port ID, or a node ID for its node port.

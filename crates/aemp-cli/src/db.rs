@@ -5,7 +5,7 @@ use clap::Args;
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::client::{Client, Limit};
+use crate::client::{self, Client, Limit};
 use crate::failure::Failure;
 use crate::values::{self, escaped};
 
@@ -30,7 +30,7 @@ impl Db {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let node = self.client.start().await?;
         let content = timeout(self.limit.timeout, node.db().family(&self.family)).await;
-        node.shutdown().await;
+        client::end(&node, content.is_ok()).await;
         let content = content
             .map_err(|_| Failure::failed(self.limit.no_seed()))?
             .map_err(|error: DatabaseError| Failure::failed(error))?;

@@ -35,7 +35,7 @@ impl Eval {
         let node = self.client.start().await?;
         let request = |reply: ReplyTo<Message>| ("eval", code, reply.port().clone());
         let answer = node.call(&target.port(), self.limit.timeout, request).await;
-        node.shutdown().await;
+        client::end(&node, answer.is_ok()).await;
         let Message(values) = match answer {
             Ok(message) => message,
             Err(CallError::TimedOut(limit)) => return Err(Failure::failed(no_answer(&target, limit))),

@@ -32,7 +32,7 @@ impl Mon {
             reason = node.died(&port) => Ok(reason),
             () = ending => Err(Failure::interrupted()),
         };
-        node.shutdown().await;
+        client::end(&node, reason.is_ok()).await;
         let reason = reason?;
         crate::print(&if self.json {
             values::to_list(reason.values())

@@ -39,7 +39,7 @@ impl Restart {
         let target = client::port(&self.node)?.node().clone();
         let node = self.client.start().await?;
         let outcome = self.restart(&node, &target).await;
-        node.shutdown().await;
+        client::end(&node, outcome.is_ok()).await;
         outcome?;
         crate::print(&format!("{target} is back"))
     }

@@ -47,7 +47,7 @@ impl Snd {
         node.send(&port, message).map_err(Failure::failed)?;
         node.send(&port.node().port(), ("snd", Value::from(&news), ARRIVED)).map_err(Failure::failed)?;
         let first = timeout(self.limit.timeout, first).await;
-        node.shutdown().await;
+        client::end(&node, matches!(first, Ok(Ok(_)))).await;
         match first {
             Ok(Ok(news)) if news.tag().as_deref() == Some(ARRIVED) => crate::print(&if self.json {
                 json!({"port": port.to_string(), "sent": true}).to_string()

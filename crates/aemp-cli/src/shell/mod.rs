@@ -11,7 +11,7 @@ mod line;
 use aemp::{Node, NodeId};
 use clap::Args;
 
-use crate::client::{Client, Limit};
+use crate::client::{self, Client, Limit};
 use crate::failure::Failure;
 use complete::Names;
 use dialogue::Dialogue;
@@ -54,8 +54,10 @@ impl Shell {
         let start = self.node.as_deref().map(NodeId::new).transpose().map_err(Failure::usage)?;
         let node = self.client.start().await?;
         let ended = self.serve(&node, start).await;
-        node.shutdown().await;
-        ended
+        let report = client::end(&node, ended.is_ok()).await;
+        ended?;
+        // What the last lines have sent is confirmed by nothing else.
+        report.undelivered.first().map_or(Ok(()), |lost| Err(Failure::failed(lost)))
     }
 
     async fn serve(&self, node: &Node, start: Option<NodeId>) -> Result<(), Failure> {

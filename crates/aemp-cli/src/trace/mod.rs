@@ -15,7 +15,7 @@ use clap::Args;
 use tokio::sync::mpsc;
 use tokio::time::{sleep_until, timeout};
 
-use crate::client::{Client, Limit};
+use crate::client::{self, Client, Limit};
 use crate::failure::Failure;
 use crate::values;
 use network::Network;
@@ -49,7 +49,7 @@ impl Trace {
         let start = self.node.as_deref().map(NodeId::new).transpose().map_err(Failure::usage)?;
         let node = self.client.start().await?;
         let network = self.explore(&node, start).await;
-        node.shutdown().await;
+        client::end(&node, network.is_ok()).await;
         let network = network?;
         let text = if self.dot {
             draw::dot(&network)
