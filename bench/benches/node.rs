@@ -136,7 +136,7 @@ fn outbox(c: &mut Criterion) {
         let full = || {
             let mut outbox = attached();
             for id in 0..BATCH {
-                black_box(outbox.monitor(&port, id, ()));
+                black_box(outbox.monitor(&port, id, id, ()));
             }
             outbox
         };

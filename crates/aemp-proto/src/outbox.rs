@@ -6,7 +6,8 @@
 //!
 //! An outbox ends in one way only: it *breaks*. Then the queue is dropped, every monitor on a port of that node is handed
 //! back to be fired, and these ports are *gated*: what is sent to them is dropped until each of these fires was reported as
-//! done ([`Outbox::fired`]). That is how no message overtakes the news of a loss. `monitors` counts both.
+//! done ([`Outbox::fired`]). That is how no message overtakes the news of a loss. Who has been told already may monitor such a
+//! port anew and send to it: that is held until the gate opens (`gates`).
 //!
 //! To a peer that reads parts a large message goes in parts, between others: the outbox holds it, and what has to stay behind it,
 //! in `lanes`, and cuts off as much as is to be written next.
@@ -16,16 +17,21 @@
 //! This is not: the choice of a connection (the kernel's), writing (the link's), firing (the node's).
 
 mod forms;
+mod gates;
 mod held;
 mod lanes;
 mod monitors;
+mod watch;
 
 use bytes::Bytes;
 
 pub use self::forms::{Attached, LostPort, Refused};
+use self::gates::{Gates, Signal};
 pub use self::held::Sender;
 use self::lanes::Lanes;
-use self::monitors::Monitors;
+use self::monitors::{Monitor, Monitors};
+pub use self::watch::Loss;
+use self::watch::losses;
 use crate::kernel::LinkId;
 use crate::wire::records::SHARED_FROM;
 use crate::wire::{Body, EncodeError, Framing, Records, Request};
@@ -74,15 +80,25 @@ pub enum Queued {
     Wanted,
     /// The limit is passed: from now on everything is dropped, and the outbox has to be broken. Said once.
     Overflow,
+    /// A gated port has lost what was held for it: monitors have to be fired, see [`Outbox::refused`]. A writer or a connection
+    /// ([`Outbox::is_wanted`]) may be asked for as well.
+    Refused,
 }
 
-/// What became of a monitor.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Monitored<M> {
-    /// It is set.
-    Set(Queued),
-    /// The port is gated, so a loss is possible already: the caller fires it, and reports it to [`Outbox::fired`].
-    Gated(M),
+impl Queued {
+    /// What has to be done if several things were appended: the most urgent of it.
+    fn and(self, other: Queued) -> Queued {
+        let urgency = |queued: Queued| match queued {
+            Queued::Dropped => 0,
+            Queued::Behind => 1,
+            Queued::Bulk => 2,
+            Queued::Wake => 3,
+            Queued::Wanted => 4,
+            Queued::Refused => 5,
+            Queued::Overflow => 6,
+        };
+        if urgency(other) > urgency(self) { other } else { self }
+    }
 }
 
 /// A broken outbox's leavings.
@@ -90,11 +106,11 @@ pub enum Monitored<M> {
 pub struct Broken<M> {
     /// The link that drained it, to be closed.
     pub link: Option<LinkId>,
-    /// The monitors to fire; each one gates its port until [`Outbox::fired`].
-    pub fires: Vec<(PortId, M)>,
+    /// The monitors to fire.
+    pub fires: Vec<Loss<M>>,
     /// What was queued and is lost; it may share octets with others, whose code must not run under the lock of the outbox.
     pub lost: Records,
-    /// The same of what was held: large messages, or what is left of them, and what had to stay behind them.
+    /// The same of what was held: large messages, or what is left of them, what had to stay behind them, and what waited for gates.
     pub held: Vec<Bytes>,
 }
 
@@ -136,6 +152,7 @@ pub struct Outbox<M> {
     in_flight: usize,
     next_seq: u64,
     monitors: Monitors<M>,
+    gates: Gates<M>,
 }
 
 impl<M> Outbox<M> {
@@ -158,6 +175,7 @@ impl<M> Outbox<M> {
             in_flight: 0,
             next_seq: 1,
             monitors: Monitors::new(),
+            gates: Gates::new(),
         }
     }
 
@@ -168,8 +186,8 @@ impl<M> Outbox<M> {
     }
 
     fn send_from(&mut self, port: &PortId, body: &Body, sender: impl FnOnce() -> Option<u64>) -> Queued {
-        if self.monitors.is_gated(port) {
-            return Queued::Dropped;
+        if self.gates.is_closed(port) {
+            return self.at_gate(port, sender(), || Signal::Message(body.clone()));
         }
         if body.items().len() >= self.cut_from {
             return self.append_aside(port, body, None, sender());
@@ -190,8 +208,9 @@ impl<M> Outbox<M> {
         items: &[u8],
         sender: impl FnOnce() -> Option<u64>,
     ) -> Queued {
-        if self.monitors.is_gated(port) {
-            return Queued::Dropped;
+        if self.gates.is_closed(port) {
+            let body = || Signal::Message(Body::new(count, Bytes::copy_from_slice(items)));
+            return self.at_gate(port, sender(), body);
         }
         if items.len() >= self.cut_from {
             let body = Body::new(count, Bytes::copy_from_slice(items));
@@ -211,8 +230,8 @@ impl<M> Outbox<M> {
     }
 
     fn kill_from(&mut self, port: &PortId, reason: &Reason, sender: impl FnOnce() -> Option<u64>) -> Queued {
-        if self.monitors.is_gated(port) {
-            return Queued::Dropped;
+        if self.gates.is_closed(port) {
+            return self.at_gate(port, sender(), || Signal::Kill(reason.clone()));
         }
         self.request_from(&Request::Kill(port.name().to_string(), reason.clone()), sender)
     }
@@ -234,61 +253,29 @@ impl<M> Outbox<M> {
         body: &Body,
         sender: impl FnOnce() -> Option<u64>,
     ) -> Queued {
+        if let Request::Died(name, reason) = request
+            && !self.gates.is_empty()
+        {
+            let sender = sender();
+            return match self.gates.keep_death(sender, name, reason) {
+                true => Queued::Behind,
+                false => self.append_body(request, body, || sender),
+            };
+        }
+        self.append_body(request, body, sender)
+    }
+
+    fn append_body(
+        &mut self,
+        request: &Request,
+        body: &Body,
+        sender: impl FnOnce() -> Option<u64>,
+    ) -> Queued {
         let node_port = self.node.port();
         if body.items().len() >= self.cut_from {
             return self.append_aside(&node_port, body, Some(request), sender());
         }
         self.append(&node_port, |records, seq, name| records.push(seq, name, body))
-    }
-
-    /// Sets a monitor, known by `id`, without a [sender](Outbox::by); the first one on a port tells the peer.
-    pub fn monitor(&mut self, port: &PortId, id: u64, monitor: M) -> Monitored<M> {
-        self.monitor_from(port, id, monitor, nobody)
-    }
-
-    fn monitor_from(
-        &mut self,
-        port: &PortId,
-        id: u64,
-        monitor: M,
-        sender: impl FnOnce() -> Option<u64>,
-    ) -> Monitored<M> {
-        let queued = match self.monitors.set(port, id, monitor) {
-            Err(monitor) => return Monitored::Gated(monitor),
-            Ok(false) => Queued::Behind,
-            Ok(true) if port.is_node() => self.want(),
-            Ok(true) => self.request_from(&Request::Monitor(port.name().to_string()), sender),
-        };
-        Monitored::Set(queued)
-    }
-
-    /// Withdraws a monitor, without a [sender](Outbox::by); the last one on a port tells the peer. `None` if it is not set any more.
-    pub fn unmonitor(&mut self, port: &PortId, id: u64) -> Option<(M, Queued)> {
-        self.unmonitor_from(port, id, nobody)
-    }
-
-    fn unmonitor_from(
-        &mut self,
-        port: &PortId,
-        id: u64,
-        sender: impl FnOnce() -> Option<u64>,
-    ) -> Option<(M, Queued)> {
-        let (monitor, last) = self.monitors.withdraw(port, id)?;
-        let queued = match last && !port.is_node() {
-            true => self.request_from(&Request::Unmonitor(port.name().to_string()), sender),
-            false => Queued::Behind,
-        };
-        Some((monitor, queued))
-    }
-
-    /// The peer says that this port is gone: its monitors, to be fired. They gate nothing, for a dead port takes nothing.
-    pub fn died(&mut self, port: &PortId) -> Vec<M> {
-        self.monitors.died(port)
-    }
-
-    /// One monitor that a break (or a set on a gated port) handed out has run, or its message has left the mailbox.
-    pub fn fired(&mut self, port: &PortId) {
-        self.monitors.fired(port);
     }
 
     /// What is to be written, into `into` (which must be empty, and whose memory is reused). False if the outbox is not this
@@ -327,12 +314,18 @@ impl<M> Outbox<M> {
             State::Attached(link) => Some(link),
             State::Idle | State::Wanted => None,
         };
-        let (lost, held) = (std::mem::take(&mut self.records), self.lanes.give_up());
+        let (lost, mut held) = (std::mem::take(&mut self.records), self.lanes.give_up());
         (self.cut_from, self.framing) = (usize::MAX, Framing::Native);
         (self.frames, self.in_flight, self.next_seq, self.bulk) = (0, 0, 1, BULK);
         self.condemned = false;
         self.epoch += 1;
-        Broken { link, fires: self.monitors.fire_all(), lost, held }
+        let (mut fires, waited) = losses(self.gates.fire_waiting());
+        held.extend(waited);
+        for (port, id, Monitor { owner, monitor }) in self.monitors.drain() {
+            self.gates.close(&port, id, owner);
+            fires.push(Loss { port, id, monitor });
+        }
+        Broken { link, fires, lost, held }
     }
 
     /// How often the outbox broke. Everything of one epoch arrives as a prefix of what was sent in it.
@@ -346,6 +339,11 @@ impl<M> Outbox<M> {
             State::Attached(link) => Some(link),
             State::Idle | State::Wanted => None,
         }
+    }
+
+    /// Whether something waits for a connection.
+    pub fn is_wanted(&self) -> bool {
+        self.state == State::Wanted
     }
 
     /// Whether the limit was passed, and the break that has to follow has not come yet.
@@ -365,17 +363,22 @@ impl<M> Outbox<M> {
 
     /// Whether nothing is queued, monitored or gated, so that the outbox could be forgotten.
     pub fn is_idle(&self) -> bool {
-        self.state == State::Idle && self.monitors.is_empty()
+        self.state == State::Idle && self.monitors.is_empty() && self.gates.is_empty()
     }
 
     /// How many ports of that node are monitored from here.
     pub fn watched_ports(&self) -> usize {
-        self.monitors.watched()
+        self.monitors.len()
+    }
+
+    /// Whether a port of that node is gated.
+    pub fn is_gated(&self, port: &PortId) -> bool {
+        self.gates.is_closed(port)
     }
 
     /// How many ports of that node are gated.
     pub fn gated_ports(&self) -> usize {
-        self.monitors.gated()
+        self.gates.len()
     }
 
     fn append(

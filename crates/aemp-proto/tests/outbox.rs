@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test may
 
 use aemp_proto::kernel::LinkId;
-use aemp_proto::outbox::{Monitored, Outbox, OutboxLimits, Queued, Refused};
+use aemp_proto::outbox::{Outbox, OutboxLimits, Queued, Refused};
 use aemp_proto::wire::{Framing, MeshRequest, Records, Request, message_len};
 use aemp_proto::{Body, NodeId, PortId, Reason, Value};
 
@@ -49,7 +49,7 @@ fn a_large_first_message_asks_for_a_connection_and_waits_for_it() {
         let mut outbox: Outbox<()> = Outbox::new(node.clone(), OutboxLimits::default());
         let large = body(20 << 20);
         if monitored {
-            assert_eq!(outbox.monitor(&port, 1, ()), Monitored::Set(Queued::Wanted));
+            assert_eq!(outbox.monitor(&port, 1, 1, ()), Queued::Wanted);
             assert_eq!(outbox.send(&port, &large), Queued::Behind);
         } else {
             assert_eq!(outbox.send(&port, &large), Queued::Wanted);
@@ -145,13 +145,13 @@ fn what_waited_and_cannot_be_read_is_a_loss_for_its_port_and_for_nobody_else() {
     let mut outbox: Outbox<u64> = Outbox::new(node.clone(), OutboxLimits::default());
     let number = |n: u64| values(&[n.into()]);
     outbox.send(&bad, &number(1));
-    assert!(matches!(outbox.monitor(&bad, 1, 1), Monitored::Set(_)));
-    assert!(matches!(outbox.monitor(&good, 2, 2), Monitored::Set(_)));
+    outbox.monitor(&bad, 1, 1, 1);
+    outbox.monitor(&good, 2, 2, 2);
     outbox.send(&bad, &nan());
     outbox.send(&good, &number(2));
     // Behind a hole: nothing of it may come.
     outbox.send(&bad, &number(3));
-    assert!(matches!(outbox.monitor(&bad, 3, 3), Monitored::Set(_)));
+    outbox.monitor(&bad, 3, 3, 3);
     outbox.kill(&bad, &Reason::NORMAL);
     // The arguments of a spawn are a message to the port that it makes.
     let args = nan();
@@ -166,14 +166,18 @@ fn what_waited_and_cannot_be_read_is_a_loss_for_its_port_and_for_nobody_else() {
     let attached = outbox.attach(link(), Framing::Json);
     assert!(attached.waiting);
     assert_eq!(attached.left_out, 1);
-    let lost: Vec<_> = attached.lost.iter().map(|lost| (&lost.port, lost.fires.as_slice())).collect();
-    assert_eq!(lost, [(&bad, &[1, 3][..]), (&made, &[])]);
+    let lost: Vec<_> = attached
+        .lost
+        .iter()
+        .map(|lost| (&lost.port, lost.fires.iter().map(|loss| loss.monitor).collect()))
+        .collect();
+    assert_eq!(lost, [(&bad, vec![1, 3]), (&made, vec![])]);
     assert!(matches!(attached.lost[0].why, Refused::NoForm(_)), "{:?}", attached.lost[0].why);
     // As for any loss, the port is gated until its monitors have fired, and only then.
     assert_eq!(outbox.send(&bad, &number(5)), Queued::Dropped);
-    outbox.fired(&bad);
+    outbox.fired(&bad, 1);
     assert_eq!(outbox.send(&bad, &number(6)), Queued::Dropped);
-    outbox.fired(&bad);
+    outbox.fired(&bad, 3);
     outbox.send(&bad, &number(7));
     outbox.send(&made, &number(8));
     let text = "\"bad_reason\",\"a number that is not finite has no form in json, the framing of the peer\"";

@@ -148,7 +148,7 @@ fn act(outbox: &mut Outbox<u64>, index: usize, step: &Step) -> Option<Sent> {
             let request = match outbox.by(|| *from).unmonitor(&port(&name(at)), number) {
                 Some(_) => Request::Unmonitor(name(at)),
                 None => {
-                    outbox.by(|| *from).monitor(&port(&name(at)), number, number);
+                    outbox.by(|| *from).monitor(&port(&name(at)), number, *from, number);
                     Request::Monitor(name(at))
                 }
             };

@@ -38,8 +38,17 @@ pub enum Event {
     Start { global: bool, seeds: Vec<String>, functions: Vec<String>, address: String },
     /// It is over, whether the node knows it or not.
     Stop,
-    /// `sid` sends message `k` to a port; `epoch` is that of the outbox, if the port is on another node and the epoch is known.
-    Snd { sid: String, p: String, k: u64, hash: u64, epoch: Option<u64> },
+    /// `sid` sends message `k` to a port; `epoch` is that of the outbox, if the port is on another node and the epoch is known. If it
+    /// is `held` it is on its way when the gate of the port opens.
+    Snd {
+        sid: String,
+        p: String,
+        k: u64,
+        hash: u64,
+        epoch: Option<u64>,
+        #[serde(default)]
+        held: bool,
+    },
     /// A port handles a message; `n` counts the messages that came to the node from others, in the order in which they arrived.
     Rcv {
         p: String,
@@ -60,8 +69,17 @@ pub enum Event {
     PortDied { p: String, reason: Vec<String> },
     /// `sid` kills a port.
     Kil { sid: String, p: String, reason: Vec<String> },
-    /// A monitor is set; its news goes to the port `to`, or to a callback.
-    Mon { sid: String, m: u64, p: String, to: Option<String> },
+    /// A monitor is set; its news goes to the port `to`, or to a callback of `sid`. If it `waits`, the port is gated.
+    Mon {
+        sid: String,
+        m: u64,
+        p: String,
+        to: Option<String>,
+        #[serde(default)]
+        waits: bool,
+    },
+    /// The gate of a port opens: all its monitors have told their owners.
+    Opened { p: String },
     /// The monitor kills the port that it tells, if the reason is abnormal.
     Link { m: u64 },
     /// A task waits for the monitor: it fires when the task knows.
@@ -247,7 +265,7 @@ mod tests {
             1,
             "a",
             1,
-            Event::Snd { sid: "a#1".into(), p: "b#1".into(), k: 1, hash: 2, epoch: Some(0) },
+            Event::Snd { sid: "a#1".into(), p: "b#1".into(), k: 1, hash: 2, epoch: Some(0), held: false },
         );
         history.push(2, "b", 1, Event::Fault { kind: FaultKind::Cut, nodes: vec!["a".into(), "b".into()] });
         history.push(2, "", 0, Event::Quiet);

@@ -119,6 +119,8 @@ pub struct WorkOptions {
     pub tasks: u32,
     /// Of a hundred things done so many concern the database.
     pub database: u32,
+    /// Of a hundred monitors so many are set again when they tell of a loss, and something is sent at once.
+    pub monitor_again: u32,
 }
 
 /// A bug in the layer that the simulator adds to the protocol crate.
@@ -248,6 +250,7 @@ impl Options {
         options.cut_some(random);
         // Somebody else must be there to know them both.
         options.seeds_apart = options.seeds < nodes && random.percent(30);
+        options.work.monitor_again = *random.pick(&[0, 30, 100]).unwrap_or(&30);
         options
     }
 
@@ -364,6 +367,7 @@ impl WorkOptions {
             tasks: *random.pick(&[0, 30]).unwrap_or(&0),
             payload: *random.pick(&[10, 100, 2000]).unwrap_or(&100),
             database: *random.pick(&[0, 20, 50]).unwrap_or(&20),
+            monitor_again: 0,
         }
     }
 }

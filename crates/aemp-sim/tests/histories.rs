@@ -48,7 +48,10 @@ impl Story {
     }
 
     fn send(&mut self, k: u64, p: &str, epoch: u64) {
-        self.at("a", Event::Snd { sid: "a#1".into(), p: p.into(), k, hash: k, epoch: Some(epoch) });
+        self.at(
+            "a",
+            Event::Snd { sid: "a#1".into(), p: p.into(), k, hash: k, epoch: Some(epoch), held: false },
+        );
     }
 
     fn receive(&mut self, k: u64, p: &str, n: u64) {
@@ -57,7 +60,10 @@ impl Story {
 
     /// Sets a monitor of `a` on the target; its news goes to `a#2`.
     fn monitor(&mut self, m: u64) {
-        self.at("a", Event::Mon { sid: "a#1".into(), m, p: TARGET.into(), to: Some("a#2".into()) });
+        self.at(
+            "a",
+            Event::Mon { sid: "a#1".into(), m, p: TARGET.into(), to: Some("a#2".into()), waits: false },
+        );
     }
 
     fn kill(&mut self, p: &str) {
@@ -122,7 +128,7 @@ fn who_withdraws_a_monitor_long_after_a_loss_should_have_been_told() {
     let told_late = |wait: u64| {
         let mut story = Story::new();
         story.now += 10_000_000; // that nodes start is a fault
-        story.at("a", Event::Mon { sid: "a#1".into(), m: 1, p: TARGET.into(), to: None });
+        story.at("a", Event::Mon { sid: "a#1".into(), m: 1, p: TARGET.into(), to: None, waits: false });
         story.send(1, TARGET, 0);
         story.now += wait;
         story.at("a", Event::Unmon { m: 1 });

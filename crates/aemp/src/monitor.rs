@@ -2,26 +2,27 @@
 //!
 //! A monitor is armed, then either cancelled (its guard was dropped) or fired, once. It counts as fired when its code begins
 //! to run or its message leaves the mailbox, not when that is queued: until then the port that it watched stays gated, if it
-//! fired because of a loss. Not longer, for whoever learns of the loss from that code, the code itself first of all, may send
-//! to the port or monitor it anew, and that must not be dropped or fire again.
+//! fired because of a loss. Not longer, for the code that learns of the loss may send to the port or monitor it anew, and that
+//! must not be dropped or fire again.
 
 mod decision;
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{self, Poll};
 
-use aemp_proto::{PortId, Reason};
+use aemp_proto::{NodeId, PortId, Reason};
 use tokio::sync::oneshot;
 
 use self::decision::Decision;
 use crate::message::{EncodeError, Envelope, IntoMessage};
-use crate::node::Node;
+use crate::node::{Inner, Node};
 use crate::port::Context;
 use crate::port::extra::Child;
 use crate::port::mailbox::Job;
 use crate::remote::Gate;
+use crate::runtime::Event;
 
 /// What a monitor does.
 pub(crate) enum Action {
@@ -33,6 +34,8 @@ pub(crate) enum Action {
     Send(PortId, MakeMessage),
     /// Kills a port of another node, if the reason is abnormal.
     Kill(PortId),
+    /// Tells who waits for a [`Death`]. The gate opens when the reason is taken, for the waiting task may run much later.
+    Wait(oneshot::Sender<(Reason, Option<Gate>)>),
 }
 
 /// Makes a message of a reason.
@@ -87,26 +90,50 @@ impl Monitor {
     fn port(&self) -> Option<(u64, bool)> {
         let port = self.decision.look(|action| match action {
             Action::Port(number, action) => Some((*number, matches!(action, PortAction::Kill))),
-            Action::Callback(_) | Action::Send(..) | Action::Kill(_) => None,
+            Action::Callback(_) | Action::Send(..) | Action::Kill(_) | Action::Wait(_) => None,
         });
         port.flatten()
     }
 
-    /// Brings the news to where the action happens. The caller holds no lock of a port or outbox.
-    pub(crate) fn fire(self: Arc<Self>, node: &Node, reason: Reason, gate: Option<Gate>) {
-        let port = self.port();
-        let kills = port.is_some_and(|(_, kills)| kills);
-        if kills && reason.is_normal() {
-            self.take();
-            return;
-        }
-        let fire = Fire { monitor: self, reason, gate, kills };
-        match port {
-            None => {
-                let mut queued = Queued(Some(fire));
-                node.scheduler().call(Box::new(move |node| queued.run(node)));
-            }
-            Some((number, _)) => node.fire_in(number, fire),
+    /// Whether a task waits for it.
+    fn waits(&self) -> bool {
+        self.decision.look(|action| matches!(action, Action::Wait(_))).unwrap_or_default()
+    }
+
+    /// Brings the news of a death to where the action happens. The caller holds no lock of a port or outbox.
+    pub(crate) fn fire(self: Arc<Self>, node: &Node, reason: Reason) {
+        Fire { monitor: self, reason, gate: None, telling: None, kills: false }.bring(node);
+    }
+
+    /// Brings the news of a loss to where the action happens. The caller holds no lock of a port or outbox.
+    pub(crate) fn fire_loss(
+        self: Arc<Self>,
+        node: &Node,
+        reason: Reason,
+        gate: Gate,
+        telling: Option<&Arc<Telling>>,
+    ) {
+        let telling = telling.cloned();
+        Fire { monitor: self, reason, gate: Some(gate), telling, kills: false }.bring(node);
+    }
+}
+
+/// Lives as long as callbacks of monitors are to be run because a node was lost; its end is told to the driver.
+pub(crate) struct Telling {
+    node: Weak<Inner>,
+    lost: NodeId,
+}
+
+impl Telling {
+    pub(crate) fn of(node: &Node, lost: &NodeId) -> Arc<Telling> {
+        Arc::new(Telling { node: node.weak(), lost: lost.clone() })
+    }
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        if let Some(node) = self.node.upgrade() {
+            Node::from_inner(node).event(Event::Told(self.lost.clone()));
         }
     }
 }
@@ -117,11 +144,40 @@ pub(crate) struct Fire {
     reason: Reason,
     /// Opens the gate of the lost port when it is dropped, wherever that happens.
     gate: Option<Gate>,
+    /// Until the action has run outside of any port, or the news is in the mailbox of one.
+    telling: Option<Arc<Telling>>,
     /// The port has to die of it, unless the monitor is withdrawn in time.
     kills: bool,
 }
 
 impl Fire {
+    fn bring(mut self, node: &Node) {
+        let port = self.monitor.port();
+        self.kills = port.is_some_and(|(_, kills)| kills);
+        if self.kills && self.reason.is_normal() {
+            drop(self.monitor.take());
+            return;
+        }
+        if let Some((number, _)) = port {
+            // Dropped when the news is in the mailbox.
+            let _telling = self.telling.take();
+            return node.fire_in(number, self);
+        }
+        if self.monitor.waits() {
+            return self.wake();
+        }
+        let mut queued = Queued(Some(self));
+        node.scheduler().call(Box::new(move |node| queued.run(node)));
+    }
+
+    /// Wakes the task that waits for the reason.
+    fn wake(self) {
+        if let Some(Action::Wait(waiting)) = self.monitor.take() {
+            // If nobody waits any more, the gate opens here.
+            drop(waiting.send((self.reason, self.gate)));
+        }
+    }
+
     pub(crate) fn kills(&self) -> bool {
         self.kills
     }
@@ -185,7 +241,7 @@ impl Fire {
                 Err(error) => tracing::error!(%port, %error, "the message of a monitor cannot be encoded"),
             },
             Some(Action::Kill(port)) if !self.reason.is_normal() => node.kill(&port, self.reason),
-            Some(Action::Kill(_) | Action::Port(..)) | None => {}
+            Some(Action::Kill(_) | Action::Port(..) | Action::Wait(_)) | None => {}
         }
     }
 }
@@ -255,18 +311,14 @@ impl Drop for MonitorGuard {
 /// A monitor as a future: the reason why the port died. Dropping it withdraws the monitor.
 #[must_use = "a future does nothing unless it is polled"]
 pub struct Death {
-    reason: oneshot::Receiver<Reason>,
+    reason: oneshot::Receiver<(Reason, Option<Gate>)>,
     _guard: MonitorGuard,
 }
 
 impl Death {
     pub(crate) fn of(node: &Node, port: &PortId) -> Death {
-        let (sender, reason) = oneshot::channel();
-        let callback = move |reason| {
-            // Nobody waits any more: then nobody misses it.
-            let _ = sender.send(reason);
-        };
-        Death { reason, _guard: node.set_monitor(port, Action::Callback(Box::new(callback))) }
+        let (waiting, reason) = oneshot::channel();
+        Death { reason, _guard: node.set_monitor(port, Action::Wait(waiting)) }
     }
 }
 
@@ -274,9 +326,11 @@ impl Future for Death {
     type Output = Reason;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Reason> {
-        Pin::new(&mut self.reason)
-            .poll(cx)
-            .map(|reason| reason.unwrap_or_else(|_| Reason::text("shutdown", "this node has ended")))
+        Pin::new(&mut self.reason).poll(cx).map(|told| match told {
+            // The gate opens now that the task knows.
+            Ok((reason, _gate)) => reason,
+            Err(_) => Reason::text("shutdown", "this node has ended"),
+        })
     }
 }
 
@@ -331,7 +385,14 @@ impl Node {
         self.set_monitor(port, Action::Port(number, PortAction::Job(Box::new(action))))
     }
 
-    /// Waits until the port dies and gives the reason; set at once, not when first polled.
+    /// Waits until the port dies and gives the reason; the monitor is set at once, not when the future is first polled.
+    ///
+    /// After a loss, what is sent to the port is dropped until the future has been polled or dropped: only then the task knows,
+    /// and what it sends afterwards counts. So do not keep one that nobody waits for.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future withdraws the monitor.
     pub fn died(&self, port: &PortId) -> Death {
         Death::of(self, port)
     }

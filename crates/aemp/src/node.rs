@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use aemp_proto::kernel::LinkId;
 use aemp_proto::name::join_name;
-use aemp_proto::outbox::LostPort;
+use aemp_proto::outbox::{Loss, LostPort};
 use aemp_proto::{Framing, Home, NodeId, PortId, Reason};
 use parking_lot::RwLock;
 use tokio::sync::Notify;
@@ -16,6 +17,7 @@ use crate::builder::Builder;
 use crate::deadline::Deadlines;
 use crate::log::LogSource;
 use crate::message::{FromMessage, IntoMessage};
+use crate::monitor::{Monitor, Telling};
 use crate::port::actor::{Callback, Closure};
 use crate::port::context::Context;
 use crate::port::handlers::Handlers;
@@ -111,6 +113,14 @@ pub(crate) enum Place {
     Nowhere,
     /// Another node.
     There(Arc<Remote>),
+}
+
+/// What breaking an outbox leaves to be done.
+pub(crate) struct Reset {
+    /// The link that drained it, to be closed.
+    pub(crate) link: Option<LinkId>,
+    /// Alive until all callbacks of monitors have run.
+    pub(crate) telling: Weak<Telling>,
 }
 
 impl Inner {
@@ -380,12 +390,7 @@ impl Node {
     }
 
     /// From now on this link drains the outbox of a node, and what it brings is delivered.
-    pub(crate) fn attach_remote(
-        &self,
-        remote: &Arc<Remote>,
-        link: aemp_proto::kernel::LinkId,
-        framing: Framing,
-    ) {
+    pub(crate) fn attach_remote(&self, remote: &Arc<Remote>, link: LinkId, framing: Framing) {
         *remote.delivering.lock() = Some(link);
         let attached = remote.outbox.lock().attach(link, framing);
         if framing != Framing::Native {
@@ -406,12 +411,8 @@ impl Node {
         }
     }
 
-    /// Breaks the outbox of a node: its monitors fire, what it monitors here is forgotten. Returns the link to be closed.
-    pub(crate) fn break_remote(
-        &self,
-        remote: &Arc<Remote>,
-        reason: &str,
-    ) -> Option<aemp_proto::kernel::LinkId> {
+    /// Breaks the outbox of a node: its monitors fire, what it monitors here is forgotten.
+    pub(crate) fn break_remote(&self, remote: &Arc<Remote>, reason: &str) -> Reset {
         // Its reader may not have heard yet: what it still has came before the break, and would arrive after it.
         *remote.delivering.lock() = None;
         let broken = {
@@ -424,15 +425,34 @@ impl Node {
         self.0.shared.carrying.down(self, &remote.node, reason);
         self.forget_watchers(remote);
         self.0.shared.tombstones.forget(&remote.node);
-        let reason = Reason::transport(&remote.node, reason);
-        for (port, monitor) in broken.fires {
-            let gate = Gate::new(remote, port);
-            monitor.fire(self, reason.clone(), Some(gate));
-        }
+        let telling = Telling::of(self, &remote.node);
+        self.fire_losses(remote, broken.fires, reason, Some(&telling));
         wake_all(&remote.drained);
         let blocked = std::mem::take(&mut *remote.blocked.lock());
         self.unpark(blocked);
-        broken.link
+        Reset { link: broken.link, telling: Arc::downgrade(&telling) }
+    }
+
+    /// More was sent to gated ports of a node than may be held: what was held is lost, and its monitors fire.
+    pub(crate) fn fire_refused(&self, remote: &Arc<Remote>) {
+        let (losses, lost) = remote.outbox.lock().refused();
+        drop(lost);
+        let reason = "more was sent to the port than may wait while earlier monitors are told of a loss";
+        self.fire_losses(remote, losses, reason, None);
+    }
+
+    pub(crate) fn fire_losses(
+        &self,
+        remote: &Arc<Remote>,
+        losses: Vec<Loss<Arc<Monitor>>>,
+        reason: impl fmt::Display,
+        telling: Option<&Arc<Telling>>,
+    ) {
+        let reason = Reason::transport(&remote.node, reason);
+        for Loss { port, id, monitor } in losses {
+            let gate = Gate::new(self, remote, port, id);
+            monitor.fire_loss(self, reason.clone(), gate, telling);
+        }
     }
 }
 

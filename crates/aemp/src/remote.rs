@@ -1,18 +1,18 @@
 //! One remote node as the rest of this node sees it: its outbox under a lock, and who waits for it.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use aemp_proto::kernel::LinkId;
-use aemp_proto::outbox::{Outbox, OutboxLimits};
+use aemp_proto::outbox::{Outbox, OutboxLimits, Queued};
 use aemp_proto::{Body, Framing, Home, NodeId, PortId};
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 use crate::monitor::Monitor;
-use crate::node::Node;
+use crate::node::{Inner, Node};
 use crate::port::pressure::Pressure;
 use crate::runtime::writer::Outgoing;
 
@@ -238,21 +238,33 @@ impl Remotes {
     }
 }
 
-/// Holds a port gated after a loss; dropping it reports that the monitor has fired.
+/// Holds a port gated after a loss; dropping it reports that the monitor with this ID has fired.
 pub(crate) struct Gate {
+    node: Weak<Inner>,
     remote: Arc<Remote>,
     port: PortId,
+    monitor: u64,
 }
 
 impl Gate {
-    pub(crate) fn new(remote: &Arc<Remote>, port: PortId) -> Gate {
-        Gate { remote: remote.clone(), port }
+    pub(crate) fn new(node: &Node, remote: &Arc<Remote>, port: PortId, monitor: u64) -> Gate {
+        Gate { node: node.weak(), remote: remote.clone(), port, monitor }
     }
 }
 
 impl Drop for Gate {
     fn drop(&mut self) {
-        self.remote.outbox.lock().fired(&self.port);
+        let queued = self.remote.outbox.lock().fired(&self.port, self.monitor);
+        match queued {
+            Queued::Dropped | Queued::Behind => {}
+            // Not written here: a gate is dropped wherever a monitor ends, under locks too.
+            Queued::Wake | Queued::Bulk => self.remote.wake.notify_one(),
+            Queued::Wanted | Queued::Overflow | Queued::Refused => {
+                if let Some(node) = self.node.upgrade() {
+                    Node::from_inner(node).queued(&self.remote, queued);
+                }
+            }
+        }
     }
 }
 

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 
-use aemp_proto::outbox::{Outbox, Queued, Refused};
-use aemp_proto::{Body, NodeId, PortId, Reason, wire};
+use aemp_proto::outbox::{Loss, Outbox, Queued, Refused};
+use aemp_proto::{Body, NodeId, PortId, wire};
 use thiserror::Error;
 
 use crate::message::{Aside, EncodeError, Envelope, IntoMessage};
@@ -13,7 +13,7 @@ use crate::monitor::Monitor;
 use crate::node::{Node, Place};
 use crate::port::known::AnyMailbox;
 use crate::port::pressure::Pressure;
-use crate::remote::{Gate, Remote};
+use crate::remote::Remote;
 use crate::runtime::flush::at_end_of_batch;
 use crate::runtime::shutdown::SHUT_DOWN;
 use crate::runtime::{Event, sender};
@@ -176,8 +176,8 @@ impl Node {
     /// A message to a port of another node was not sent, and its sender is not told: its monitors on the port are.
     pub(crate) fn lose(&self, to: &PortId, error: &SendError) {
         if let Place::There(remote) = self.place_of(to) {
-            let fires = remote.outbox.lock().lose(to);
-            self.lost(&remote, to, fires, error);
+            let losses = remote.outbox.lock().lose(to);
+            self.lost(&remote, to, losses, error);
         }
     }
 
@@ -186,16 +186,13 @@ impl Node {
         &self,
         remote: &Arc<Remote>,
         to: &PortId,
-        fires: Vec<Arc<Monitor>>,
+        losses: Vec<Loss<Arc<Monitor>>>,
         why: &dyn fmt::Display,
     ) {
         if let Some(withheld) = self.may_complain() {
             tracing::warn!(%to, %why, withheld, "a message was lost: the node cannot read it");
         }
-        let reason = Reason::transport(&remote.node, format_args!("a message was lost: {why}"));
-        for monitor in fires {
-            monitor.fire(self, reason.clone(), Some(Gate::new(remote, to.clone())));
-        }
+        self.fire_losses(remote, losses, format_args!("a message was lost: {why}"), None);
     }
 
     #[inline(always)]
@@ -239,6 +236,7 @@ impl Node {
             Queued::Bulk => return remote.flush(self),
             Queued::Wanted => Event::Wanted(remote.node.clone()),
             Queued::Overflow => Event::Overflow(remote.node.clone()),
+            Queued::Refused => Event::Refused(remote.node.clone()),
         };
         self.event(event);
         if self.inner().shared.ending.is_parting() {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-use super::{BULK, Outbox, Queued, State, nobody};
+use super::{BULK, Loss, Outbox, Queued, State, nobody};
 use crate::db::fit::fit;
 use crate::kernel::LinkId;
 use crate::wire::forms;
@@ -50,8 +50,8 @@ pub struct LostPort<M> {
     pub port: PortId,
     /// Why the peer cannot be sent the first message that is lost.
     pub why: Refused,
-    /// The monitors on the port, to fire; each one gates it until [`Outbox::fired`].
-    pub fires: Vec<M>,
+    /// The monitors on the port, to fire.
+    pub fires: Vec<Loss<M>>,
 }
 
 impl<M> Outbox<M> {
@@ -78,12 +78,6 @@ impl<M> Outbox<M> {
             Framing::Native => self.check_len(items.len()),
             _ => self.check_form(&port.name().to_string(), items),
         }
-    }
-
-    /// A message for this port is lost, which was not appended: gives the monitors on the port, to fire; each one gates it until
-    /// [`Outbox::fired`].
-    pub fn lose(&mut self, port: &PortId) -> Vec<M> {
-        self.monitors.lose(port)
     }
 
     /// What the peer of the attached link reads; [`Framing::Native`] while there is no link.
@@ -166,7 +160,7 @@ impl<M> Outbox<M> {
         (self.frames, self.next_seq, self.bulk) = (frames as usize, frames + 1, BULK);
         let lost = lost.into_iter().map(|(name, why)| {
             let port = if name.is_empty() { self.node.port() } else { self.node.named(&name) };
-            LostPort { fires: self.monitors.lose(&port), port, why }
+            LostPort { fires: self.lose(&port), port, why }
         });
         (lost.collect(), left_out)
     }

@@ -4,7 +4,8 @@
 //! held, and larger than any message where the peer reads no parts.
 
 use super::lanes::Stream;
-use super::{Monitored, Outbox, Queued, Refused};
+use super::monitors::Monitor;
+use super::{Outbox, Queued, Refused};
 use crate::kernel::LinkId;
 use crate::wire::{Body, Records, Request};
 use crate::{PortId, Reason};
@@ -22,7 +23,8 @@ impl<M> Outbox<M> {
     }
 
     /// What is appended next is sent by `sender`: whatever one sender sends to this node keeps its order. It is asked for only if that
-    /// matters: mostly nothing is held, and what is appended is small.
+    /// matters: mostly nothing is held or gated, and what is appended is small. A sender that has not been told of a loss sends nothing
+    /// to the port where it was.
     pub fn by<S: FnOnce() -> u64>(&mut self, sender: S) -> Sender<'_, M, S> {
         Sender { outbox: self, sender }
     }
@@ -114,9 +116,14 @@ impl<M, S: FnOnce() -> u64> Sender<'_, M, S> {
         Ok(self.outbox.append_request(request, &body, || Some((self.sender)())))
     }
 
+    /// Tells the node that the sender, a port with this name, is dead: behind all that it has sent.
+    pub fn died(self, name: String, reason: &Reason) -> Queued {
+        self.outbox.request_from(&Request::Died(name, reason.clone()), || Some((self.sender)()))
+    }
+
     /// As [`Outbox::monitor`].
-    pub fn monitor(self, port: &PortId, id: u64, monitor: M) -> Monitored<M> {
-        self.outbox.monitor_from(port, id, monitor, || Some((self.sender)()))
+    pub fn monitor(self, port: &PortId, id: u64, owner: u64, monitor: M) -> Queued {
+        self.outbox.monitor_from(port, id, Monitor { owner, monitor }, || Some((self.sender)()))
     }
 
     /// As [`Outbox::unmonitor`].

@@ -1,45 +1,47 @@
-//! The monitors on the ports of a node, and the gates that hold back what is sent to such a port after a loss.
+//! The monitors on the ports of a node.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use crate::PortId;
 
-/// Monitors that are set, and those of an earlier loss that have not fired yet: each of these is a gate before its port.
+/// A monitor, and who is told when it fires.
+#[derive(Debug)]
+pub(super) struct Monitor<M> {
+    pub(super) owner: u64,
+    pub(super) monitor: M,
+}
+
+/// Monitors that are set.
+#[derive(Debug)]
 pub(super) struct Monitors<M> {
-    watched: HashMap<PortId, BTreeMap<u64, M>>,
-    gates: HashMap<PortId, usize>,
+    watched: HashMap<PortId, BTreeMap<u64, Monitor<M>>>,
 }
 
 impl<M> Monitors<M> {
-    /// None are set, and nothing is gated.
+    /// None are set.
     pub(super) fn new() -> Monitors<M> {
-        Monitors { watched: HashMap::new(), gates: HashMap::new() }
+        Monitors { watched: HashMap::new() }
     }
 
-    /// Sets a monitor, known by `id`. Gives whether it is the first one on its port. A gated port has it back, and is gated by one
-    /// more.
-    pub(super) fn set(&mut self, port: &PortId, id: u64, monitor: M) -> Result<bool, M> {
-        if let Some(gates) = self.gates.get_mut(port) {
-            *gates += 1;
-            return Err(monitor);
-        }
+    /// Sets a monitor, known by `id`. Returns whether it is the first one on its port.
+    pub(super) fn set(&mut self, port: &PortId, id: u64, monitor: Monitor<M>) -> bool {
         match self.watched.entry(port.clone()) {
             Entry::Occupied(mut others) => {
                 others.get_mut().insert(id, monitor);
-                Ok(false)
+                false
             }
             Entry::Vacant(first) => {
                 first.insert(BTreeMap::from([(id, monitor)]));
-                Ok(true)
+                true
             }
         }
     }
 
-    /// Withdraws a monitor. Gives it, and whether it was the last one on its port; `None` if it is not set any more.
+    /// Withdraws a monitor. Returns it, and whether it was the last one on its port; `None` if it is not set any more.
     pub(super) fn withdraw(&mut self, port: &PortId, id: u64) -> Option<(M, bool)> {
         let others = self.watched.get_mut(port)?;
-        let monitor = others.remove(&id)?;
+        let monitor = others.remove(&id)?.monitor;
         let last = others.is_empty();
         if last {
             self.watched.remove(port);
@@ -47,57 +49,25 @@ impl<M> Monitors<M> {
         Some((monitor, last))
     }
 
-    /// The port is dead: gives its monitors, which gate nothing.
-    pub(super) fn died(&mut self, port: &PortId) -> Vec<M> {
-        self.watched.remove(port).unwrap_or_default().into_values().collect()
+    /// Takes the monitors of a port out: it is dead, or has lost something.
+    pub(super) fn take(&mut self, port: &PortId) -> BTreeMap<u64, Monitor<M>> {
+        self.watched.remove(port).unwrap_or_default()
     }
 
-    /// Everything is lost: gives all monitors, each of which gates its port until [`Monitors::fired`].
-    pub(super) fn fire_all(&mut self) -> Vec<(PortId, M)> {
-        let mut fires = Vec::new();
-        for (port, monitors) in self.watched.drain() {
-            *self.gates.entry(port.clone()).or_default() += monitors.len();
-            fires.extend(monitors.into_values().map(|monitor| (port.clone(), monitor)));
-        }
-        fires
+    /// Everything is lost: takes all monitors out.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = (PortId, u64, Monitor<M>)> + '_ {
+        self.watched.drain().flat_map(|(port, monitors)| {
+            monitors.into_iter().map(move |(id, monitor)| (port.clone(), id, monitor))
+        })
     }
 
-    /// Something sent to this port is lost: gives its monitors, each of which gates it until [`Monitors::fired`].
-    pub(super) fn lose(&mut self, port: &PortId) -> Vec<M> {
-        let monitors: Vec<M> = self.died(port);
-        if !monitors.is_empty() {
-            *self.gates.entry(port.clone()).or_default() += monitors.len();
-        }
-        monitors
-    }
-
-    /// One gate before this port is gone.
-    pub(super) fn fired(&mut self, port: &PortId) {
-        if let Some(gates) = self.gates.get_mut(port) {
-            *gates -= 1;
-            if *gates == 0 {
-                self.gates.remove(port);
-            }
-        }
-    }
-
-    /// Whether there is a gate before this port.
-    pub(super) fn is_gated(&self, port: &PortId) -> bool {
-        !self.gates.is_empty() && self.gates.contains_key(port)
-    }
-
-    /// Whether nothing is set or gated.
+    /// Whether none is set.
     pub(super) fn is_empty(&self) -> bool {
-        self.watched.is_empty() && self.gates.is_empty()
+        self.watched.is_empty()
     }
 
     /// How many ports have monitors.
-    pub(super) fn watched(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.watched.len()
-    }
-
-    /// How many ports are gated.
-    pub(super) fn gated(&self) -> usize {
-        self.gates.len()
     }
 }

@@ -10,6 +10,8 @@ use crate::history::{Event, FaultKind, History, Record, node_of};
 /// A message that was sent.
 pub(super) struct Sent<'a> {
     pub(super) at: usize,
+    /// Where it was on its way: later than it was sent, if it was held until a gate opened.
+    pub(super) enters: usize,
     pub(super) sid: &'a str,
     pub(super) p: &'a str,
     pub(super) k: u64,
@@ -20,6 +22,9 @@ pub(super) struct Sent<'a> {
 /// A monitor from its beginning to its end.
 pub(super) struct Monitor<'a> {
     pub(super) set: usize,
+    pub(super) sid: &'a str,
+    /// It was set on a gated port, and the gate has not opened before this.
+    pub(super) waits: Option<usize>,
     pub(super) m: u64,
     pub(super) p: &'a str,
     pub(super) to: Option<&'a str>,
@@ -27,6 +32,8 @@ pub(super) struct Monitor<'a> {
     pub(super) task: bool,
     pub(super) withdrawn: Option<usize>,
     pub(super) fires: Vec<(usize, &'a [String])>,
+    /// Where it has fired or become deaf, whichever came first; `usize::MAX` if it is set until the end.
+    over: usize,
 }
 
 /// A port from its beginning to its end.
@@ -36,6 +43,15 @@ pub(super) struct Port<'a> {
     /// It is an async port.
     pub(super) task: bool,
     pub(super) died: Vec<(usize, &'a [String])>,
+}
+
+/// What waits for the gate of a port to open.
+#[derive(Default)]
+struct AtGate {
+    /// Which of the messages that were sent.
+    held: Vec<usize>,
+    /// Monitors.
+    waiting: Vec<u64>,
 }
 
 /// One run of one node.
@@ -58,13 +74,19 @@ pub(super) struct Facts<'a> {
     pub(super) on_port: FxHashMap<(Run<'a>, &'a str), Vec<u64>>,
     /// Where the way from a run to a node broke.
     pub(super) breaks: FxHashMap<(Run<'a>, &'a str), Vec<usize>>,
+    /// Where its outbox broke, as far as that is known.
+    pub(super) resets: FxHashMap<(Run<'a>, &'a str), Vec<usize>>,
     pub(super) lives: BTreeMap<Run<'a>, Life>,
     /// Kills that took effect, by their reason, which is unique.
     pub(super) kills: FxHashMap<&'a [String], (usize, &'a str, &'a str)>,
+    /// What waits for the gates of ports to open.
+    at_gate: FxHashMap<(Run<'a>, &'a str), AtGate>,
     /// Where a kill has closed the mailbox of a port.
     closed: FxHashMap<&'a str, usize>,
     pub(super) faults: Vec<Fault<'a>>,
     pub(super) quiet: Option<usize>,
+    /// Where the network was at rest for the first time, and for the last.
+    pub(super) first_rest: Option<usize>,
     pub(super) rest: Option<usize>,
     pub(super) end: usize,
 }
@@ -80,17 +102,21 @@ impl<'a> Facts<'a> {
             monitors: BTreeMap::new(),
             on_port: FxHashMap::default(),
             breaks: FxHashMap::default(),
+            resets: FxHashMap::default(),
+            at_gate: FxHashMap::default(),
             lives: BTreeMap::new(),
             kills: FxHashMap::default(),
             closed: FxHashMap::default(),
             faults: faults(records),
             quiet: None,
+            first_rest: None,
             rest: None,
             end: records.len(),
         };
         for (at, record) in records.iter().enumerate() {
             facts.note(at, record);
         }
+        facts.close_monitors();
         facts
     }
 
@@ -105,9 +131,13 @@ impl<'a> Facts<'a> {
                     life.stop = Some(at);
                 }
             }
-            Event::Snd { sid, p, k, hash, epoch } => {
-                self.sent.push(Sent { at, sid, p, k: *k, hash: *hash, epoch: *epoch });
+            Event::Snd { sid, p, k, hash, epoch, held } => {
+                if *held {
+                    self.at_gate.entry((run, p)).or_default().held.push(self.sent.len());
+                }
+                self.sent.push(Sent { at, enters: at, sid, p, k: *k, hash: *hash, epoch: *epoch });
             }
+            Event::Opened { p } => self.open(at, run, p),
             Event::Rcv { k, hash, .. } => self.received.entry(*k).or_default().push((at, *hash)),
             Event::PortNew { p, task } => {
                 let port = self.ports.entry(p).or_default();
@@ -121,10 +151,15 @@ impl<'a> Facts<'a> {
             Event::Kil { sid, p, reason } if !reason.is_empty() => {
                 self.kills.insert(reason, (at, sid, p));
             }
-            Event::Mon { m, p, to, .. } => {
+            Event::Mon { sid, m, p, to, waits } => {
                 let to = to.as_deref();
-                let monitor =
-                    Monitor { set: at, m: *m, p, to, task: false, withdrawn: None, fires: Vec::new() };
+                if *waits {
+                    self.at_gate.entry((run, p)).or_default().waiting.push(*m);
+                }
+                let waits = waits.then_some(usize::MAX);
+                let (task, withdrawn, fires) = (false, None, Vec::new());
+                let over = usize::MAX;
+                let monitor = Monitor { set: at, sid, waits, m: *m, p, to, task, withdrawn, fires, over };
                 self.monitors.insert((run, *m), monitor);
                 self.on_port.entry((run, p)).or_default().push(*m);
             }
@@ -143,14 +178,66 @@ impl<'a> Facts<'a> {
                     monitor.fires.push((at, reason));
                 }
             }
-            Event::Down { peer, .. } | Event::Broke { peer, .. } => {
+            Event::Down { peer, .. } => self.breaks.entry((run, peer)).or_default().push(at),
+            Event::Broke { peer, .. } => {
                 self.breaks.entry((run, peer)).or_default().push(at);
+                self.resets.entry((run, peer)).or_default().push(at);
+                // What was held is lost.
+                let at_gate = self.at_gate.iter_mut();
+                let lost = at_gate.filter(|((of, p), _)| *of == run && node_of(p) == peer);
+                lost.for_each(|(_, gate)| gate.held.clear());
             }
             Event::Quiet => self.quiet = Some(at),
-            Event::Rest => self.rest = Some(at),
+            Event::Rest => {
+                self.first_rest.get_or_insert(at);
+                self.rest = Some(at);
+            }
             Event::End => self.end = at,
             _ => {}
         }
+    }
+
+    /// Notes where each monitor is over: it is asked for very often.
+    fn close_monitors(&mut self) {
+        let mut monitors = std::mem::take(&mut self.monitors);
+        for monitor in monitors.values_mut() {
+            let fire = monitor.fires.first().map(|(fire, _)| *fire);
+            monitor.over = fire.into_iter().chain(self.deaf(monitor)).min().unwrap_or(usize::MAX);
+        }
+        self.monitors = monitors;
+    }
+
+    fn open(&mut self, at: usize, run: Run<'a>, port: &'a str) {
+        let Some(gate) = self.at_gate.remove(&(run, port)) else { return };
+        for held in gate.held {
+            self.sent[held].enters = at;
+        }
+        for m in gate.waiting {
+            if let Some(monitor) = self.monitors.get_mut(&(run, m)) {
+                monitor.waits = Some(at);
+            }
+        }
+    }
+
+    /// Whether a monitor has to tell of the loss of something that `sid` sent at this place. One that was set on a gated port does
+    /// not speak for senders that have to be told of the earlier loss themselves, until the gate opens.
+    ///
+    /// `all` are the monitors of the run on the port.
+    pub(super) fn speaks_for(
+        &self,
+        monitor: &Monitor<'_>,
+        all: &[&Monitor<'_>],
+        sid: &str,
+        at: usize,
+    ) -> bool {
+        if !self.is_active(monitor, at) {
+            return false;
+        }
+        let waits = monitor.waits.is_some_and(|opened| at < opened);
+        !waits
+            || !all.iter().any(|other| {
+                other.set < monitor.set && self.is_active(other, at) && other.to.unwrap_or(other.sid) == sid
+            })
     }
 
     pub(super) fn run(&self, at: usize) -> Run<'a> {
@@ -197,9 +284,7 @@ impl<'a> Facts<'a> {
 
     /// Whether a monitor is set, and neither fired nor deaf, at this place.
     pub(super) fn is_active(&self, monitor: &Monitor<'_>, at: usize) -> bool {
-        monitor.set < at
-            && monitor.fires.first().is_none_or(|(fire, _)| *fire > at)
-            && self.deaf(monitor).is_none_or(|deaf| deaf > at)
+        monitor.set < at && monitor.over > at
     }
 
     /// The monitors of a run on a port.

@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::facts::{Facts, Run, Sent};
+use super::facts::{Facts, Monitor, Run, Sent};
 use super::{Bounds, Violation, micros, report};
 use crate::history::{Event, node_of};
 
@@ -11,6 +11,7 @@ pub(super) fn check(facts: &Facts<'_>, bounds: &Bounds, out: &mut Vec<Violation>
     order(facts, bounds, out);
     order_across_ports(facts, out);
     streams(facts, bounds, out);
+    progress(facts, out);
     kills(facts, out);
     after_death(facts, out);
 }
@@ -63,7 +64,10 @@ fn order(facts: &Facts<'_>, bounds: &Bounds, out: &mut Vec<Violation>) {
 /// M12: what one sender sends to different ports of a node arrives there in the order in which it was sent.
 fn order_across_ports(facts: &Facts<'_>, out: &mut Vec<Violation>) {
     let mut last: FxHashMap<(Run<'_>, &str, Run<'_>), (u64, u64)> = FxHashMap::default();
-    for sent in &facts.sent {
+    // What is held at a gate is on its way when the gate opens.
+    let mut all: Vec<_> = facts.sent.iter().collect();
+    all.sort_by_key(|sent| (sent.enters, sent.at));
+    for sent in all {
         let Some(at) = facts.received.get(&sent.k).map(|received| received[0].0) else { continue };
         let Event::Rcv { n: Some(n), .. } = &facts.records[at].event else { continue };
         let before = last.insert((facts.run(sent.at), sent.sid, facts.run(at)), (*n, sent.k));
@@ -81,8 +85,10 @@ fn order_across_ports(facts: &Facts<'_>, out: &mut Vec<Violation>) {
 }
 
 /// One message, or a kill that took effect, on its way from one run to one port.
-struct Step {
+struct Step<'a> {
     at: usize,
+    enters: usize,
+    sid: &'a str,
     k: u64,
     epoch: Option<u64>,
     came: bool,
@@ -90,34 +96,36 @@ struct Step {
 
 /// M4, M5, M7.
 fn streams(facts: &Facts<'_>, bounds: &Bounds, out: &mut Vec<Violation>) {
-    let mut streams: FxHashMap<(Run<'_>, &str), Vec<Step>> = FxHashMap::default();
+    let mut streams: FxHashMap<(Run<'_>, &str), Vec<Step<'_>>> = FxHashMap::default();
     for sent in &facts.sent {
-        let step = Step { at: sent.at, k: sent.k, epoch: sent.epoch, came: facts.came(sent.k) };
+        let Sent { at, enters, sid, k, epoch, .. } = *sent;
+        let step = Step { at, enters, sid, k, epoch, came: facts.came(k) };
         streams.entry((facts.run(sent.at), sent.p)).or_default().push(step);
     }
     // A kill takes its turn, but not at an async port.
     for (port, known) in facts.ports.iter().filter(|(_, known)| !known.task) {
         for (_, reason) in &known.died {
-            if let Some((at, _, p)) = facts.kills.get(reason)
+            if let Some((at, sid, p)) = facts.kills.get(reason)
                 && p == port
             {
-                let step = Step { at: *at, k: 0, epoch: None, came: true };
+                let step = Step { at: *at, enters: *at, sid, k: 0, epoch: None, came: true };
                 streams.entry((facts.run(*at), port)).or_default().push(step);
             }
         }
     }
     for ((run, port), mut steps) in streams {
-        steps.sort_by_key(|step| step.at);
+        steps.sort_by_key(|step| (step.enters, step.at));
         if facts.is_local(run, port) {
             local(facts, run, port, &steps, out);
         } else {
-            holes(facts, run, port, &steps, out);
-            losses(facts, run, port, &steps, bounds, out);
+            let monitors: Vec<&Monitor<'_>> = facts.monitors_on(run, port).collect();
+            holes(facts, (run, port), &monitors, &steps, out);
+            losses(facts, (run, port), &monitors, &steps, bounds, out);
         }
     }
 }
 
-fn local(facts: &Facts<'_>, run: Run<'_>, port: &str, steps: &[Step], out: &mut Vec<Violation>) {
+fn local(facts: &Facts<'_>, run: Run<'_>, port: &str, steps: &[Step<'_>], out: &mut Vec<Violation>) {
     let last = steps.iter().rposition(|step| step.came).unwrap_or(0);
     for (number, step) in steps.iter().enumerate().filter(|(_, step)| !step.came) {
         let lives_on = facts.lasts(run) && facts.is_alive(port, step.at) && facts.is_alive(port, facts.end);
@@ -127,13 +135,19 @@ fn local(facts: &Facts<'_>, run: Run<'_>, port: &str, steps: &[Step], out: &mut 
     }
 }
 
-fn holes<'a>(facts: &Facts<'a>, run: Run<'a>, port: &'a str, steps: &[Step], out: &mut Vec<Violation>) {
-    let mut next: Option<&Step> = None;
+fn holes(
+    facts: &Facts<'_>,
+    (run, port): (Run<'_>, &str),
+    monitors: &[&Monitor<'_>],
+    steps: &[Step<'_>],
+    out: &mut Vec<Violation>,
+) {
+    let mut next: Option<&Step<'_>> = None;
     for step in steps.iter().rev() {
         if step.came {
             next = Some(step);
         } else if let Some(next) = next
-            && let Err(why) = excused(facts, run, port, step, next)
+            && let Err(why) = excused(facts, (run, port), monitors, step, next)
         {
             let (k, later) = (step.k, next.k);
             report(out, "M4", format_args!("{port} got {later} of {run:?}, but not {k} before it: {why}"));
@@ -142,40 +156,41 @@ fn holes<'a>(facts: &Facts<'a>, run: Run<'a>, port: &'a str, steps: &[Step], out
 }
 
 /// Whether whoever watched knew of the loss of one message before the next one was sent that arrived.
-fn excused<'a>(
-    facts: &Facts<'a>,
-    run: Run<'a>,
-    port: &'a str,
-    lost: &Step,
-    next: &Step,
+fn excused(
+    facts: &Facts<'_>,
+    (run, port): (Run<'_>, &str),
+    monitors: &[&Monitor<'_>],
+    lost: &Step<'_>,
+    next: &Step<'_>,
 ) -> Result<(), String> {
     let mut told = false;
-    for monitor in facts.monitors_on(run, port).filter(|monitor| facts.is_active(monitor, lost.at)) {
-        let fired = monitor.fires.first().is_some_and(|(fire, _)| *fire < next.at);
-        let deaf = facts.deaf(monitor).is_some_and(|deaf| deaf < next.at);
+    let concerned = |monitor: &&&Monitor<'_>| facts.speaks_for(monitor, monitors, lost.sid, lost.at);
+    for monitor in monitors.iter().filter(concerned) {
+        let fired = monitor.fires.first().is_some_and(|(fire, _)| *fire < next.enters);
+        let deaf = facts.deaf(monitor).is_some_and(|deaf| deaf < next.enters);
         if !fired && !deaf {
             return Err(format!("monitor {} had not fired", monitor.m));
         }
         told |= fired;
     }
     let breaks = facts.breaks.get(&(run, node_of(port))).map_or(&[][..], Vec::as_slice);
-    let broke_between = breaks.iter().any(|at| lost.at < *at && *at < next.at);
+    let broke_between = breaks.iter().any(|at| lost.at < *at && *at < next.enters);
     if told || broke_between || lost.epoch.zip(next.epoch).is_some_and(|(lost, next)| lost < next) {
         return Ok(());
     }
     // Sent to a gated port after the monitor that gates it was withdrawn: its news may still lie in a mailbox.
-    let pending = facts.monitors_on(run, port).filter(|monitor| monitor.set < lost.at).any(|monitor| {
+    let pending = monitors.iter().filter(|monitor| monitor.set < lost.at).any(|monitor| {
         facts.deaf(monitor).is_some_and(|deaf| breaks.iter().any(|at| *at < lost.at && *at < deaf))
     });
     if pending { Ok(()) } else { Err("the connection was not lost in between".into()) }
 }
 
 /// M5.
-fn losses<'a>(
-    facts: &Facts<'a>,
-    run: Run<'a>,
-    port: &'a str,
-    steps: &[Step],
+fn losses(
+    facts: &Facts<'_>,
+    (run, port): (Run<'_>, &str),
+    monitors: &[&Monitor<'_>],
+    steps: &[Step<'_>],
     bounds: &Bounds,
     out: &mut Vec<Violation>,
 ) {
@@ -184,10 +199,14 @@ fn losses<'a>(
     }
     let detect = micros(bounds.detect);
     for step in steps.iter().filter(|step| !step.came) {
-        for monitor in facts.monitors_on(run, port).filter(|monitor| facts.is_active(monitor, step.at)) {
+        let concerned = |monitor: &&&Monitor<'_>| facts.speaks_for(monitor, monitors, step.sid, step.at);
+        for monitor in monitors.iter().filter(concerned) {
             // A kill takes its turn behind what the port has not handled yet.
             let died = facts.end_of(port).map_or(0, |died| facts.time(died));
-            let due = facts.time(step.at).max(died).saturating_add(detect);
+            // A monitor that waits at a gate is set where the port is when the gate opens.
+            let set =
+                monitor.waits.filter(|opened| *opened < facts.end).map_or(0, |opened| facts.time(opened));
+            let due = facts.time(step.at).max(died).max(set).saturating_add(detect);
             let fire = monitor.fires.first().map(|(fire, _)| *fire);
             // Who withdraws a monitor does not do so because it has been told.
             let over = fire.into_iter().chain(facts.deaf(monitor)).min().map(|over| facts.time(over));
@@ -201,6 +220,17 @@ fn losses<'a>(
                     format_args!("{k} to {port} is lost, and monitor {m} has not fired in time"),
                 );
             }
+        }
+    }
+}
+
+/// M13: once the network has come to rest after the last fault, what is sent to a port that is alive arrives.
+fn progress(facts: &Facts<'_>, out: &mut Vec<Violation>) {
+    let Some(rest) = facts.first_rest else { return };
+    for sent in facts.sent.iter().filter(|sent| sent.at > rest && !facts.came(sent.k)) {
+        if facts.lasts(facts.run(sent.at)) && facts.is_alive(sent.p, facts.end) {
+            let (k, p) = (sent.k, sent.p);
+            report(out, "M13", format_args!("{k} to the live port {p} is lost, long after the last fault"));
         }
     }
 }

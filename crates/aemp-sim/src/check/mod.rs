@@ -3,7 +3,7 @@
 //!
 //! | file | rules |
 //! |---|---|
-//! | `messages` | M1 no invention, M2 no double, M3 order, M4 no silent hole (M10 and M11 are cases of it), M5 a loss fires, M7 local messages arrive, M8 signals are one stream, M9 nothing after death, M12 order of one sender to different ports |
+//! | `messages` | M1 no invention, M2 no double, M3 order, M4 no silent hole (M10 and M11 are cases of it), M5 a loss fires, M7 local messages arrive, M8 signals are one stream, M9 nothing after death, M12 order of one sender to different ports, M13 every live port can be reached after the last fault |
 //! | `monitors` | MON1 one shot, MON2 and MON4 whoever is lost or missing is told of, MON3 nothing after withdrawal, MON5 reasons, MON6 by looking at each monitor alone, MON7 last words come first, MON8 and MON9 both tables agree, M6 no false alarm |
 //! | `calls` | C1 a call ends once, C2 in time, C3 as it says; L1 who is linked to a port dies with it |
 //! | `pressure` | B1 what ports send from their handlers fills no mailbox of their node |

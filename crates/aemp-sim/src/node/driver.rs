@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aemp_proto::kernel::{Action, DbCommand, Input, LinkId, Peer};
-use aemp_proto::outbox::Queued;
+use aemp_proto::outbox::{Loss, Queued};
 use aemp_proto::wire::MeshRequest;
 use aemp_proto::{NodeId, Reason, Value};
 
@@ -50,6 +50,14 @@ impl Node {
                 let nodes = vec![self.name.clone(), node.to_string()];
                 self.record(Event::Fault { kind: FaultKind::Overflow, nodes }, cx);
                 self.tell(Told::Overflow(node.clone()), cx);
+            }
+            Queued::Refused => {
+                let nodes = vec![self.name.clone(), node.to_string()];
+                self.record(Event::Fault { kind: FaultKind::Overflow, nodes }, cx);
+                self.fire_refused(node, cx);
+                if self.remote(node, cx).outbox.is_wanted() {
+                    self.tell(Told::Wanted(node.clone()), cx);
+                }
             }
         }
     }
@@ -157,8 +165,8 @@ impl Node {
         let attached = self.remote(node, cx).outbox.attach(link, framing);
         for lost in attached.lost {
             let reason = Reason::transport(node, lost.why.to_string());
-            for monitor in lost.fires {
-                self.fire(monitor, reason.clone(), Some(lost.port.clone()), cx);
+            for Loss { port, monitor, .. } in lost.fires {
+                self.fire(monitor, reason.clone(), Some(port), cx);
             }
         }
     }
@@ -169,7 +177,7 @@ impl Node {
         let epoch = remote.outbox.epoch();
         let mut broken = remote.outbox.break_now();
         // The outbox keeps them in a hash map; a run has to be repeatable.
-        broken.fires.sort();
+        broken.fires.sort_by(|a, b| (&a.port, a.id).cmp(&(&b.port, b.id)));
         self.record(Event::Broke { peer: node.to_string(), epoch }, cx);
         self.carriage.down(node, reason);
         self.carry_on(cx);
@@ -177,10 +185,10 @@ impl Node {
             self.forget_watchers(node, cx);
         }
         let reason_to_tell = Reason::transport(node, reason);
-        for (port, monitor) in broken.fires {
+        for Loss { port, monitor, .. } in broken.fires {
             let gate = match cx.sabotage(Sabotage::NoGate, 1) {
                 true => {
-                    self.remote(node, cx).outbox.fired(&port);
+                    self.open_gate(Some(port), monitor, cx);
                     None
                 }
                 false => Some(port),

@@ -1,12 +1,12 @@
 //! Monitors: set, then either withdrawn or fired. A fire counts when its callback runs, or when it has left the mailbox of the
 //! port that is told; until then the port that was lost stays gated.
 
-use aemp_proto::outbox::Monitored;
+use aemp_proto::outbox::Loss;
 use aemp_proto::{NodeId, PortId, Reason};
 
 use super::Node;
 use super::ports::{Item, Watcher};
-use super::verbs::{Place, reason_texts, sender};
+use super::verbs::{Letter, Place, reason_texts, sender};
 use crate::cx::{Cx, Happening};
 use crate::history::Event;
 use crate::options::Sabotage;
@@ -23,6 +23,8 @@ pub(super) struct Monitor {
     pub(super) target: PortId,
     /// The port that is told; else a callback runs.
     to: Option<u64>,
+    /// Who hears of a loss monitors the port again, and sends something at once.
+    again: bool,
     state: State,
     /// Its fire is on the way.
     off: bool,
@@ -49,8 +51,11 @@ impl Node {
         let m = cx.id();
         let told = to.and_then(|to| self.here(to));
         let to = to.map(PortId::to_string);
-        self.record(Event::Mon { sid: sid.to_string(), m, p: port.to_string(), to }, cx);
-        let monitor = Monitor { target: port.clone(), to: told, state: State::Armed, off: false };
+        let waits = port.node() != &self.id && self.remote(port.node(), cx).outbox.is_gated(port);
+        self.record(Event::Mon { sid: sid.to_string(), m, p: port.to_string(), to, waits }, cx);
+        let share = cx.options.work.monitor_again;
+        let again = share > 0 && cx.random.percent(share);
+        let monitor = Monitor { target: port.clone(), to: told, again, state: State::Armed, off: false };
         self.monitors.insert(m, monitor);
         match self.place(port) {
             Place::Node => {}
@@ -60,13 +65,10 @@ impl Node {
                 None => self.fire(m, self.ports.why_missing(port), None, cx),
             },
             Place::There => {
-                match self.remote(port.node(), cx).outbox.by(|| sender(sid)).monitor(port, m, m) {
-                    Monitored::Set(queued) => self.queued(port.node(), queued, cx),
-                    Monitored::Gated(m) => {
-                        let reason = Reason::transport(port.node(), "messages to this port were lost");
-                        self.fire(m, reason, Some(port.clone()), cx);
-                    }
-                }
+                let owner = told.map_or_else(|| sender(sid), |number| sender(&self.ports.id(number)));
+                let queued =
+                    self.remote(port.node(), cx).outbox.by(|| sender(sid)).monitor(port, m, owner, m);
+                self.queued(port.node(), queued, cx);
             }
         }
         m
@@ -109,7 +111,7 @@ impl Node {
         let to = monitor.to;
         let mut fire = Fire { monitor: m, reason, gate };
         if cx.sabotage(Sabotage::LoseFire, 5) {
-            return self.open_gate(fire.gate, cx);
+            return self.open_gate(fire.gate, m, cx);
         }
         match to {
             Some(number) => self.signal(number, Item::Fire(fire), cx),
@@ -118,7 +120,7 @@ impl Node {
                 if longest.is_zero() {
                     return self.open_fire(fire, cx);
                 }
-                self.open_gate(early, cx);
+                self.open_gate(early, m, cx);
                 let id = cx.id();
                 self.fires.insert(id, fire);
                 let wait = cx.random.up_to(longest);
@@ -144,6 +146,8 @@ impl Node {
     /// The fire has arrived where it is heard.
     pub(super) fn open_fire(&mut self, fire: Fire, cx: &mut Cx) {
         let Some(monitor) = self.monitors.get_mut(&fire.monitor) else { return };
+        let lost = fire.reason.identifier().as_deref() == Some("transport_error");
+        let again = (monitor.again && lost).then(|| (monitor.target.clone(), monitor.to));
         let heard = monitor.state == State::Armed
             || monitor.state == State::Withdrawn && cx.sabotage(Sabotage::FireWithdrawn, 1);
         if heard {
@@ -158,12 +162,48 @@ impl Node {
             }
             self.record(Event::Fire { m, reason }, cx);
         }
-        self.open_gate(fire.gate, cx);
+        self.open_gate(fire.gate, fire.monitor, cx);
+        if heard
+            && let Some((target, to)) = again
+            && cx.options.work.monitor_again > 0
+        {
+            self.monitor_again(fire.monitor, &target, to, cx);
+        }
     }
 
-    pub(super) fn open_gate(&mut self, gate: Option<PortId>, cx: &mut Cx) {
+    /// The owner of a monitor, a port or a callback, has been told of a loss.
+    fn monitor_again(&mut self, m: u64, target: &PortId, to: Option<u64>, cx: &mut Cx) {
+        let me = match to {
+            Some(number) if self.ports.port(number).is_some() => self.ports.id(number),
+            Some(_) => return,
+            None => self.id.named(&format!("callback{m}")),
+        };
+        let to = to.is_some().then_some(&me);
+        self.monitor(&me, target, to, cx);
+        if !target.is_node() {
+            self.send(&me, target, Letter::NOTHING, cx);
+        }
+    }
+
+    /// The monitor counts as told.
+    pub(super) fn open_gate(&mut self, gate: Option<PortId>, m: u64, cx: &mut Cx) {
         if let Some(port) = gate {
-            self.remote(port.node(), cx).outbox.fired(&port);
+            let outbox = &mut self.remote(port.node(), cx).outbox;
+            let gated = outbox.is_gated(&port);
+            let queued = outbox.fired(&port, m);
+            if gated && !outbox.is_gated(&port) {
+                self.record(Event::Opened { p: port.to_string() }, cx);
+            }
+            self.queued(port.node(), queued, cx);
+        }
+    }
+
+    /// More was sent to gated ports of a node than may be held: monitors fire.
+    pub(super) fn fire_refused(&mut self, peer: &NodeId, cx: &mut Cx) {
+        let (losses, _) = self.remote(peer, cx).outbox.refused();
+        let reason = Reason::transport(peer, "more was sent to the port than may wait");
+        for Loss { port, monitor, .. } in losses {
+            self.fire(monitor, reason.clone(), Some(port), cx);
         }
     }
 

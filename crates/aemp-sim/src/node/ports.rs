@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use aemp_proto::kernel::LinkId;
 use aemp_proto::name::join_name;
-use aemp_proto::wire::{Body, Request};
+use aemp_proto::wire::Body;
 use aemp_proto::{Home, NodeId, PortId, Reason};
 
 use super::monitors::Fire;
-use super::verbs::{Letter, reason_texts};
+use super::verbs::{Letter, reason_texts, sender};
 use super::{FUNCTIONS, Node};
 use crate::cx::{Cx, Happening};
 use crate::history::{Event, Over};
@@ -346,7 +346,7 @@ impl Node {
                     let remote = self.remote(&peer, cx);
                     remote.watching.ports.remove(&number);
                     if remote.outbox.link() == Some(link) {
-                        let queued = remote.outbox.request(&Request::Died(name.clone(), reason.clone()));
+                        let queued = remote.outbox.by(|| sender(&port.id)).died(name.clone(), reason);
                         self.queued(&peer, queued, cx);
                     }
                 }
@@ -360,7 +360,7 @@ impl Node {
     /// Something will not be handled by anybody.
     fn discard(&mut self, item: Item, cx: &mut Cx) {
         if let Item::Fire(fire) = item {
-            self.open_gate(fire.gate, cx);
+            self.open_gate(fire.gate, fire.monitor, cx);
         }
     }
 }

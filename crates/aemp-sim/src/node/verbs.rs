@@ -4,6 +4,7 @@ use std::hash::{Hash as _, Hasher as _};
 use std::time::Duration;
 
 use aemp_proto::kernel::{DbCommand, QueryKind};
+use aemp_proto::outbox::Queued;
 use aemp_proto::wire::request::Family;
 use aemp_proto::wire::{Body, Request};
 use aemp_proto::{NodeId, PortId, Reason, Value};
@@ -160,20 +161,23 @@ impl Node {
     /// Lets `from` send this.
     fn post(&mut self, from: &PortId, to: &PortId, letter: &Letter, cx: &mut Cx) {
         let (k, hash, body) = (letter.k, letter.hash(), letter.body());
-        let place = self.place(to);
-        let epoch = match place {
-            Place::There => Some(self.remote(to.node(), cx).outbox.epoch()),
-            _ => None,
-        };
-        self.record(Event::Snd { sid: from.to_string(), p: to.to_string(), k, hash, epoch }, cx);
-        match place {
-            Place::Here(number) => self.deliver(number, body, None, cx),
+        let (sid, p) = (from.to_string(), to.to_string());
+        match self.place(to) {
             Place::There => {
                 let by = if cx.sabotage(Sabotage::Overtake, 1) { cx.id() } else { sender(from) };
-                let queued = self.remote(to.node(), cx).outbox.by(|| by).send(to, &body);
+                let outbox = &mut self.remote(to.node(), cx).outbox;
+                let (epoch, gated) = (Some(outbox.epoch()), outbox.is_gated(to));
+                let queued = outbox.by(|| by).send(to, &body);
+                let held = gated && queued == Queued::Behind;
+                self.record(Event::Snd { sid, p, k, hash, epoch, held }, cx);
                 self.queued(to.node(), queued, cx);
             }
-            Place::Node | Place::Nowhere => {}
+            place => {
+                self.record(Event::Snd { sid, p, k, hash, epoch: None, held: false }, cx);
+                if let Place::Here(number) = place {
+                    self.deliver(number, body, None, cx);
+                }
+            }
         }
     }
 

@@ -8,6 +8,7 @@ mod work;
 
 use std::time::Duration;
 
+use aemp_proto::PortId;
 use aemp_proto::kernel::{LinkId, Time};
 
 use crate::check::{Bounds, Pressure};
@@ -23,6 +24,9 @@ const SYN_AGAIN: Duration = Duration::from_secs(1);
 
 /// How long the last answers and fires may take after the network has healed.
 const LAST: Duration = Duration::from_secs(4);
+
+/// Ports of each node that every other node sends to at the end.
+const PROBED: usize = 3;
 
 /// A place for a node.
 #[derive(Default)]
@@ -88,8 +92,11 @@ impl World {
         self.calm_down();
         happenings += self.run_until(self.cx.now + bounds.heal);
         self.work.stop();
+        self.cx.options.work.monitor_again = 0;
         // What waits in slow mailboxes and narrow connections is to be seen before the end.
         self.cx.options.work.slow = Duration::ZERO;
+        happenings += self.drain();
+        self.probe();
         happenings += self.drain();
         self.ask_all();
         happenings += self.run_until(self.cx.now + LAST + self.cx.options.callback_delay);
@@ -143,6 +150,22 @@ impl World {
         self.quiet = true;
         self.mend_all();
         self.cx.record("", 0, Event::Quiet);
+    }
+
+    /// Every node sends to some ports of every other one: all of it has to arrive.
+    fn probe(&mut self) {
+        let alive = |host: &Host| host.node.as_ref().map(Node::alive).unwrap_or_default();
+        let ports: Vec<Vec<PortId>> = self.hosts.iter().map(alive).collect();
+        for (index, host) in self.hosts.iter_mut().enumerate() {
+            let (Some(node), Some(me)) = (&mut host.node, ports[index].first()) else { continue };
+            for (_, others) in ports.iter().enumerate().filter(|(other, _)| *other != index) {
+                // The latest ones are most likely to be monitored.
+                for port in others.iter().rev().take(PROBED) {
+                    node.send(me, port, work::NOTHING, &mut self.cx);
+                }
+            }
+            node.settle(&mut self.cx);
+        }
     }
 
     /// Every node asks for every family, and nobody does anything else.

@@ -27,6 +27,9 @@ const WATCHES: usize = 2;
 /// What a message of the work may ask for: mostly nothing.
 const WISHES: [u64; 5] = [0, 0, 0, 1, 1];
 
+/// What a message asks for that only has to arrive.
+pub(super) const NOTHING: u64 = 0;
+
 /// The state of the work.
 #[derive(Default)]
 pub(super) struct Work {

@@ -27,6 +27,7 @@ use crate::port::deliver::Called;
 use crate::port::pressure::Pressure;
 use crate::port::scheduler::Scheduler;
 use crate::remote::Gate;
+use crate::runtime::sender;
 use crate::send::SendError;
 use answer::{AnswerBox, Given, Lost};
 
@@ -319,7 +320,7 @@ impl<R> Awaited<R> {
         Aside(message): Aside<M>,
     ) -> Result<Option<Pressure>, CallError> {
         let action = Action::Port(self.number, PortAction::EndCall);
-        self.further().monitor = Some(self.node.set_monitor(port, action));
+        self.further().monitor = Some(self.node.set_monitor_of(sender::current(), port, action));
         Ok(self.node.send_under_pressure(port, message)?)
     }
 

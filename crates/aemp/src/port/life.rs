@@ -6,8 +6,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aemp_proto::outbox::Monitored;
-use aemp_proto::wire::Request;
 use aemp_proto::{PortId, Reason};
 
 use super::Context;
@@ -20,7 +18,7 @@ use super::table::{Cell, State};
 use super::wake::wake;
 use crate::monitor::{Action, Fire, Monitor, MonitorGuard};
 use crate::node::{Node, Place};
-use crate::remote::{Gate, Remote};
+use crate::remote::Remote;
 use crate::runtime::sender;
 
 /// What became of a signal.
@@ -175,12 +173,12 @@ impl Node {
             self.died_alone(&id, reason);
         }
         for monitor in watchers.local.into_values() {
-            monitor.fire(self, reason.clone(), None);
+            monitor.fire(self, reason.clone());
         }
         for (remote, link) in watchers.remote {
             let monitors = remote.watching.lock().ports.remove(&number).unwrap_or(1);
             for _ in 0..monitors {
-                self.tell_death(&remote, link, &id, reason);
+                self.tell_death(&remote, link, (number, &id), reason);
             }
         }
         self.unpark(blocked);
@@ -190,7 +188,7 @@ impl Node {
         &self,
         remote: &Arc<Remote>,
         link: aemp_proto::kernel::LinkId,
-        id: &PortId,
+        (number, id): (u64, &PortId),
         reason: &Reason,
     ) {
         let queued = {
@@ -198,7 +196,7 @@ impl Node {
             if outbox.link() != Some(link) {
                 return; // asked over a connection that is gone
             }
-            outbox.request(&Request::Died(id.name().to_string(), reason.clone()))
+            outbox.by(|| number).died(id.name().to_string(), reason)
         };
         self.queued(remote, queued);
     }
@@ -244,6 +242,15 @@ impl Node {
 
     /// Sets a monitor with any action.
     pub(crate) fn set_monitor(&self, port: &PortId, action: Action) -> MonitorGuard {
+        let owner = match &action {
+            Action::Port(number, _) => *number,
+            _ => sender::current(),
+        };
+        self.set_monitor_of(owner, port, action)
+    }
+
+    /// The same; `owner` is the sender that is told when it fires.
+    pub(crate) fn set_monitor_of(&self, owner: u64, port: &PortId, action: Action) -> MonitorGuard {
         let monitor = Monitor::new(self.next_id(), port.clone(), action);
         match self.place(port) {
             Place::Here(number) => {
@@ -251,25 +258,20 @@ impl Node {
                     cell.extra().watchers.local.insert(monitor.id, monitor.clone());
                 });
                 if set.is_none() {
-                    monitor.clone().fire(self, self.why_missing(port), None);
+                    monitor.clone().fire(self, self.why_missing(port));
                 }
             }
             Place::Node => {} // it lives as long as whoever could be told
-            Place::Nowhere => monitor.clone().fire(self, self.why_missing(port), None),
-            Place::There(remote) => self.monitor_there(&remote, port, &monitor),
-        }
-        MonitorGuard::new(self.clone(), monitor)
-    }
-
-    fn monitor_there(&self, remote: &Arc<Remote>, port: &PortId, monitor: &Arc<Monitor>) {
-        let outcome = remote.outbox.lock().by(sender::current).monitor(port, monitor.id, monitor.clone());
-        match outcome {
-            Monitored::Set(queued) => self.queued(remote, queued),
-            Monitored::Gated(monitor) => {
-                let reason = Reason::transport(&remote.node, "messages to this port were lost");
-                monitor.fire(self, reason, Some(Gate::new(remote, port.clone())));
+            Place::Nowhere => monitor.clone().fire(self, self.why_missing(port)),
+            Place::There(remote) => {
+                let queued = {
+                    let mut outbox = remote.outbox.lock();
+                    outbox.by(sender::current).monitor(port, monitor.id, owner, monitor.clone())
+                };
+                self.queued(&remote, queued);
             }
         }
+        MonitorGuard::new(self.clone(), monitor)
     }
 
     /// Withdraws a monitor from wherever it is set.

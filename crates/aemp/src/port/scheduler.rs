@@ -22,6 +22,7 @@ use super::run::{Next, panic_text, report_if_blocked, run_port};
 use super::sleepers::Sleepers;
 use crate::node::Node;
 use crate::runtime::flush::Batch;
+use crate::runtime::sender;
 
 /// How long a runner goes on before it lets the runtime poll its sockets: at least so long, and as long as everything else took
 /// since its last turn, so that ports and tasks share the thread when both have much to do.
@@ -381,7 +382,8 @@ impl Picks {
 /// Runs code that belongs to no port.
 fn call(node: &Node, code: Code, clock: &mut Clock) {
     finish_lap(node, clock);
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| code(node))) {
+    let run = AssertUnwindSafe(|| code(node));
+    if let Err(panic) = sender::as_callback(node.next_id(), || catch_unwind(run)) {
         tracing::error!(text = panic_text(&*panic), "a callback panicked");
     }
     clock.start();

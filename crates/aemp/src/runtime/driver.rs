@@ -11,6 +11,7 @@ use aemp_proto::{Framing, NodeId, Value};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::announce::Announcements;
 use super::backlog::Waiting;
 use super::ration::Ration;
 use super::shutdown::{ShutdownRequest, Undelivered};
@@ -29,6 +30,7 @@ pub(crate) struct Driver {
     queries: HashMap<u64, oneshot::Sender<Value>>,
     watches: HashMap<u64, mpsc::UnboundedSender<Told>>,
     refusals: Ration,
+    pub(super) announcements: Announcements,
     /// The link that is about to be told that it may deliver.
     attached: Option<(LinkId, Arc<Remote>)>,
     /// What was queued for nodes and got lost, once the node shuts down.
@@ -45,6 +47,7 @@ impl Driver {
             queries: HashMap::new(),
             watches: HashMap::new(),
             refusals: Ration::default(),
+            announcements: Announcements::default(),
             attached: None,
             lost: None,
         }
@@ -132,6 +135,18 @@ impl Driver {
                 self.watches.remove(&id);
                 Input::Db(DbCommand::Unwatch { id })
             }
+            Event::Refused(node) => {
+                let remote = self.node.remotes().get(&node);
+                self.node.fire_refused(&remote);
+                remote.wake.notify_one();
+                if !remote.outbox.lock().is_wanted() {
+                    return;
+                }
+                Input::Wanted(node)
+            }
+            Event::Told(node) => {
+                return self.announcements.ready(&node).into_iter().for_each(|event| self.announce(event));
+            }
             Event::Delivered(_) | Event::Shutdown(_) => return,
         };
         self.input(input);
@@ -212,7 +227,7 @@ impl Driver {
                 }
                 let route = self.kernel.route(&node).unwrap_or(Route::Direct);
                 shared.up.write().insert(node.clone(), route);
-                self.announce(NodeEvent::Up(node));
+                self.announce_in_order(&node, NodeEvent::Up(node.clone()));
                 if let Some((link, remote)) = self.attached.take() {
                     self.command(link, Command::Attach(remote));
                 }
@@ -221,7 +236,7 @@ impl Driver {
                 tracing::info!(peer = %node, reason, "node down");
                 self.node.inner().shared.up.write().remove(&node);
                 self.node.remotes().forget_if_idle(&node);
-                self.announce(NodeEvent::Down(node, reason));
+                self.announce_in_order(&node, NodeEvent::Down(node.clone(), reason));
             }
             Action::QueryAnswer { id, result } => {
                 if let Some(answer) = self.queries.remove(&id) {
@@ -241,6 +256,11 @@ impl Driver {
                 }
             }
         }
+    }
+
+    fn announce_in_order(&mut self, node: &NodeId, event: NodeEvent) {
+        let ready = self.announcements.add(node, event);
+        ready.into_iter().for_each(|event| self.announce(event));
     }
 
     pub(super) fn announce(&self, event: NodeEvent) {
@@ -264,7 +284,9 @@ impl Driver {
         {
             lost.push(Undelivered { node: node.clone(), reason: reason.into() });
         }
-        if let Some(link) = self.node.break_remote(&remote, reason) {
+        let reset = self.node.break_remote(&remote, reason);
+        self.announcements.lost(node.clone(), reset.telling);
+        if let Some(link) = reset.link {
             self.close(link, reason);
         }
     }

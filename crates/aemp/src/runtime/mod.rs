@@ -4,6 +4,7 @@
 //! with a reader and a writer, [`flush`] the writing by other threads, [`shutdown`] the end of the node; [`carry`] has the
 //! connections that other nodes carry; [`request`] answers what comes for the node port, [`evaluation`] what it asks to be evaluated.
 
+mod announce;
 pub(crate) mod backlog;
 pub(crate) mod carry;
 pub(crate) mod driver;
@@ -97,6 +98,10 @@ pub(crate) enum Event {
     Unwatch(u64),
     /// A link that was told to shut down has delivered all that was queued; `Closed` follows.
     Delivered(LinkId),
+    /// More was sent to a gated port of this node than may be held.
+    Refused(NodeId),
+    /// The callbacks of monitors that fired because this node was lost have run.
+    Told(NodeId),
     /// End everything, and say so.
     Shutdown(ShutdownRequest),
 }
@@ -120,7 +125,8 @@ pub(crate) enum Command {
 pub enum NodeEvent {
     /// A connection to the node is up.
     Up(NodeId),
-    /// It is lost, and why. All monitors on ports of the node were fired before.
+    /// It is lost, and why. All monitors on ports of the node were told before: callbacks have run, messages and code for ports
+    /// are in their mailboxes, and tasks that wait in [`Node::died`] are woken.
     Down(NodeId, String),
 }
 

@@ -249,7 +249,7 @@ impl Node {
         let port = remote.node.named(name);
         let monitors = remote.outbox.lock().died(&port);
         for monitor in monitors {
-            monitor.fire(self, reason.clone(), None);
+            monitor.fire(self, reason.clone());
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Who sends what this thread sends: a port, a task, or the thread itself.
 //!
-//! Asked only while a large message is on its way in parts, or becomes one: what one sender sends to one node keeps its order.
+//! Asked when a monitor is set, and while a large message is on its way in parts, or becomes one, or a port is gated: what one sender
+//! sends to one node keeps its order, and a sender that has not been told of a loss sends nothing to the port where it was.
 
 use std::cell::Cell;
 use std::hash::{DefaultHasher, Hash, Hasher as _};
@@ -9,7 +10,7 @@ use std::thread;
 use tokio::task;
 
 thread_local! {
-    /// The port whose code this thread runs, or 0.
+    /// The port or callback whose code this thread runs, or 0.
     static PORT: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -22,12 +23,25 @@ pub(crate) fn as_port<T>(number: u64, code: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Something that is the same for all that one sender sends. Two senders may have the same, by chance.
+/// Callbacks are told from ports by this bit of their numbers.
+const CALLBACK: u64 = 1 << 62;
+
+/// Tasks and threads are told from ports and callbacks by this bit.
+const OTHER: u64 = 1 << 63;
+
+/// Runs a callback, which has an ID of its own and does not panic: what one callback was told, another one does not know,
+/// though the same runner runs both.
+pub(crate) fn as_callback<T>(id: u64, code: impl FnOnce() -> T) -> T {
+    as_port(CALLBACK | id, code)
+}
+
+/// Something that is the same for all that one sender sends: the number of a port for what it sends. Two tasks may have the same,
+/// by a chance of one in 2^63.
 pub(crate) fn current() -> u64 {
     match (PORT.get(), task::try_id()) {
-        (0, Some(task)) => hash(("task", task)),
-        (0, None) => hash(("thread", thread::current().id())),
-        (port, _) => hash(("port", port)),
+        (0, Some(task)) => OTHER | hash(("task", task)),
+        (0, None) => OTHER | hash(("thread", thread::current().id())),
+        (port, _) => port,
     }
 }
 

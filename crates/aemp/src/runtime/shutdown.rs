@@ -162,12 +162,13 @@ impl Driver {
         self.connect_waiting(&mut shutdown, deadline - grace / 2).await;
         self.stop_listening();
         self.close_links(&mut shutdown).await;
-        self.disconnect_all();
+        let up = self.disconnect_all();
         let tasks = self.kill_ports();
         let _ = timeout(LAST_CALLBACKS, self.node.tasks_ended(tasks)).await;
         // The monitors that fired because of this are still to run, and may have opened ports.
         self.node.scheduler().stop();
         let _ = timeout(LAST_CALLBACKS, self.node.scheduler().ended()).await;
+        self.announce_end(up);
         self.node.inner().shared.ending.be_over();
         self.end_ports();
         shutdown.report();
@@ -282,18 +283,22 @@ impl Driver {
         self.node.inner().shared.listeners.lock().iter().for_each(AbortHandle::abort);
     }
 
-    /// Every other node is lost: monitors fire, and those who follow the nodes are told.
-    fn disconnect_all(&self) {
+    /// Every other node is lost: monitors fire. Returns the nodes that were up.
+    fn disconnect_all(&self) -> Vec<NodeId> {
         let shared = &self.node.inner().shared;
         shared.ending.part();
         for remote in self.node.remotes().all() {
             self.node.break_remote(&remote, SHUT_DOWN);
         }
-        let up = std::mem::take(&mut *shared.up.write());
-        for node in up.into_keys() {
-            self.announce(NodeEvent::Down(node, SHUT_DOWN.into()));
-        }
-        shared.events.lock().take();
+        std::mem::take(&mut *shared.up.write()).into_keys().collect()
+    }
+
+    /// The monitors have told their owners: those who follow the nodes hear that these are lost, and that nothing follows.
+    fn announce_end(&mut self, up: Vec<NodeId>) {
+        let waiting = self.announcements.finish();
+        let lost = up.into_iter().map(|node| NodeEvent::Down(node, SHUT_DOWN.into()));
+        waiting.into_iter().chain(lost).for_each(|event| self.announce(event));
+        self.node.inner().shared.events.lock().take();
     }
 
     /// Kills all ports, which get to what has come before. Those that are tasks have to end themselves, behind what they send.
@@ -326,8 +331,9 @@ impl Drop for Driver {
         tracing::warn!(node = %self.node.id(), "the node has ended without a shutdown: its runtime has ended");
         self.stop_listening();
         self.node.streams().end();
-        self.disconnect_all();
+        let up = self.disconnect_all();
         self.node.scheduler().stop();
+        self.announce_end(up);
         self.node.inner().shared.ending.be_over();
         self.end_ports();
     }

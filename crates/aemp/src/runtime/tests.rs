@@ -140,7 +140,7 @@ async fn nothing_of_a_broken_link_is_delivered() {
     old.send(&name, &body(1)).await;
     assert_eq!(soon(received.recv()).await, Some(1));
     // The driver decides; the link's task has not heard of it and still has octets to read.
-    assert_eq!(node.break_remote(&remote, "test"), Some(old.id));
+    assert_eq!(node.break_remote(&remote, "test").link, Some(old.id));
     let mut new = Link::attach(&node, &remote, LinkId::dialled(2));
     old.send(&name, &body(2)).await;
     old.request(&Request::Monitor(name.clone())).await;

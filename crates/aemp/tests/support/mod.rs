@@ -3,6 +3,7 @@
 #![allow(dead_code)] // each test uses a part
 
 pub(crate) mod judge;
+pub(crate) mod proxy;
 pub(crate) mod raw;
 
 use std::future::Future;
