@@ -20,6 +20,7 @@ mod remote;
 mod runtime;
 mod send;
 mod spawn;
+mod spawn_share;
 pub mod stream;
 pub mod supervise;
 mod sync;

@@ -47,6 +47,9 @@ pub struct Limits {
     pub streams: usize,
     /// The same for one node (256).
     pub peer_streams: usize,
+    /// Ports here that one other node may have made, by spawning them or by calling functions (64 K). What is beyond is refused: of a
+    /// spawn its monitors tell.
+    pub peer_ports: usize,
 }
 
 impl Default for Limits {
@@ -58,6 +61,7 @@ impl Default for Limits {
             tombstones: 1 << 16,
             streams: 1024,
             peer_streams: 256,
+            peer_ports: 1 << 16,
         }
     }
 }

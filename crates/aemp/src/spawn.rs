@@ -19,6 +19,7 @@ use crate::port::mailbox::{Queue, Signal};
 use crate::port::pressure::Pressure;
 use crate::port::table::State;
 use crate::runtime::sender;
+use crate::spawn_share::{SpawnShare, SpawnedPorts};
 use crate::stream;
 use crate::tombstones::Tombstones;
 
@@ -37,6 +38,7 @@ pub(crate) struct Functions {
     pub(crate) finder: Option<Arc<dyn FindFunction>>,
     /// Who evaluates the code of other nodes.
     pub(crate) evaluator: Option<Arc<dyn Evaluate>>,
+    spawned: Arc<SpawnedPorts>,
 }
 
 /// Wraps a typed function.
@@ -100,7 +102,7 @@ impl Node {
     ) -> Result<(PortId, Option<Pressure>), EncodeError> {
         let args = typed::to_body(&args)?;
         if node == self.id() {
-            let number = self.open_nascent(None);
+            let number = self.open_nascent(Extra::default());
             let port = self.own_port(number);
             // A port with a name in its extra part leaves word of what it died of, for a monitor that comes too late.
             if let Some(mut cell) = self.table().get(number) {
@@ -140,13 +142,18 @@ impl Node {
             }
             return;
         }
+        let Some(share) = self.share_for(from) else {
+            let reason = Reason::text("spawn_refused", too_many(from));
+            return self.tombstones().add(from, name, &reason, self.limits().tombstones);
+        };
         tracing::debug!(%from, name, function, "spawn");
         // Held until the init function stands in the mailbox: nothing can be sent to the name before.
         let mut names = self.inner().names.write();
         if names.contains_key(name) {
             return; // another node has chosen it just now
         }
-        let number = self.open_nascent(Some((id, from)));
+        let extra = Extra { name: Some(Arc::new(id)), spawned_by: Some(share), ..Extra::default() };
+        let number = self.open_nascent(extra);
         names.insert(name.into(), number);
         self.run_init(number, function, args);
     }
@@ -162,7 +169,8 @@ impl Node {
         if self.is_secure() || (finder.is_none() && !registered) {
             return self.refuse_call(from, function);
         }
-        let number = self.open_nascent(None);
+        let Some(share) = self.share_for(from) else { return };
+        let number = self.open_nascent(Extra { spawned_by: Some(share), ..Extra::default() });
         if let Some(finder) = finder.filter(|_| !registered) {
             // Code of the program, which no connection has to wait for.
             let (from, name) = (from.clone(), function.to_string());
@@ -204,13 +212,21 @@ impl Node {
         &self.inner().shared.tombstones
     }
 
-    fn open_nascent(&self, name: Option<(PortId, &NodeId)>) -> u64 {
+    /// Room for one more port that this node makes here; if there is none, that is logged.
+    fn share_for(&self, from: &NodeId) -> Option<SpawnShare> {
+        let share = SpawnShare::take(&self.inner().functions.spawned, from, self.limits().peer_ports);
+        if share.is_none()
+            && let Some(withheld) = self.may_complain()
+        {
+            tracing::warn!(withheld, "refused to make a port: {}", too_many(from));
+        }
+        share
+    }
+
+    fn open_nascent(&self, extra: Extra) -> u64 {
         let actor = Callback::<Envelope, Nascent>::new(Nascent, None);
-        let extra = name.map(|(name, spawner)| {
-            Box::new(Extra { name: Some(Arc::new(name)), spawner: Some(spawner.clone()), ..Extra::default() })
-        });
         let mailbox = Known::boxed(Queue::<Envelope>::default());
-        self.table().insert(State::Idle, mailbox, Some(Box::new(actor)), extra)
+        self.table().insert(State::Idle, mailbox, Some(Box::new(actor)), Some(Box::new(extra)))
     }
 
     fn run_init(&self, number: u64, function: &str, args: Body) {
@@ -245,6 +261,10 @@ fn unknown(cx: &Context<'_>, function: &str) -> Reason {
 /// As much of a function's name as fits into a text for people: peers choose these.
 fn shown(function: &str) -> String {
     function.chars().take(FUNCTION_SHOWN).collect()
+}
+
+fn too_many(from: &NodeId) -> String {
+    format!("{from} has made as many ports here as one node may have (Limits::peer_ports)")
 }
 
 fn refused() -> Reason {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use aemp_proto::PortId;
 use aemp_proto::kernel::LinkId;
-use aemp_proto::{NodeId, PortId};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
@@ -14,6 +14,7 @@ use super::wake::wake_all;
 use crate::database::Registration;
 use crate::monitor::Monitor;
 use crate::remote::Remote;
+use crate::spawn_share::SpawnShare;
 
 /// Who is told when the port dies.
 #[derive(Default)]
@@ -106,8 +107,8 @@ pub(crate) struct Extra {
     pub(crate) kills: u32,
     /// The name that another node has chosen for it.
     pub(crate) name: Option<Arc<PortId>>,
-    /// That node.
-    pub(crate) spawner: Option<NodeId>,
+    /// What counts it among the ports of the node that has made it.
+    pub(crate) spawned_by: Option<SpawnShare>,
 }
 
 impl Extra {

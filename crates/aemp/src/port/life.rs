@@ -20,6 +20,7 @@ use crate::monitor::{Action, Fire, Monitor, MonitorGuard};
 use crate::node::{Node, Place};
 use crate::remote::Remote;
 use crate::runtime::sender;
+use crate::spawn_share::SpawnShare;
 
 /// What became of a signal.
 enum Signalled {
@@ -129,8 +130,8 @@ impl Node {
     pub(crate) fn end_port(&self, number: u64, reason: Reason) {
         let leave_word = |cell: &Cell| {
             if let Some(name) = cell.name() {
-                let spawner = cell.extra.as_ref().and_then(|extra| extra.spawner.as_ref());
-                self.leave_word(&name, spawner, &reason);
+                let spawner = cell.extra.as_ref().and_then(|extra| extra.spawned_by.as_ref());
+                self.leave_word(&name, spawner.map(SpawnShare::node), &reason);
             }
         };
         let Some(removed) = self.table().remove(number, leave_word) else { return };
@@ -158,7 +159,9 @@ impl Node {
     pub(crate) fn release(&self, number: u64, extra: Extra, reason: &Reason) {
         let mut extra = extra;
         let blocked = extra.unblock();
-        let Extra { watchers, children, name, .. } = extra;
+        let Extra { watchers, children, name, spawned_by, .. } = extra;
+        // Before anybody is told: whoever is may make another port.
+        drop(spawned_by);
         let named = name.is_some();
         let id = name.map_or_else(|| self.own_port(number), |name| PortId::clone(&name));
         if named {
