@@ -185,22 +185,20 @@ impl Pump {
         let mut writer = Writer(writer);
         let end = self.read(&mut reader, ended, commands, &mut writer.0).await;
         self.remote.spare.clear();
+        let given_up = self.remote.outbox.lock().link() != Some(self.link);
+        if given_up || matches!(end, End::Silent(_)) {
+            // An orderly end would wait behind what the peer has not acknowledged, which it may never do.
+            reader.abort();
+        }
         match end {
-            End::Lost(reason) => reason,
-            End::Silent(reason) => {
-                // An orderly end would wait behind what the peer has not acknowledged, which it may never do.
-                reader.abort();
-                reason
-            }
+            End::Lost(reason) | End::Silent(reason) => reason,
             End::Bye => {
                 // Octets that nobody reads would make a reset of our end, which the peer waits for.
                 tokio::spawn(timeout(CLOSE_LIMIT, async move { drain(&mut reader).await }));
                 "the node has shut down".into()
             }
+            End::Close(reason) if given_up => reason,
             End::Close(reason) => {
-                if self.remote.outbox.lock().link() != Some(self.link) {
-                    reader.abort(); // it was given up: there is nothing to wait for
-                }
                 self.outgoing.close(&self.remote);
                 // One that has failed is known to have ended, and cannot be waited for again.
                 if !writer.0.is_finished() {

@@ -430,20 +430,50 @@ async fn what_many_threads_write_to_a_slow_socket_is_whole_and_in_order() {
     node.shutdown().await;
 }
 
-/// An orderly end would wait behind what the peer cannot acknowledge, if it is only our side that does not hear.
-#[tokio::test(start_paused = true)]
-async fn a_peer_that_fell_silent_is_told_by_a_reset() {
-    let (node, remote) = node().await;
+/// A TCP connection, and what it is attached to; the commands of the driver.
+async fn over_tcp(
+    node: &Node,
+    remote: &Arc<Remote>,
+) -> (TcpStream, mpsc::UnboundedSender<Command>, JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-    let (mut peer, _) = listener.accept().await.unwrap();
-    node.attach_remote(&remote, LinkId::dialled(1), Framing::Native);
-    let pump =
-        Pump::new(node.clone(), LinkId::dialled(1), terms(&remote), remote.clone(), Default::default());
-    let (_commands, mut receiver) = mpsc::unbounded_channel();
-    let reason = pump.run_tcp(ours, &mut receiver).await;
-    assert!(reason.contains("nothing was heard"), "{reason}");
+    let (peer, _) = listener.accept().await.unwrap();
+    let link = LinkId::dialled(1);
+    node.attach_remote(remote, link, Framing::Native);
+    let pump = Pump::new(node.clone(), link, terms(remote), remote.clone(), Default::default());
+    let (commands, mut receiver) = mpsc::unbounded_channel();
+    (peer, commands, tokio::spawn(async move { pump.run_tcp(ours, &mut receiver).await }))
+}
+
+/// An orderly end would wait behind what the peer cannot acknowledge, if it is only our side that does not hear.
+async fn was_reset(peer: &mut TcpStream) {
     // The half that was written may end first. To write is an error at once then, which it is not after an orderly end.
     while peer.read(&mut [0; 64]).await.is_ok_and(|octets| octets > 0) {}
     assert!(peer.try_write(b"x").is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_fell_silent_is_told_by_a_reset() {
+    let (node, remote) = node().await;
+    let (mut peer, _commands, pump) = over_tcp(&node, &remote).await;
+    let reason = pump.await.unwrap();
+    assert!(reason.contains("nothing was heard"), "{reason}");
+    was_reset(&mut peer).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_was_given_up_is_reset_though_the_peer_reads_nothing() {
+    let (node, remote) = node().await;
+    let (mut peer, commands, pump) = over_tcp(&node, &remote).await;
+    let far = remote.node.named("port");
+    let large = "x".repeat(8 << 20);
+    // More than all buffers on the way hold, so that the writer waits.
+    for _ in 0..4 {
+        node.send(&far, (&large,)).unwrap();
+    }
+    remote.flush(&node);
+    node.break_remote(&remote, "test");
+    commands.send(Command::Close("test".into())).unwrap();
+    soon(pump).await.unwrap();
+    was_reset(&mut peer).await;
 }
