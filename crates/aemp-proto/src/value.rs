@@ -45,6 +45,11 @@ impl Value {
         }
     }
 
+    /// About how many bytes of memory the value takes.
+    pub fn memory(&self) -> usize {
+        memory(self)
+    }
+
     /// The value of the last entry with this key, if this is a map; the key may be text or octets.
     pub fn get(&self, key: &str) -> Option<&Value> {
         let Value::Map(entries) = self else { return None };

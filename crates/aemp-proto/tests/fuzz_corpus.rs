@@ -36,3 +36,13 @@ fn frames_between_our_own_nodes() {
 fn requests() {
     replay("request", checks::read_request);
 }
+
+#[test]
+fn handshakes() {
+    replay("handshake", checks::read_handshake);
+}
+
+#[test]
+fn requests_that_a_node_acts_on() {
+    replay("database", checks::act_on_requests);
+}

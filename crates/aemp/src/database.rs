@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use aemp_proto::budget::{Budget, Charge};
 use aemp_proto::kernel::{
     DbCommand, EntryError, QueryKind, check_entry, check_family_name, check_own_family,
 };
@@ -45,12 +46,45 @@ pub struct Change {
     pub content: Arc<BTreeMap<String, Value>>,
 }
 
+/// Bytes of memory of the changes that may wait for a program that does not read them.
+const WATCH_MAX: usize = 64 << 20;
+
+/// What a change takes beside what it names.
+const CHANGE_COST: usize = 256;
+
+/// Where the driver puts the changes of a watch.
+pub(crate) struct WatchSender {
+    sender: mpsc::UnboundedSender<(Told, Option<Charge>)>,
+    waiting: Arc<Budget>,
+}
+
+impl WatchSender {
+    /// Tells a change. False if too much waits already: then the watch has to end. One change fits in any case.
+    pub(crate) fn tell(&self, told: Told) -> bool {
+        let charge = self.waiting.charge(told.memory());
+        if charge.is_none() && self.waiting.used() > 0 {
+            return false;
+        }
+        // A dropped watch says so by itself.
+        let _ = self.sender.send((told, charge));
+        true
+    }
+}
+
 /// What the driver tells a watch: a change, and in place of the whole family what it puts in.
 pub(crate) struct Told {
     pub(crate) added: Vec<String>,
     pub(crate) changed: Vec<String>,
     pub(crate) deleted: Vec<String>,
     pub(crate) set: Arc<BTreeMap<String, Value>>,
+}
+
+impl Told {
+    fn memory(&self) -> usize {
+        let keys = [&self.added, &self.changed, &self.deleted].into_iter().flatten();
+        let set = self.set.iter().map(|(key, value)| CHANGE_COST + key.len() + value.memory());
+        CHANGE_COST + keys.map(|key| size_of::<String>() + key.len()).chain(set).sum::<usize>()
+    }
 }
 
 /// The shared database, as [`Node::db`] gives it.
@@ -144,6 +178,7 @@ impl Database {
     pub fn watch(&self, family: &str) -> DbWatch {
         let id = self.node.next_id();
         let (sender, changes) = mpsc::unbounded_channel();
+        let sender = WatchSender { sender, waiting: Budget::new(WATCH_MAX) };
         self.node.event(Event::Watch { id, family: family.into(), sender });
         DbWatch { node: self.node.clone(), id, changes, content: Arc::default() }
     }
@@ -220,18 +255,18 @@ impl DbGuard {
 pub struct DbWatch {
     node: Node,
     id: u64,
-    changes: mpsc::UnboundedReceiver<Told>,
+    changes: mpsc::UnboundedReceiver<(Told, Option<Charge>)>,
     content: Arc<BTreeMap<String, Value>>,
 }
 
 impl DbWatch {
-    /// The next change; `None` after the node was shut down.
+    /// The next change; `None` after the node was shut down, and when changes of more than 64 MiB waited to be read.
     ///
     /// # Cancel safety
     ///
     /// No change is lost when the future is dropped.
     pub async fn next(&mut self) -> Option<Change> {
-        let Told { added, changed, deleted, set } = self.changes.recv().await?;
+        let (Told { added, changed, deleted, set }, _charge) = self.changes.recv().await?;
         if self.content.is_empty() {
             self.content = set;
         } else {
@@ -255,5 +290,27 @@ impl Node {
     /// The shared database. A node that is connected to nobody has one of its own.
     pub fn db(&self) -> Database {
         Database::new(self.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn changes_that_nobody_reads_are_not_kept_without_limit() {
+        let (sender, mut changes) = mpsc::unbounded_channel();
+        let watch = WatchSender { sender, waiting: Budget::new(1000) };
+        let told = |bytes: usize| Told {
+            added: Vec::new(),
+            changed: Vec::new(),
+            deleted: Vec::new(),
+            set: Arc::new(BTreeMap::from([("k".into(), Value::Text("v".repeat(bytes)))])),
+        };
+        assert!(watch.tell(told(10)), "it fits");
+        assert!(!watch.tell(told(1000)), "too much waits");
+        drop(changes.recv().await);
+        assert!(watch.tell(told(5000)), "nothing waits, and one change is told in any case");
+        assert!(watch.tell(told(10)));
     }
 }

@@ -10,6 +10,7 @@ mod modules;
 mod parity;
 mod protocol;
 mod purity;
+mod queues;
 mod ratchet;
 mod sources;
 mod words;
@@ -72,6 +73,7 @@ pub(crate) fn run(root: &Path, mode: Mode) -> Result<Vec<Problem>, Box<dyn Error
     problems.extend(parity::check(&sources));
     problems.extend(documents::check(root, &sources));
     problems.extend(purity::check(&sources));
+    problems.extend(queues::check(&sources));
     problems.extend(direction::check(root)?);
     Ok(problems)
 }

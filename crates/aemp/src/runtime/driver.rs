@@ -16,7 +16,7 @@ use super::backlog::Waiting;
 use super::ration::Ration;
 use super::shutdown::{ShutdownRequest, Undelivered};
 use super::{Command, Event, NodeEvent, link, tcp};
-use crate::database::Told;
+use crate::database::{Told, WatchSender};
 use crate::node::Node;
 use crate::port::wake::guarded;
 use crate::remote::Remote;
@@ -28,7 +28,7 @@ pub(crate) struct Driver {
     /// What the peers of those read that are established and not attached: the framing, and whether in parts.
     reads: HashMap<LinkId, (Framing, bool)>,
     queries: HashMap<u64, oneshot::Sender<Value>>,
-    watches: HashMap<u64, mpsc::UnboundedSender<Told>>,
+    watches: HashMap<u64, WatchSender>,
     refusals: Ration,
     pub(super) announcements: Announcements,
     /// The link that is about to be told that it may deliver.
@@ -152,6 +152,14 @@ impl Driver {
         self.input(input);
     }
 
+    /// The program does not read what a watch tells, and too much waits: it learns that by the end of the watch.
+    fn end_watch(&mut self, id: u64) {
+        tracing::warn!("a watch of the database has ended: the program does not read the changes");
+        let watch = self.watches.remove(&id);
+        guarded(|| drop(watch));
+        self.kernel.handle(Input::Db(DbCommand::Unwatch { id }), self.node.inner().shared.now());
+    }
+
     /// A request of another node, whose turn it is.
     fn request(&mut self, Waiting { link, from, request }: Waiting) {
         // A request of a link that is gone must not count as one of the next.
@@ -245,9 +253,13 @@ impl Driver {
                 }
             }
             Action::Watch { id, added, changed, deleted, set } => {
+                let told = Told { added, changed, deleted, set };
                 if let Some(sender) = self.watches.get(&id) {
-                    // A dropped watch says so by itself.
-                    guarded(|| drop(sender.send(Told { added, changed, deleted, set })));
+                    let mut kept = true;
+                    guarded(|| kept = sender.tell(told));
+                    if !kept {
+                        self.end_watch(id);
+                    }
                 }
             }
             Action::Refused { what } => {

@@ -41,7 +41,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::database::Told;
+use crate::database::WatchSender;
 use crate::node::Node;
 use crate::remote::Remote;
 use crate::stream::Streams;
@@ -92,7 +92,7 @@ pub(crate) enum Event {
         /// Of which family.
         family: String,
         /// Where the changes go.
-        sender: mpsc::UnboundedSender<Told>,
+        sender: WatchSender,
     },
     /// The end of a watch.
     Unwatch(u64),
