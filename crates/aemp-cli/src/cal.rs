@@ -3,7 +3,7 @@
 use aemp::{Message, Value};
 use clap::Args;
 
-use crate::client::{self, Client, Limit};
+use crate::client::{self, Client, Limit, Seeds};
 use crate::failure::Failure;
 use crate::values;
 
@@ -30,17 +30,19 @@ impl Cal {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let (port, mut message) = (client::port(&self.port)?, client::message(&self.values)?);
         let node = self.client.start().await?;
+        let seeds = Seeds::of(&node);
         let answer = node
             .call(&port, self.limit.timeout, |reply| {
                 message.0.push(Value::from(reply.port()));
                 message
             })
             .await;
+        let no_seed = seeds.failure();
         client::end(&node, answer.is_ok()).await;
         match answer {
             Ok(Message(values)) if self.json => crate::print(&values::to_list(&values)),
             Ok(Message(values)) => crate::print(&values::to_line(&values)),
-            Err(error) => Err(Failure::of_call(port, error)),
+            Err(error) => Err(no_seed.unwrap_or_else(|| Failure::of_call(port, error))),
         }
     }
 }

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use aemp::config::{Arguments, Settings, parse_argument, value_from_json};
-use aemp::{Message, Node, PortId, ShutdownReport};
+use aemp::{Message, Node, NodeEvent, PortId, ShutdownReport};
 use clap::Args;
 use serde_json::json;
+use tokio::sync::broadcast;
 
 use crate::failure::Failure;
 use crate::logging;
@@ -31,9 +32,47 @@ pub(crate) struct Limit {
 
 impl Limit {
     /// What to say when a node without connections has waited in vain.
-    pub(crate) fn no_seed(&self) -> String {
-        format!("no seed has answered within {:?}", self.timeout)
+    pub(crate) fn no_seed(&self, node: &Node) -> String {
+        let why = unreached(node).map(|why| format!(": {why}")).unwrap_or_default();
+        format!("no seed has answered within {:?}{why}", self.timeout)
     }
+}
+
+/// Whether a node has ever been connected, for what is said when nothing came of a request.
+pub(crate) struct Seeds<'a> {
+    node: &'a Node,
+    events: broadcast::Receiver<NodeEvent>,
+    connected: bool,
+}
+
+impl<'a> Seeds<'a> {
+    /// Follows the connections of a node that has just been started.
+    pub(crate) fn of(node: &'a Node) -> Seeds<'a> {
+        let events = node.node_events();
+        Seeds { node, events, connected: !node.up_nodes().is_empty() }
+    }
+
+    /// A failure that says why no seed was reached, if that is why nothing came of a request. To be asked before the node is shut
+    /// down.
+    pub(crate) fn failure(mut self) -> Option<Failure> {
+        if self.connected || self.events.try_recv().is_ok() {
+            return None;
+        }
+        unreached(self.node).map(|why| Failure::failed(format!("no seed was reached: {why}")))
+    }
+}
+
+/// Why a node without connections has none.
+fn unreached(node: &Node) -> Option<String> {
+    let seeds = node.unreached_seeds();
+    if !node.up_nodes().is_empty() || seeds.is_empty() {
+        return None;
+    }
+    let why = seeds.into_iter().map(|(seed, why)| match why.starts_with(&seed) {
+        true => why,
+        false => format!("{seed} ({why})"),
+    });
+    Some(why.collect::<Vec<_>>().join("; "))
 }
 
 /// Reads a number of seconds. Beyond a day it is a mistake, and times would have no end to be reckoned to.
@@ -52,9 +91,12 @@ impl Client {
             None => Arguments::for_profile("aemp"),
         }
         .forced();
-        for (key, value) in
-            [("nodeid", json!("aemp/%n/%u")), ("services", json!([])), ("binds", json!(["*"]))]
-        {
+        for (key, value) in [
+            ("nodeid", json!("aemp/%n/%u")),
+            ("services", json!([])),
+            ("binds", json!(["*"])),
+            ("advertise", json!([])),
+        ] {
             arguments.set(key, &value)?;
         }
         for setting in &self.settings {

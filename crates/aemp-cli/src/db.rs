@@ -30,9 +30,10 @@ impl Db {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let node = self.client.start().await?;
         let content = timeout(self.limit.timeout, node.db().family(&self.family)).await;
+        let no_seed = self.limit.no_seed(&node);
         client::end(&node, content.is_ok()).await;
         let content = content
-            .map_err(|_| Failure::failed(self.limit.no_seed()))?
+            .map_err(|_| Failure::failed(no_seed))?
             .map_err(|error: DatabaseError| Failure::failed(error))?;
         for (key, value) in content {
             crate::print(&match value {

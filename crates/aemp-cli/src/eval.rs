@@ -3,7 +3,7 @@
 use aemp::{CallError, Message, ReplyTo, Value};
 use clap::Args;
 
-use crate::client::{self, Client, Limit};
+use crate::client::{self, Client, Limit, Seeds};
 use crate::failure::Failure;
 use crate::values;
 
@@ -33,13 +33,19 @@ impl Eval {
         let target = client::port(&self.node)?.node().clone();
         let code = self.text.join(" ");
         let node = self.client.start().await?;
+        let seeds = Seeds::of(&node);
         let request = |reply: ReplyTo<Message>| ("eval", code, reply.port().clone());
         let answer = node.call(&target.port(), self.limit.timeout, request).await;
+        let no_seed = seeds.failure();
         client::end(&node, answer.is_ok()).await;
         let Message(values) = match answer {
             Ok(message) => message,
-            Err(CallError::TimedOut(limit)) => return Err(Failure::failed(no_answer(&target, limit))),
-            Err(error) => return Err(Failure::of_call(target, error)),
+            Err(error) => {
+                return Err(no_seed.unwrap_or_else(|| match error {
+                    CallError::TimedOut(limit) => Failure::failed(no_answer(&target, limit)),
+                    error => Failure::of_call(target, error),
+                }));
+            }
         };
         let results = results(values).map_err(|error| Failure::failed(format!("{target}: {error}")))?;
         crate::print(&if self.json { values::to_list(&results) } else { values::to_line(&results) })

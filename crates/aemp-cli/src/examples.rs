@@ -30,6 +30,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("setbinds", "aemp profile server setbinds '*:4040'"),
     ("addbind", "aemp profile server addbind '[fd00::1]:4040'"),
     ("delbind", "aemp profile server delbind '*:4040'"),
+    ("setadvertise", "aemp profile server setadvertise 203.0.113.7:14040"),
     ("setseeds", "aemp setseeds seed1.example,seed2.example:5000"),
     ("addseed", "aemp addseed seed3.example"),
     ("delseed", "aemp delseed seed3.example"),

@@ -71,7 +71,10 @@ impl Log {
 async fn lonely(node: &aemp::Node) {
     tokio::time::sleep(LONELY).await;
     if node.up_nodes().is_empty() {
-        tracing::warn!("no other node could be reached so far; are the seeds right, and the secret?");
+        let seeds: Vec<String> =
+            node.unreached_seeds().into_iter().map(|(seed, why)| format!("{seed}: {why}")).collect();
+        let seeds = seeds.join("; ");
+        tracing::warn!(seeds, "no other node could be reached so far; are the seeds right, and the secret?");
     }
     std::future::pending().await
 }

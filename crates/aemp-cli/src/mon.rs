@@ -3,7 +3,7 @@
 use aemp::config::parse_text;
 use clap::Args;
 
-use crate::client::{self, Client};
+use crate::client::{self, Client, Seeds};
 use crate::failure::Failure;
 use crate::{run, values};
 
@@ -28,12 +28,18 @@ impl Mon {
         let port = client::port(&self.port)?;
         let ending = run::ending()?;
         let node = self.client.start().await?;
+        let seeds = Seeds::of(&node);
         let reason = tokio::select! {
             reason = node.died(&port) => Ok(reason),
             () = ending => Err(Failure::interrupted()),
         };
+        let no_seed = seeds.failure();
         client::end(&node, reason.is_ok()).await;
         let reason = reason?;
+        // A connection that could not be made says nothing of the port.
+        if let Some(failure) = no_seed.filter(|_| reason.identifier().as_deref() == Some("transport_error")) {
+            return Err(failure);
+        }
         crate::print(&if self.json {
             values::to_list(reason.values())
         } else {

@@ -19,7 +19,7 @@ use crate::watchdog::{self, Watching};
 /// When it listens it prints one line on stdout: ready NODEID HOST:PORT[,HOST:PORT…]. Logs go to stderr.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Keys: nodeid, binds, seeds, secret, cert, services, secure, private, carry, monitor_timeout, connect_interval,
+Keys: nodeid, binds, advertise, seeds, secret, cert, services, secure, private, carry, monitor_timeout, connect_interval,
 framing_format, auth_offer, auth_accept, verify_peeraddr, nodelay, scripts, script_eval, script_limits; and about the
 configuration file:
   profile NAME  the profile to use; by default the one with this host's name

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::client::{self, Client, Limit};
+use crate::client::{self, Client, Limit, Seeds};
 use crate::failure::Failure;
 use crate::values;
 
@@ -36,6 +36,7 @@ impl Snd {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let (port, message) = (client::port(&self.port)?, client::message(&self.values)?);
         let node = self.client.start().await?;
+        let seeds = Seeds::of(&node);
         let (sender, first) = oneshot::channel();
         let mut waiting = Some(sender);
         // Both the death of the port and the echo of its node come into this mailbox, in the order in which they happened.
@@ -47,6 +48,7 @@ impl Snd {
         node.send(&port, message).map_err(Failure::failed)?;
         node.send(&port.node().port(), ("snd", Value::from(&news), ARRIVED)).map_err(Failure::failed)?;
         let first = timeout(self.limit.timeout, first).await;
+        let no_seed = seeds.failure();
         client::end(&node, matches!(first, Ok(Ok(_)))).await;
         match first {
             Ok(Ok(news)) if news.tag().as_deref() == Some(ARRIVED) => crate::print(&if self.json {
@@ -54,6 +56,7 @@ impl Snd {
             } else {
                 ARRIVED.into()
             }),
+            _ if no_seed.is_some() => no_seed.map_or(Ok(()), Err),
             Ok(Ok(Message(reason))) => Err(Failure::failed(format!("{port}: {}", values::to_words(&reason)))),
             Ok(Err(_)) | Err(_) => {
                 Err(Failure::failed(format!("{port}: nothing came back within {:?}", self.limit.timeout)))

@@ -1,5 +1,6 @@
 //! The rules of aemp, without input or output.
 
+pub mod address;
 pub mod budget;
 pub mod carry;
 mod db;

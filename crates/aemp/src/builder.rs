@@ -29,6 +29,7 @@ const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 pub struct Builder {
     id: Option<String>,
     binds: Vec<String>,
+    advertise: Vec<String>,
     seeds: Vec<String>,
     secret: Option<Vec<u8>>,
     certificate: Option<Vec<u8>>,
@@ -60,6 +61,7 @@ impl Builder {
         Builder {
             id: None,
             binds: Vec::new(),
+            advertise: Vec::new(),
             seeds: Vec::new(),
             secret: None,
             certificate: None,
@@ -94,13 +96,27 @@ impl Builder {
         self
     }
 
-    /// Listens on `host:port`; port 0 is chosen by the system. Beyond loopback that needs a secret or a certificate.
+    /// Listens on `host:port`, at every address that the host has; port 0 is chosen by the system. The host `*` is every address of
+    /// the machine that others can use, now and later. Beyond loopback that needs a secret or a certificate.
     pub fn bind(mut self, address: impl Into<String>) -> Builder {
         self.binds.push(address.into());
         self
     }
 
-    /// Contacts this `host:port` first, and stays connected to it. [`Builder::start`] refuses what is no such address.
+    /// Tells other nodes that this one can be dialled at `host:port`, instead of where it listens: address translation, a container,
+    /// or a port mapping may lie between. Port 0 is the port that the node listens on, the host `*` every address of the machine.
+    /// Can be repeated; others try the addresses in this order.
+    ///
+    /// Unless set, the addresses that the node listens on are advertised, with those of the machine in place of wildcards; loopback
+    /// and link-local ones only if there are no others.
+    pub fn advertise(mut self, address: impl Into<String>) -> Builder {
+        self.advertise.push(address.into());
+        self
+    }
+
+    /// Contacts this `host:port` first, and stays connected to it. All addresses of the host are dialled, a further one every
+    /// 250 ms, until a node answers at one. If one of them is this node itself, each of the others is a seed. [`Builder::start`] refuses
+    /// what is no such address.
     pub fn seed(mut self, address: impl Into<String>) -> Builder {
         self.seeds.push(address.into());
         self
@@ -185,6 +201,7 @@ impl Builder {
     pub fn settings(mut self, settings: Settings) -> Builder {
         self.id = Some(settings.node.to_string());
         self.binds = settings.binds;
+        self.advertise = settings.advertise;
         self.seeds = settings.seeds;
         self.secret = settings.secret.map(Into::into);
         self.certificate = settings.certificate.map(Into::into);

@@ -28,6 +28,8 @@ const METHODS: &str = "out of tls_sha3_512,hmac_sha3_512,tls_anon,cleartext";
 const SETTINGS: &[Setting] = &[
     Setting { key: "secure", value: "FLAG", values: "1 or 0",
         about: "Set whether other nodes are refused to run registered functions here" },
+    Setting { key: "advertise", value: "ADDRESSES", values: "HOST:PORT,… or a JSON list; `*` is every address of this machine, and without a port the one that the node listens on",
+        about: "Set the addresses that other nodes are told to dial, where they differ from those that the node listens on" },
     Setting { key: "private", value: "FLAG", values: "1 or 0",
         about: "Set whether other nodes cannot dial this one, so that it is reached through a global node" },
     Setting { key: "carry", value: "FLAG", values: "1 or 0; 1 where it is not set",

@@ -104,7 +104,7 @@ impl<'a> Dialogue<'a> {
     /// The keys of a family, to be shown.
     async fn keys(&self, family: &str) -> Result<Vec<String>, String> {
         let keys = timeout(self.limit.timeout, self.node.db().keys(family)).await;
-        let keys = keys.map_err(|_| self.limit.no_seed())?;
+        let keys = keys.map_err(|_| self.limit.no_seed(self.node))?;
         let keys = keys.map_err(|error| error.to_string())?;
         Ok(keys.iter().map(|key| values::escaped(key)).collect())
     }

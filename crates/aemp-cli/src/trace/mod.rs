@@ -73,7 +73,7 @@ impl Trace {
         let mut events = node.node_events();
         if start.is_none() {
             let up = async { while node.up_nodes().is_empty() && events.recv().await.is_ok() {} };
-            timeout(self.limit.timeout, up).await.map_err(|_| Failure::failed(self.limit.no_seed()))?;
+            timeout(self.limit.timeout, up).await.map_err(|_| Failure::failed(self.limit.no_seed(node)))?;
         }
         let began = Instant::now();
         let mut inquirer = Inquirer::new(node);

@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+#[cfg(target_os = "linux")]
+pub(crate) mod hosts;
+
 /// Nothing in these tests takes so long, unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 

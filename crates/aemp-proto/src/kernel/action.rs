@@ -10,13 +10,21 @@ use crate::{NodeId, Value};
 /// One thing to be done. Actions are to be carried out in the order in which they come.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
-    /// Connect to `host:port`. [`Input::Greeted`](super::Input::Greeted) or
-    /// [`Input::Closed`](super::Input::Closed) follows.
+    /// Connect to `host:port`, at whichever address of the host the expected node greets first.
+    /// [`Input::Greeted`](super::Input::Greeted) or [`Input::Closed`](super::Input::Closed) follows.
     Dial {
         /// The new link.
         link: LinkId,
         /// Where to.
         address: String,
+        /// The node that is expected there; `None` for a seed, which may be any node.
+        expected: Option<NodeId>,
+    },
+    /// Find the addresses of a `host:port` that stands for this node among others; answer by
+    /// [`Input::Resolved`](super::Input::Resolved).
+    Resolve {
+        /// The name and the port.
+        name: String,
     },
     /// As `Dial`, but through another node, which is up: let it carry a connection to `to`.
     DialThrough {

@@ -10,6 +10,7 @@ use super::{Action, Kernel, LinkId, Peer, Time};
 use crate::NodeId;
 use crate::db::client::Master;
 use crate::db::{LISTENERS, binds_of_value};
+use crate::mesh::seeds::Try;
 use crate::wire::MeshRequest;
 
 /// A seed that is dialled has at least this time to answer and finish the handshake.
@@ -77,7 +78,7 @@ impl Kernel {
         let purpose = self.dialled.links.get(&link).map(|dial| dial.purpose.clone());
         if peer.node == self.config.node {
             if purpose == Some(Purpose::Seed) {
-                self.seeds.drop_own(link);
+                self.seeds.is_own(link, now);
                 self.become_global(now);
             }
             return self.refuse(link, peer, "the other end has our own node ID", now);
@@ -113,7 +114,14 @@ impl Kernel {
 
     /// Dials the seeds that are missing, when it is time.
     pub(super) fn dial_seeds(&mut self, now: Time) {
-        for address in self.seeds.due(|node| self.links.is_up(node), now) {
+        for due in self.seeds.due(|node| self.links.is_up(node), now) {
+            let address = match due {
+                Try::Dial(address) => address,
+                Try::Resolve(name) => {
+                    self.actions.push_back(Action::Resolve { name });
+                    continue;
+                }
+            };
             let ready = self.throttle.ready_at(&address);
             if ready > now {
                 self.seeds.postpone(ready);
@@ -149,8 +157,12 @@ impl Kernel {
     }
 
     fn dial(&mut self, address: &str, purpose: Purpose, deadline: Time, now: Time) -> LinkId {
+        let expected = match &purpose {
+            Purpose::Seed => None,
+            Purpose::Node(node) => Some(node.clone()),
+        };
         let link = self.begin_dial(address, purpose, deadline, now);
-        self.actions.push_back(Action::Dial { link, address: address.into() });
+        self.actions.push_back(Action::Dial { link, address: address.into(), expected });
         link
     }
 
@@ -233,16 +245,21 @@ impl Kernel {
         self.actions.push_back(Action::Attach { link, node: node.clone() });
         self.actions.push_back(Action::NodeUp(node.clone()));
         if self.links.up_count() == 1 {
-            // The first one since we were alone: what could not be reached may be reachable again.
-            self.throttle.revive_all(now);
-            if self.seeds.any_missing(|node| self.links.is_up(node)) {
-                self.seeds.start_over(&mut self.random, now);
-            }
-            self.keep.start_over(&mut self.random, now);
+            // The first one since we were alone.
+            self.try_all_again(now);
         }
         self.greet(node, now);
         self.carrier_came(node);
         self.announce_ways(now);
+    }
+
+    /// The network seems to be another one, or back: what could not be reached may be reachable again.
+    pub(super) fn try_all_again(&mut self, now: Time) {
+        self.throttle.revive_all(now);
+        if self.seeds.any_missing(|node| self.links.is_up(node)) {
+            self.seeds.start_over(&mut self.random, now);
+        }
+        self.keep.start_over(&mut self.random, now);
     }
 
     fn went_down(&mut self, node: &NodeId, reason: String, now: Time) {

@@ -33,14 +33,14 @@ impl Kernel {
     }
 
     /// The addresses that we listen on. A node that has none has no entry: an empty list would say nothing more, and a Perl log
-    /// catcher dials whoever has an entry again at once when it fails, without end.
-    pub(super) fn binds(&mut self, binds: &[String], now: Time) {
+    /// catcher dials whoever has an entry again at once when it fails, without end. `unreachable`: some nodes can dial none of them.
+    pub(super) fn binds(&mut self, binds: &[String], unreachable: bool, now: Time) {
         let own = self.config.node.clone();
         match binds.is_empty() {
             true => self.delete_own(LISTENERS, own.as_str(), now),
             false => self.set_own(LISTENERS, own.as_str(), binds_to_value(binds), now),
         }
-        self.ways.needed(binds.is_empty() || self.config.private);
+        self.ways.needed(binds.is_empty() || self.config.private || unreachable);
         self.announce_ways(now);
     }
 

@@ -8,9 +8,11 @@ use super::throttle::{SHORTEST, Throttle};
 use super::ways::VIA;
 use super::{LinkId, Time};
 use crate::NodeId;
+use crate::address::STAGGER;
 
-/// The time from one address to the next while the first has not answered.
-const STAGGER: Duration = Duration::from_millis(250);
+/// A connection that has got so far that a further address would only be in its way is left alone for this time. The peer may be
+/// one that greets with the ID of another node and then says nothing.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Attempts for nodes that only the database lists, at once. Of these each one has its share of the dials.
 pub(super) const MESH_ATTEMPTS: usize = 32;
@@ -60,6 +62,8 @@ struct Attempt {
     links: BTreeSet<LinkId>,
     /// Nothing is dialled, and no failure is reported, before this time.
     next: Time,
+    /// Until when a connection that is under way keeps us from dialling.
+    patient_until: Time,
     failure: Option<String>,
 }
 
@@ -100,6 +104,7 @@ impl Attempts {
             again: false,
             links: BTreeSet::new(),
             next: paced,
+            patient_until: paced + PATIENCE,
             failure: None,
         };
         self.attempts.insert(node.clone(), attempt);
@@ -197,6 +202,7 @@ impl Attempts {
     pub(super) fn next_timeout(&self, throttle: &Throttle, busy: impl Fn(&NodeId) -> bool) -> Option<Time> {
         let due = self.attempts.iter().map(|(node, attempt)| match attempt.next_dial(node, throttle) {
             Some(at) if !busy(node) => at.min(attempt.deadline),
+            Some(at) if attempt.has_more() => at.max(attempt.patient_until).min(attempt.deadline),
             _ => attempt.deadline,
         });
         due.min()
@@ -222,23 +228,27 @@ impl Attempt {
             return Some(Due::Fail(self.verdict("connect timeout")));
         }
         // Every attempt is asked after each input: `busy` costs most, and most wait for links that are being dialled.
-        if !self.told || now < self.next || self.is_all_dialled() || busy() {
+        if !self.told || now < self.next || self.is_all_dialled() {
+            return None;
+        }
+        let busy = busy();
+        if busy && now < self.patient_until {
             return None;
         }
         let may_dial = throttle.slot_at(self.cause()) <= now;
         if may_dial && let Some(at) = self.queue.iter().position(|address| throttle.ready_at(address) <= now)
         {
-            self.next = now + STAGGER;
+            self.begin(now);
             return self.queue.remove(at).map(Due::Dial);
         }
         if may_dial && (self.links.is_empty() || now >= self.detour) {
             let ready = |carrier: &NodeId| throttle.ready_at(&way_through(carrier, node)) <= now;
             if let Some(at) = self.carriers.iter().position(ready) {
-                self.next = now + STAGGER;
+                self.begin(now);
                 return self.carriers.remove(at).map(Due::Through);
             }
         }
-        if self.queue.is_empty() && self.carriers.is_empty() && self.links.is_empty() {
+        if !busy && !self.has_more() && self.links.is_empty() {
             // Every address has been tried, and every try has ended. The node may have come back elsewhere meanwhile.
             if !self.again && !self.knows_nothing() {
                 (self.again, self.told) = (true, false);
@@ -253,6 +263,12 @@ impl Attempt {
         if self.wanted { Cause::Program } else { Cause::Mesh }
     }
 
+    /// An address is dialled.
+    fn begin(&mut self, now: Time) {
+        self.next = now + STAGGER;
+        self.patient_until = now + PATIENCE;
+    }
+
     fn verdict(&self, otherwise: &str) -> String {
         match &self.failure {
             _ if self.knows_nothing() => "no known address".into(),
@@ -263,7 +279,12 @@ impl Attempt {
 
     /// Whether there is nothing to do but to wait for links.
     fn is_all_dialled(&self) -> bool {
-        self.queue.is_empty() && self.carriers.is_empty() && !self.links.is_empty()
+        !self.has_more() && !self.links.is_empty()
+    }
+
+    /// Whether something is left to be dialled.
+    fn has_more(&self) -> bool {
+        !self.queue.is_empty() || !self.carriers.is_empty()
     }
 
     fn knows_nothing(&self) -> bool {
@@ -350,6 +371,21 @@ mod tests {
         let end = run(&mut attempts, &mut throttle, &mut links, at(10_000));
         assert_eq!(end.1.as_deref(), Some("connect timeout"));
         assert_eq!(attempts.next_timeout(&throttle, |_| false), None);
+    }
+
+    #[test]
+    fn a_connection_that_makes_no_progress_keeps_other_addresses_waiting_for_a_second_only() {
+        let (mut attempts, mut throttle, mut links) = (Attempts::new(at(10_000)), Throttle::new(at(5000)), 0);
+        attempts.want(&node(), true, at(0));
+        attempts.addresses(&node(), &addresses(&["a:1", "b:1"]));
+        assert_eq!(run(&mut attempts, &mut throttle, &mut links, at(0)).0, ["a:1"]);
+        // The peer has greeted, and says nothing more.
+        assert_eq!(attempts.step(&throttle, |_| true, at(999)), None);
+        assert_eq!(attempts.next_timeout(&throttle, |_| true), Some(at(1000)));
+        assert_eq!(attempts.step(&throttle, |_| true, at(1000)), Some(Step::Dial(node(), "b:1".into())));
+        attempts.ended(&node(), LinkId::dialled(0), "reset", at(1001));
+        assert_eq!(attempts.step(&throttle, |_| true, at(1001)), None, "one that is under way may succeed");
+        assert_eq!(attempts.next_timeout(&throttle, |_| true), Some(at(10_000)));
     }
 
     #[test]

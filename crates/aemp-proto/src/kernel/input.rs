@@ -74,8 +74,20 @@ pub enum Route {
 pub enum Input {
     /// The outbox of this node got its first entry, or its node port is monitored, and no link is there.
     Wanted(NodeId),
-    /// The addresses that we listen on, as others can dial them. Replaces what was said before.
-    Binds(Vec<String>),
+    /// The addresses at which others can dial us. Replaces what was said before.
+    Binds {
+        /// `host:port` each.
+        binds: Vec<String>,
+        /// Whether there are nodes that can dial none of these, so that ways through other nodes are needed.
+        unreachable: bool,
+    },
+    /// The answer to [`Action::Resolve`](super::Action::Resolve).
+    Resolved {
+        /// What was asked for.
+        name: String,
+        /// Its addresses, as `IP:PORT`; none if the name cannot be resolved at the moment.
+        addresses: Vec<String>,
+    },
     /// The peer's greeting was read on this link; nothing in it can be trusted yet.
     Greeted {
         /// The link; an accepted one is new to the kernel.

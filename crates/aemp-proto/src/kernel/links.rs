@@ -17,6 +17,13 @@ use crate::NodeId;
 /// A probe is answered within a second; half a second more, and silence is an answer too.
 const PROBE_LIMIT: Duration = Duration::from_millis(1500);
 
+/// A peer that was greeted answers our line at once. One that does not, for so long while another connection to the node could go
+/// on, gives way: anybody can listen somewhere, greet with the ID of a node and say nothing more.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Why a connection is closed that took too long to be made.
+pub const CONNECT_TIMEOUT: &str = "connect timeout";
+
 /// What is to be done about connections, in this order.
 #[derive(Debug, PartialEq)]
 pub(super) enum Verdict {
@@ -72,6 +79,10 @@ pub(super) struct Links {
     connects: Deadlines<LinkId>,
     /// When nodes that are up and being probed count as silent.
     probes: Deadlines<NodeId>,
+    /// When connections that are held go ahead of the one that they wait for.
+    waits: Deadlines<NodeId>,
+    /// What time it is, as far as we were told.
+    now: Time,
     out: VecDeque<Verdict>,
 }
 
@@ -86,8 +97,15 @@ impl Links {
             up: BTreeMap::new(),
             connects: Deadlines::default(),
             probes: Deadlines::default(),
+            waits: Deadlines::default(),
+            now: Time::ZERO,
             out: VecDeque::new(),
         }
+    }
+
+    /// Time has passed.
+    pub(super) fn pass(&mut self, now: Time) {
+        self.now = now;
     }
 
     /// A connection is being dialled, and must be established by `deadline`.
@@ -195,7 +213,11 @@ impl Links {
             }
         }
         for link in self.connects.due(now) {
-            self.close(link, "connect timeout");
+            self.close(link, CONNECT_TIMEOUT);
+        }
+        for node in self.waits.due(now) {
+            self.waits.clear(&node);
+            self.go_ahead(&node);
         }
     }
 
@@ -206,7 +228,7 @@ impl Links {
 
     /// When [`Links::tick`] has something to do.
     pub(super) fn next_timeout(&self) -> Option<Time> {
-        self.probes.next().into_iter().chain(self.connects.next()).min()
+        [self.probes.next(), self.connects.next(), self.waits.next()].into_iter().flatten().min()
     }
 
     /// Whether the node is up.
@@ -264,9 +286,27 @@ impl Links {
 
     /// Lets held connections of this node go on, as many as may.
     fn decide(&mut self, node: &NodeId) {
-        if self.is_up(node) {
-            return;
+        if !self.is_up(node) {
+            self.proceed_with_held(node);
         }
+        let is_held = |stage| stage == Stage::Held;
+        if self.rivals(node, is_held).is_empty() {
+            self.waits.clear(node);
+        } else if !self.waits.contains(node) {
+            self.waits.set(node, Some(self.now + PATIENCE));
+        }
+    }
+
+    /// Connections have been held for long enough: what they wait for is given up, and the first of them goes on.
+    fn go_ahead(&mut self, node: &NodeId) {
+        let held = self.rivals(node, |stage| stage == Stage::Held);
+        let Some(first) = held.first() else { return };
+        for silent in self.ahead_of(*first, node) {
+            self.close(silent, "the peer says nothing, and another connection to the node has waited for it");
+        }
+    }
+
+    fn proceed_with_held(&mut self, node: &NodeId) {
         for link in self.rivals(node, |stage| stage == Stage::Waiting) {
             self.set_stage(link, Stage::Held);
         }
@@ -280,12 +320,18 @@ impl Links {
 
     /// Whether our line on this link has to wait for the fate of another one.
     fn must_wait(&self, link: LinkId, node: &NodeId) -> bool {
+        !self.ahead_of(link, node).is_empty()
+    }
+
+    /// The links for which our line on this one has to wait.
+    fn ahead_of(&self, link: LinkId, node: &NodeId) -> Vec<LinkId> {
         let native =
             self.links.get(&link).and_then(|link| link.peer.as_ref()).is_some_and(|peer| peer.native);
         let free = native && self.own > *node;
         // The higher one goes ahead, as the lower one decides; but of several that it dialled itself, one is enough.
-        let before = self.rivals(node, |stage| stage == Stage::Proceeding);
-        before.iter().any(|other| !free || other.is_dialled() == link.is_dialled())
+        let mut ahead = self.rivals(node, |stage| stage == Stage::Proceeding);
+        ahead.retain(|other| !free || other.is_dialled() == link.is_dialled());
+        ahead
     }
 
     fn take_down(&mut self, node: &NodeId, reason: &str) {

@@ -50,6 +50,7 @@ pub use action::Action;
 pub use config::{CONNECT_TIMEOUTS, KernelConfig, KernelLimits, MONITOR_TIMEOUTS};
 pub use entry::{EntryError, FAMILY_NAME_MAX, check_entry, check_family_name, check_own_family};
 pub use input::{DbCommand, Input, LinkId, Peer, QueryKind, Route};
+pub use links::CONNECT_TIMEOUT;
 
 use crate::db::client::Client;
 use crate::db::local::Local;
@@ -123,9 +124,14 @@ impl Kernel {
 
     /// Takes one input. [`Kernel::poll`] gives what follows from it.
     pub fn handle(&mut self, input: Input, now: Time) {
+        self.links.pass(now);
         match input {
             Input::Wanted(node) => self.wanted(&node, true, now),
-            Input::Binds(binds) => self.binds(&binds, now),
+            Input::Binds { binds, unreachable } => {
+                self.binds(&binds, unreachable, now);
+                self.try_all_again(now);
+            }
+            Input::Resolved { name, addresses } => self.seeds.resolved(&name, &addresses, now),
             Input::Greeted { link, peer } => self.greeted(link, peer, now),
             Input::Verified { link } => self.links.verified(link, now),
             Input::Established { link } => self.links.established(link),
@@ -165,7 +171,7 @@ impl Kernel {
 
     fn start(&mut self, now: Time) {
         let binds = std::mem::take(&mut self.config.binds);
-        self.binds(&binds, now);
+        self.binds(&binds, false, now);
         if self.config.global {
             self.become_global(now);
         } else if self.seeds.is_empty() {

@@ -1,5 +1,11 @@
 //! The seeds: nodes that are contacted first and kept connected (`PROTOCOL.md` §6).
+//!
+//! A name may stand for several nodes, one of which is ourselves: that of a service, say, behind which all seeds are. One
+//! connection to the nearest of them would make islands of two nodes each, so from then on every address of the name is a seed by
+//! itself, and the name is looked up again from time to time.
 
+use core::net::SocketAddr;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::NodeId;
@@ -16,12 +22,34 @@ struct Seed {
     node: Option<NodeId>,
     /// The dial under way.
     link: Option<LinkId>,
+    kind: Kind,
+}
+
+#[derive(Debug, PartialEq)]
+enum Kind {
+    /// Whoever answers at the address is the seed.
+    Single,
+    /// A name that stands for us and for others.
+    Group,
+    /// An address of this group.
+    Member(String),
+}
+
+/// What is to be done about a seed.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Try {
+    /// Dial this address.
+    Dial(String),
+    /// Look this name up, whose addresses are seeds.
+    Resolve(String),
 }
 
 /// The list of seeds, and when the missing ones are tried again.
 #[derive(Debug)]
 pub(crate) struct Seeds {
     seeds: Vec<Seed>,
+    /// Addresses of groups that are ourselves.
+    own: BTreeSet<String>,
     longest: Duration,
     retry: Duration,
     next: Option<Time>,
@@ -33,11 +61,11 @@ impl Seeds {
         let mut seeds: Vec<Seed> = Vec::new();
         for address in addresses {
             if seeds.iter().all(|seed| seed.address != *address) {
-                seeds.push(Seed { address: address.clone(), node: None, link: None });
+                seeds.push(Seed::new(address, Kind::Single));
             }
         }
         let next = (!seeds.is_empty()).then_some(now);
-        Seeds { seeds, longest, retry: random.once_or_twice(FIRST_RETRY), next }
+        Seeds { seeds, own: BTreeSet::new(), longest, retry: random.once_or_twice(FIRST_RETRY), next }
     }
 
     /// Whether there are none.
@@ -45,21 +73,21 @@ impl Seeds {
         self.seeds.is_empty()
     }
 
-    /// The addresses to be dialled now, if it is time to try again.
-    pub(crate) fn due(&mut self, up: impl Fn(&NodeId) -> bool, now: Time) -> Vec<String> {
+    /// What is to be done now, if it is time to try again.
+    pub(crate) fn due(&mut self, up: impl Fn(&NodeId) -> bool, now: Time) -> Vec<Try> {
         if self.next.is_none_or(|next| next > now) {
             return Vec::new();
         }
-        let missing: Vec<&Seed> = self.seeds.iter().filter(|seed| seed.is_missing(&up)).collect();
-        if missing.is_empty() {
+        let wanted: Vec<&Seed> = self.seeds.iter().filter(|seed| seed.is_wanted(&up)).collect();
+        if wanted.is_empty() {
             self.next = None;
             return Vec::new();
         }
-        let addresses = missing.iter().filter(|seed| seed.link.is_none()).map(|seed| seed.address.clone());
-        let addresses = addresses.collect();
+        let due = wanted.iter().filter(|seed| seed.link.is_none()).map(|seed| seed.next_try());
+        let due = due.collect();
         self.next = Some(now + self.retry);
         self.retry = (self.retry * 2).min(self.longest);
-        addresses
+        due
     }
 
     /// Not all could be dialled: tries again at this time, if it is not due earlier anyway.
@@ -81,9 +109,32 @@ impl Seeds {
         }
     }
 
-    /// The seed that this link has reached is this very node: it is none.
-    pub(crate) fn drop_own(&mut self, link: LinkId) {
-        self.seeds.retain(|seed| seed.link != Some(link));
+    /// This link has reached this very node. An address is no seed, then; a name may have other addresses, too, now or later.
+    pub(crate) fn is_own(&mut self, link: LinkId, now: Time) {
+        let Some(at) = self.seeds.iter().position(|seed| seed.link == Some(link)) else { return };
+        if self.seeds[at].address.parse::<SocketAddr>().is_ok() {
+            self.own.insert(self.seeds.remove(at).address);
+        } else {
+            self.seeds[at].link = None;
+            self.seeds[at].kind = Kind::Group;
+            self.next = Some(now);
+        }
+    }
+
+    /// The name of a group stands for these addresses. Where nobody is any more, nobody is looked for.
+    pub(crate) fn resolved(&mut self, name: &str, addresses: &[String], now: Time) {
+        if addresses.is_empty() || !self.seeds.iter().any(|seed| seed.address == name) {
+            return;
+        }
+        let member = Kind::Member(name.into());
+        self.seeds
+            .retain(|seed| seed.kind != member || seed.link.is_some() || addresses.contains(&seed.address));
+        for address in addresses {
+            if !self.own.contains(address) && self.seeds.iter().all(|seed| seed.address != *address) {
+                self.seeds.push(Seed::new(address, Kind::Member(name.into())));
+                self.next = Some(now);
+            }
+        }
     }
 
     /// The dial is over, well or badly.
@@ -134,8 +185,25 @@ impl Seeds {
 }
 
 impl Seed {
+    fn new(address: &str, kind: Kind) -> Seed {
+        Seed { address: address.into(), node: None, link: None, kind }
+    }
+
+    /// Whether it is a node that we are not connected to.
     fn is_missing(&self, up: impl Fn(&NodeId) -> bool) -> bool {
-        !self.node.as_ref().is_some_and(up)
+        self.kind != Kind::Group && !self.node.as_ref().is_some_and(up)
+    }
+
+    /// Whether something is to be done about it.
+    fn is_wanted(&self, up: impl Fn(&NodeId) -> bool) -> bool {
+        self.kind == Kind::Group || self.is_missing(up)
+    }
+
+    fn next_try(&self) -> Try {
+        match self.kind {
+            Kind::Group => Try::Resolve(self.address.clone()),
+            Kind::Single | Kind::Member(_) => Try::Dial(self.address.clone()),
+        }
     }
 }
 
@@ -145,6 +213,10 @@ mod tests {
 
     fn at(millis: u64) -> Time {
         Time::from_millis(millis)
+    }
+
+    fn dial(address: &str) -> Try {
+        Try::Dial(address.into())
     }
 
     fn seeds(list: &[&str]) -> Seeds {
@@ -157,7 +229,7 @@ mod tests {
         let mut seeds = seeds(&["a:1"]);
         let (mut now, mut gaps) = (at(0), Vec::new());
         for n in 0..8 {
-            assert_eq!(seeds.due(|_| false, now), ["a:1"]);
+            assert_eq!(seeds.due(|_| false, now), [dial("a:1")]);
             seeds.dialled("a:1", LinkId::dialled(n));
             seeds.ended(LinkId::dialled(n));
             let next = seeds.next_timeout().unwrap();
@@ -172,9 +244,9 @@ mod tests {
     #[test]
     fn a_seed_that_is_being_dialled_is_not_dialled_again() {
         let mut seeds = seeds(&["a:1", "b:1", "a:1"]);
-        assert_eq!(seeds.due(|_| false, at(0)), ["a:1", "b:1"]);
+        assert_eq!(seeds.due(|_| false, at(0)), [dial("a:1"), dial("b:1")]);
         seeds.dialled("a:1", LinkId::dialled(1));
-        assert_eq!(seeds.due(|_| false, at(2000)), ["b:1"]);
+        assert_eq!(seeds.due(|_| false, at(2000)), [dial("b:1")]);
     }
 
     #[test]
@@ -188,14 +260,43 @@ mod tests {
         assert!(seeds.due(|_| true, at(2000)).is_empty());
         assert_eq!(seeds.next_timeout(), None);
         seeds.lost(&node, &mut Random::new(0), at(3000));
-        assert_eq!(seeds.due(|_| false, at(3000)), ["a:1"]);
+        assert_eq!(seeds.due(|_| false, at(3000)), [dial("a:1")]);
     }
 
     #[test]
-    fn a_seed_that_is_this_node_is_dropped() {
-        let mut seeds = seeds(&["a:1"]);
-        seeds.dialled("a:1", LinkId::dialled(1));
-        seeds.drop_own(LinkId::dialled(1));
+    fn an_address_that_is_this_node_is_dropped() {
+        let mut seeds = seeds(&["192.0.2.1:1"]);
+        seeds.dialled("192.0.2.1:1", LinkId::dialled(1));
+        seeds.is_own(LinkId::dialled(1), at(0));
         assert!(seeds.is_empty());
+    }
+
+    #[test]
+    fn all_other_addresses_of_a_name_that_is_this_node_too_are_seeds() {
+        let mut seeds = seeds(&["svc:1"]);
+        assert_eq!(seeds.due(|_| false, at(0)), [dial("svc:1")]);
+        seeds.dialled("svc:1", LinkId::dialled(1));
+        seeds.is_own(LinkId::dialled(1), at(1));
+        assert!(!seeds.any_missing(|_| false), "the name itself is no node");
+        assert_eq!(seeds.due(|_| false, at(1)), [Try::Resolve("svc:1".into())]);
+        let all = ["192.0.2.1:1", "192.0.2.2:1", "192.0.2.3:1"].map(String::from);
+        seeds.resolved("svc:1", &all, at(2));
+        let [one, two, three] = all.each_ref().map(|address| dial(address));
+        let group = Try::Resolve("svc:1".into());
+        assert_eq!(seeds.due(|_| false, at(2)), [group, one, two, three]);
+        for (n, address) in (1..).zip(&all) {
+            seeds.dialled(address, LinkId::dialled(n + 10));
+        }
+        seeds.is_own(LinkId::dialled(11), at(3));
+        seeds.greeted(LinkId::dialled(12), &NodeId::new("b").unwrap());
+        seeds.ended(LinkId::dialled(12));
+        seeds.ended(LinkId::dialled(13));
+        // The own address is known, and one of the others has left the name.
+        seeds.resolved("svc:1", &all[..2], at(4));
+        assert!(!seeds.any_missing(|_| true));
+        let next = seeds.next_timeout().unwrap();
+        assert_eq!(seeds.due(|_| true, next), [Try::Resolve("svc:1".into())]);
+        seeds.resolved("svc:1", &[], next);
+        assert!(seeds.contains(&NodeId::new("b").unwrap()), "a name that cannot be resolved says nothing");
     }
 }

@@ -101,7 +101,9 @@ impl Node {
 
     fn perform(&mut self, action: Action, cx: &mut Cx) {
         match action {
-            Action::Dial { link, address } => self.dial(link, address, cx),
+            Action::Dial { link, address, .. } => self.dial(link, address, cx),
+            // Names stand for one address here.
+            Action::Resolve { .. } => {}
             Action::DialThrough { link, carrier, to } => self.dial_through(link, &carrier, &to, cx),
             Action::Proceed { link } => self.proceed(link, cx),
             Action::Close { link, reason } => self.close_link(link, &reason, cx),

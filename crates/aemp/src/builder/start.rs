@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aemp_proto::budget::PeerBudgets;
 use aemp_proto::carry::Carriage;
-use aemp_proto::kernel::{CONNECT_TIMEOUTS, Input, Kernel, KernelConfig, KernelLimits, MONITOR_TIMEOUTS};
+use aemp_proto::kernel::{CONNECT_TIMEOUTS, Kernel, KernelConfig, KernelLimits, MONITOR_TIMEOUTS};
 use aemp_proto::link::LinkConfig;
 use aemp_proto::name::{HEAD_LEN, random_head};
 use aemp_proto::{Home, Message, NameError, NodeId};
@@ -23,11 +23,12 @@ use crate::message::EncodeError;
 use crate::node::{Inner, Node, NodeSettings};
 use crate::port::scheduler::Scheduler;
 use crate::remote::Remotes;
+use crate::runtime::Shared;
 use crate::runtime::carry::Carrying;
 use crate::runtime::driver::Driver;
-use crate::runtime::listen::{self, Gatekeeper};
+use crate::runtime::listen::Listening;
+use crate::runtime::resolve::is_loopback;
 use crate::runtime::tls::{BundleError, Tls};
-use crate::runtime::{Shared, tcp};
 use crate::stream::{StreamFunctions, Streams};
 use crate::tombstones::Tombstones;
 
@@ -73,6 +74,9 @@ pub enum StartError {
     /// A seed is not an address that can be dialled.
     #[error("the seed {0:?} is not HOST:PORT with a port above 0; write an IPv6 address as [ADDRESS]:PORT")]
     Seed(String),
+    /// What is to be advertised is not an address.
+    #[error("{0:?}, which is to be advertised, is not HOST:PORT; write an IPv6 address as [ADDRESS]:PORT")]
+    Advertise(String),
     /// Without a framing no connection can be used.
     #[error("no framing is offered: name one at least, or leave the default")]
     NoFraming,
@@ -121,12 +125,11 @@ impl Builder {
         };
         let inner = Inner::new(own, remotes, runners, settings, self.functions, events, shared);
         let node = Node::from_inner(Arc::new(inner));
-        let gatekeeper = Arc::new(Gatekeeper::default());
-        let listening = listen_all(&node, &self.binds, &gatekeeper).await?;
-        let mut kernel = Kernel::new(
+        listen_all(&node, &self.binds).await?;
+        let kernel = Kernel::new(
             KernelConfig {
                 node: id,
-                binds: listening.clone(),
+                binds: node.inner().shared.listening.advertised().addresses,
                 seeds: self.seeds,
                 private: self.private,
                 global: self.global,
@@ -138,9 +141,9 @@ impl Builder {
             },
             node.inner().shared.now(),
         );
-        kernel.handle(Input::Binds(listening), node.inner().shared.now());
         Scheduler::start(&node);
         tokio::spawn(Driver::new(node.clone(), kernel).run(receiver));
+        node.inner().shared.listening.start(&node);
         for service in self.services {
             let arguments = Message(service.arguments);
             node.spawn(node.id(), &service.function, arguments)
@@ -183,13 +186,15 @@ impl Builder {
             evaluations: Default::default(),
             up: Default::default(),
             carrying: Carrying::new(Carriage::new(id.clone(), self.carry, self.carry_limits)),
-            listening: Default::default(),
+            listening: Listening::new(self.advertise.clone(), self.is_protected()),
+            failed_addresses: Default::default(),
+            unreached_seeds: Default::default(),
             events: Mutex::new(Some(broadcast::Sender::new(256))),
             accepted: AtomicU64::new(1),
             streams: Streams::new(streams),
             failures: Default::default(),
             refusals: Default::default(),
-            listeners: Default::default(),
+            unreachable: Default::default(),
             started: Instant::now(),
             ending: Default::default(),
         }
@@ -205,6 +210,12 @@ impl Builder {
         if let Some(seed) = self.seeds.iter().find(|seed| !is_dialable(seed)) {
             return Err(StartError::Seed(seed.clone()));
         }
+        let is_advertisable = |address: &String| {
+            address.strip_prefix("*:").map_or_else(|| port_of(address), |port| port.parse().ok()).is_some()
+        };
+        if let Some(address) = self.advertise.iter().find(|address| !is_advertisable(address)) {
+            return Err(StartError::Advertise(address.clone()));
+        }
         if self.framings.is_empty() {
             return Err(StartError::NoFraming);
         }
@@ -218,14 +229,16 @@ impl Builder {
 
     /// Beyond loopback a node must be able to tell friend from foe.
     async fn check_protection(&self) -> Result<(), StartError> {
-        let protected =
-            self.certificate.is_some() || self.secret.as_ref().is_some_and(|secret| !secret.is_empty());
         for bind in &self.binds {
-            if !protected && !tcp::is_loopback(bind).await {
+            if !self.is_protected() && !is_loopback(bind).await {
                 return Err(StartError::Unprotected(bind.clone()));
             }
         }
         Ok(())
+    }
+
+    fn is_protected(&self) -> bool {
+        self.certificate.is_some() || self.secret.as_ref().is_some_and(|secret| !secret.is_empty())
     }
 }
 
@@ -242,17 +255,20 @@ fn check_timeout(
 
 /// Whether this is `HOST:PORT` as it can be dialled. That the name means something shows when it is looked up.
 fn is_dialable(address: &str) -> bool {
-    let Some((host, port)) = address.rsplit_once(':') else { return false };
+    port_of(address).is_some_and(|port| port > 0)
+}
+
+/// The port of `HOST:PORT`, if it is that.
+fn port_of(address: &str) -> Option<u16> {
+    let (host, port) = address.rsplit_once(':')?;
     let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     let name = bracketed.unwrap_or(host);
     let bad = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '#' | ';' | '*' | '[' | ']');
     // The longest name that there can be has 253 bytes.
     let is_name = !name.is_empty() && name.len() <= 253 && !name.contains(bad);
     let digits = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
-    is_name
-        && name.contains(':') == bracketed.is_some()
-        && digits
-        && port.parse().is_ok_and(|port: u16| port > 0)
+    let is_address = is_name && name.contains(':') == bracketed.is_some() && digits;
+    if is_address { port.parse().ok() } else { None }
 }
 
 /// Whether the current runtime has what a node needs: without timers or sockets it would hang where it should do something.
@@ -270,23 +286,15 @@ fn check_runtime() -> Result<(), StartError> {
     Ok(())
 }
 
-async fn listen_all(
-    node: &Node,
-    binds: &[String],
-    gatekeeper: &Arc<Gatekeeper>,
-) -> Result<Vec<String>, StartError> {
-    let mut listening = Vec::new();
+async fn listen_all(node: &Node, binds: &[String]) -> Result<(), StartError> {
+    let listening = &node.inner().shared.listening;
     for bind in binds {
-        match listen::listen(node, bind, gatekeeper).await {
-            Ok(address) => listening.push(address),
-            Err(error) => {
-                node.inner().shared.listeners.lock().iter().for_each(tokio::task::AbortHandle::abort);
-                return Err(StartError::Listen { address: bind.clone(), error });
-            }
+        if let Err(error) = listening.open(node, bind).await {
+            listening.close();
+            return Err(StartError::Listen { address: bind.clone(), error });
         }
     }
-    *node.inner().shared.listening.write() = listening.clone();
-    Ok(listening)
+    Ok(())
 }
 
 /// Replaces `%u`, or adds to a trailing `/`, what makes an ID unique.

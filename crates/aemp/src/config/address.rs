@@ -4,11 +4,13 @@
 //! |---|---|---|
 //! | `host:4040` | this address and port | the same |
 //! | `host` or `host:*` | a port that the system chooses | port 4040 |
-//! | `*:4040`, `*`, `*:*` | every address of the machine that others can use | the same |
+//! | `*:4040`, `*`, `*:*` | every address of the machine that others can use, now and later | every one that it has now |
 //! | `4040`, empty | the host's own name with this or a chosen port | the same with port 4040 |
 //!
-//! IPv6 addresses are written `[2001:db8::1]:4040`. A text may hold several, separated by commas. Names are not resolved
-//! here but where they are used.
+//! What is advertised is written as a bind, where a port that is left out is the one that the node listens on.
+//!
+//! IPv6 addresses are written `[2001:db8::1]:4040`, link-local ones with their zone: `[fe80::1%eth0]:4040`. A text may hold several,
+//! separated by commas. Names are not resolved here but where they are used.
 
 use std::net::IpAddr;
 
@@ -17,13 +19,27 @@ use super::{ConfigError, Host};
 /// The customary port, for seeds that name none.
 pub const DEFAULT_PORT: u16 = 4040;
 
+/// The host that stands for every address of the machine.
+pub(crate) const EVERY: &str = "*";
+
 /// The addresses to listen on that a configured bind stands for; port 0 means that the system chooses.
 ///
 /// # Errors
 ///
 /// A part is no address.
 pub fn expand_bind(text: &str, host: &Host) -> Result<Vec<String>, ConfigError> {
-    expand("binds", text, host, 0)
+    let parts = split("binds", text, host, 0)?.into_iter();
+    Ok(parts.map(|(name, port)| join(&name, port)).collect())
+}
+
+/// The addresses that a configured text tells others to dial; port 0 stands for the port that the node listens on.
+///
+/// # Errors
+///
+/// A part is no address.
+pub fn expand_advertise(text: &str, host: &Host) -> Result<Vec<String>, ConfigError> {
+    let parts = split("advertise", text, host, 0)?.into_iter();
+    Ok(parts.map(|(name, port)| join(&name, port)).collect())
 }
 
 /// The addresses to dial that a configured seed stands for.
@@ -32,23 +48,27 @@ pub fn expand_bind(text: &str, host: &Host) -> Result<Vec<String>, ConfigError> 
 ///
 /// A part is no address, or its port is 0.
 pub fn expand_seed(text: &str, host: &Host) -> Result<Vec<String>, ConfigError> {
-    expand("seeds", text, host, DEFAULT_PORT)
-}
-
-fn expand(key: &str, text: &str, host: &Host, default_port: u16) -> Result<Vec<String>, ConfigError> {
     let mut addresses = Vec::new();
-    for part in text.split(',').map(str::trim) {
-        let (name, port) = parse(part, host, default_port).ok_or_else(|| unparsable(key, part))?;
-        if port == 0 && default_port != 0 {
-            return Err(unparsable(key, part));
-        }
-        if name == "*" {
+    for (name, port) in split("seeds", text, host, DEFAULT_PORT)? {
+        if name == EVERY {
             addresses.extend(every(host).into_iter().map(|address| join(&address.to_string(), port)));
         } else {
             addresses.push(join(&name, port));
         }
     }
     Ok(addresses)
+}
+
+/// Host and port of each part.
+fn split(key: &str, text: &str, host: &Host, default_port: u16) -> Result<Vec<(String, u16)>, ConfigError> {
+    let parts = text.split(',').map(str::trim);
+    parts
+        .map(|part| {
+            parse(part, host, default_port)
+                .filter(|(_, port)| *port != 0 || default_port == 0)
+                .ok_or_else(|| unparsable(key, part))
+        })
+        .collect()
 }
 
 /// A machine without any network still has itself.
@@ -66,18 +86,25 @@ fn parse(part: &str, host: &Host, default_port: u16) -> Option<(String, u16)> {
     }
     let (name, port) = if let Some(rest) = part.strip_prefix('[') {
         let (name, rest) = rest.split_once(']')?;
-        name.parse::<std::net::Ipv6Addr>().ok()?;
+        is_ipv6(name).then_some(())?;
         (name, if rest.is_empty() { "" } else { rest.strip_prefix(':')? })
-    } else if part.parse::<std::net::Ipv6Addr>().is_ok() {
+    } else if is_ipv6(part) {
         (part, "")
     } else {
         part.split_once(':').unwrap_or((part, ""))
     };
     let bad = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '#' | ';' | '[' | ']');
-    if name.is_empty() || name.contains(bad) || (name.contains('*') && name != "*") {
+    if name.is_empty() || name.contains(bad) || (name.contains('*') && name != EVERY) {
         return None;
     }
     Some((name.to_owned(), parse_port(port, default_port)?))
+}
+
+/// An IPv6 address, and behind a `%` the zone of a link-local one: the name or number of an interface.
+pub(super) fn is_ipv6(text: &str) -> bool {
+    let (address, zone) = text.split_once('%').unwrap_or((text, "0"));
+    let is_zone = !zone.is_empty() && zone.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-@".contains(&b));
+    is_zone && address.parse::<std::net::Ipv6Addr>().is_ok()
 }
 
 fn parse_port(text: &str, default_port: u16) -> Option<u16> {
@@ -138,10 +165,34 @@ mod tests {
 
     #[test]
     fn a_star_is_every_address_of_the_machine() {
-        assert_eq!(bind("*"), ["192.0.2.2:0", "[fd00::2]:0"]);
-        assert_eq!(bind("*:*"), ["192.0.2.2:0", "[fd00::2]:0"]);
-        assert_eq!(bind("*:4040"), ["192.0.2.2:4040", "[fd00::2]:4040"]);
-        assert_eq!(expand_bind("*:7", &host(&[])).unwrap(), ["127.0.0.1:7"]);
+        assert_eq!(bind("*"), ["*:0"]);
+        assert_eq!(bind("*:*"), ["*:0"]);
+        assert_eq!(bind("*:4040"), ["*:4040"], "a listener follows the machine");
+        assert_eq!(
+            expand_seed("*:7", &host(&["192.0.2.2", "fd00::2"])).unwrap(),
+            ["192.0.2.2:7", "[fd00::2]:7"]
+        );
+        assert_eq!(expand_seed("*:7", &host(&[])).unwrap(), ["127.0.0.1:7"]);
+    }
+
+    #[test]
+    fn a_link_local_address_has_a_zone() {
+        for text in ["[fe80::1%eth0]:4040", "[fe80::1%3]:4040"] {
+            assert_eq!((bind(text), seed(text)), (vec![text.to_owned()], vec![text.to_owned()]));
+        }
+        assert_eq!(seed("fe80::1%eth0.7"), ["[fe80::1%eth0.7]:4040"]);
+        for bad in ["[fe80::1%]:1", "[fe80::1%a b]:1", "[%eth0]:1"] {
+            assert!(expand_bind(bad, &host(&[])).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_advertised_may_leave_the_port_to_the_listener() {
+        let advertise = |text| expand_advertise(text, &host(&[])).unwrap();
+        assert_eq!(
+            advertise("203.0.113.7:14040,node.example,*"),
+            ["203.0.113.7:14040", "node.example:0", "*:0"]
+        );
     }
 
     #[test]

@@ -24,7 +24,13 @@ impl Host {
         }
     }
 
-    pub(super) fn current_name() -> String {
+    /// The addresses of this machine that others can use now; none if the system does not say.
+    pub(crate) fn usable_addresses() -> Vec<IpAddr> {
+        let found = if_addrs::get_if_addrs().unwrap_or_default();
+        usable(found.into_iter().map(|interface| interface.ip()))
+    }
+
+    pub(crate) fn current_name() -> String {
         let name = hostname::get().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         if name.is_empty() { "localhost".into() } else { name }
     }

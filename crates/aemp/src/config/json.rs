@@ -1,10 +1,9 @@
 //! Arguments and configured values as values of a message.
 
-use std::net::Ipv6Addr;
-
 use serde_json::Value as Json;
 
 use super::ConfigError;
+use super::address::is_ipv6;
 use aemp_proto::Value;
 
 /// Reads one argument of a command as the Perl tool does: JSON where it starts with `[`, `{` or `"`, otherwise the text
@@ -28,7 +27,7 @@ pub fn parse_argument(text: &str) -> Result<Json, ConfigError> {
 /// Whether it starts with an IPv6 address in brackets, which is never JSON.
 fn is_address(text: &str) -> bool {
     let inside = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
-    inside.is_some_and(|(address, _)| address.parse::<Ipv6Addr>().is_ok())
+    inside.is_some_and(|(address, _)| is_ipv6(address))
 }
 
 /// Reads one argument of a command that can only be a text: as it is, or as a JSON string.
@@ -77,6 +76,7 @@ mod tests {
         assert_eq!(parse_argument("null").unwrap(), json!("null"));
         assert_eq!(parse_argument("\"5\"").unwrap(), json!("5"));
         assert_eq!(parse_argument("[::1]:4040,[fd00::2]:1").unwrap(), json!("[::1]:4040,[fd00::2]:1"));
+        assert_eq!(parse_argument("[fe80::1%eth0]:1").unwrap(), json!("[fe80::1%eth0]:1"));
         assert_eq!(parse_argument("[5, null]").unwrap(), json!([5, null]));
         assert_eq!(parse_argument("{\"a\": 1.5}").unwrap(), json!({"a": 1.5}));
         let error = parse_argument("[5,").unwrap_err().to_string();

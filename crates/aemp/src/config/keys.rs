@@ -37,6 +37,7 @@ pub const KEYS: &[Key] = &[
     Key { name: "secret", shape: Shape::Secret },
     Key { name: "cert", shape: Shape::Secret },
     Key { name: "binds", shape: Shape::List },
+    Key { name: "advertise", shape: Shape::List },
     Key { name: "seeds", shape: Shape::List },
     Key { name: "services", shape: Shape::List },
     Key { name: "secure", shape: Shape::Flag },

@@ -38,7 +38,8 @@ mod secret;
 mod settings;
 mod write;
 
-pub use address::{DEFAULT_PORT, expand_bind, expand_seed};
+pub(crate) use address::EVERY;
+pub use address::{DEFAULT_PORT, expand_advertise, expand_bind, expand_seed};
 pub use arguments::Arguments;
 pub use effective::{Effective, effective};
 pub use error::ConfigError;

@@ -6,8 +6,8 @@ use serde_json::{Map, Value as Json};
 
 use super::keys::find;
 use super::{
-    Arguments, ConfigError, ConfigFile, Effective, Host, Key, Places, Secret, effective, expand_bind,
-    expand_node_id, expand_seed, value_from_json,
+    Arguments, ConfigError, ConfigFile, Effective, Host, Key, Places, Secret, effective, expand_advertise,
+    expand_bind, expand_node_id, expand_seed, value_from_json,
 };
 use aemp_proto::link::{AuthMethod, PeerAddress};
 use aemp_proto::{Framing, NodeId, Value};
@@ -22,8 +22,10 @@ pub struct Settings {
     pub profile: String,
     /// The node ID, expanded.
     pub node: NodeId,
-    /// Where to listen: `host:port`, port 0 where the system chooses.
+    /// Where to listen: `host:port`, port 0 where the system chooses, host `*` for every address of the machine.
     pub binds: Vec<String>,
+    /// What others are told to dial, instead of where the node listens: `host:port`, port 0 for the port that it listens on.
+    pub advertise: Vec<String>,
     /// The nodes to contact first: `host:port`.
     pub seeds: Vec<String>,
     /// The shared secret.
@@ -104,11 +106,13 @@ impl Settings {
         }
         let node = lookup.text("nodeid")?.unwrap_or_else(|| format!("{profile}/"));
         let binds = lookup.texts("binds")?.unwrap_or_else(|| vec!["*".into()]);
+        let advertise = lookup.texts("advertise")?.unwrap_or_default();
         let seeds = lookup.texts("seeds")?.unwrap_or_default();
         Ok(Settings {
             profile: profile.clone(),
             node: expand_node_id(&node, &host.name)?,
             binds: expand_all(&binds, host, expand_bind)?,
+            advertise: expand_all(&advertise, host, expand_advertise)?,
             seeds: expand_all(&seeds, host, expand_seed)?,
             secret: lookup.secret()?,
             certificate: lookup.certificate()?,
@@ -265,7 +269,7 @@ mod tests {
     fn without_any_setting_there_are_defaults() {
         let settings = resolve(json!({})).unwrap();
         assert!(settings.node.as_str().starts_with("doomed/") && settings.node.as_str().len() > 20);
-        assert_eq!(settings.binds, ["192.0.2.2:0"]);
+        assert_eq!(settings.binds, ["*:0"]);
         assert_eq!(settings.monitor_timeout, Duration::from_secs(30));
         assert_eq!(settings.framings, Framing::ALL);
         assert_eq!(settings.auth_offer, [AuthMethod::TlsSha3, AuthMethod::HmacSha3]);
@@ -277,14 +281,15 @@ mod tests {
     #[test]
     fn everything_that_can_be_set_arrives() {
         let settings = resolve(json!({
-            "nodeid": "%n/x", "binds": "*:4040,127.0.0.1", "seeds": ["seed", "*:7"], "secret": "caf\u{e9}", "cert": PEM,
+            "nodeid": "%n/x", "binds": "*:4040,127.0.0.1", "advertise": "203.0.113.7:14040,node.example", "seeds": ["seed", "*:7"], "secret": "caf\u{e9}", "cert": PEM,
             "services": ["a::b", ["c", 1, [null]]], "secure": "1", "monitor_timeout": "2.5", "connect_interval": 1,
             "framing_format": ["storable", "json"], "auth_accept": ["cleartext", "hmac_md6_64_256"],
             "verify_peeraddr": "strict", "nodelay": 0,
         }))
         .unwrap();
         assert_eq!(settings.node.as_str(), "doomed/x");
-        assert_eq!(settings.binds, ["192.0.2.2:4040", "127.0.0.1:0"]);
+        assert_eq!(settings.binds, ["*:4040", "127.0.0.1:0"]);
+        assert_eq!(settings.advertise, ["203.0.113.7:14040", "node.example:0"]);
         assert_eq!(settings.seeds, ["seed:4040", "192.0.2.2:7"]);
         assert_eq!(settings.secret.unwrap().octets(), b"caf\xe9");
         assert_eq!(settings.certificate.unwrap().octets(), PEM.as_bytes());
@@ -334,6 +339,7 @@ mod tests {
         for (settings, says) in [
             (json!({"nodeid": "a#b"}), "nodeid: \"a#b\" is no node ID"),
             (json!({"binds": ["a:b"]}), "binds: expected HOST:PORT"),
+            (json!({"advertise": ["a:b"]}), "advertise: expected HOST:PORT"),
             (
                 json!({"cert": "geheim"}),
                 "cert: expected a private key and a certificate in PEM form, found a text",

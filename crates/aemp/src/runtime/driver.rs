@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use aemp_proto::address::ADDRESSES_MAX;
 use aemp_proto::kernel::{Action, DbCommand, Input, Kernel, LinkId, Route};
 use aemp_proto::link::Side;
 use aemp_proto::outbox::Queued;
@@ -13,9 +14,11 @@ use tokio::time::Instant;
 
 use super::announce::Announcements;
 use super::backlog::Waiting;
+use super::dialled::{self, Target};
 use super::ration::Ration;
+use super::resolve::resolve_to_dial;
 use super::shutdown::{ShutdownRequest, Undelivered};
-use super::{Command, Event, NodeEvent, link, tcp};
+use super::{Command, Event, NodeEvent, link};
 use crate::database::{Told, WatchSender};
 use crate::node::Node;
 use crate::port::wake::guarded;
@@ -118,6 +121,8 @@ impl Driver {
                 self.node.inner().shared.requests.forget(link);
                 Input::Closed { link, reason }
             }
+            Event::Binds { binds, unreachable } => Input::Binds { binds, unreachable },
+            Event::Resolved(name, addresses) => Input::Resolved { name, addresses },
             Event::Db(command) => {
                 self.catch_up();
                 Input::Db(command)
@@ -197,7 +202,8 @@ impl Driver {
 
     fn perform(&mut self, action: Action) {
         match action {
-            Action::Dial { link, address } => self.dial(link, address),
+            Action::Dial { link, address, expected } => self.dial(link, Target { address, expected }),
+            Action::Resolve { name } => self.resolve(name),
             Action::DialThrough { link, carrier, to } => self.dial_through(link, carrier, &to),
             Action::Proceed { link } => self.command(link, Command::Proceed),
             Action::Close { link, reason } => self.close(link, &reason),
@@ -308,18 +314,25 @@ impl Driver {
         self.links.remove(&link);
     }
 
-    fn dial(&mut self, link: LinkId, address: String) {
-        let (sender, mut commands) = mpsc::unbounded_channel();
+    fn dial(&mut self, link: LinkId, target: Target) {
+        let (sender, commands) = mpsc::unbounded_channel();
         self.links.insert(link, sender);
+        tokio::spawn(dialled::run(self.node.clone(), link, target, commands));
+    }
+
+    fn resolve(&self, name: String) {
         let node = self.node.clone();
         tokio::spawn(async move {
-            tokio::select! {
-                stream = tcp::connect(&address) => match stream {
-                    Ok(stream) => link::run(node, link, Side::Dialler, stream, commands, None).await,
-                    Err(error) => node.event(Event::Closed(link, format!("cannot connect to {address}: {error}"))),
-                },
-                Some(Command::Close(reason)) = commands.recv() => node.event(Event::Closed(link, reason)),
-            }
+            let found = resolve_to_dial(&name).await.unwrap_or_else(|error| {
+                tracing::debug!(name, %error, "the name of a seed cannot be resolved");
+                Vec::new()
+            });
+            // What else is behind the name is on other hosts, if the name means anything there.
+            let (local, network): (Vec<_>, Vec<_>) =
+                found.into_iter().partition(|address| address.ip().to_canonical().is_loopback());
+            let others = if network.is_empty() { local } else { network };
+            let addresses = others.iter().take(ADDRESSES_MAX).map(ToString::to_string).collect();
+            node.event(Event::Resolved(name, addresses));
         });
     }
 

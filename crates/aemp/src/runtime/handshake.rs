@@ -3,7 +3,7 @@
 use std::io;
 
 use aemp_proto::NodeId;
-use aemp_proto::kernel::LinkId;
+use aemp_proto::kernel::{LinkId, Peer};
 use aemp_proto::link::handshake::NONCE_LEN;
 use aemp_proto::link::{Handshake, HandshakeError, HandshakeEvent, Side, Terms};
 use bytes::BytesMut;
@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_rustls::TlsStream;
 
+use super::admission::Permit;
 use super::shutdown::SHUT_DOWN;
 use super::tls::Prefixed;
 use super::{Command, Event};
@@ -39,8 +40,18 @@ pub(crate) enum Failure {
     Late,
     #[error(transparent)]
     Unawaited(#[from] Unawaited),
-    #[error("there is the node {0}")]
-    OtherNode(NodeId),
+    #[error("a different node ({}) answered", _0.node)]
+    OtherNode(Box<Peer>),
+    #[error("it is this node itself")]
+    Itself,
+    #[error("another node has the ID of this one; stop one of them, or give it another ID")]
+    Twin,
+    #[error("given up for newer connections: too many that have not authenticated themselves")]
+    Displaced,
+    #[error("the name cannot be resolved: {0}")]
+    Name(String),
+    #[error("{0}")]
+    Unreachable(String),
     #[error("{0}")]
     Closed(String),
 }
@@ -77,6 +88,8 @@ pub(crate) struct Greeter<'a> {
     commands: &'a mut mpsc::UnboundedReceiver<Command>,
     machine: Handshake,
     read: BytesMut,
+    /// The place among the unauthenticated connections, until the peer is proven.
+    permit: Option<Permit>,
     /// Who says it is the dialler of a data connection, and of which.
     stream: Option<(NodeId, String)>,
     claim: Option<Claim>,
@@ -89,18 +102,40 @@ enum Stage {
 }
 
 impl<'a> Greeter<'a> {
-    pub(crate) fn new(
+    /// The beginning of an accepted connection.
+    pub(crate) fn accepted(
         node: &'a Node,
         link: LinkId,
-        side: Side,
         stream: &TcpStream,
+        permit: Permit,
         commands: &'a mut mpsc::UnboundedReceiver<Command>,
     ) -> Result<Greeter<'a>, Failure> {
         let nonce = nonce()?;
         let config = node.inner().shared.link.clone();
-        let machine = Handshake::new(config, side, stream.local_addr()?, stream.peer_addr()?, nonce);
+        let ends = (stream.local_addr()?, stream.peer_addr()?);
+        let machine = Handshake::new(config, Side::Acceptor, ends.0, ends.1, nonce);
+        Ok(Greeter { permit: Some(permit), ..Greeter::with(node, link, machine, commands) })
+    }
+
+    /// The same for a connection that was dialled: the peer has greeted.
+    pub(crate) fn dialled(
+        node: &'a Node,
+        link: LinkId,
+        machine: Handshake,
+        read: BytesMut,
+        commands: &'a mut mpsc::UnboundedReceiver<Command>,
+    ) -> Greeter<'a> {
+        Greeter { read, ..Greeter::with(node, link, machine, commands) }
+    }
+
+    fn with(
+        node: &'a Node,
+        link: LinkId,
+        machine: Handshake,
+        commands: &'a mut mpsc::UnboundedReceiver<Command>,
+    ) -> Greeter<'a> {
         let read = BytesMut::with_capacity(1024);
-        Ok(Greeter { node, link, commands, machine, read, stream: None, claim: None })
+        Greeter { node, link, commands, machine, read, permit: None, stream: None, claim: None }
     }
 
     /// The same for a connection that this node carries.
@@ -112,8 +147,7 @@ impl<'a> Greeter<'a> {
         commands: &'a mut mpsc::UnboundedReceiver<Command>,
     ) -> Result<Greeter<'a>, Failure> {
         let machine = Handshake::carried(node.inner().shared.link.clone(), side, carrier, nonce()?);
-        let read = BytesMut::with_capacity(1024);
-        Ok(Greeter { node, link, commands, machine, read, stream: None, claim: None })
+        Ok(Greeter::with(node, link, machine, commands))
     }
 
     /// Goes through the whole handshake, or fails at its time limit.
@@ -123,6 +157,21 @@ impl<'a> Greeter<'a> {
     {
         let limit = self.node.inner().shared.handshake_limit;
         tokio::time::timeout(limit, self.shake(stream)).await.unwrap_or(Err(Failure::Late))
+    }
+
+    /// Goes through the rest of the handshake, behind the greeting of the peer, or fails at its time limit.
+    pub(crate) async fn finish(mut self, mut stream: Stream) -> Result<Opened, Failure> {
+        let limit = self.node.inner().shared.handshake_limit;
+        let stage = async {
+            match &mut stream {
+                Stream::Plain(stream) => self.stage(stream).await,
+                Stream::Tls(stream) => self.stage(stream.as_mut()).await,
+            }
+        };
+        match tokio::time::timeout(limit, stage).await.unwrap_or(Err(Failure::Late))? {
+            Stage::Done(terms) => Ok(Opened { terms, stream, read: self.read, claim: None }),
+            Stage::StartTls { .. } => Err(Failure::Ended),
+        }
     }
 
     async fn shake<S>(mut self, mut stream: S) -> Result<Opened<S>, Failure>
@@ -157,7 +206,10 @@ impl<'a> Greeter<'a> {
                 match event {
                     HandshakeEvent::StartTls { client } => return Ok(Stage::StartTls { client }),
                     HandshakeEvent::Established(terms) => return Ok(Stage::Done(terms)),
-                    HandshakeEvent::Greeted(peer) => self.node.event(Event::Greeted(self.link, peer)),
+                    HandshakeEvent::Greeted(peer) => {
+                        self.check_own(&peer)?;
+                        self.node.event(Event::Greeted(self.link, peer));
+                    }
                     HandshakeEvent::StreamGreeted { peer, id } => self.stream = Some((peer.node, id)),
                     HandshakeEvent::Suspicious(what) => suspicious(&what),
                     HandshakeEvent::Verified => self.verified().await?,
@@ -182,8 +234,20 @@ impl<'a> Greeter<'a> {
         }
     }
 
+    /// Whether an accepted connection comes from this very node, which has dialled an address of its own. Of one that was dialled
+    /// the kernel decides what that means.
+    fn check_own(&self, peer: &Peer) -> Result<(), Failure> {
+        let own = &self.node.inner().shared.link;
+        match peer.incarnation == Some(own.incarnation) {
+            _ if peer.node != own.node || self.link.is_dialled() => Ok(()),
+            true => Err(Failure::Itself),
+            false => Err(Failure::Twin),
+        }
+    }
+
     /// The dialler is proven: the kernel decides, or whoever awaits this data connection.
     async fn verified(&mut self) -> Result<(), Failure> {
+        self.permit = None;
         let Some((from, id)) = &self.stream else {
             self.node.event(Event::Verified(self.link));
             return Ok(());

@@ -1,5 +1,6 @@
 //! The task of one connection: handshake, then reader and writer, then one word to the driver.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -9,27 +10,26 @@ use aemp_proto::link::{Side, Terms};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
+use super::admission::Permit;
 use super::carry::Carried;
 use super::handshake::{Failure, Greeter, Opened, Stream};
-use super::listen::Ticket;
 use super::pump::Pump;
 use super::shutdown::SHUT_DOWN;
 use super::{Command, Event, tcp};
 use crate::node::Node;
 use crate::remote::Remote;
 
-/// Runs a connection from its first octet to its end.
-pub(crate) async fn run(
+/// Runs a connection that was accepted, from its first octet to its end.
+pub(crate) async fn accepted(
     node: Node,
     link: LinkId,
-    side: Side,
     stream: TcpStream,
     mut commands: mpsc::UnboundedReceiver<Command>,
-    ticket: Option<Ticket>,
+    permit: Permit,
 ) {
     let address = stream.peer_addr().map_or_else(|_| "?".into(), |address| address.to_string());
-    let end = LinkEnd::new(&node, link, side, address);
-    end.tell(live(&node, link, side, stream, &mut commands, ticket).await);
+    let end = LinkEnd::new(&node, link, address);
+    end.tell(live_accepted(&node, link, stream, &mut commands, permit).await, complain);
 }
 
 /// Runs a connection that another node carries, from its first octet to its end.
@@ -41,8 +41,8 @@ pub(crate) async fn run_carried(
     carrier: NodeId,
     mut commands: mpsc::UnboundedReceiver<Command>,
 ) {
-    let end = LinkEnd::new(&node, link, side, format!("via:{carrier}"));
-    end.tell(live_carried(&node, link, side, stream, &carrier, &mut commands).await);
+    let end = LinkEnd::new(&node, link, format!("via:{carrier}"));
+    end.tell(live_carried(&node, link, side, stream, &carrier, &mut commands).await, complain);
 }
 
 /// Accepts a connection that another node carries. How many there may be has been looked at.
@@ -57,40 +57,30 @@ pub(crate) fn welcome_carried(node: &Node, stream: Carried, carrier: NodeId, fro
 }
 
 /// Tells the driver that a connection has ended, however its task ends: a panic there must not leave a link that is up and silent.
-struct LinkEnd {
+pub(super) struct LinkEnd {
     node: Node,
     link: LinkId,
-    side: Side,
-    address: String,
+    whom: String,
     reason: Option<String>,
 }
 
 impl LinkEnd {
-    fn new(node: &Node, link: LinkId, side: Side, address: String) -> LinkEnd {
-        LinkEnd { node: node.clone(), link, side, address, reason: None }
+    /// `whom` says for people where the other end is.
+    pub(super) fn new(node: &Node, link: LinkId, whom: String) -> LinkEnd {
+        LinkEnd { node: node.clone(), link, whom, reason: None }
     }
 
-    /// Logs how the connection ended, and tells the driver.
-    fn tell(mut self, outcome: Result<String, Failure>) {
-        let (address, side) = (&self.address, self.side);
-        let reason = match outcome {
-            Ok(reason) => reason,
-            Err(failure) => {
-                let shared = &self.node.inner().shared;
-                match &failure {
-                    Failure::Closed(_) => tracing::debug!(%address, ?side, %failure, "no connection"),
-                    // Anybody can make a connection fail.
-                    _ => match shared.failures.take(shared.now()) {
-                        Some(withheld) => {
-                            tracing::warn!(%address, ?side, %failure, withheld, "no connection")
-                        }
-                        None => tracing::debug!(%address, ?side, %failure, "no connection"),
-                    },
-                }
-                failure.to_string()
-            }
-        };
-        tracing::debug!(%address, ?side, reason, "connection closed");
+    /// Logs how the connection ended, by `complain` if it did not come to be, and tells the driver.
+    pub(super) fn tell(
+        mut self,
+        outcome: Result<String, Failure>,
+        complain: impl FnOnce(&Node, &str, &Failure),
+    ) {
+        let reason = outcome.unwrap_or_else(|failure| {
+            complain(&self.node, &self.whom, &failure);
+            failure.to_string()
+        });
+        tracing::debug!(address = %self.whom, reason, "connection closed");
         self.reason = Some(reason);
     }
 }
@@ -103,29 +93,56 @@ impl Drop for LinkEnd {
     }
 }
 
-async fn live(
+/// Logs that a connection did not come to be. Anybody can make one fail.
+fn complain(node: &Node, address: &str, failure: &Failure) {
+    let shared = &node.inner().shared;
+    match failure {
+        Failure::Closed(_) | Failure::Itself => tracing::debug!(%address, %failure, "no connection"),
+        _ => match shared.failures.take(shared.now()) {
+            Some(withheld) => tracing::warn!(%address, %failure, withheld, "no connection"),
+            None => tracing::debug!(%address, %failure, "no connection"),
+        },
+    }
+}
+
+async fn live_accepted(
     node: &Node,
     link: LinkId,
-    side: Side,
     stream: TcpStream,
     commands: &mut mpsc::UnboundedReceiver<Command>,
-    ticket: Option<Ticket>,
+    permit: Permit,
 ) -> Result<String, Failure> {
-    let local = stream.peer_addr()?.ip().to_canonical().is_loopback();
+    let ends = (stream.peer_addr()?, stream.local_addr()?);
     let shared = &node.inner().shared;
     tcp::prepare(&stream, shared.link.monitor_timeout, shared.nodelay)?;
-    let Opened { terms, stream, read, claim } =
-        Greeter::new(node, link, side, &stream, commands)?.run(stream).await?;
-    drop(ticket);
+    let displaced = permit.displaced();
+    let greeter = Greeter::accepted(node, link, &stream, permit, commands)?;
+    let opened = tokio::select! {
+        opened = greeter.run(stream) => opened?,
+        () = displaced.notified() => return Err(Failure::Displaced),
+    };
+    live(node, link, opened, ends, commands).await
+}
+
+/// The handshake is done; `ends` are the peer's end of the socket and ours.
+pub(super) async fn live(
+    node: &Node,
+    link: LinkId,
+    opened: Opened,
+    ends: (SocketAddr, SocketAddr),
+    commands: &mut mpsc::UnboundedReceiver<Command>,
+) -> Result<String, Failure> {
+    let Opened { terms, stream, read, claim } = opened;
     if let Some(claim) = claim {
         tcp::be_patient(stream.socket())?;
         claim.arrived(terms, stream, read);
         return Ok("it has become a data connection".into());
     }
-    if !terms.tls && !local {
+    if !terms.tls && !ends.0.ip().to_canonical().is_loopback() {
         tracing::warn!(peer = %terms.peer.node, "this connection is not encrypted");
     }
     let remote = attached(node, link, &terms, commands).await?;
+    node.inner().shared.listening.connected(node, ends.0, ends.1);
     let pump = Pump::new(node.clone(), link, terms, remote, read);
     Ok(match stream {
         Stream::Plain(stream) => pump.run_tcp(stream, commands).await,

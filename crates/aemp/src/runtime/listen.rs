@@ -1,141 +1,313 @@
-//! Listeners: accepted connections, and how many may be unproven at once.
+//! Listeners: which sockets a node listens on, which of their addresses it advertises, and the connections that they accept.
+//!
+//! `*` is every address that the machine has at the moment. Addresses come and go (a network that is up later, an address that is
+//! not usable yet), so the machine is looked at again from time to time. It is asked, rather than listened to: that needs no
+//! library for each system's notifications, and what is found a moment later is early enough for a directory.
 
-use std::collections::HashMap;
-use std::io;
-use std::net::IpAddr;
+use std::collections::BTreeSet;
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use aemp_proto::address::{Advertised, Listener, Reach, advertised, is_elsewhere};
 use aemp_proto::kernel::LinkId;
-use aemp_proto::link::Side;
 use parking_lot::Mutex;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, mpsc};
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use tokio::time::{MissedTickBehavior, interval};
 
+use super::admission::{Admission, Permit};
+use super::resolve::{is_own_name, resolve, split};
 use super::{Event, link};
+use crate::config::{EVERY, Host};
 use crate::node::Node;
 
-/// Connections that may be unauthenticated at once: each costs a descriptor, a task and two lines.
-const UNPROVEN_MAX: usize = 256;
-
-/// The same for one address when half of the places are taken, so that one host cannot take all of them. Before that many
-/// nodes of one host may come at once: each has one address to dial, and whoever is turned away loses what it had queued.
-const UNPROVEN_PER_ADDRESS: usize = 16;
+/// Connections that may wait in the kernel to be accepted.
+const BACKLOG: u32 = 1024;
 
 /// How long to wait before accepting again after an error such as "too many open files".
 const AFTER_ERROR: Duration = Duration::from_millis(100);
 
-/// Counts connections that have not proven themselves.
-#[derive(Default)]
-pub(crate) struct Gatekeeper {
-    unproven: Mutex<Unproven>,
-    left: Notify,
+/// From one look at the addresses of the machine to the next.
+const FOLLOW: Duration = Duration::from_secs(2);
+
+/// All listeners of a node.
+pub(crate) struct Listening {
+    admission: Arc<Admission>,
+    /// What the operator says that others can dial.
+    configured: Vec<String>,
+    /// Whether the node can tell friend from foe: without that it listens on loopback only.
+    protected: bool,
+    state: Mutex<State>,
 }
 
 #[derive(Default)]
-struct Unproven {
-    total: usize,
-    by_address: HashMap<IpAddr, usize>,
+struct State {
+    sockets: Vec<Listener>,
+    tasks: Vec<AbortHandle>,
+    machine: Vec<IpAddr>,
+    /// Ports to be opened at every address of the machine.
+    everywhere: Vec<u16>,
+    /// What could not be bound, and was said.
+    unusable: BTreeSet<SocketAddr>,
+    advertised: Option<Advertised>,
+    /// Whether a node on another host is connected, which can dial no loopback address of ours.
+    elsewhere: bool,
+    closed: bool,
 }
 
-/// The place of one unproven connection; given back when it is dropped.
-pub(crate) struct Ticket {
-    gatekeeper: Arc<Gatekeeper>,
-    address: IpAddr,
-}
-
-impl Gatekeeper {
-    fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Ticket> {
-        let mut unproven = self.unproven.lock();
-        let scarce = unproven.total >= UNPROVEN_MAX / 2;
-        let here = unproven.by_address.entry(address).or_default();
-        if scarce && *here >= UNPROVEN_PER_ADDRESS {
-            return None;
-        }
-        *here += 1;
-        unproven.total += 1;
-        Some(Ticket { gatekeeper: self.clone(), address })
+impl Listening {
+    /// No listeners yet. `configured` is what the operator says that others can dial, as in [`advertised`].
+    pub(crate) fn new(configured: Vec<String>, protected: bool) -> Listening {
+        let state = State { machine: Host::usable_addresses(), ..State::default() };
+        Listening { admission: Default::default(), configured, protected, state: Mutex::new(state) }
     }
 
-    /// Waits while all places are taken.
-    async fn wait(&self) {
-        loop {
-            let left = self.left.notified();
-            tokio::pin!(left);
-            left.as_mut().enable();
-            if self.unproven.lock().total < UNPROVEN_MAX {
-                return;
+    /// Listens on all addresses that this `host:port` stands for.
+    ///
+    /// # Errors
+    ///
+    /// On none of them. If only some are unusable, that is logged.
+    pub(crate) async fn open(&self, node: &Node, bind: &str) -> io::Result<()> {
+        let (host, port) = split(bind)
+            .ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, format!("{bind:?} is not HOST:PORT")))?;
+        if host == EVERY {
+            return self.open_everywhere(node, port);
+        }
+        let addresses = resolve(bind).await?;
+        let mut unusable = self.bind_usable(node, addresses.iter().copied(), false)?;
+        if unusable.len() == addresses.len() {
+            // There is one at least: a name without addresses is not resolved.
+            return unusable.pop().map_or(Ok(()), |(_, error)| Err(error));
+        }
+        for (address, error) in unusable {
+            self.complain(address, &error);
+        }
+        // Many systems name 127.0.1.1 as the address of their own name: a bind to that name means the machine.
+        if self.protected && is_own_name(host) && addresses.iter().all(|a| a.ip().is_loopback()) {
+            self.state.lock().everywhere.push(port);
+            self.follow(node);
+        }
+        Ok(())
+    }
+
+    /// Listens on those of these addresses that can be used at the moment, and returns why others cannot.
+    fn bind_usable(
+        &self,
+        node: &Node,
+        addresses: impl Iterator<Item = SocketAddr>,
+        follows_machine: bool,
+    ) -> io::Result<Vec<(SocketAddr, io::Error)>> {
+        let mut unusable = Vec::new();
+        for address in addresses {
+            match self.bind(node, address, follows_machine) {
+                Ok(()) => {}
+                Err(error) if is_unusable(&error) => unusable.push((address, error)),
+                Err(error) => return Err(io::Error::new(error.kind(), format!("{address}: {error}"))),
             }
-            left.await;
+        }
+        Ok(unusable)
+    }
+
+    /// A machine without any network still has itself.
+    fn open_everywhere(&self, node: &Node, port: u16) -> io::Result<()> {
+        let machine = self.state.lock().machine.clone();
+        let all = machine.iter().map(|ip| SocketAddr::new(*ip, port));
+        for (address, error) in self.bind_usable(node, all, true)? {
+            self.complain(address, &error);
+        }
+        let none = self.state.lock().sockets.is_empty();
+        if none {
+            self.bind(node, SocketAddr::from(([127, 0, 0, 1], port)), true)?;
+        }
+        if self.protected {
+            self.state.lock().everywhere.push(port);
+        }
+        Ok(())
+    }
+
+    fn bind(&self, node: &Node, address: SocketAddr, follows_machine: bool) -> io::Result<()> {
+        let is_open = |socket: &Listener| address.port() != 0 && socket.address == address;
+        if self.state.lock().sockets.iter().any(is_open) {
+            return Ok(());
+        }
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let listener = socket.listen(BACKLOG)?;
+        let address = listener.local_addr()?;
+        let dual_stack =
+            address.is_ipv6() && address.ip().is_unspecified() && !SockRef::from(&listener).only_v6()?;
+        let mut state = self.state.lock();
+        if state.closed {
+            return Ok(());
+        }
+        let task = node.inner().runtime.spawn(accept(node.clone(), listener, self.admission.clone()));
+        state.tasks.push(task.abort_handle());
+        state.sockets.push(Listener { address, dual_stack, follows_machine });
+        state.unusable.remove(&address);
+        Ok(())
+    }
+
+    /// Follows the addresses of the machine, if anything depends on them. Call it once, behind the last [`Listening::open`].
+    pub(crate) fn start(&self, node: &Node) {
+        let depends = {
+            let state = self.state.lock();
+            let wildcard = |socket: &Listener| socket.address.ip().is_unspecified();
+            let configured = |text: &String| split(text).is_some_and(|(host, _)| host == EVERY);
+            !state.everywhere.is_empty()
+                || state.sockets.iter().any(wildcard)
+                || self.configured.iter().any(configured)
+        };
+        if depends {
+            let task = node.inner().runtime.spawn(follow(node.clone()));
+            self.state.lock().tasks.push(task.abort_handle());
         }
     }
-}
 
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        let mut unproven = self.gatekeeper.unproven.lock();
-        unproven.total -= 1;
-        if let Some(here) = unproven.by_address.get_mut(&self.address) {
-            *here -= 1;
-            if *here == 0 {
-                unproven.by_address.remove(&self.address);
+    /// Looks at the machine again: listens where it has become possible.
+    fn follow(&self, node: &Node) {
+        let machine = Host::usable_addresses();
+        let wanted: Vec<SocketAddr> = {
+            let mut state = self.state.lock();
+            state.machine.clone_from(&machine);
+            state.missing()
+        };
+        for address in wanted {
+            if let Err(error) = self.bind(node, address, true) {
+                self.complain(address, &error);
             }
         }
-        drop(unproven);
-        self.gatekeeper.left.notify_waiters();
+    }
+
+    /// Says once of an address that it cannot be listened on.
+    fn complain(&self, address: SocketAddr, error: &io::Error) {
+        if self.state.lock().unusable.insert(address) {
+            tracing::warn!(%address, %error, "cannot listen on this address of the machine; going on without it");
+        }
+    }
+
+    /// What the node advertises now; `None` if it is what it was.
+    fn advertise(&self) -> Option<Advertised> {
+        let mut state = self.state.lock();
+        let now = advertised(&state.sockets, &state.machine, &self.configured);
+        let is_news = state.advertised.as_ref() != Some(&now);
+        is_news.then(|| state.advertised.insert(now).clone())
+    }
+
+    /// What the node advertises at its start.
+    pub(crate) fn advertised(&self) -> Advertised {
+        self.advertise().unwrap_or(Advertised { addresses: Vec::new(), reach: Reach::Nowhere })
+    }
+
+    /// Tells the kernel what is advertised, if that has changed.
+    fn announce(&self, node: &Node) {
+        if let Some(Advertised { addresses, reach }) = self.advertise() {
+            tracing::info!(addresses = addresses.join(","), "the addresses of this node have changed");
+            let unreachable = reach == Reach::Host && self.state.lock().elsewhere;
+            node.event(Event::Binds { binds: addresses, unreachable });
+        }
+    }
+
+    /// A node is connected; these are the ends of the socket. One on another host can do nothing with a loopback address.
+    pub(crate) fn connected(&self, node: &Node, peer: SocketAddr, own: SocketAddr) {
+        if !is_elsewhere(peer.ip(), own.ip()) {
+            return;
+        }
+        let mut state = self.state.lock();
+        let Some(Advertised { addresses, reach: Reach::Host }) = state.advertised.clone() else { return };
+        if std::mem::replace(&mut state.elsewhere, true) {
+            return;
+        }
+        drop(state);
+        tracing::warn!(
+            addresses = addresses.join(","), %peer,
+            "this node advertises loopback addresses only, which are of no use to a node on another host; bind an address of \
+             the network, or set `advertise`"
+        );
+        node.event(Event::Binds { binds: addresses, unreachable: true });
+    }
+
+    /// Where the node listens.
+    pub(crate) fn addresses(&self) -> Vec<String> {
+        self.state.lock().sockets.iter().map(|socket| socket.address.to_string()).collect()
+    }
+
+    /// Accepts nothing from now on.
+    pub(crate) fn close(&self) {
+        let mut state = self.state.lock();
+        state.closed = true;
+        state.tasks.iter().for_each(AbortHandle::abort);
     }
 }
 
-/// Binds `host:port` and accepts from then on. Gives the address with the port that the system chose.
-pub(crate) async fn listen(node: &Node, bind: &str, gatekeeper: &Arc<Gatekeeper>) -> io::Result<String> {
-    let listener = TcpListener::bind(bind).await?;
-    let address = listener.local_addr()?.to_string();
-    let task = tokio::spawn(accept(node.clone(), listener, gatekeeper.clone()));
-    node.inner().shared.listeners.lock().push(task.abort_handle());
-    Ok(address)
+impl State {
+    /// The addresses to be listened on that are not.
+    fn missing(&self) -> Vec<SocketAddr> {
+        let mut missing = Vec::new();
+        for (at, port) in self.everywhere.iter().enumerate() {
+            for ip in &self.machine {
+                let here = |socket: &&Listener| socket.follows_machine && socket.address.ip() == *ip;
+                let listens = match port {
+                    // Each chosen port is a listener of its own.
+                    0 => self.sockets.iter().filter(here).count() > at,
+                    port => self.sockets.iter().any(|socket| {
+                        socket.address.port() == *port
+                            && (socket.address.ip() == *ip || socket.address.ip().is_unspecified())
+                    }),
+                };
+                if !listens {
+                    missing.push(SocketAddr::new(*ip, *port));
+                }
+            }
+        }
+        missing
+    }
 }
 
-async fn accept(node: Node, listener: TcpListener, gatekeeper: Arc<Gatekeeper>) {
+/// Whether an address is of no use at the moment, although nothing is wrong with what was configured: it is not (yet, or any more)
+/// an address of this machine, it is a duplicate, or the machine does not speak its family.
+fn is_unusable(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
+}
+
+/// "Address family not supported", as Linux numbers it; the standard library has no kind for it.
+const EAFNOSUPPORT: i32 = 97;
+
+async fn follow(node: Node) {
+    let mut looks = interval(FOLLOW);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        gatekeeper.wait().await;
+        looks.tick().await;
+        let listening = &node.inner().shared.listening;
+        listening.follow(&node);
+        listening.announce(&node);
+    }
+}
+
+async fn accept(node: Node, listener: TcpListener, admission: Arc<Admission>) {
+    loop {
         match listener.accept().await {
-            Ok((stream, remote)) => match gatekeeper.enter(remote.ip().to_canonical()) {
-                Some(ticket) => welcome(&node, stream, ticket),
-                None => tracing::debug!(%remote, "too many unproven connections from this address"),
-            },
+            Ok((stream, remote)) => welcome(&node, stream, admission.enter(remote.ip())),
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
+                let shared = &node.inner().shared;
+                if let Some(withheld) = shared.failures.take(shared.now()) {
+                    tracing::warn!(%error, withheld, "cannot accept a connection");
+                }
                 tokio::time::sleep(AFTER_ERROR).await;
             }
         }
     }
 }
 
-fn welcome(node: &Node, stream: TcpStream, ticket: Ticket) {
+fn welcome(node: &Node, stream: TcpStream, permit: Permit) {
     let number = node.inner().shared.accepted.fetch_add(1, Ordering::Relaxed);
     let link = LinkId::accepted(number);
     let (sender, commands) = mpsc::unbounded_channel();
     node.event(Event::Accepted(link, sender));
-    let node = node.clone();
-    tokio::spawn(link::run(node, link, Side::Acceptor, stream, commands, Some(ticket)));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_address_may_take_half_of_the_places_and_leaves_the_others() {
-        let gatekeeper = Arc::new(Gatekeeper::default());
-        let address = |last| IpAddr::from([192, 0, 2, last]);
-        let crowd: Vec<_> = std::iter::from_fn(|| gatekeeper.enter(address(1))).take(UNPROVEN_MAX).collect();
-        assert_eq!(crowd.len(), UNPROVEN_MAX / 2);
-        let others: Vec<_> = std::iter::from_fn(|| gatekeeper.enter(address(2))).take(UNPROVEN_MAX).collect();
-        assert_eq!(others.len(), UNPROVEN_PER_ADDRESS);
-        drop(crowd);
-        assert!(gatekeeper.enter(address(1)).is_some());
-        drop(others);
-        assert!(gatekeeper.unproven.lock().by_address.is_empty());
-    }
+    tokio::spawn(link::accepted(node.clone(), link, stream, commands, permit));
 }

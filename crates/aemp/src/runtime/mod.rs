@@ -1,12 +1,17 @@
 //! Where the node meets the world: sockets, TLS, clock. Thin on purpose: decisions are the kernel's, rules the protocol crate's.
 //!
-//! [`driver`] is the only loop around the kernel; [`link`] is a connection's task, [`handshake`] its beginning, [`pump`] its life
-//! with a reader and a writer, [`flush`] the writing by other threads, [`shutdown`] the end of the node; [`carry`] has the
-//! connections that other nodes carry; [`request`] answers what comes for the node port, [`evaluation`] what it asks to be evaluated.
+//! [`driver`] is the only loop around the kernel; [`listen`] accepts connections, as many as [`admission`] lets in, and [`dial`] makes
+//! them, to all addresses that a name has ([`resolve`]); [`link`] is a connection's task, [`dialled`] that of one that is dialled,
+//! [`handshake`] its beginning, [`pump`] its life with a reader and a writer, [`flush`] the writing by other threads, [`shutdown`] the
+//! end of the node; [`carry`] has the connections that other nodes carry; [`request`] answers what comes for the node port,
+//! [`evaluation`] what it asks to be evaluated.
 
+pub(crate) mod admission;
 mod announce;
 pub(crate) mod backlog;
 pub(crate) mod carry;
+pub(crate) mod dial;
+pub(crate) mod dialled;
 pub(crate) mod driver;
 pub(crate) mod ending;
 pub(crate) mod evaluation;
@@ -17,6 +22,8 @@ pub(crate) mod listen;
 pub(crate) mod pump;
 pub(crate) mod ration;
 pub(crate) mod request;
+pub(crate) mod resolve;
+pub(crate) mod seeds;
 pub(crate) mod sender;
 pub(crate) mod shutdown;
 mod streak;
@@ -38,7 +45,6 @@ use aemp_proto::wire::Limits as FrameLimits;
 use aemp_proto::{Framing, NodeId, Value};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{broadcast, mpsc, oneshot};
-use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::database::WatchSender;
@@ -72,6 +78,15 @@ pub(crate) enum Event {
     ProbeDone(LinkId, bool),
     /// A link is over.
     Closed(LinkId, String),
+    /// The addresses that this node advertises have changed, or who can dial them.
+    Binds {
+        /// `host:port` each.
+        binds: Vec<String>,
+        /// Some nodes can dial none of them.
+        unreachable: bool,
+    },
+    /// A name was looked up.
+    Resolved(String, Vec<String>),
     /// A change of the own database.
     Db(DbCommand),
     /// A question to the database.
@@ -150,7 +165,9 @@ pub(crate) struct Shared {
     pub(crate) evaluations: evaluation::Evaluations,
     pub(crate) up: RwLock<BTreeMap<NodeId, Route>>,
     pub(crate) carrying: carry::Carrying,
-    pub(crate) listening: RwLock<Vec<String>>,
+    pub(crate) listening: listen::Listening,
+    pub(crate) failed_addresses: dial::FailedAddresses,
+    pub(crate) unreached_seeds: seeds::UnreachedSeeds,
     /// Gone when the node has ended.
     pub(crate) events: Mutex<Option<broadcast::Sender<NodeEvent>>>,
     pub(crate) accepted: AtomicU64,
@@ -159,8 +176,8 @@ pub(crate) struct Shared {
     /// Lines about connections that did not come to be, and about requests that were refused.
     pub(crate) failures: ration::Ration,
     pub(crate) refusals: ration::Ration,
-    /// The tasks that accept connections.
-    pub(crate) listeners: Mutex<Vec<AbortHandle>>,
+    /// Lines about nodes and seeds that cannot be reached.
+    pub(crate) unreachable: ration::Rations,
     /// By the clock of the runtime, as all timers: a test may pause it.
     pub(crate) started: Instant,
     pub(crate) ending: ending::Ending,
@@ -185,9 +202,9 @@ impl Node {
         events.as_ref().map_or_else(|| broadcast::channel(1).1, broadcast::Sender::subscribe)
     }
 
-    /// The addresses that the node listens on.
+    /// The addresses that the node listens on now. What others are told may differ, see [`Builder::advertise`](crate::Builder::advertise).
     pub fn listeners(&self) -> Vec<String> {
-        self.inner().shared.listening.read().clone()
+        self.inner().shared.listening.addresses()
     }
 }
 

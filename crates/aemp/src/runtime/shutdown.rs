@@ -11,7 +11,6 @@ use std::time::Duration;
 use aemp_proto::kernel::{LinkId, Route};
 use aemp_proto::{NodeId, Reason};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::driver::Driver;
@@ -280,7 +279,7 @@ impl Driver {
     }
 
     fn stop_listening(&self) {
-        self.node.inner().shared.listeners.lock().iter().for_each(AbortHandle::abort);
+        self.node.inner().shared.listening.close();
     }
 
     /// Every other node is lost: monitors fire. Returns the nodes that were up.

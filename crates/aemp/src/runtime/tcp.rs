@@ -1,4 +1,4 @@
-//! TCP sockets: dialling, and the options that every connection gets.
+//! TCP sockets: the options that every connection gets.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -17,11 +17,6 @@ use super::tls::Prefixed;
 
 /// The longest that Linux lets pass between two keep-alives.
 const KEEPALIVE_MAX: Duration = Duration::from_secs(32_767);
-
-/// Connects to `host:port`.
-pub(crate) async fn connect(address: &str) -> io::Result<TcpStream> {
-    TcpStream::connect(address).await
-}
 
 /// Sets the options of a connection: no delay unless the settings say otherwise, and the kernel's own watch over it (`reliability` §3): a dead host or cable is
 /// noticed within `limit` even if nothing else notices.
@@ -128,14 +123,5 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Half<S> {
 
     fn is_write_vectored(&self) -> bool {
         self.0.lock().is_write_vectored()
-    }
-}
-
-/// Whether all that `host:port` stands for is on this machine only.
-pub(crate) async fn is_loopback(address: &str) -> bool {
-    match tokio::net::lookup_host(address).await {
-        Ok(mut found) => found.all(|address| address.ip().to_canonical().is_loopback()),
-        // Binding it will fail and say why.
-        Err(_) => true,
     }
 }

@@ -1,8 +1,10 @@
 //! Dialling a data connection: every address of the other node, until the right node answers at one.
 
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use aemp_proto::address::STAGGER;
 use aemp_proto::link::{Handshake, HandshakeEvent};
 use aemp_proto::{NodeId, Value};
 use bytes::BytesMut;
@@ -11,11 +13,9 @@ use tokio::time::{sleep, timeout};
 
 use super::io::{Socket, Stream};
 use crate::node::Node;
+use crate::runtime::dial::{Dialling, Met, meet};
 use crate::runtime::handshake::{Failure, next_event, nonce};
 use crate::runtime::tcp;
-
-/// A further address is tried so long after the one before.
-const NEXT_ADDRESS: Duration = Duration::from_millis(250);
 
 /// Addresses of one node that are tried: what it says of itself may be as long as an entry of the database.
 const ADDRESSES: usize = 16;
@@ -63,8 +63,8 @@ impl Node {
                 Some(address) => {
                     let (node, to, id) = (self.clone(), to.clone(), id.to_string());
                     tries.spawn(async move {
-                        let greeted = node.dial_address(&to, &id, &address).await;
-                        greeted.map_err(|failure| format!("{address}: {failure}"))
+                        let greeted = node.dial_name(&to, &id, &address).await;
+                        greeted.map_err(|failure| failure.to_string())
                     });
                 }
                 None if tries.is_empty() => break,
@@ -76,7 +76,7 @@ impl Node {
                     Ok(Err(failure)) => failures.push(failure),
                     Err(error) => failures.push(error.to_string()),
                 },
-                () = sleep(NEXT_ADDRESS), if addresses.len() > 0 => {}
+                () = sleep(STAGGER), if addresses.len() > 0 => {}
             }
         }
         let none = || "the shared database has no address of it".to_string();
@@ -90,50 +90,32 @@ impl Node {
         addresses.iter().filter_map(Value::to_name).take(ADDRESSES).collect()
     }
 
-    async fn dial_address(&self, to: &NodeId, id: &str, address: &str) -> Result<Greeted, Failure> {
-        let mut pause = NO_ROOM;
-        for _ in 1..ATTEMPTS {
-            match self.greet(to, id, address).await {
-                Err(failure) if is_without_a_word(&failure) => sleep(pause).await,
-                result => return result,
-            }
-            pause *= 2;
-        }
-        self.greet(to, id, address).await
+    /// Dials all addresses of a name.
+    async fn dial_name(&self, to: &NodeId, id: &str, name: &str) -> Result<Greeted, Failure> {
+        let attempt = |address| dial_address(self.clone(), to.clone(), id.to_owned(), address);
+        Dialling::new().first(self, name, attempt, |_| {}).await
     }
+}
 
-    async fn greet(&self, to: &NodeId, id: &str, address: &str) -> Result<Greeted, Failure> {
-        let limit = self.inner().shared.handshake_limit;
-        timeout(limit, self.greet_in_time(to, id, address)).await.unwrap_or(Err(Failure::Late))
+async fn dial_address(node: Node, to: NodeId, id: String, address: SocketAddr) -> Result<Greeted, Failure> {
+    let mut pause = NO_ROOM;
+    for _ in 1..ATTEMPTS {
+        match greet(&node, &to, &id, address).await {
+            Err(failure) if is_without_a_word(&failure) => sleep(pause).await,
+            result => return result,
+        }
+        pause *= 2;
     }
+    greet(&node, &to, &id, address).await
+}
 
-    /// Until the peer has greeted, and TLS is there if both want it.
-    async fn greet_in_time(&self, to: &NodeId, id: &str, address: &str) -> Result<Greeted, Failure> {
-        let shared = &self.inner().shared;
-        let mut stream = tcp::connect(address).await?;
-        tcp::prepare(&stream, shared.link.monitor_timeout, shared.nodelay)?;
-        tcp::be_patient(&stream)?;
-        let (local, remote) = (stream.local_addr()?, stream.peer_addr()?);
-        let mut machine = Handshake::for_stream(shared.link.clone(), id, local, remote, nonce()?);
-        let mut read = BytesMut::with_capacity(1024);
-        let mut event = next_event(&mut machine, &mut stream, &mut read).await?;
-        let mut socket: Box<dyn Socket> = Box::new(stream);
-        if let HandshakeEvent::StartTls { client } = event {
-            let tls = shared.tls.as_ref().ok_or(Failure::Ended)?;
-            let stream = tls.start(client, socket, std::mem::take(&mut read)).await.map_err(Failure::Tls)?;
-            machine.tls_started()?;
-            socket = Box::new(stream);
-            event = next_event(&mut machine, &mut socket, &mut read).await?;
-        }
-        match event {
-            HandshakeEvent::StreamGreeted { peer, .. } if peer.node == *to => {
-                let limit = shared.handshake_limit;
-                Ok(Greeted { machine, socket, read, limit, peer: peer.node })
-            }
-            HandshakeEvent::StreamGreeted { peer, .. } => Err(Failure::OtherNode(peer.node)),
-            _ => Err(Failure::Ended),
-        }
-    }
+async fn greet(node: &Node, to: &NodeId, id: &str, address: SocketAddr) -> Result<Greeted, Failure> {
+    let shared = &node.inner().shared;
+    let config = shared.link.clone();
+    let begin = |local, remote| Ok(Handshake::for_stream(config, id, local, remote, nonce()?));
+    let Met { machine, stream, read, peer, .. } = meet(node, address, Some(to), begin).await?;
+    tcp::be_patient(stream.socket())?;
+    Ok(Greeted { machine, socket: stream.into(), read, limit: shared.handshake_limit, peer: peer.node })
 }
 
 /// Whether the peer closed the connection instead of greeting.

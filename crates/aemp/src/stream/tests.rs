@@ -33,7 +33,7 @@ async fn walled(seed: &Node) -> Node {
 
 /// Ends the listeners of a node, and waits until they are gone.
 async fn wall_in(node: &Node) {
-    node.inner().shared.listeners.lock().iter().for_each(tokio::task::AbortHandle::abort);
+    node.inner().shared.listening.close();
     while tokio::net::TcpStream::connect(&node.listeners()[0]).await.is_ok() {
         tokio::task::yield_now().await;
     }

@@ -52,6 +52,26 @@ fn the_lower_one_has_its_line_on_one_connection_at_a_time() {
 }
 
 #[test]
+fn a_rival_that_has_waited_for_a_second_goes_ahead() {
+    let (mut a, b) = (links("a"), peer("b", Some(1)));
+    let silent = dial(&mut a, 1, &b);
+    let accepted = accept(&mut a, 1, &b);
+    assert_eq!((out(&mut a), a.next_timeout()), (vec![Verdict::Proceed(silent)], Some(PATIENCE)));
+    a.tick(PATIENCE);
+    let reason = "the peer says nothing, and another connection to the node has waited for it";
+    assert_eq!(
+        out(&mut a),
+        [
+            Verdict::Close(silent, reason.into()),
+            Verdict::Ended(silent, reason.into()),
+            Verdict::Proceed(accepted)
+        ]
+    );
+    // Nobody waits for that one.
+    assert_eq!(a.next_timeout(), None);
+}
+
+#[test]
 fn the_held_connection_goes_on_when_the_other_fails() {
     let (mut a, b) = (links("a"), peer("b", Some(1)));
     let dialled = dial(&mut a, 1, &b);
@@ -195,7 +215,7 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// What has a time limit, as somebody sees it who only hears the verdicts.
+/// What has a time limit, as somebody sees it who only hears the verdicts; of rivals that wait these say nothing.
 #[derive(Default)]
 struct Limits {
     connects: BTreeMap<LinkId, Time>,
@@ -233,6 +253,7 @@ proptest! {
         for (event, passed) in events {
             let pick = |at: usize| known[at % known.len()];
             now += Duration::from_millis(passed);
+            b.pass(now);
             match event {
                 Event::Dialled(limit) => {
                     let link = LinkId::dialled(known.len() as u64);
@@ -261,7 +282,8 @@ proptest! {
                 }
                 Event::Disconnected(at) => b.disconnect(&peers[at % peers.len()].node, "overflow"),
                 Event::Tick => {
-                    let due = limits.first().is_some_and(|first| first <= now);
+                    let first = limits.first().into_iter().chain(b.waits.next()).min();
+                    let due = first.is_some_and(|first| first <= now);
                     b.tick(now);
                     prop_assert_eq!(due, !b.out.is_empty(), "a tick does something exactly when something is due");
                 }
@@ -269,7 +291,7 @@ proptest! {
             for verdict in out(&mut b) {
                 limits.hear(&verdict, now);
             }
-            prop_assert_eq!(b.next_timeout(), limits.first());
+            prop_assert_eq!(b.next_timeout(), limits.first().into_iter().chain(b.waits.next()).min());
         }
     }
 }

@@ -68,6 +68,8 @@ pub(super) struct Node {
     pub(super) up: BTreeMap<String, LinkId>,
     pub(super) breaks: Vec<(String, String)>,
     pub(super) refused: Vec<String>,
+    /// Names whose addresses it wants to know.
+    pub(super) resolved: Vec<String>,
     pub(super) owned: BTreeMap<(String, String), Value>,
     pub(super) watches: BTreeMap<u64, Option<Family>>,
     pub(super) asked: BTreeSet<u64>,
@@ -150,6 +152,7 @@ impl Net {
             up: BTreeMap::new(),
             breaks: Vec::new(),
             refused: Vec::new(),
+            resolved: Vec::new(),
             owned: BTreeMap::new(),
             watches: BTreeMap::new(),
             asked: BTreeSet::new(),

@@ -139,7 +139,8 @@ impl Net {
 
     pub(super) fn act(&mut self, id: &str, action: Action) {
         match action {
-            Action::Dial { link, address } => self.perform_dial(id, link, address),
+            Action::Dial { link, address, .. } => self.perform_dial(id, link, address),
+            Action::Resolve { name } => self.node(id).resolved.push(name),
             Action::DialThrough { link, carrier, to } => {
                 assert!(self.nodes[id].up.contains_key(carrier.as_str()), "a carrier is up");
                 self.perform_dial(id, link, format!("via:{carrier}#{to}"));

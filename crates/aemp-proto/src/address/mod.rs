@@ -1,0 +1,8 @@
+//! Addresses as plain data: in which order those of one name are dialled ([`Race`]), and which ones a node advertises
+//! ([`advertised`]). Names are resolved, and sockets opened, elsewhere.
+
+mod advertise;
+mod race;
+
+pub use advertise::{Advertised, Listener, Reach, advertised, is_elsewhere};
+pub use race::{ADDRESSES_MAX, Race, STAGGER};
