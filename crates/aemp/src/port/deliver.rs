@@ -12,7 +12,7 @@ use super::mailbox::{After, Mailbox, Signal};
 use super::pressure::Pressure;
 use super::run::Taken;
 use super::table::{Added, Cell, State};
-use super::wake::wake;
+use super::wake::{wake, wake_all};
 use crate::call::CallError;
 use crate::message::{Aside, Envelope, IntoMessage};
 use crate::node::Node;
@@ -102,7 +102,10 @@ impl Node {
             (State::Idle, _) => {}
             (State::Parked, _) if behind || cell.is_doomed() => {}
             (State::Task | State::Unscheduled, After::Wake(waker)) => {
+                let falls =
+                    cell.extra.as_mut().filter(|_| behind).and_then(|extra| extra.falls_behind.take());
                 drop(cell);
+                falls.into_iter().for_each(|falls| wake_all(&falls));
                 waker.into_iter().for_each(wake);
                 return behind.then_some(Pressure::Port(number));
             }

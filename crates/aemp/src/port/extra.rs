@@ -101,6 +101,8 @@ pub(crate) struct Extra {
     pub(crate) blocked: Vec<u64>,
     /// The same for what is no port.
     pub(crate) drained: Option<Arc<Notify>>,
+    /// Code of this async port goes on when the port has fallen behind itself.
+    pub(crate) falls_behind: Option<Arc<Notify>>,
     /// Receivers that were behind when this port was parked, and may be so still.
     pub(crate) crowded: Crowded,
     /// How many monitors wait in the mailbox that kill the port, unless they are withdrawn in time.

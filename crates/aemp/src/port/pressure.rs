@@ -4,12 +4,10 @@
 //! what the port sends next. It registers with one of them at a time, and looks at the others when that one has drained.
 
 use std::collections::BTreeMap;
-use std::future::{Future, poll_fn};
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
 
-use super::mailbox::TaskQueue;
+use aemp_proto::PortId;
+
 use super::table::State;
 use crate::node::Node;
 use crate::remote::{HIGH_WATER, Remote};
@@ -118,26 +116,34 @@ impl Node {
     /// Waits until none of these receivers is behind any more, or the async port itself is: of any ring of ports at least one goes on.
     pub(crate) async fn all_drained(&self, number: u64, crowded: Crowded) {
         for receiver in crowded.into_iter() {
-            let mut drained = pin!(self.drained(receiver));
-            poll_fn(|task| {
-                if self.is_behind(number, task.waker()) {
-                    Poll::Ready(())
-                } else {
-                    drained.as_mut().poll(task)
-                }
-            })
-            .await;
+            tokio::select! {
+                () = self.drained(receiver) => {}
+                () = self.falls_behind(number) => return,
+            }
         }
     }
 
-    /// Whether an async port is behind, or has ended. If not, it is woken when something comes.
-    fn is_behind(&self, number: u64, waker: &Waker) -> bool {
-        let Some(mut cell) = self.table().get(number) else { return true };
-        let behind = cell.waiting > self.limits().mailbox_high;
-        if let Some(mailbox) = cell.mailbox.as_mut().and_then(|mailbox| mailbox.downcast_mut::<TaskQueue>()) {
-            mailbox.waker = Some(waker.clone());
+    /// As [`Node::ready`], for the code of an async port; returns, too, when that port is behind itself.
+    pub(crate) async fn ready_in(&self, number: u64, to: &PortId) {
+        tokio::select! {
+            () = self.ready(to) => {}
+            () = self.falls_behind(number) => {}
         }
-        behind
+    }
+
+    /// Waits until an async port is behind, or gone.
+    async fn falls_behind(&self, number: u64) {
+        loop {
+            let falls = {
+                let Some(mut cell) = self.table().get(number) else { return };
+                if cell.waiting > self.limits().mailbox_high {
+                    return;
+                }
+                // Under the lock, and so before something is added.
+                cell.extra().falls_behind.get_or_insert_default().clone().notified_owned()
+            };
+            falls.await;
+        }
     }
 
     async fn drained(&self, receiver: Pressure) {
@@ -168,8 +174,8 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
+    use aemp_proto::Reason;
     use aemp_proto::kernel::LinkId;
-    use aemp_proto::{PortId, Reason};
     use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
     use super::*;
@@ -371,6 +377,35 @@ mod tests {
         assert_eq!(runs.load(Ordering::SeqCst), 1);
         take.send(()).expect("it lives");
         until(|| runs.load(Ordering::SeqCst) == 2).await;
+        node.shutdown().await;
+    }
+
+    #[tokio::test]
+    async fn async_ports_that_wait_for_each_other_do_not_stand_still() {
+        let node = node().await;
+        let (done, mut told) = unbounded_channel();
+        let open = |done: UnboundedSender<()>| {
+            node.port_async(async move |mut port: Port| {
+                let (other,) = port.get_tag::<(PortId,)>("other").await;
+                for _ in 0..10 {
+                    port.send(&other, ("more", large().0))?;
+                }
+                for _ in 0..10 {
+                    port.ready(&other).await;
+                    port.send(&other, ("more", large().0))?;
+                    port.get_tag::<(String,)>("more").await;
+                }
+                done.send(()).map_err(Reason::died)?;
+                std::future::pending().await
+            })
+        };
+        let (one, other) = (open(done.clone()), open(done));
+        node.send(&one, ("other", &other)).expect("it encodes");
+        node.send(&other, ("other", &one)).expect("it encodes");
+        for _ in 0..2 {
+            let end = tokio::time::timeout(Duration::from_secs(20), told.recv()).await;
+            assert_eq!(end.expect("they go on"), Some(()));
+        }
         node.shutdown().await;
     }
 

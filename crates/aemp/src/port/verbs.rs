@@ -25,14 +25,16 @@ impl Port {
     }
 
     /// Waits until the way to a port is not crowded, see [`Node::ready`](crate::Node::ready): an async port that sends much to one
-    /// receiver does so before each message, or the receiver may die of what waits for it.
+    /// receiver does so before each message, or the receiver may die of what waits for it. It does not wait while the own port is
+    /// behind: so ports that send to each other do not stand still.
     ///
     /// # Cancel safety
     ///
     /// Nothing is lost when the future is dropped.
     pub fn ready(&self, to: &PortId) -> impl Future<Output = ()> + Send + use<> {
         let (node, to) = (self.node().clone(), to.clone());
-        async move { node.ready(&to).await }
+        let number = self.number();
+        async move { node.ready_in(number, &to).await }
     }
 
     /// Answers a call. A tuple is sent as several values, everything else as one.
