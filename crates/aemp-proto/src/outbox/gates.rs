@@ -7,6 +7,9 @@
 //! A waiting monitor counts at once for what its owner sends. So from the first one on messages are *held*, and follow when the gate
 //! opens; but not those of a sender that has not been told itself: something it sent before may be lost, and what it sends
 //! after that must not arrive before it knows. These are dropped, as all are while no monitor waits.
+//!
+//! What is held is limited. Of what passes the limit everything is dropped until the gate opens; then what was held goes on its way,
+//! so that there is progress however much is sent, and the monitors that wait fire, for there is a hole behind it.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -36,17 +39,6 @@ impl Signal {
 /// A signal, and who sent it.
 pub(super) type Held = (Option<u64>, Signal);
 
-/// What becomes of a signal to a gated port.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// It is lost.
-    Dropped,
-    /// It follows when the gate opens.
-    Held,
-    /// It is lost, and so is all that was held for the port: the waiting monitors fire, and are pending now.
-    Overflow,
-}
-
 /// What a gate leaves behind when it opens.
 #[derive(Debug)]
 pub(super) struct Opened<M> {
@@ -54,6 +46,8 @@ pub(super) struct Opened<M> {
     pub(super) waiting: BTreeMap<u64, Monitor<M>>,
     /// To be sent now, in this order.
     pub(super) held: Vec<Held>,
+    /// Something behind it is lost.
+    pub(super) full: bool,
 }
 
 #[derive(Debug)]
@@ -65,12 +59,14 @@ struct Gate<M> {
     holds: bool,
     held: Vec<Held>,
     bytes: usize,
+    /// The limit was passed, and nothing more is held.
+    full: bool,
 }
 
 impl<M> Gate<M> {
     /// All that waits becomes pending; what was held is handed out.
     fn fire_waiting(&mut self) -> (Vec<(u64, M)>, Vec<Held>) {
-        self.holds = false;
+        (self.holds, self.full) = (false, false);
         self.bytes = 0;
         let mut fires = Vec::new();
         for (id, Monitor { owner, monitor }) in std::mem::take(&mut self.waiting) {
@@ -92,11 +88,11 @@ pub(super) struct Gates<M> {
     bytes: usize,
     /// News of ports that have died while something they sent is held: it must not overtake their last words.
     deaths: Vec<Death>,
-    /// Monitors that fire because more was sent than may be held; the caller has to fetch them.
+    /// Monitors that fire because something that was held is lost; the caller has to fetch them.
     refused: Refused<M>,
 }
 
-/// What [`Verdict::Overflow`] leaves behind: the monitors to fire, and what is lost.
+/// The monitors to fire because something that was held is lost, and that.
 #[derive(Debug)]
 pub(super) struct Refused<M> {
     pub(super) fires: Vec<(PortId, u64, M)>,
@@ -136,6 +132,7 @@ impl<M> Gates<M> {
             holds: false,
             held: Vec::new(),
             bytes: 0,
+            full: false,
         };
         self.gates.entry(port.clone()).or_insert_with(closed).pending.insert(id, Some(owner));
     }
@@ -162,34 +159,31 @@ impl<M> Gates<M> {
         Some(gate.waiting.remove(&id)?.monitor)
     }
 
-    /// Decides about a signal to a gated port. All held ones together may cost `limit` bytes.
+    /// Holds a signal to a gated port, or drops it. Returns whether it is held. All held ones together may cost `limit` bytes.
     pub(super) fn signal(
         &mut self,
         port: &PortId,
         sender: Option<u64>,
         limit: usize,
         signal: impl FnOnce() -> Signal,
-    ) -> Verdict {
-        let Some(gate) = self.gates.get_mut(port) else { return Verdict::Dropped };
+    ) -> bool {
+        let Some(gate) = self.gates.get_mut(port) else { return false };
         let has_to_be_told =
             sender.is_some_and(|sender| gate.pending.values().any(|owner| *owner == Some(sender)));
-        if !gate.holds || has_to_be_told {
-            return Verdict::Dropped;
+        if !gate.holds || gate.full || has_to_be_told {
+            return false;
         }
         let signal = signal();
         let cost = signal.cost();
         // One that is larger than all that may be held could never be sent.
         if self.bytes > 0 && self.bytes + cost > limit {
-            self.bytes -= gate.bytes;
-            let (fires, lost) = gate.fire_waiting();
-            self.refused.fires.extend(fires.into_iter().map(|(id, monitor)| (port.clone(), id, monitor)));
-            self.refused.lost.extend(lost);
-            return Verdict::Overflow;
+            gate.full = true;
+            return false;
         }
         gate.held.push((sender, signal));
         gate.bytes += cost;
         self.bytes += cost;
-        Verdict::Held
+        true
     }
 
     /// Something sent to a gated port is lost: its waiting monitors fire, and are pending now. What was held is kept until somebody
@@ -215,7 +209,7 @@ impl<M> Gates<M> {
         }
         let gate = self.gates.remove(port)?;
         self.bytes -= gate.bytes;
-        Some(Opened { waiting: gate.waiting, held: gate.held })
+        Some(Opened { waiting: gate.waiting, held: gate.held, full: gate.full })
     }
 
     fn holds_of(&self, sender: u64) -> bool {
@@ -251,7 +245,7 @@ impl<M> Gates<M> {
         refused
     }
 
-    /// Something that was held for a port cannot be sent: these monitors fire and are pending, and all this is lost.
+    /// Something for a port is lost: these monitors fire and are pending, and this is lost.
     pub(super) fn refuse(
         &mut self,
         port: &PortId,
@@ -265,7 +259,7 @@ impl<M> Gates<M> {
         self.refused.lost.extend(lost);
     }
 
-    /// What [`Verdict::Overflow`] and [`Gates::refuse`] left behind.
+    /// What [`Gates::refuse`] left behind.
     pub(super) fn take_refused(&mut self) -> Refused<M> {
         std::mem::take(&mut self.refused)
     }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::gates::{Opened, Refused, Signal, Verdict};
+use super::gates::{Opened, Refused, Signal};
 use super::monitors::Monitor;
 use super::{Outbox, Queued, nobody};
 use crate::PortId;
@@ -88,7 +88,7 @@ impl<M> Outbox<M> {
     /// The monitor of a [`Loss`] has run, or its message has left the mailbox. If it was the last one of its port, the gate opens:
     /// what was held is appended.
     pub fn fired(&mut self, port: &PortId, id: u64) -> Queued {
-        let Some(Opened { waiting, held }) = self.gates.told(port, id) else { return Queued::Behind };
+        let Some(Opened { waiting, held, full }) = self.gates.told(port, id) else { return Queued::Behind };
         let mut queued = Queued::Behind;
         for (id, monitor) in waiting {
             queued = queued.and(self.monitor_from(port, id, monitor, nobody));
@@ -110,6 +110,11 @@ impl<M> Outbox<M> {
                 Signal::Kill(reason) => self.kill_from(port, reason, || sender),
             });
         }
+        if full {
+            let monitors = self.monitors.take(port);
+            self.gates.refuse(port, monitors, []);
+            queued = Queued::Refused.and(queued);
+        }
         queued.and(self.tell_deaths())
     }
 
@@ -127,9 +132,8 @@ impl<M> Outbox<M> {
         signal: impl FnOnce() -> Signal,
     ) -> Queued {
         match self.gates.signal(port, sender, self.limits.waiting, signal) {
-            Verdict::Dropped => Queued::Dropped,
-            Verdict::Held => Queued::Behind,
-            Verdict::Overflow => Queued::Refused.and(self.tell_deaths()),
+            true => Queued::Behind,
+            false => Queued::Dropped,
         }
     }
 

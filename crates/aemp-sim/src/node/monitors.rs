@@ -11,6 +11,17 @@ use crate::cx::{Cx, Happening};
 use crate::history::Event;
 use crate::options::Sabotage;
 
+/// Why monitors fire when more was sent to a gated port than may be held.
+const TOO_MUCH: &str = "more was sent to the port than may wait";
+
+/// Whether a monitor that fired with this reason on a port of the node is set again. Not on a port that died because it had lost
+/// another one; and not because too much was held: that would go on for ever, with what is sent each time.
+fn is_loss(reason: &Reason, node: &NodeId) -> bool {
+    let texts = reason_texts(reason);
+    let [kind, lost, why] = &texts[..] else { return false };
+    kind == "transport_error" && lost == node.as_str() && why != TOO_MUCH
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Armed,
@@ -146,7 +157,7 @@ impl Node {
     /// The fire has arrived where it is heard.
     pub(super) fn open_fire(&mut self, fire: Fire, cx: &mut Cx) {
         let Some(monitor) = self.monitors.get_mut(&fire.monitor) else { return };
-        let lost = fire.reason.identifier().as_deref() == Some("transport_error");
+        let lost = is_loss(&fire.reason, monitor.target.node());
         let again = (monitor.again && lost).then(|| (monitor.target.clone(), monitor.to));
         let heard = monitor.state == State::Armed
             || monitor.state == State::Withdrawn && cx.sabotage(Sabotage::FireWithdrawn, 1);
@@ -201,7 +212,7 @@ impl Node {
     /// More was sent to gated ports of a node than may be held: monitors fire.
     pub(super) fn fire_refused(&mut self, peer: &NodeId, cx: &mut Cx) {
         let (losses, _) = self.remote(peer, cx).outbox.refused();
-        let reason = Reason::transport(peer, "more was sent to the port than may wait");
+        let reason = Reason::transport(peer, TOO_MUCH);
         for Loss { port, monitor, .. } in losses {
             self.fire(monitor, reason.clone(), Some(port), cx);
         }
