@@ -41,6 +41,8 @@ pub(crate) enum Happening {
     Writable { wire: u64, side: usize },
     /// This side learns that the connection is gone.
     Reset { wire: u64, side: usize },
+    /// A node that is being shut down goes on with it.
+    Stopping(usize, u64),
     /// Somebody does something.
     Work,
     /// A stream of messages goes on.

@@ -98,6 +98,8 @@ pub enum Event {
     Call { id: u64, sid: String, p: String, r: String, limit: u64 },
     /// A call is over.
     CallOver { id: u64, how: Over },
+    /// Something waited for a port of another node that this cannot read; it is lost with all that followed for the port.
+    Unreadable { p: String },
     /// `sid` spawns a port.
     Spawn { sid: String, p: String, function: String },
     /// The function of a spawn runs.
@@ -161,6 +163,8 @@ pub enum FaultKind {
     Pause,
     /// A node is gone.
     Crash,
+    /// A node is shut down.
+    Shutdown,
     /// What the first node sends to the second on existing connections stays on the way.
     Stall,
     Heal,
@@ -179,7 +183,7 @@ impl FaultKind {
         match self {
             FaultKind::Cut => Some(FaultKind::Heal),
             FaultKind::Pause => Some(FaultKind::Resume),
-            FaultKind::Crash => Some(FaultKind::Start),
+            FaultKind::Crash | FaultKind::Shutdown => Some(FaultKind::Start),
             FaultKind::Stall => Some(FaultKind::Flow),
             _ => None,
         }

@@ -92,6 +92,7 @@ pub struct FaultOptions {
     pub reset: Duration,
     pub cut: Duration,
     pub crash: Duration,
+    pub shutdown: Duration,
     pub pause: Duration,
     pub stall: Duration,
     /// The longest that a cut, pause or stall lasts.
@@ -115,6 +116,8 @@ pub struct WorkOptions {
     pub slow_ports: u32,
     /// The most octets of a message.
     pub payload: usize,
+    /// Of a hundred messages so many have no form as JSON.
+    pub odd: u32,
     /// Of a hundred ports so many are async.
     pub tasks: u32,
     /// Of a hundred things done so many concern the database.
@@ -168,13 +171,17 @@ pub enum Sabotage {
     OneReceiver,
     /// A node is down before the callbacks of its monitors have run.
     DownFirst,
+    /// What the other node cannot read is sent all the same.
+    Unchecked,
+    /// A connection that is closed is closed for what the other side sends, too.
+    ResetAtEnd,
     /// The gate of a port opens when the news lies there for a task, not when the task knows.
     WaitWithoutGate,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Sabotage; 30] = [
+    pub const ALL: [Sabotage; 32] = [
         Sabotage::DropMessage,
         Sabotage::DoubleMessage,
         Sabotage::SwapMessages,
@@ -204,6 +211,8 @@ impl Sabotage {
         Sabotage::NewsFirst,
         Sabotage::OneReceiver,
         Sabotage::DownFirst,
+        Sabotage::Unchecked,
+        Sabotage::ResetAtEnd,
         Sabotage::WaitWithoutGate,
     ];
 }
@@ -346,8 +355,14 @@ impl FaultOptions {
         if random.percent(12) {
             return faults;
         }
-        let kinds =
-            [&mut faults.reset, &mut faults.cut, &mut faults.crash, &mut faults.pause, &mut faults.stall];
+        let kinds = [
+            &mut faults.reset,
+            &mut faults.cut,
+            &mut faults.crash,
+            &mut faults.shutdown,
+            &mut faults.pause,
+            &mut faults.stall,
+        ];
         for mean in kinds {
             if random.percent(60) {
                 *mean = Duration::from_millis(*random.pick(&[800, 3000, 10_000]).unwrap_or(&3000));
@@ -364,6 +379,7 @@ impl WorkOptions {
             flows: random.within(1, 4),
             slow: Duration::from_millis(*random.pick(&[0, 20, 300]).unwrap_or(&20)),
             slow_ports: *random.pick(&[0, 30, 70]).unwrap_or(&30),
+            odd: *random.pick(&[0, 2]).unwrap_or(&0),
             tasks: *random.pick(&[0, 30]).unwrap_or(&0),
             payload: *random.pick(&[10, 100, 2000]).unwrap_or(&100),
             database: *random.pick(&[0, 20, 50]).unwrap_or(&20),

@@ -61,6 +61,8 @@ fn rules(sabotage: Sabotage) -> &'static [&'static str] {
         Sabotage::NewsFirst => &["MON7"],
         Sabotage::OneReceiver => &["B1"],
         Sabotage::DownFirst => &["N2"],
+        Sabotage::Unchecked => &["N5", "M6"],
+        Sabotage::ResetAtEnd => &["D1"],
         Sabotage::WaitWithoutGate => &["M4"],
     }
 }

@@ -76,6 +76,8 @@ pub(super) struct Facts<'a> {
     pub(super) breaks: FxHashMap<(Run<'a>, &'a str), Vec<usize>>,
     /// Where its outbox broke, as far as that is known.
     pub(super) resets: FxHashMap<(Run<'a>, &'a str), Vec<usize>>,
+    /// Where a run found out that a node cannot read what waits for one of its ports.
+    pub(super) unreadable: FxHashMap<(Run<'a>, &'a str), Vec<usize>>,
     pub(super) lives: BTreeMap<Run<'a>, Life>,
     /// Kills that took effect, by their reason, which is unique.
     pub(super) kills: FxHashMap<&'a [String], (usize, &'a str, &'a str)>,
@@ -104,6 +106,7 @@ impl<'a> Facts<'a> {
             breaks: FxHashMap::default(),
             resets: FxHashMap::default(),
             at_gate: FxHashMap::default(),
+            unreadable: FxHashMap::default(),
             lives: BTreeMap::new(),
             kills: FxHashMap::default(),
             closed: FxHashMap::default(),
@@ -187,6 +190,7 @@ impl<'a> Facts<'a> {
                 let lost = at_gate.filter(|((of, p), _)| *of == run && node_of(p) == peer);
                 lost.for_each(|(_, gate)| gate.held.clear());
             }
+            Event::Unreadable { p } => self.unreadable.entry((run, p)).or_default().push(at),
             Event::Quiet => self.quiet = Some(at),
             Event::Rest => {
                 self.first_rest.get_or_insert(at);
@@ -360,9 +364,9 @@ fn faults(records: &[Record]) -> Vec<Fault<'_>> {
             }
             Event::Fault { kind, nodes } => {
                 faults.push(Fault { kind: Some(*kind), from: at, to: at, nodes });
-                let begun =
-                    open.iter_mut().find(|((begun, of), _)| begun.end() == Some(*kind) && of == nodes);
-                if let Some(((kind, _), begun)) = begun {
+                let over =
+                    open.iter_mut().filter(|((begun, of), _)| begun.end() == Some(*kind) && of == nodes);
+                for ((kind, _), begun) in over {
                     let kind = Some(*kind);
                     faults.extend(begun.drain(..).map(|from| Fault { kind, from, to: at, nodes }));
                 }

@@ -174,14 +174,17 @@ fn excused(
         told |= fired;
     }
     let breaks = facts.breaks.get(&(run, node_of(port))).map_or(&[][..], Vec::as_slice);
-    let broke_between = breaks.iter().any(|at| lost.at < *at && *at < next.enters);
+    let unreadable = facts.unreadable.get(&(run, port)).map_or(&[][..], Vec::as_slice);
+    let broke_between = breaks.iter().chain(unreadable).any(|at| lost.at < *at && *at < next.enters);
     if told || broke_between || lost.epoch.zip(next.epoch).is_some_and(|(lost, next)| lost < next) {
         return Ok(());
     }
     // Sent to a gated port after the monitor that gates it was withdrawn: its news may still lie in a mailbox.
-    let pending = monitors.iter().filter(|monitor| monitor.set < lost.at).any(|monitor| {
-        facts.deaf(monitor).is_some_and(|deaf| breaks.iter().any(|at| *at < lost.at && *at < deaf))
-    });
+    let lost_before = |deaf: usize| breaks.iter().chain(unreadable).any(|at| *at < lost.at && *at < deaf);
+    let pending = monitors
+        .iter()
+        .filter(|monitor| monitor.set < lost.at)
+        .any(|monitor| facts.deaf(monitor).is_some_and(lost_before));
     if pending { Ok(()) } else { Err("the connection was not lost in between".into()) }
 }
 

@@ -7,6 +7,7 @@
 //! | `monitors` | MON1 one shot, MON2 and MON4 whoever is lost or missing is told of, MON3 nothing after withdrawal, MON5 reasons, MON6 by looking at each monitor alone, MON7 last words come first, MON8 and MON9 both tables agree, M6 no false alarm |
 //! | `calls` | C1 a call ends once, C2 in time, C3 as it says; L1 who is linked to a port dies with it |
 //! | `pressure` | B1 what ports send from their handlers fills no mailbox of their node |
+//! | `shutdown` | D1 a node that is shut down delivers what was sent before |
 //! | `ports` | P1 names are new, P2 runs are apart, K1 and K2 one death, S1 at most once, S2 init comes first, S3 what cannot be spawned receives nothing, S4 registered functions only |
 //! | `nodes` | N1 up and down alternate, N2 and N3 fires come before down and up, N4 one connection between two, N5 nothing is lost without a fault, N6 only the present run is up, N7 everything comes to rest, NET1 seeds are found, NET2 and NET3 global nodes are joined, NET4 dialling has a pace, NET5 nobody dials itself for long |
 //! | `database` | DB1 and DB3 convergence to the last values, DB2 and DB4 nothing of the gone stays, DB5 values in order, DB6 and DB7 truthful watches, DB8 one answer, DB9 by deletions of what belonged to ports, DB10 nothing after the end of a watch |
@@ -22,6 +23,7 @@ mod monitors;
 mod nodes;
 mod ports;
 mod pressure;
+mod shutdown;
 
 use std::fmt;
 use std::time::Duration;
@@ -75,6 +77,7 @@ pub fn all(history: &History, bounds: &Bounds) -> Vec<Violation> {
     ports::check(&facts, &mut out);
     calls::check(&facts, &mut out);
     pressure::check(&facts, bounds, &mut out);
+    shutdown::check(&facts, &mut out);
     nodes::check(&facts, bounds, &mut out);
     database::check(&facts, &mut out);
     out

@@ -75,6 +75,9 @@ fn alarm(
     if !lost {
         return;
     }
+    if facts.unreadable.contains_key(&(facts.run(at), monitor.p)) {
+        return;
+    }
     // The news may have waited in a slow mailbox; what it tells of is a break, if that is known.
     let breaks = facts.breaks.get(&(facts.run(at), node_of(monitor.p)));
     let broke = breaks.and_then(|breaks| breaks.iter().rfind(|broke| **broke < at)).unwrap_or(&at);

@@ -166,6 +166,7 @@ impl Node {
         let framing = self.sends_in(link);
         let attached = self.remote(node, cx).outbox.attach(link, framing);
         for lost in attached.lost {
+            self.record(Event::Unreadable { p: lost.port.to_string() }, cx);
             let reason = Reason::transport(node, lost.why.to_string());
             for Loss { port, monitor, .. } in lost.fires {
                 self.fire(monitor, reason.clone(), Some(port), cx);

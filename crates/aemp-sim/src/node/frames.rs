@@ -96,6 +96,7 @@ impl Node {
                 known.clear(); // it took too long: the end follows at once
                 return Ok(());
             }
+            Phase::Ending { .. } => return Err("the other side did not end".into()),
         };
         let silent = open.asked.is_some_and(|until| cx.now >= until);
         if silent {
@@ -132,7 +133,7 @@ impl Link {
     pub(super) fn next(&self) -> Time {
         match &self.phase {
             _ if self.undead => Time::MAX,
-            Phase::Shaking { until, .. } | Phase::Closing { until } => *until,
+            Phase::Shaking { until, .. } | Phase::Closing { until } | Phase::Ending { until } => *until,
             Phase::Waiting { .. } => Time::MAX,
             Phase::Open(open) => open.asked.unwrap_or(Time::MAX).min(open.live.next()),
         }

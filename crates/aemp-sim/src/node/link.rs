@@ -62,6 +62,11 @@ pub(super) enum Phase {
     Closing {
         until: Time,
     },
+    /// We have written the end, and read on until the other side has done so: what nobody reads would be answered by a reset, and
+    /// what the other side has not read yet would be lost.
+    Ending {
+        until: Time,
+    },
 }
 
 /// An open connection.
@@ -142,7 +147,7 @@ impl Node {
                 self.heard(link, cx);
                 self.read_frames(link, cx)
             }
-            Phase::Closing { .. } => Ok(()),
+            Phase::Closing { .. } | Phase::Ending { .. } => Ok(()),
         };
         match outcome {
             Ok(()) => self.shake(link, cx),
@@ -247,7 +252,7 @@ impl Node {
         self.flush(link, cx);
         let Some(known) = self.links.get_mut(&link) else { return };
         match &known.phase {
-            Phase::Closing { .. } => {}
+            Phase::Closing { .. } | Phase::Ending { .. } => {}
             Phase::Shaking { .. } | Phase::Waiting { .. } => self.lose_link(link, reason, cx),
             Phase::Open(open) => {
                 if open.send == Framing::Native {
@@ -317,9 +322,16 @@ impl Node {
             match &mut known.phase {
                 Phase::Closing { .. } => {
                     let line = known.line;
+                    if let Line::Wire(wire, side) = line
+                        && !cx.sabotage(Sabotage::ResetAtEnd, 1)
+                    {
+                        known.phase = Phase::Ending { until: cx.now + CLOSE_LIMIT };
+                        return cx.shut(wire, side);
+                    }
                     self.links.remove(&link);
                     return self.let_go(line, cx);
                 }
+                Phase::Ending { .. } => return,
                 Phase::Shaking { machine, .. } => known.out = machine.output(),
                 Phase::Waiting { .. } => {}
                 Phase::Open(open) => {

@@ -38,6 +38,11 @@ impl Links {
         self.all.remove(link)
     }
 
+    /// All of them.
+    pub(super) fn all(&self) -> Vec<LinkId> {
+        self.all.keys().copied().collect()
+    }
+
     /// There may be something to write to this one.
     pub(super) fn touch(&mut self, link: LinkId) {
         if let Err(place) = self.touched.binary_search(&link) {

@@ -10,6 +10,7 @@
 //! | `ports` | ports and their mailboxes |
 //! | `pressure` | back-pressure between its ports |
 //! | `monitors` | monitors, on their way from being set to having fired |
+//! | `stop` | how it is shut down |
 //! | `calls` | calls, links, tasks that wait for a death |
 //! | `verbs` | what programs do: send, kill, spawn, use the database |
 
@@ -23,6 +24,7 @@ mod monitors;
 mod ports;
 mod pressure;
 mod requests;
+mod stop;
 mod verbs;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -43,6 +45,7 @@ use driver::Told;
 use links::Links;
 use monitors::Monitor;
 use ports::Ports;
+pub(crate) use stop::LOOK;
 pub(crate) use verbs::FLOOD;
 
 /// The functions that every node has registered: one that works, one that fails, one that sets no receiver.
@@ -119,6 +122,7 @@ pub(crate) struct Node {
     watches: BTreeMap<u64, Family>,
     queries: BTreeMap<u64, crate::history::Kind>,
     wake: Option<Time>,
+    stopping: Option<stop::Stopping>,
 }
 
 /// The ID of the node with this number. The order of names is not that of numbers, so that seeds are not always the lowest.
@@ -201,6 +205,7 @@ impl Node {
             watches: BTreeMap::new(),
             queries: BTreeMap::new(),
             wake: None,
+            stopping: None,
             id,
         };
         node.act(cx);

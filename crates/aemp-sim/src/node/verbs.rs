@@ -48,6 +48,8 @@ pub(super) struct Letter {
     payload: String,
     /// What the receiver is to do.
     pub(super) wish: u64,
+    /// There is a value in it that has no form as JSON.
+    odd: bool,
 }
 
 impl Letter {
@@ -61,7 +63,11 @@ impl Letter {
 
     pub(super) fn read(body: &Body) -> Option<Letter> {
         let values = body.decode().ok()?;
-        let [k, from, payload, wish] = values.as_slice() else { return None };
+        let (values, odd) = match values.as_slice() {
+            [values @ .., Value::Float(_)] => (values, true),
+            values => (values, false),
+        };
+        let [k, from, payload, wish] = values else { return None };
         let number = |value: &Value| match value {
             Value::Int(number) => u64::try_from(*number).ok(),
             _ => None,
@@ -71,19 +77,23 @@ impl Letter {
             from: from.to_name()?,
             payload: payload.to_name()?,
             wish: number(wish)?,
+            odd,
         })
     }
 
     fn body(&self) -> Body {
-        let values =
-            [self.k.into(), Value::name(&self.from), Value::Text(self.payload.clone()), self.wish.into()];
+        let payload = Value::Text(self.payload.clone());
+        let mut values = vec![self.k.into(), Value::name(&self.from), payload, self.wish.into()];
+        if self.odd {
+            values.push(Value::Float(f64::NAN));
+        }
         Body::encode(&values).expect("numbers and strings have a wire form")
     }
 
     /// A hash of all that it says.
     pub(super) fn hash(&self) -> u64 {
         let mut hasher = FxHasher::default();
-        (self.k, &self.from, &self.payload, self.wish).hash(&mut hasher);
+        (self.k, &self.from, &self.payload, self.wish, self.odd).hash(&mut hasher);
         hasher.finish()
     }
 }
@@ -154,13 +164,21 @@ impl Node {
         let length = cx.random.within(1, length);
         let mut payload = ALPHABET.repeat(length.div_ceil(ALPHABET.len()));
         payload.truncate(length);
-        let letter = Letter { k: cx.id(), from: from.to_string(), payload, wish };
+        let share = cx.options.work.odd;
+        let odd = cx.random.percent(share);
+        let letter = Letter { k: cx.id(), from: from.to_string(), payload, wish, odd };
         self.post(from, to, &letter, cx);
     }
 
     /// Lets `from` send this.
     fn post(&mut self, from: &PortId, to: &PortId, letter: &Letter, cx: &mut Cx) {
+        if self.is_stopping() {
+            return; // it fails
+        }
         let (k, hash, body) = (letter.k, letter.hash(), letter.body());
+        if self.is_refused(to, &body, cx) {
+            return;
+        }
         let (sid, p) = (from.to_string(), to.to_string());
         match self.place(to) {
             Place::There => {
@@ -189,6 +207,14 @@ impl Node {
         }
     }
 
+    /// Whether it is known already that the other node cannot read this: its sender is told, and nothing is sent.
+    fn is_refused(&mut self, to: &PortId, body: &Body, cx: &mut Cx) -> bool {
+        let there = matches!(self.place(to), Place::There);
+        there
+            && self.remote(to.node(), cx).outbox.check(to, body.items()).is_err()
+            && !cx.sabotage(Sabotage::Unchecked, 1)
+    }
+
     /// Sends a lot to this port and another one here, and goes on with itself.
     pub(super) fn flood(&mut self, me: &PortId, first: &PortId, wish: u64, cx: &mut Cx) {
         // The code of an async port has to wait by itself.
@@ -202,8 +228,13 @@ impl Node {
             }
         }
         if wish > Letter::FLOOD {
-            let again =
-                Letter { k: cx.id(), from: first.to_string(), payload: String::new(), wish: wish - 1 };
+            let again = Letter {
+                k: cx.id(),
+                from: first.to_string(),
+                payload: String::new(),
+                wish: wish - 1,
+                odd: false,
+            };
             self.post(me, me, &again, cx);
         }
     }

@@ -5,12 +5,19 @@ use std::time::Duration;
 use super::World;
 use crate::cx::Happening;
 use crate::history::FaultKind;
+use crate::node::{LOOK, Node};
 
 /// A process is killed and started again at once in a part of all cases; this is at once.
 const AT_ONCE: Duration = Duration::from_millis(50);
 
-const KINDS: [FaultKind; 5] =
-    [FaultKind::Reset, FaultKind::Cut, FaultKind::Crash, FaultKind::Pause, FaultKind::Stall];
+const KINDS: [FaultKind; 6] = [
+    FaultKind::Reset,
+    FaultKind::Cut,
+    FaultKind::Crash,
+    FaultKind::Shutdown,
+    FaultKind::Pause,
+    FaultKind::Stall,
+];
 
 impl World {
     /// Lets each kind of fault strike for the first time.
@@ -26,6 +33,7 @@ impl World {
             FaultKind::Reset => faults.reset,
             FaultKind::Cut => faults.cut,
             FaultKind::Crash => faults.crash,
+            FaultKind::Shutdown => faults.shutdown,
             FaultKind::Pause => faults.pause,
             FaultKind::Stall => faults.stall,
             _ => Duration::ZERO,
@@ -45,6 +53,7 @@ impl World {
             FaultKind::Reset => self.reset_some(),
             FaultKind::Cut => self.cut_some(),
             FaultKind::Crash => self.crash_some(),
+            FaultKind::Shutdown => self.shut_some_down(),
             FaultKind::Pause => self.pause_some(),
             FaultKind::Stall => self.stall_some(),
             _ => {}
@@ -62,6 +71,11 @@ impl World {
 
     /// Mends everything, and lets most nodes run again.
     pub(super) fn mend_all(&mut self) {
+        for index in 0..self.hosts.len() {
+            if self.hosts[index].node.as_ref().is_some_and(Node::is_stopping) {
+                self.end_process(index);
+            }
+        }
         for (a, b) in self.cx.net.cuts() {
             self.mend(FaultKind::Heal, a, b);
         }
@@ -175,6 +189,43 @@ impl World {
         self.hosts[index].paused = false;
         self.unstash(index);
         self.relief_later(FaultKind::Start, index, 0);
+    }
+
+    fn shut_some_down(&mut self) {
+        let running = self.running();
+        let Some(index) = self.cx.random.pick(&running).copied().filter(|_| running.len() > 1) else {
+            return;
+        };
+        if self.hosts[index].paused {
+            return;
+        }
+        self.fault(FaultKind::Shutdown, &[index]);
+        let Some(node) = &mut self.hosts[index].node else { return };
+        self.work.say_goodbye(node, &mut self.cx);
+        node.shut_down(&mut self.cx);
+        self.cx.after(Duration::ZERO, Happening::Stopping(index, node.inc));
+    }
+
+    /// A node that is being shut down goes on with it.
+    pub(super) fn stop_on(&mut self, index: usize, inc: u64) {
+        let node = self.hosts[index].node.as_mut().filter(|node| node.inc == inc);
+        let Some(over) = node.map(|node| node.stop_on(&mut self.cx)) else { return };
+        if over {
+            self.end_process(index);
+            self.relief_later(FaultKind::Start, index, 0);
+        } else {
+            self.cx.after(LOOK, Happening::Stopping(index, inc));
+        }
+    }
+
+    /// A process ends, and its host closes what it has left open.
+    fn end_process(&mut self, index: usize) {
+        if let Some(node) = self.hosts[index].node.take() {
+            node.stop(&mut self.cx);
+        }
+        for (wire, side) in self.cx.net.at(index) {
+            self.cx.close(wire, side);
+        }
     }
 
     fn pause_some(&mut self) {

@@ -204,6 +204,7 @@ impl World {
                 }
             }
             Happening::Reset { wire, side } => self.reset(wire, side),
+            Happening::Stopping(node, inc) => self.stop_on(node, inc),
             Happening::Work => self.work_on(),
             Happening::Flow(flow) => self.flow_on(flow),
             Happening::Strike(kind) => self.strike(kind),
@@ -218,6 +219,7 @@ impl World {
             | Happening::Drive(node, _)
             | Happening::Port(node, ..)
             | Happening::CallOver(node, ..)
+            | Happening::Stopping(node, _)
             | Happening::Callback(node, ..)
             | Happening::Refused { node, .. } => Some(*node),
             Happening::Opened { wire, side }
@@ -250,7 +252,9 @@ impl World {
             return self.cx.after(SYN_AGAIN, Happening::Connect { node: from, inc, link, to });
         }
         let wait = self.cx.latency();
-        let Some(other) = self.hosts.get_mut(to).and_then(|host| host.node.as_mut()) else {
+        let Some(other) =
+            self.hosts.get_mut(to).and_then(|host| host.node.as_mut()).filter(|node| !node.is_stopping())
+        else {
             return self.cx.after(wait, Happening::Refused { node: from, inc, link });
         };
         let dialler = End { node: from, inc, link, open: true, ready: false };
@@ -313,9 +317,10 @@ impl World {
         }
     }
 
-    /// The numbers of the nodes that run.
+    /// The numbers of the nodes that run, and are not being shut down.
     fn running(&self) -> Vec<usize> {
-        (0..self.hosts.len()).filter(|index| self.hosts[*index].node.is_some()).collect()
+        let runs = |index: &usize| self.hosts[*index].node.as_ref().is_some_and(|node| !node.is_stopping());
+        (0..self.hosts.len()).filter(runs).collect()
     }
 
     fn fault(&mut self, kind: FaultKind, nodes: &[usize]) {

@@ -149,7 +149,8 @@ impl World {
             let Some(node) = &mut self.hosts[index].node else { return flow };
             flow = Flow { node: index, sender: Some(node.open_port(&mut self.cx)), ..Flow::default() };
         }
-        if self.hosts[flow.node].paused {
+        let stops = self.hosts[flow.node].node.as_ref().is_some_and(Node::is_stopping);
+        if self.hosts[flow.node].paused || stops {
             return flow;
         }
         if !self.is_alive(flow.target.as_ref()) && self.cx.random.percent(20) {
@@ -190,6 +191,18 @@ impl World {
 }
 
 impl Work {
+    /// A program sends what it has come to, and ends.
+    pub(super) fn say_goodbye(&self, node: &mut Node, cx: &mut Cx) {
+        let (Some(me), _) = node.some_alive(cx) else { return };
+        let id = node.id.clone();
+        for port in self.known.iter().filter(|port| *port.node() != id) {
+            for _ in 0..3 {
+                node.send(&me, port, 0, cx);
+            }
+        }
+        node.settle(cx);
+    }
+
     fn use_ports(&mut self, node: &mut Node, me: &PortId, nodes: usize, cx: &mut Cx) {
         let Some(target) = self.some_port(cx) else { return };
         match cx.random.below(100) {
