@@ -173,7 +173,7 @@ pub enum Sabotage {
     DownFirst,
     /// What the other node cannot read is sent all the same.
     Unchecked,
-    /// A connection that is closed is closed for what the other side sends, too.
+    /// A connection is closed with octets that nobody has read, which resets it.
     ResetAtEnd,
     /// The gate of a port opens when the news lies there for a task, not when the task knows.
     WaitWithoutGate,

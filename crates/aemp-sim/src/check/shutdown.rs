@@ -11,6 +11,9 @@ use crate::history::{CARRIED, Event, FaultKind, node_of};
 /// Who needs so long, in microseconds, may have come to the end of the grace.
 const GRACE: u64 = 4_000_000;
 
+/// A port that lives on for so long has read what was sent to it, in microseconds.
+const READ: u64 = 20_000_000;
+
 /// What is delivered may be under way for so long after the node has stopped, in microseconds.
 const AFTER: u64 = 2_000_000;
 
@@ -20,7 +23,8 @@ pub(super) fn check(facts: &Facts<'_>, out: &mut Vec<Violation>) {
         let node = node_of(sent.p);
         let Some(since) = shut.get(&facts.run(sent.at)).and_then(|peers| peers.get(node)) else { continue };
         // A port that has died has not read everything, and what came before the connection may have been lost with an earlier one.
-        let lives = facts.is_alive(sent.p, sent.at) && facts.is_alive(sent.p, facts.end);
+        let late = facts.end_of(sent.p).is_none_or(|end| facts.time(end) > facts.time(sent.at) + READ);
+        let lives = facts.is_alive(sent.p, sent.at) && late;
         if *since < sent.at && lives && !gated(facts, sent) {
             let (k, p, run) = (sent.k, sent.p, facts.run(sent.at));
             report(out, "D1", format_args!("{run:?} was shut down in order, and {k} to {p} is lost"));
@@ -62,10 +66,10 @@ fn shut<'a>(facts: &Facts<'a>) -> FxHashMap<Run<'a>, BTreeMap<&'a str, usize>> {
     shut
 }
 
-/// Whether nothing else was wrong at these nodes since they were connected.
+/// Whether nothing else was wrong at these nodes, or between them, since they were connected.
 fn untroubled(facts: &Facts<'_>, run: Run<'_>, peer: &str, [up, at, stop]: [usize; 3]) -> bool {
     let [up, from, to] = [up, at, stop].map(|at| facts.time(at));
-    let concerns = |nodes: &[String]| nodes.iter().any(|node| node == run.0 || node == peer);
+    let concerns = |nodes: &[String]| nodes.iter().all(|node| node == run.0 || node == peer);
     !facts.faults.iter().any(|fault| {
         let this = fault.kind == Some(FaultKind::Shutdown) && fault.from == from;
         !this && concerns(fault.nodes) && fault.from <= to.saturating_add(AFTER) && fault.to >= up

@@ -13,7 +13,7 @@ use bytes::BytesMut;
 
 use super::driver::Told;
 use super::{Node, Remote, host};
-use crate::cx::Cx;
+use crate::cx::{Cx, Happening};
 use crate::options::Sabotage;
 
 /// How long a handshake may take.
@@ -322,11 +322,13 @@ impl Node {
             match &mut known.phase {
                 Phase::Closing { .. } => {
                     let line = known.line;
-                    if let Line::Wire(wire, side) = line
-                        && !cx.sabotage(Sabotage::ResetAtEnd, 1)
-                    {
-                        known.phase = Phase::Ending { until: cx.now + CLOSE_LIMIT };
-                        return cx.shut(wire, side);
+                    if let Line::Wire(wire, side) = line {
+                        if !cx.sabotage(Sabotage::ResetAtEnd, 1) {
+                            known.phase = Phase::Ending { until: cx.now + CLOSE_LIMIT };
+                            return cx.shut(wire, side);
+                        }
+                        let wait = cx.latency();
+                        cx.after(wait, Happening::Reset { wire, side: 1 - side });
                     }
                     self.links.remove(&link);
                     return self.let_go(line, cx);
