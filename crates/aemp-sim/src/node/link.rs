@@ -327,8 +327,8 @@ impl Node {
                             known.phase = Phase::Ending { until: cx.now + CLOSE_LIMIT };
                             return cx.shut(wire, side);
                         }
-                        let wait = cx.latency();
-                        cx.after(wait, Happening::Reset { wire, side: 1 - side });
+                        // It overtakes what the other side has not read yet.
+                        cx.after(Duration::ZERO, Happening::Reset { wire, side: 1 - side });
                     }
                     self.links.remove(&link);
                     return self.let_go(line, cx);
