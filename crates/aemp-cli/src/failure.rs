@@ -7,7 +7,7 @@ use aemp::config::ConfigError;
 use aemp::{CallError, StartError};
 use clap::builder::styling::AnsiColor;
 
-use crate::values::to_words;
+use crate::values::{escaped, to_words};
 
 /// What the exit statuses mean, for `--help`.
 pub(crate) const EXIT_STATUSES: &str = "\
@@ -60,7 +60,7 @@ impl Failure {
     pub(crate) fn of_call(called: impl fmt::Display, error: CallError) -> Failure {
         match error {
             CallError::Died(reason) => Failure::failed(format!("{called}: {}", to_words(reason.values()))),
-            error => Failure::failed(format!("{called}: {error}")),
+            error => Failure::failed(format!("{called}: {}", escaped(&error.to_string()))),
         }
     }
 
@@ -73,7 +73,9 @@ impl Failure {
     pub(crate) fn say(&self) {
         if !self.message.is_empty() {
             let red = AnsiColor::Red.on_default().bold();
-            anstream::eprintln!("{red}aemp:{red:#} {}", self.message);
+            // Much of it may be what another node has said. Line ends are ours: that text was put on one line before.
+            let lines: Vec<String> = self.message.split('\n').map(escaped).collect();
+            anstream::eprintln!("{red}aemp:{red:#} {}", lines.join("\n"));
         }
     }
 

@@ -1,4 +1,6 @@
-//! Logs: to stderr, as text or as JSON, filtered by `--log` or `$AEMP_LOG`.
+//! Logs: to stderr, as text or as JSON, filtered by `--log` or `$AEMP_LOG`. `line` is how a line looks.
+
+mod line;
 
 use std::sync::LazyLock;
 
@@ -57,12 +59,11 @@ impl Logging {
         let filter = self.log.as_deref().unwrap_or(default);
         let filter = EnvFilter::try_new(filter)
             .map_err(|error| Failure::usage(format!("--log (or $AEMP_LOG) {filter:?}: {error}")))?;
-        let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
         let coloured = AutoStream::choice(&std::io::stderr()) != ColorChoice::Never;
-        let lines = match self.log_format {
-            Form::Text => lines.with_ansi(coloured).boxed(),
-            Form::Json => lines.json().boxed(),
-        };
+        let lines = tracing_subscriber::fmt::layer()
+            .with_ansi(coloured)
+            .event_format(line::Lines(self.log_format))
+            .with_writer(std::io::stderr);
         tracing_subscriber::registry().with(lines.with_filter(filter)).with(SOURCE.layer()).init();
         Ok(())
     }

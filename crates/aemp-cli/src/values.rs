@@ -1,6 +1,7 @@
 //! Values of messages on the terminal.
 
 use aemp::Value;
+use aemp::log::{OneLine, is_plain};
 use serde_json::{Map, Number, Value as Json};
 
 /// The values as JSON, separated by commas: a JSON list without its brackets, as the Perl tool prints answers.
@@ -24,33 +25,29 @@ pub(crate) fn to_words(values: &[Value]) -> String {
     escaped(words.trim_end_matches('\n'))
 }
 
-/// Text with its control characters, line ends among them, as `\n` and `\u{1b}`: what somebody says far away must not steer this
-/// terminal, and stays on its line.
+/// Text of somebody far away: it must not steer this terminal, and stays on its line.
 pub(crate) fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '\t' => escaped.push('\t'),
-            control if control.is_control() => escaped.extend(control.escape_debug()),
-            other => escaped.push(other),
-        }
-    }
-    escaped
+    OneLine::escape(text)
 }
 
-/// JSON as text. A terminal obeys more control characters than JSON has to escape.
+/// JSON as text. A terminal obeys more characters than JSON has to escape, and does not show others.
 pub(crate) fn json_text(json: &Json) -> String {
     let text = json.to_string();
-    if !text.contains(char::is_control) {
+    if text.chars().all(is_plain) {
         return text;
     }
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
-        if character.is_control() {
-            // Those that are left stand in strings, and all are below U+0100.
-            escaped.push_str(&format!("\\u{:04x}", u32::from(character)));
-        } else {
+        if is_plain(character) {
             escaped.push(character);
+        } else {
+            // What is left of them stands in strings.
+            let units = character
+                .encode_utf16(&mut [0; 2])
+                .iter()
+                .map(|unit| format!("\\u{unit:04x}"))
+                .collect::<String>();
+            escaped.push_str(&units);
         }
     }
     escaped
@@ -118,6 +115,7 @@ mod tests {
         assert_eq!(to_words(&hostile), "a\\u{1b}]0;x\\u{7}\\n└── b\\n \\u{9b}");
         assert_eq!(to_line(&hostile), "\"a\\u001b]0;x\\u0007\\n└── b\\n\",\"\\u009b\"");
         assert_eq!(to_line(&["\u{7f}\u{85}".into()]), "\"\\u007f\\u0085\"");
+        assert_eq!(to_line(&["\u{202e}\u{e0041}é".into()]), "\"\\u202e\\udb40\\udc41é\"");
         assert_eq!(to_words(&["no at line 1.\n".into()]), "no at line 1.");
     }
 

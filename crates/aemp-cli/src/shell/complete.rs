@@ -32,7 +32,7 @@ struct Known {
 
 /// Names that can stand on the line: others, which anybody may have set, could steer the terminal.
 fn offered<'a>(keys: impl Iterator<Item = &'a String>) -> BTreeSet<String> {
-    keys.filter(|key| !key.contains(char::is_control)).cloned().collect()
+    keys.filter(|key| key.chars().all(aemp::log::is_plain)).cloned().collect()
 }
 
 impl Names {

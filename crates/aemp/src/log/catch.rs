@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aemp_proto::{Message, NodeId, PortId, Reason};
 use parking_lot::Mutex;
@@ -21,6 +21,14 @@ use crate::runtime::NodeEvent;
 
 /// Records that wait for whoever reads them. What comes beyond is lost, and counted.
 const RECORDS_MAX: usize = 4096;
+
+/// What one node may say: so many octets at once, and so many a second in the long run. What is more is lost, and counted: a node
+/// that runs wild must not fill the disk of whoever catches.
+const BURST_MAX: f64 = (4 << 20) as f64;
+const RATE_MAX: f64 = (256 << 10) as f64;
+
+/// What a record counts beside its text.
+const RECORD: usize = 64;
 
 /// How long a node may take to say what time it is before it is asked for its records all the same.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
@@ -55,7 +63,8 @@ impl LogCatcher {
         self.records.recv().await
     }
 
-    /// How many records were lost so far because they were not taken as fast as they came. What gets lost on the side of a node
+    /// How many records were lost so far because they were not taken as fast as they came, or because a node said more than 4 MiB at
+    /// once or 256 KiB a second in the long run. What gets lost on the side of a node
     /// stands in a record of that node.
     pub fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
@@ -271,14 +280,43 @@ struct Receiving {
 impl Receiving {
     fn open(node: &Node, other: &NodeId, wish: &Wish, clock: &Arc<Mutex<Clock>>) -> Receiving {
         let (other, wish, clock) = (other.clone(), wish.clone(), clock.clone());
+        let mut allowance = Allowance::new(Instant::now());
         let port = node.port(move |_, message: Message| {
             let record = Record::from_message(&other, clock.lock().difference(), &message);
             // Nodes may know levels in between, or care less about what was asked for.
-            if record.level <= wish.level && wish.records.try_send(record).is_err() {
+            if record.level > wish.level {
+                return;
+            }
+            let octets = RECORD + record.context.len() + record.text.len();
+            if !allowance.take(octets, Instant::now()) || wish.records.try_send(record).is_err() {
                 wish.lost.fetch_add(1, Ordering::Relaxed);
             }
         });
         Receiving { node: node.clone(), port }
+    }
+}
+
+/// What a node may still say.
+struct Allowance {
+    octets: f64,
+    at: Instant,
+}
+
+impl Allowance {
+    fn new(now: Instant) -> Allowance {
+        Allowance { octets: BURST_MAX, at: now }
+    }
+
+    /// Whether so many octets may come now.
+    fn take(&mut self, octets: usize, now: Instant) -> bool {
+        let since = now.saturating_duration_since(self.at).as_secs_f64();
+        self.octets = (self.octets + since * RATE_MAX).min(BURST_MAX);
+        self.at = now;
+        let enough = self.octets >= octets as f64;
+        if enough {
+            self.octets -= octets as f64;
+        }
+        enough
     }
 }
 
@@ -291,6 +329,19 @@ impl Drop for Receiving {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_that_runs_wild_is_heard_for_a_while_and_then_little() {
+        let start = Instant::now();
+        let mut allowance = Allowance::new(start);
+        let record = 16 << 10;
+        let said = |allowance: &mut Allowance, at: Instant| {
+            (0..10_000).take_while(|_| allowance.take(record, at)).count()
+        };
+        assert_eq!(said(&mut allowance, start), (4 << 20) / record);
+        assert_eq!(said(&mut allowance, start + Duration::from_secs(5)), 5 * (256 << 10) / record);
+        assert_eq!(said(&mut allowance, start + Duration::from_secs(1000)), (4 << 20) / record);
+    }
 
     #[tokio::test]
     async fn after_missed_news_nobody_is_followed_who_is_gone() {

@@ -31,6 +31,10 @@
 //! is what the forwarding itself makes the program log. A program with several nodes gives its source to one of them: a source
 //! holds the records of a program, and each node with it forwards all of them.
 //!
+//! **What others say is theirs.** A record has the text as its node has sent it; [`OneLine`] makes it fit for a terminal or a log file.
+//! The same holds for all that the library logs: reasons and error texts come from other nodes. A subscriber should escape and cut them,
+//! as the one of the command `aemp` does.
+//!
 //! **Logging never waits.** A catcher that is slower than the log loses records; how many stands in a record of its own.
 
 pub(crate) mod catch;
@@ -39,11 +43,13 @@ pub(crate) mod forward;
 mod layer;
 mod level;
 mod limited;
+mod one_line;
 mod record;
 mod source;
 
 pub use catch::LogCatcher;
 pub use level::{Level, LevelError};
+pub use one_line::{OneLine, is_plain};
 pub use record::Record;
 pub use source::LogSource;
 
