@@ -193,6 +193,8 @@ impl Builder {
             accepted: AtomicU64::new(1),
             streams: Streams::new(streams),
             failures: Default::default(),
+            unencrypted: Default::default(),
+            suspicious: Default::default(),
             refusals: Default::default(),
             unreachable: Default::default(),
             started: Instant::now(),

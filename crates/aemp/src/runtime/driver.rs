@@ -228,8 +228,11 @@ impl Driver {
                     (outbox.mesh(request), outbox.is_condemned())
                 };
                 self.node.left_out(&to, left_out);
-                if queued == Queued::Dropped && !lost {
-                    tracing::error!(peer = %to, "a request of the database fits into no message, and was not sent");
+                if queued == Queued::Dropped
+                    && !lost
+                    && let Some(withheld) = self.refusals.take(self.node.inner().shared.now())
+                {
+                    tracing::error!(peer = %to, withheld, "a request of the database fits into no message, and was not sent");
                 }
                 self.node.queued(&remote, queued);
             }

@@ -211,7 +211,12 @@ impl<'a> Greeter<'a> {
                         self.node.event(Event::Greeted(self.link, peer));
                     }
                     HandshakeEvent::StreamGreeted { peer, id } => self.stream = Some((peer.node, id)),
-                    HandshakeEvent::Suspicious(what) => suspicious(&what),
+                    HandshakeEvent::Suspicious(what) => {
+                        let shared = &self.node.inner().shared;
+                        if let Some(withheld) = shared.suspicious.take(shared.now()) {
+                            suspicious(&what, withheld);
+                        }
+                    }
                     HandshakeEvent::Verified => self.verified().await?,
                 }
                 continue; // it may have made us say something
@@ -274,7 +279,8 @@ pub(crate) async fn next_event<S: AsyncRead + AsyncWrite + Unpin>(
     loop {
         write(machine, stream).await?;
         match machine.poll() {
-            Some(HandshakeEvent::Suspicious(what)) => suspicious(&what),
+            // One line for each data connection that this node has asked for.
+            Some(HandshakeEvent::Suspicious(what)) => suspicious(&what, 0),
             Some(event) => return Ok(event),
             None if stream.read_buf(read).await? == 0 => return Err(Failure::Ended),
             None => machine.input(read)?,
@@ -291,6 +297,6 @@ async fn write<S: AsyncWrite + Unpin>(machine: &mut Handshake, stream: &mut S) -
     Ok(())
 }
 
-fn suspicious(what: &HandshakeError) {
-    tracing::warn!(%what, "accepted all the same (verify_peeraddr)")
+fn suspicious(what: &HandshakeError, withheld: u64) {
+    tracing::warn!(%what, withheld, "accepted all the same (verify_peeraddr)")
 }

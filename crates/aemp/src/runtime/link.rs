@@ -138,8 +138,12 @@ pub(super) async fn live(
         claim.arrived(terms, stream, read);
         return Ok("it has become a data connection".into());
     }
-    if !terms.tls && !ends.0.ip().to_canonical().is_loopback() {
-        tracing::warn!(peer = %terms.peer.node, "this connection is not encrypted");
+    let shared = &node.inner().shared;
+    if !terms.tls
+        && !ends.0.ip().to_canonical().is_loopback()
+        && let Some(withheld) = shared.unencrypted.take(shared.now())
+    {
+        tracing::warn!(peer = %terms.peer.node, withheld, "this connection is not encrypted");
     }
     let remote = attached(node, link, &terms, commands).await?;
     node.inner().shared.listening.connected(node, ends.0, ends.1);

@@ -173,8 +173,11 @@ pub(crate) struct Shared {
     pub(crate) accepted: AtomicU64,
     /// Data connections: what they may call, and which are awaited.
     pub(crate) streams: Streams,
-    /// Lines about connections that did not come to be, and about requests that were refused.
+    /// Lines about connections that did not come to be, that are not encrypted or not quite right, and about requests that were
+    /// refused.
     pub(crate) failures: ration::Ration,
+    pub(crate) unencrypted: ration::Ration,
+    pub(crate) suspicious: ration::Ration,
     pub(crate) refusals: ration::Ration,
     /// Lines about nodes and seeds that cannot be reached.
     pub(crate) unreachable: ration::Rations,
