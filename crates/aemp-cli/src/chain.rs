@@ -73,7 +73,8 @@ fn colour(args: &[String]) -> ColorChoice {
 }
 
 /// A single JSON list stands for all arguments, and a text may be written as a JSON string. One that would look like JSON
-/// again stays as it is, and one whose characters could be octets: their commands know better.
+/// again stays as it is, one whose characters could be octets, and one that would name the place of a secret: their commands know
+/// better.
 fn unpack(args: Vec<String>) -> Result<Vec<String>, Failure> {
     let args = match args.as_slice() {
         [only] if only.starts_with('[') => {
@@ -85,12 +86,19 @@ fn unpack(args: Vec<String>) -> Result<Vec<String>, Failure> {
         _ => args,
     };
     let plain = |arg: String| match serde_json::from_str(&arg) {
-        Ok(Json::String(text)) if arg.starts_with('"') && arg.is_ascii() && text.is_ascii() => {
+        Ok(Json::String(text))
+            if arg.starts_with('"') && arg.is_ascii() && text.is_ascii() && !is_place(&text) =>
+        {
             argument(Json::String(text))
         }
         _ => arg,
     };
     Ok(args.into_iter().map(plain).collect())
+}
+
+/// Whether this is where a secret stands, and not the secret.
+fn is_place(text: &str) -> bool {
+    text == "-" || text.starts_with('@') || text.starts_with("env:")
 }
 
 /// A value in the form in which it would have been written as an argument of its own.
@@ -244,7 +252,11 @@ mod tests {
 
     #[test]
     fn every_text_may_be_a_json_string() {
-        let args = [r#""setnodeid""#, r#""[x""#, "\"\u{e9}\"", "\"open", "5"].map(str::to_owned);
-        assert_eq!(unpack(args.into()).unwrap(), ["setnodeid", r#""[x""#, "\"\u{e9}\"", "\"open", "5"]);
+        let args = [r#""setnodeid""#, r#""[x""#, "\"\u{e9}\"", "\"open", "5", r#""-""#, r#""@x""#]
+            .map(str::to_owned);
+        assert_eq!(
+            unpack(args.into()).unwrap(),
+            ["setnodeid", r#""[x""#, "\"\u{e9}\"", "\"open", "5", r#""-""#, r#""@x""#]
+        );
     }
 }

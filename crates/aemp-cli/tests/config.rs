@@ -227,6 +227,53 @@ fn help_is_there_for_every_command() {
 }
 
 #[test]
+fn a_secret_need_not_stand_in_the_list_of_processes() {
+    let user = User::new();
+    let secret = "correct horse battery";
+    fs::write(user.home().join("secret"), format!("{secret}\n")).unwrap();
+    let run = |args: &[&str]| {
+        let mut command = user.command(args);
+        let stdin = fs::File::open(user.home().join("secret")).unwrap();
+        let output = command.env("MY_SECRET", secret).stdin(stdin).output().unwrap();
+        assert!(
+            output.status.success() && output.stderr.is_empty(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        output.stdout
+    };
+    for source in ["-", "@secret", "env:MY_SECRET"] {
+        run(&["setsecret", source]);
+        assert_eq!(read(&user.rc())["secret"], json!(secret), "{source}");
+        let shown = run(&["showconfig", "--secrets", "--json", "norc", "1", "secret", source]);
+        assert_eq!(serde_json::from_slice::<Value>(&shown).unwrap()["secret"], json!(secret), "{source}");
+    }
+    user.ok(&["setsecret", "\"-\""]);
+    assert_eq!(read(&user.rc())["secret"], json!("-"));
+    assert!(
+        user.run(&["setsecret", "geheim"]).stderr.contains("a secret of 6 octets can be found by trying")
+    );
+    assert!(
+        user.fails(3, &["setsecret", "@nowhere"]).contains("setsecret: the file nowhere cannot be read: ")
+    );
+    assert!(user.fails(2, &["setsecret", "-"]).contains("must not be empty"));
+}
+
+#[test]
+fn whoever_can_read_a_secret_is_told_of() {
+    use std::os::unix::fs::PermissionsExt;
+    let user = User::new();
+    user.ok(&["setsecret", "correct horse battery", "setseeds", "127.0.0.1:1"]);
+    let told =
+        || user.run(&["db", "f", "--timeout", "0.01"]).stderr.contains("everybody on this machine can read");
+    assert!(!told());
+    fs::set_permissions(user.rc(), PermissionsExt::from_mode(0o644)).unwrap();
+    assert!(told());
+    user.ok(&["setnodeid", "a"]);
+    assert!(!told(), "a file that is written is ours alone again");
+}
+
+#[test]
 fn who_reads_no_more_is_not_told_of_it() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);

@@ -16,7 +16,7 @@ fn start(user: &User, id: &str, binds: &str, seeds: &str) -> (Running, String) {
         "nodeid",
         id,
         "secret",
-        "geheim",
+        "correct horse battery",
         "binds",
         binds,
         "seeds",
@@ -44,7 +44,7 @@ fn wait_for(user: &User, nodes: usize) {
 fn network() -> (User, Vec<Running>) {
     let user = User::new();
     let (seed, address) = start(&user, "seed", "127.0.0.1:0", "[]");
-    user.ok(&["setsecret", "geheim", "setseeds", &address]);
+    user.ok(&["setsecret", "correct horse battery", "setseeds", &address]);
     let (hub, at_hub) = start(&user, "hub", "127.0.0.1:0", &address);
     let (leaf, _) = start(&user, "leaf", "127.0.0.1:0", &address);
     let (far, _) = start(&user, "far", "[]", &at_hub);

@@ -1,7 +1,8 @@
 //! `gencert`, `setcert`, `delcert`.
 
-use std::fs;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
 use aemp::config::Secret;
 use clap::Subcommand;
@@ -10,6 +11,9 @@ use serde_json::json;
 
 use super::Operation;
 use crate::failure::Failure;
+
+/// More is no key with certificates, in octets.
+const PEM_MAX: u64 = 1 << 20;
 
 /// The certificate.
 #[derive(Debug, Subcommand)]
@@ -33,13 +37,23 @@ impl Certificate {
         Ok(match self {
             Certificate::Generate => Operation::Set("cert", json!(generate()?)),
             Certificate::Set { file } => {
-                let pem = fs::read(&file)
-                    .map_err(|error| Failure::failed(format!("{}: {error}", file.display())))?;
+                let pem =
+                    read(&file).map_err(|error| Failure::failed(format!("{}: {error}", file.display())))?;
                 Operation::Set("cert", json!(Secret::to_text(&pem)))
             }
             Certificate::Unset => Operation::Unset("cert"),
         })
     }
+}
+
+/// A device might never end.
+fn read(file: &Path) -> io::Result<Vec<u8>> {
+    let mut pem = Vec::new();
+    File::open(file)?.take(PEM_MAX + 1).read_to_end(&mut pem)?;
+    if pem.len() as u64 > PEM_MAX {
+        return Err(io::Error::other(format!("it has more than {PEM_MAX} octets")));
+    }
+    Ok(pem)
 }
 
 /// Key and certificate of a network in one PEM text (`PROTOCOL.md` §2.2). It names no host and does not run out: whoever

@@ -1,6 +1,6 @@
 //! `gensecret`, `setsecret`, `delsecret`.
 
-use aemp::config::{parse_text, random_text};
+use aemp::config::{Secret as Shared, random_text};
 use clap::Subcommand;
 use serde_json::json;
 
@@ -16,10 +16,12 @@ pub(crate) enum Secret {
     /// Make a random shared secret
     #[command(name = "gensecret")]
     Generate,
-    /// Set the shared secret (other users of this machine may see it while the command runs: prefer gensecret)
+    /// Set the shared secret: a text, or `-` (from stdin), `@FILE` or `env:NAME` (an environment variable)
+    ///
+    /// Other users of this machine may see a text while the command runs. In JSON quotes it is always a text.
     #[command(name = "setsecret", visible_alias = "secret")]
     Set {
-        /// Any text that is not empty
+        /// Any text that is not empty, or where it is
         #[arg(allow_hyphen_values = true)]
         secret: String,
     },
@@ -33,33 +35,19 @@ impl Secret {
         Ok(match self {
             Secret::Generate => Operation::Set("secret", json!(random_text(SECRET_LEN)?)),
             Secret::Set { secret } => {
-                let text = stored(&secret)?;
-                if text.is_empty() {
+                let secret = Shared::typed("setsecret", &secret)?;
+                if secret.octets().is_empty() {
                     return Err(Failure::usage("setsecret: the secret must not be empty"));
                 }
-                Operation::Set("secret", json!(text))
+                if secret.is_short() {
+                    let octets = secret.octets().len();
+                    eprintln!(
+                        "aemp: a secret of {octets} octets can be found by trying; `gensecret` makes a good one"
+                    );
+                }
+                Operation::Set("secret", json!(Shared::to_text(secret.octets())))
             }
             Secret::Unset => Operation::Unset("secret"),
         })
-    }
-}
-
-/// A typed secret is octets; the file holds each as one code point, as the Perl tool writes it. What is written as a JSON string
-/// is code points already.
-fn stored(typed: &str) -> Result<String, Failure> {
-    let text = parse_text(typed)?;
-    Ok(if typed.starts_with('"') { text } else { aemp::config::Secret::to_text(text.as_bytes()) })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_key_is_the_octets_that_were_typed() {
-        let octets = |typed: &str| Vec::from(aemp::config::Secret::from_text(&stored(typed).unwrap()));
-        assert_eq!(octets("gehe\u{ef}m \u{20ac}"), "gehe\u{ef}m \u{20ac}".as_bytes());
-        assert_eq!(octets("\"caf\u{e9}\""), b"caf\xe9");
-        assert!(stored("[1]").is_err());
     }
 }

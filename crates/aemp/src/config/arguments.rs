@@ -21,7 +21,7 @@ pub struct Arguments {
 impl Arguments {
     /// Reads a list of keys and values. An odd number of texts means that the first one is the name of a profile. Values
     /// are JSON where they start with `[`, `{` or `"`; a list may be written with commas. A key that comes twice counts
-    /// as the last one says.
+    /// as the last one says. A secret or certificate may stand elsewhere: see [`Secret::typed`].
     ///
     /// # Errors
     ///
@@ -75,7 +75,7 @@ impl Arguments {
             "force" => self.force = flag("force")?,
             // What is typed is octets, and each is one character in the file.
             _ if Key::find(key)?.shape == Shape::Secret && !text.starts_with('"') => {
-                self.set(key, &Json::from(Secret::to_text(parse_text(text)?.as_bytes())))?;
+                self.set(key, &Json::from(Secret::to_text(Secret::typed(key, text)?.octets())))?;
             }
             _ => self.set(key, &parse_argument(text)?)?,
         }

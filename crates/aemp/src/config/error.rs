@@ -91,6 +91,16 @@ pub enum ConfigError {
         /// What is wrong with it.
         source: NameError,
     },
+    /// A secret is not where it was said to be.
+    #[error("{key}: {from} cannot be read: {source}")]
+    SecretSource {
+        /// The key.
+        key: String,
+        /// Where it was looked for.
+        from: String,
+        /// What went wrong.
+        source: io::Error,
+    },
     /// The operating system has no random octets.
     #[error("the operating system gave no random numbers: {0}")]
     Random(getrandom::Error),

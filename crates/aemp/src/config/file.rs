@@ -1,15 +1,15 @@
 //! The file of profiles: found, read, changed in memory and written back whole, by one process at a time.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Map, Value as Json, json};
 
+use super::digits::{Digits, Place, Section};
 use super::lock::Lock;
 use super::relaxed::to_plain;
 use super::write::{replace, resolve};
-use super::{ConfigError, Places};
+use super::{ConfigError, Places, read};
 
 /// A change takes milliseconds, and a slow disk some of these a second: who has the lock for so long hangs.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -22,6 +22,9 @@ const PROFILES: &str = "profile";
 pub struct ConfigFile {
     path: PathBuf,
     root: Map<String, Json>,
+    digits: Digits,
+    /// Whether everybody on this machine can read it.
+    is_open: bool,
 }
 
 impl ConfigFile {
@@ -32,12 +35,16 @@ impl ConfigFile {
     /// A file is there and cannot be read or understood, or no place is known at all.
     pub fn open(places: &Places) -> Result<ConfigFile, ConfigError> {
         for path in places.all() {
-            if let Some(octets) = read(path)? {
-                let read = ConfigFile::parse(path.clone(), &octets)?;
-                return Ok(ConfigFile { path: places.target(Some(read.path))?, ..read });
+            let content =
+                read::file(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
+            if let Some(content) = content {
+                let read = ConfigFile::parse(path.clone(), &content.octets)?;
+                let path = places.target(Some(read.path))?;
+                return Ok(ConfigFile { path, is_open: content.is_open, ..read });
             }
         }
-        Ok(ConfigFile { path: places.target(None)?, root: Map::from_iter([("version".into(), json!(1))]) })
+        let root = Map::from_iter([("version".into(), json!(1))]);
+        Ok(ConfigFile { path: places.target(None)?, root, digits: Digits::default(), is_open: false })
     }
 
     /// Understands the content of the file at `path`. An empty one is one without settings.
@@ -45,18 +52,20 @@ impl ConfigFile {
     /// # Errors
     ///
     /// It is not relaxed JSON (as Perl's `JSON::XS` reads it: with comments, and commas at the ends of lists), or no object with
-    /// profiles that are objects.
+    /// profiles that are objects; or a number is larger than any that there are.
     pub fn parse(path: PathBuf, octets: &[u8]) -> Result<ConfigFile, ConfigError> {
         match understand(octets) {
-            Ok(root) => Ok(ConfigFile { path, root }),
+            Ok((root, digits)) => Ok(ConfigFile { path, root, digits, is_open: false }),
             Err(what) => Err(ConfigError::Corrupt { path, what }),
         }
     }
 
-    /// The content as it is written: plain JSON, in lines.
+    /// The content as it is written: plain JSON, in lines. Numbers that were not changed have their digits of before.
     pub fn to_octets(&self) -> Vec<u8> {
+        let place = Place::Global { profiles: PROFILES };
+        let section = Section { digits: &self.digits, settings: &self.root, place };
         let mut octets =
-            serde_json::to_vec_pretty(&self.root).expect("an object with texts as keys can be written");
+            serde_json::to_vec_pretty(&section).expect("an object with texts as keys can be written");
         octets.push(b'\n');
         octets
     }
@@ -72,6 +81,16 @@ impl ConfigFile {
             None => Some(&self.root),
             Some(name) => self.root.get(PROFILES)?.get(name)?.as_object(),
         }
+    }
+
+    /// Whether there is a secret or a private key in the file while everybody on this machine can read it.
+    pub fn is_exposed(&self) -> bool {
+        let profiles = self.profiles().filter_map(|name| self.section(Some(name)));
+        let mut sections = profiles.chain([&self.root]);
+        let has_secret = |section: &Map<String, Json>| {
+            ["secret", "cert"].iter().any(|key| section.get(*key).is_some_and(|value| !value.is_null()))
+        };
+        self.is_open && sections.any(has_secret)
     }
 
     /// The names of the profiles, sorted.
@@ -172,22 +191,19 @@ fn object<'a>(map: &'a mut Map<String, Json>, key: &str) -> &'a mut Map<String, 
     entry.as_object_mut().expect("the entry was made an object above")
 }
 
-/// The content of a file; `None` if it is not there.
-fn read(path: &Path) -> Result<Option<Vec<u8>>, ConfigError> {
-    match std::fs::read(path) {
-        Ok(octets) => Ok(Some(octets)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(ConfigError::Read { path: path.into(), source }),
-    }
-}
-
 /// The object, or what is wrong.
-fn understand(octets: &[u8]) -> Result<Map<String, Json>, String> {
-    if octets.trim_ascii().is_empty() {
-        return Ok(Map::new());
+fn understand(octets: &[u8]) -> Result<(Map<String, Json>, Digits), String> {
+    if octets.starts_with(b"\xef\xbb\xbf") {
+        return Err("it begins with a byte order mark (U+FEFF), which has to go".into());
     }
-    let Json::Object(root) = serde_json::from_slice(&to_plain(octets)).map_err(|error| error.to_string())?
-    else {
+    if octets.starts_with(b"\xff\xfe") || octets.starts_with(b"\xfe\xff") {
+        return Err("it is UTF-16, and has to be UTF-8".into());
+    }
+    if octets.trim_ascii().is_empty() {
+        return Ok((Map::new(), Digits::default()));
+    }
+    let plain = to_plain(octets);
+    let Json::Object(root) = serde_json::from_slice(&plain).map_err(|error| error.to_string())? else {
         return Err("the outermost value must be an object".into());
     };
     match root.get(PROFILES) {
@@ -200,7 +216,8 @@ fn understand(octets: &[u8]) -> Result<Map<String, Json>, String> {
         }
         Some(_) => return Err(format!("{PROFILES:?} must be an object of profiles")),
     }
-    Ok(root)
+    let digits = Digits::of(&plain, &root, PROFILES);
+    Ok((root, digits))
 }
 
 #[cfg(test)]
@@ -256,6 +273,31 @@ mod tests {
     }
 
     #[test]
+    fn numbers_keep_their_digits() {
+        let (_folder, places) = folder();
+        let path = places.perl.clone().unwrap();
+        let numbers =
+            ["12345678901234567890123", "0.1000000000000000055", "1.50", "-0", "1E2", "[1.0,{\"x\":2.000}]"];
+        let settings: Vec<String> =
+            numbers.iter().enumerate().map(|(n, number)| format!("\"new{n}\": {number}")).collect();
+        let settings = settings.join(", ");
+        let text = format!(
+            "{{{settings}, \"monitor_timeout\": 30.0, \"profile\": {{\"p\": {{{settings}}}, \"q\": null}}}}"
+        );
+        fs::write(&path, text).unwrap();
+        set(&places, Some("p"), "monitor_timeout", json!(5)).unwrap();
+        set(&places, None, "monitor_timeout", json!(7)).unwrap();
+        let written = fs::read_to_string(&path).unwrap();
+        for number in numbers {
+            assert_eq!(written.matches(&format!(": {number}")).count(), 2, "{number}: {written}");
+        }
+        assert!(
+            written.contains("\"monitor_timeout\": 5") && written.contains("\"monitor_timeout\": 7"),
+            "{written}"
+        );
+    }
+
+    #[test]
     fn our_own_file_wins_over_the_perl_one_and_the_chosen_one_over_both() {
         let (folder, mut places) = folder();
         fs::write(places.perl.as_ref().unwrap(), r#"{"nodeid": "perl"}"#).unwrap();
@@ -284,6 +326,8 @@ mod tests {
             ("{\"profile\": {\"x\": 1}}", "\"x\""),
             ("{} {}", "trailing"),
             ("\u{0}", "expected value"),
+            ("\u{feff}{}", "byte order mark"),
+            ("{\"new\":\n1e400}", "number out of range at line 2"),
         ] {
             fs::write(&path, text).unwrap();
             let error = ConfigFile::open(&places).unwrap_err();

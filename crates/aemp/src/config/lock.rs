@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use std::{process, thread};
 
+use super::read::kind;
 use super::write::{create_folder, folder_of};
 use super::{ConfigError, Host};
 
@@ -78,11 +79,26 @@ fn open(path: &Path) -> io::Result<File> {
     let mut options = File::options();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map_err(|error| {
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32);
+    }
+    let file = options.open(path).map_err(|error| {
+        if let Ok(found) = fs::symlink_metadata(path)
+            && !found.is_file()
+        {
+            return misplaced(path, &found);
+        }
         let folder = folder_of(path).display();
         io::Error::new(error.kind(), format!("no file can be made in {folder}: {error}"))
-    })
+    })?;
+    let found = file.metadata()?;
+    if found.is_file() { Ok(file) } else { Err(misplaced(path, &found)) }
+}
+
+/// Somebody has put something else in the place of the lock.
+fn misplaced(path: &Path, found: &fs::Metadata) -> io::Error {
+    io::Error::other(format!("its lock {} is {}, which is not used: remove it", path.display(), kind(found)))
 }
 
 /// Whether this is still the file with that name.
@@ -90,7 +106,7 @@ fn open(path: &Path) -> io::Result<File> {
 fn is_at(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     let id = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
-    matches!((file.metadata().map(id), fs::metadata(path).map(id)), (Ok(held), Ok(named)) if held == named)
+    matches!((file.metadata().map(id), fs::symlink_metadata(path).map(id)), (Ok(held), Ok(named)) if held == named)
 }
 
 #[cfg(not(unix))]
@@ -101,7 +117,7 @@ fn is_at(_file: &File, _path: &Path) -> bool {
 /// Who has the lock, in words.
 fn holder(path: &Path) -> String {
     let mut text = String::new();
-    let _ = File::open(path).and_then(|file| file.take(300).read_to_string(&mut text));
+    let _ = open(path).and_then(|file| file.take(300).read_to_string(&mut text));
     match text.split_once(' ') {
         Some((process, host)) => format!("process {process} on {host} (it holds {})", path.display()),
         None => format!("another process (it holds {})", path.display()),
@@ -145,6 +161,27 @@ mod tests {
             }
         });
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 0);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_somebody_has_planted_is_not_used_as_a_lock() {
+        let (_folder, path) = place();
+        let folder = path.parent().unwrap();
+        fs::create_dir(folder).unwrap();
+        let (lock, other) = (folder.join(".config.json.lock"), folder.join("other"));
+        fs::write(&other, "precious").unwrap();
+        for target in [&other, &folder.join("nowhere")] {
+            std::os::unix::fs::symlink(target, &lock).unwrap();
+            let error = Lock::take(&path, &path, Duration::ZERO).unwrap_err().to_string();
+            assert!(error.contains("is a symbolic link, which is not used"), "{error}");
+            fs::remove_file(&lock).unwrap();
+        }
+        rustix::fs::mkfifoat(rustix::fs::CWD, &lock, rustix::fs::Mode::RWXU).unwrap();
+        let error = Lock::take(&path, &path, Duration::ZERO).unwrap_err().to_string();
+        assert!(error.contains("is a FIFO, which is not used"), "{error}");
+        assert_eq!(fs::read(&other).unwrap(), b"precious");
+        assert!(!folder.join("nowhere").exists());
     }
 
     #[test]

@@ -23,6 +23,7 @@
 
 mod address;
 mod arguments;
+mod digits;
 mod effective;
 mod error;
 mod file;
@@ -33,6 +34,7 @@ mod lock;
 mod node_id;
 mod places;
 mod random;
+mod read;
 mod relaxed;
 mod secret;
 mod settings;

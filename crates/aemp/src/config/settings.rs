@@ -90,7 +90,21 @@ impl Settings {
                 "the file overrules these arguments; add `force 1` to let them win"
             );
         }
-        Settings::resolve(&effective, &host)
+        if let Some(file) = file.filter(ConfigFile::is_exposed) {
+            tracing::warn!(
+                file = %file.path().display(),
+                "everybody on this machine can read this file, and there are secrets in it: chmod o= FILE"
+            );
+        }
+        let settings = Settings::resolve(&effective, &host)?;
+        if let Some(secret) = settings.secret.as_ref().filter(|secret| secret.is_short()) {
+            let octets = secret.octets().len();
+            tracing::warn!(
+                octets,
+                "the secret is short enough to be found by trying; `aemp gensecret` makes a good one"
+            );
+        }
+        Ok(settings)
     }
 
     /// Gives an effective configuration its types.

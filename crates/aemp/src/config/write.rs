@@ -4,6 +4,8 @@ use std::fs::{self, File, Metadata};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use super::read::kind;
+
 /// Links that lead to links, as many as Linux follows.
 const LINKS: usize = 40;
 
@@ -16,16 +18,38 @@ pub(super) fn resolve(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_path_buf();
     for _ in 0..LINKS {
         match fs::read_link(&path) {
-            Ok(target) => path = folder_of(&path).join(target),
+            Ok(target) => {
+                not_planted(&path)?;
+                path = folder_of(&path).join(target);
+            }
             Err(_) => {
-                return match fs::metadata(&path) {
-                    Ok(found) if !found.is_file() => Err(io::Error::other("it is not a regular file")),
+                return match fs::symlink_metadata(&path) {
+                    Ok(found) if !found.is_file() => {
+                        Err(io::Error::other(format!("it is {}, and not a regular file", kind(&found))))
+                    }
                     _ => Ok(path),
                 };
             }
         }
     }
     Err(io::Error::other("its symbolic links lead in a circle"))
+}
+
+/// A link of somebody else, who has no say over our files, could lead to any of them.
+#[cfg(unix)]
+fn not_planted(link: &Path) -> io::Result<()> {
+    let owner = std::os::unix::fs::MetadataExt::uid(&fs::symlink_metadata(link)?);
+    if owner == 0 || owner == rustix::process::geteuid().as_raw() {
+        return Ok(());
+    }
+    let what =
+        format!("{} is a symbolic link of another user ({owner}), and is not followed", link.display());
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, what))
+}
+
+#[cfg(not(unix))]
+fn not_planted(_link: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 /// The folder that a file is in.
@@ -48,7 +72,10 @@ pub(super) fn create_folder(folder: &Path) -> io::Result<()> {
 ///
 /// It cannot be written; the file is as it was then.
 pub(super) fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
-    let old = match fs::metadata(path) {
+    let old = match fs::symlink_metadata(path) {
+        Ok(old) if !old.is_file() => {
+            return Err(io::Error::other(format!("it is {} now, and not a regular file", kind(&old))));
+        }
         Ok(old) if old.permissions().readonly() => {
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it is read-only"));
         }
@@ -153,6 +180,37 @@ mod tests {
         fs::write(folder.path().join(".rc.new"), "half").unwrap();
         replace(&path, b"new").unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_link_is_not_written_through() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("other"), "mine").unwrap();
+        // Planted in the moment before: the links of the path itself were followed already.
+        symlink("other", at("rc")).unwrap();
+        assert!(replace(&at("rc"), b"new").unwrap_err().to_string().contains("a symbolic link now"));
+        // And where the new content is written first.
+        fs::remove_file(at("rc")).unwrap();
+        symlink("other", at(".rc.new")).unwrap();
+        replace(&at("rc"), b"new").unwrap();
+        assert_eq!(
+            (fs::read(at("other")).unwrap(), fs::read(at("rc")).unwrap()),
+            (b"mine".to_vec(), b"new".to_vec())
+        );
+    }
+
+    #[test]
+    fn a_link_of_another_user_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("rc");
+        symlink("other", &link).unwrap();
+        resolve(&link).unwrap();
+        if std::os::unix::fs::lchown(&link, Some(12345), None).is_err() {
+            eprintln!("a_link_of_another_user_is_not_followed: the rest is skipped without root");
+            return;
+        }
+        assert!(resolve(&link).unwrap_err().to_string().contains("another user (12345)"));
     }
 
     #[test]
