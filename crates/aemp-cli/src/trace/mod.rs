@@ -8,8 +8,10 @@ mod network;
 mod survey;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::time::Instant;
 
+use aemp::log::OneLine;
 use aemp::{Message, MonitorGuard, Node, NodeId, PortId, UP_NODES_AND_CARRIERS, Value};
 use clap::Args;
 use tokio::sync::mpsc;
@@ -26,6 +28,8 @@ use survey::{Question, Survey};
 /// Begins at NODE, or at the seeds, and asks each node to whom it is connected. Prints a tree in which each node appears once;
 /// what is special stands in brackets: no answer in time, a connection that one side does not see, one that another node
 /// carries. A connection that came or went meanwhile can look as if one side did not see it.
+///
+/// A network is followed up to 4096 nodes, and no longer than four times as long as each node has; exit status 1 if there is more.
 ///
 /// Works with Perl nodes, unless these are in secure mode: then they do not answer. Exit status 1 if a node has not answered.
 #[derive(Debug, Args)]
@@ -59,6 +63,11 @@ impl Trace {
             draw::tree(&network)
         };
         crate::print(text.trim_end_matches('\n'))?;
+        if network.cut {
+            return Err(Failure::failed(
+                "the nodes tell of more than is shown: there are too many, or it took too long",
+            ));
+        }
         let silent: Vec<&str> = network.silent().into_iter().map(NodeId::as_str).collect();
         if silent.is_empty() {
             return Ok(());
@@ -92,7 +101,9 @@ impl Trace {
                 _ = events.recv(), if start.is_none() => None,
                 () = sleep_until((began + next).into()) => None,
             };
-            while let Some(one) = news {
+            // As many as can have waited: others may come for ever.
+            for _ in 0..NEWS_MAX {
+                let Some(one) = news else { break };
                 for question in take(one, &mut survey, began) {
                     inquirer.ask(&question)?;
                 }
@@ -101,6 +112,12 @@ impl Trace {
         }
     }
 }
+
+/// What may wait to be looked at. More than that are no answers to questions of this command.
+const NEWS_MAX: usize = 2 * 4096;
+
+/// Octets that are shown of a reason.
+const REASON_MAX: usize = 300;
 
 /// What comes back.
 enum News {
@@ -128,13 +145,21 @@ fn take(news: News, survey: &mut Survey, began: Instant) -> Vec<Question> {
     }
 }
 
+/// The first words of a reason.
+fn reason(value: &Value) -> String {
+    let mut line = OneLine::new(REASON_MAX);
+    // An error says that it is cut.
+    let _ = line.write_str(&values::to_words(std::slice::from_ref(value)));
+    line.into_string()
+}
+
 type Neighbours = BTreeMap<NodeId, Option<NodeId>>;
 
 /// Reads `NODE, ERROR, NEIGHBOUR…`. What is no node ID is left out.
 fn answer(values: &[Value]) -> Option<(NodeId, Result<Neighbours, String>)> {
     let name = |value: &Value| NodeId::new(&value.to_name()?).ok();
     let [node, error, neighbours @ ..] = values else { return None };
-    let error = values::to_words(std::slice::from_ref(error));
+    let error = reason(error);
     let answer = if error.is_empty() {
         let neighbour = |value: &Value| match value {
             Value::List(pair) => Some((name(pair.first()?)?, pair.get(1).and_then(name))),
@@ -152,17 +177,17 @@ struct Inquirer<'a> {
     node: &'a Node,
     /// Where the answers go.
     port: PortId,
-    sender: mpsc::UnboundedSender<News>,
-    news: mpsc::UnboundedReceiver<News>,
+    sender: mpsc::Sender<News>,
+    news: mpsc::Receiver<News>,
     monitors: Vec<MonitorGuard>,
 }
 
 impl<'a> Inquirer<'a> {
     fn new(node: &'a Node) -> Inquirer<'a> {
-        let (sender, news) = mpsc::unbounded_channel();
+        let (sender, news) = mpsc::channel(NEWS_MAX);
         let answers = sender.clone();
-        // Nobody listens any more when the survey is over.
-        let port = node.port(move |_, answer: Message| drop(answers.send(News::Answer(answer))));
+        // Nobody listens any more when the survey is over, and what is too much is lost.
+        let port = node.port(move |_, answer: Message| drop(answers.try_send(News::Answer(answer))));
         Inquirer { node, port, sender, news, monitors: Vec::new() }
     }
 
@@ -171,8 +196,8 @@ impl<'a> Inquirer<'a> {
         if question.way.is_empty() {
             let (sender, node) = (self.sender.clone(), question.node.clone());
             self.monitors.push(self.node.monitor(&first, move |reason| {
-                let why = reason.values().last().map(|why| values::to_words(std::slice::from_ref(why)));
-                drop(sender.send(News::Unreachable(node, why.unwrap_or_default())));
+                let why = reason.values().last().map(self::reason);
+                drop(sender.try_send(News::Unreachable(node, why.unwrap_or_default())));
             }));
         }
         self.node.send(&first, message(question, &self.port)).map_err(Failure::failed)

@@ -25,6 +25,8 @@ pub(super) struct Network {
     pub(super) roots: Vec<NodeId>,
     /// All nodes; whoever is a neighbour of one is among them.
     pub(super) nodes: BTreeMap<NodeId, Seen>,
+    /// Whether the nodes have told of more than is in here.
+    pub(super) cut: bool,
 }
 
 /// A connection between two nodes.
@@ -193,7 +195,7 @@ pub(super) mod tests {
             }
             nodes.insert(node(name), Seen::Neighbours(neighbours));
         }
-        Network { roots: roots.iter().map(|name| node(name)).collect(), nodes }
+        Network { roots: roots.iter().map(|name| node(name)).collect(), nodes, cut: false }
     }
 
     #[test]

@@ -10,6 +10,18 @@ use aemp::NodeId;
 
 use super::network::{Network, Seen};
 
+/// The survey ends after so many times what each node has, whatever is told by then: each answer can name nodes that were made up.
+const TIMES: u32 = 4;
+
+/// Nodes that are asked. A network is larger than this in theory, and a tree of it is not for reading.
+const NODES_MAX: usize = 4096;
+
+/// Octets of all that is told: names, and what each takes beside.
+const TOLD_MAX: usize = 16 << 20;
+
+/// What a neighbour is reckoned with beside its name and that of its relay.
+const NEIGHBOUR: usize = 128;
+
 /// Time since the start of the survey.
 pub(super) type Time = Duration;
 
@@ -33,6 +45,10 @@ pub(super) struct Survey {
     limit: Duration,
     roots: Vec<NodeId>,
     asked: BTreeMap<NodeId, Asked>,
+    /// Octets that may still be told.
+    room: usize,
+    /// Whether more was told than is kept, or told too late.
+    cut: bool,
 }
 
 #[derive(Debug)]
@@ -48,7 +64,7 @@ struct Asked {
 
 impl Survey {
     pub(super) fn new(me: NodeId, limit: Duration) -> Survey {
-        Survey { me, limit, roots: Vec::new(), asked: BTreeMap::new() }
+        Survey { me, limit, roots: Vec::new(), asked: BTreeMap::new(), room: TOLD_MAX, cut: false }
     }
 
     /// Begins at this node, unless it is known already.
@@ -65,15 +81,33 @@ impl Survey {
         mut neighbours: BTreeMap<NodeId, Option<NodeId>>,
         now: Time,
     ) -> Vec<Question> {
-        let Some(asked) = self.asked.get_mut(node) else { return Vec::new() };
-        if matches!(asked.seen, Seen::Neighbours(_)) {
+        if self.asked.get(node).is_none_or(|asked| matches!(asked.seen, Seen::Neighbours(_))) {
             return Vec::new();
         }
         neighbours.remove(&self.me);
         neighbours.remove(node);
+        self.keep_what_there_is_room_for(&mut neighbours);
+        let Some(asked) = self.asked.get_mut(node) else { return Vec::new() };
         asked.seen = Seen::Neighbours(neighbours.clone());
         let way: Vec<NodeId> = asked.way.iter().chain([node]).cloned().collect();
         neighbours.keys().filter_map(|neighbour| self.meet(neighbour, way.clone(), now)).collect()
+    }
+
+    /// Leaves out neighbours that would be too many, with those that are known already.
+    fn keep_what_there_is_room_for(&mut self, neighbours: &mut BTreeMap<NodeId, Option<NodeId>>) {
+        let mut unknown = NODES_MAX.saturating_sub(self.asked.len());
+        neighbours.retain(|node, relay| {
+            let octets =
+                NEIGHBOUR + node.as_str().len() + relay.as_ref().map_or(0, |relay| relay.as_str().len());
+            let is_new = !self.asked.contains_key(node);
+            let fits = octets <= self.room && (unknown > 0 || !is_new);
+            if fits {
+                self.room -= octets;
+                unknown -= usize::from(is_new);
+            }
+            self.cut |= !fits;
+            fits
+        });
     }
 
     /// A node does not say what it is asked.
@@ -101,32 +135,49 @@ impl Survey {
             }
             asked.over |= asked.since + self.limit <= now;
         }
+        if self.is_over(now) {
+            questions.clear();
+            self.cut |= self.asked.values().any(Asked::is_open);
+            self.asked.values_mut().for_each(|asked| asked.over = true);
+        }
         questions
     }
 
     /// When there will be something to be done; `None` when nothing is waited for any more.
     pub(super) fn next_timeout(&self) -> Option<Time> {
         let open = self.asked.values().filter(|asked| asked.is_open());
-        open.map(|asked| asked.since + if asked.directly { self.limit } else { self.limit / 2 }).min()
+        let next =
+            open.map(|asked| asked.since + if asked.directly { self.limit } else { self.limit / 2 }).min();
+        next.map(|next| next.min(self.limit * TIMES))
+    }
+
+    fn is_over(&self, now: Time) -> bool {
+        now >= self.limit * TIMES
     }
 
     /// What was found out.
     pub(super) fn into_network(self) -> Network {
         let nodes = self.asked.into_iter().map(|(node, asked)| (node, asked.seen)).collect();
-        Network { roots: self.roots, nodes }
+        Network { roots: self.roots, nodes, cut: self.cut }
     }
 
     fn meet(&mut self, node: &NodeId, mut way: Vec<NodeId>, now: Time) -> Option<Question> {
         if *node == self.me || self.asked.contains_key(node) {
             return None;
         }
+        if self.asked.len() >= NODES_MAX {
+            self.cut = true;
+            return None;
+        }
         if way.len() > RELAYS_MAX {
             way.clear();
         }
         let directly = way.is_empty();
-        let asked = Asked { way: way.clone(), since: now, directly, over: false, seen: Seen::Nothing(None) };
+        let over = self.is_over(now);
+        self.cut |= over;
+        let asked = Asked { way: way.clone(), since: now, directly, over, seen: Seen::Nothing(None) };
         self.asked.insert(node.clone(), asked);
-        Some(Question { node: node.clone(), way })
+        (!over).then(|| Question { node: node.clone(), way })
     }
 }
 
@@ -215,6 +266,58 @@ mod tests {
         survey.begin_at(&node("b"), secs(0));
         survey.unreachable(&node("a"), "no known address".into());
         survey.refused(&node("b"), "eval is refused".into());
+        assert_eq!(survey.next_timeout(), None);
+    }
+
+    /// Everybody who is asked answers at once, with names that nobody has heard of.
+    fn lie(survey: &mut Survey, names: impl Fn(usize) -> Vec<String>, step: Duration) -> (usize, Time) {
+        let (mut now, mut asked) = (secs(0), 0);
+        let mut waiting: Vec<Question> = survey.begin_at(&node("a"), now).into_iter().collect();
+        while let Some(question) = waiting.pop() {
+            asked += 1;
+            now += step;
+            let told = names(asked).iter().map(|name| (node(name), None)).collect();
+            waiting.extend(survey.answered(&question.node, told, now));
+            waiting.extend(survey.due(now));
+        }
+        (asked, now)
+    }
+
+    #[test]
+    fn nodes_that_are_made_up_have_an_end() {
+        let mut survey = Survey::new(node("me"), LIMIT);
+        let (asked, _) = lie(&mut survey, |n| (0..100).map(|k| format!("n{n}-{k}")).collect(), secs(0));
+        assert_eq!(asked, NODES_MAX);
+        let network = survey.into_network();
+        assert!(network.cut && network.nodes.len() == NODES_MAX);
+    }
+
+    #[test]
+    fn what_is_told_of_known_nodes_has_an_end() {
+        let mut survey = Survey::new(node("me"), LIMIT);
+        let long = "x".repeat(1000);
+        let names = |n| (0..if n < 10 { 4000 } else { 0 }).map(|k| format!("{long}{k}")).collect();
+        lie(&mut survey, names, secs(0));
+        let network = survey.into_network();
+        let told = |seen: &Seen| match seen {
+            Seen::Neighbours(neighbours) => neighbours.keys().map(|node| node.as_str().len()).sum(),
+            _ => 0,
+        };
+        assert!(network.cut && network.nodes.values().map(told).sum::<usize>() <= TOLD_MAX);
+    }
+
+    #[test]
+    fn a_chain_that_goes_on_for_ever_has_an_end() {
+        let mut survey = Survey::new(node("me"), LIMIT);
+        let (_, end) = lie(&mut survey, |n| vec![format!("n{n}")], secs(1));
+        assert!(end <= LIMIT * TIMES + secs(1), "{end:?}");
+        assert_eq!(survey.next_timeout(), None);
+        assert!(survey.into_network().cut);
+        let mut survey = Survey::new(node("me"), LIMIT);
+        survey.begin_at(&node("a"), secs(0));
+        survey.answered(&node("a"), neighbours(&["b"]), LIMIT * TIMES - secs(1));
+        assert_eq!(survey.next_timeout(), Some(LIMIT * TIMES));
+        assert!(survey.due(LIMIT * TIMES).is_empty());
         assert_eq!(survey.next_timeout(), None);
     }
 
