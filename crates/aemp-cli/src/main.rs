@@ -21,6 +21,8 @@ mod examples;
 mod failure;
 mod log;
 mod logging;
+#[cfg(feature = "scripts")]
+mod memory;
 mod mon;
 mod profile;
 mod restart;

@@ -31,7 +31,7 @@ impl Scripting {
         if path.is_empty() && !settings.script_eval {
             return Ok(Scripting::default());
         }
-        let scripts = aemp_script::Scripts::new(path, limits);
+        let scripts = aemp_script::Scripts::measured(path, limits, crate::memory::allocated);
         Ok(Scripting { scripts: Some(scripts), eval: settings.script_eval, modules: Vec::new() })
     }
 
@@ -91,7 +91,11 @@ impl Scripting {
 /// Evaluates scripts for the user of this command, whatever the settings say of other nodes. None if it was built without.
 pub(crate) fn own_evaluator() -> Option<Box<dyn aemp::Evaluate>> {
     #[cfg(feature = "scripts")]
-    return Some(Box::new(aemp_script::Scripts::new([], aemp_script::Limits::default())));
+    return Some(Box::new(aemp_script::Scripts::measured(
+        [],
+        aemp_script::Limits::default(),
+        crate::memory::allocated,
+    )));
     #[cfg(not(feature = "scripts"))]
     None
 }

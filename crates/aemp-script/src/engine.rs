@@ -2,12 +2,13 @@
 //! verbs.
 
 use rhai::packages::{Package, StandardPackage};
-use rhai::{Dynamic, Engine, EvalAltResult};
+use rhai::{Dynamic, Engine, EvalAltResult, LexError, OptimizationLevel, Token};
 
+use crate::bounded;
 use crate::limits::Limits;
-use crate::run;
 use crate::values::{self, Sealed};
 use crate::verbs;
+use crate::{meter, run};
 
 /// Functions, variables and names of a script; what is written is bounded by the size of the source, what lives by `memory`.
 const NAMES_MAX: usize = 1000;
@@ -16,7 +17,9 @@ const NAMES_MAX: usize = 1000;
 pub(crate) fn engine(limits: &Limits) -> Engine {
     let mut engine = Engine::new_raw();
     engine.register_global_module(StandardPackage::new().as_shared_module());
+    bounded::register(&mut engine, limits);
     limit(&mut engine, limits);
+    compile_within_limits(&mut engine);
     capture_by_value(&mut engine);
     // What would run code from nowhere, or hold a thread.
     engine.disable_symbol("eval").disable_symbol("import").disable_symbol("export");
@@ -38,7 +41,17 @@ fn limit(engine: &mut Engine, limits: &Limits) {
     engine.set_max_variables(NAMES_MAX);
     engine.set_max_functions(NAMES_MAX);
     engine.set_max_modules(0);
-    engine.on_progress(|_| run::out_of_time());
+    engine.on_progress(|_| meter::must_end().map(Into::into));
+}
+
+/// What compiles counts as what runs does. Nothing is computed ahead: that would happen outside of the limits.
+fn compile_within_limits(engine: &mut Engine) {
+    engine.set_optimization_level(OptimizationLevel::None);
+    #[allow(deprecated, reason = "it is marked so because it may change, not because it will go")]
+    engine.on_parse_token(|token, _, _| match meter::must_end() {
+        None => token,
+        Some(why) => Token::LexError(Box::new(LexError::Runtime(why))),
+    });
 }
 
 /// A function takes what it captures with it as a copy. Rhai would share the variable between the functions; but these may

@@ -14,6 +14,7 @@ use crate::code::{Code, parse_error_text};
 use crate::engine::engine;
 use crate::entry::Entries;
 use crate::limits::Limits;
+use crate::meter::{Allocated, Measured};
 use crate::names::{self, Name};
 use crate::port::{self, State};
 use crate::quota::{Ports, Quota, Share};
@@ -51,6 +52,7 @@ pub struct Scripts(pub(crate) Arc<Host>);
 pub(crate) struct Host {
     pub(crate) engine: Engine,
     pub(crate) limits: Limits,
+    allocated: Option<Allocated>,
     pub(crate) ports: Ports,
     pub(crate) pending: Arc<Quota>,
     pub(crate) spawned: Arc<Quota>,
@@ -74,10 +76,33 @@ struct Loaded {
 
 impl Scripts {
     /// Scripts in these folders, for one node.
+    ///
+    /// What one call allocates is bounded by its time only: see [`Scripts::measured`].
     pub fn new(path: impl IntoIterator<Item = PathBuf>, limits: Limits) -> Scripts {
+        Scripts::with(path, limits, None)
+    }
+
+    /// The same, in a program whose allocator tells how much memory a thread has: a call that allocates more than
+    /// [`Limits::working`] ends with an error.
+    ///
+    /// With jemalloc this is `allocated - deallocated` of the thread (`tikv_jemalloc_ctl::thread`).
+    pub fn measured(
+        path: impl IntoIterator<Item = PathBuf>,
+        limits: Limits,
+        allocated: Allocated,
+    ) -> Scripts {
+        Scripts::with(path, limits, Some(allocated))
+    }
+
+    fn with(
+        path: impl IntoIterator<Item = PathBuf>,
+        limits: Limits,
+        allocated: Option<Allocated>,
+    ) -> Scripts {
         Scripts(Arc::new(Host {
             engine: engine(&limits),
             limits,
+            allocated,
             ports: Ports::new(limits.ports),
             pending: Quota::new("timers, monitors and calls (script_limits: pending)", limits.pending),
             spawned: Quota::new("spawned ports (script_limits: ports)", limits.ports),
@@ -144,8 +169,14 @@ impl Host {
         Ok(code)
     }
 
-    /// Compiles code, on a stack that is large enough.
+    /// Measures from now on what this thread uses up.
+    pub(crate) fn measured(&self) -> Measured {
+        Measured::begin(&self.limits, self.allocated)
+    }
+
+    /// Compiles code, on a stack that is large enough, within the limits of a call.
     pub(crate) fn compile(&self, file: String, text: &str) -> Result<Arc<Code>, String> {
+        let _measured = self.measured();
         match crate::run::on_large_stack(|| self.engine.compile(text)) {
             Ok(ast) => Ok(Arc::new(Code::new(file, ast))),
             Err(error) => Err(parse_error_text(&file, error)),

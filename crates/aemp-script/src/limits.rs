@@ -22,6 +22,9 @@ pub struct Limits {
     pub items: usize,
     /// Octets that one call may send and capture, a port may keep, or code that waits for its turn may have (`memory`, 16 MiB). As reckoned: some 16 for each value.
     pub memory: usize,
+    /// Octets that one call, or the compiler, may have allocated at a time (`working`, 64 MiB), where the program measures it:
+    /// several values at their limits. See [`Scripts::measured`](crate::Scripts::measured).
+    pub working: usize,
     /// Octets that all ports of scripts may keep together (`total`, 64 MiB): what a small machine can spare.
     pub total: usize,
     /// Ports of scripts that may live at a time (`ports`, 10,000): each has a table of handlers.
@@ -43,6 +46,7 @@ impl Default for Limits {
             text: 1 << 20,
             items: 10_000,
             memory: 16 << 20,
+            working: 64 << 20,
             total: 64 << 20,
             ports: 10_000,
             pending: 20_000,
@@ -60,13 +64,14 @@ impl Default for Limits {
 )]
 pub struct LimitError(String);
 
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 12] = [
     "steps",
     "milliseconds",
     "depth",
     "text",
     "items",
     "memory",
+    "working",
     "total",
     "ports",
     "pending",
@@ -103,6 +108,7 @@ impl Limits {
             "items" if number <= ITEMS_MAX => &mut self.items,
             "text" => &mut self.text,
             "memory" => &mut self.memory,
+            "working" => &mut self.working,
             "total" => &mut self.total,
             "ports" => &mut self.ports,
             "pending" => &mut self.pending,

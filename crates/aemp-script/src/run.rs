@@ -4,17 +4,16 @@
 //! (sending with regard to a receiver that is behind, monitors, timers) is done there and not from within the language. Only
 //! what yields something is done at once: opening a port, spawning one.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use aemp::{Node, PortId};
 use rhai::{Dynamic, Engine, EvalAltResult};
-use rustix::time::{ClockId, clock_gettime};
 
 use crate::code::Code;
 use crate::effect::Effect;
 use crate::host::Host;
+use crate::meter::Measured;
 
 /// What a script could need at most: calls within calls at the limit of depth, in a build without optimisation.
 const STACK: usize = 16 << 20;
@@ -25,13 +24,9 @@ const STACK_LOW: usize = 12 << 20;
 /// Verbs of one call: each costs memory until the call is over.
 const VERBS_MAX: usize = 10_000;
 
-/// The clock is looked at every so many steps: it is dearer than most steps, and no step takes long.
-const STEPS_A_LOOK: u32 = 16;
-
 thread_local! {
     /// The call that this thread is in the middle of.
     static CURRENT: RefCell<Option<Run>> = const { RefCell::new(None) };
-    static CLOCK: Clock = const { Clock { steps: Cell::new(0), begun: Cell::new(None) } };
 }
 
 /// Why a verb failed, as the language wants it.
@@ -46,12 +41,6 @@ pub(crate) struct Run {
     effects: Vec<Effect>,
     verbs: usize,
     octets: usize,
-}
-
-/// When the call of this thread has begun.
-struct Clock {
-    steps: Cell<u32>,
-    begun: Cell<Option<(Instant, Duration, Duration)>>,
 }
 
 impl Run {
@@ -126,35 +115,16 @@ pub(crate) fn global(name: &str) -> Option<Dynamic> {
     CURRENT.with_borrow(|run| run.as_ref()?.code.global(name))
 }
 
-/// Says so when the call of this thread has to end.
-pub(crate) fn out_of_time() -> Option<Dynamic> {
-    CLOCK.with(|clock| {
-        let steps = clock.steps.get().wrapping_add(1);
-        clock.steps.set(steps);
-        if !steps.is_multiple_of(STEPS_A_LOOK) {
-            return None;
-        }
-        let (begun, used, limit) = clock.begun.get()?;
-        // The thread may have waited for its turn; that is not the script's fault.
-        let over = begun.elapsed() > limit && thread_time().saturating_sub(used) > limit;
-        over.then(|| format!("it ran for more than {limit:?} (script_limits: milliseconds)").into())
-    })
-}
-
-/// Processor time of this thread.
-fn thread_time() -> Duration {
-    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
-}
-
 /// A call is current as long as this lives, even if it panics.
-struct Entered;
+struct Entered {
+    _measured: Measured,
+}
 
 impl Entered {
     fn new(run: Run) -> Entered {
-        let limit = run.host.limits.time;
-        CLOCK.with(|clock| clock.begun.set(Some((Instant::now(), thread_time(), limit))));
+        let measured = run.host.measured();
         CURRENT.set(Some(run));
-        Entered
+        Entered { _measured: measured }
     }
 
     fn leave(self) -> Vec<Effect> {
@@ -165,6 +135,5 @@ impl Entered {
 impl Drop for Entered {
     fn drop(&mut self) {
         CURRENT.take();
-        CLOCK.with(|clock| clock.begun.set(None));
     }
 }

@@ -20,6 +20,9 @@ const FILE: &str = "(eval)";
 /// Functions that are kept; with more the oldest pieces of code are forgotten, all at once.
 const FUNCTIONS_MAX: usize = 500;
 
+/// The same for the code that they come from, in pieces of the largest size: compiled it takes many times its octets.
+const SOURCES_MAX: usize = 4;
+
 /// What a piece of code that waits is reckoned with beside its octets.
 const PIECE: usize = 500;
 
@@ -28,6 +31,8 @@ const PIECE: usize = 500;
 pub(crate) struct Session {
     scope: Scope<'static>,
     functions: AST,
+    /// Octets of the code that these functions come from.
+    source: usize,
     share: Option<Share>,
 }
 
@@ -108,12 +113,17 @@ impl Session {
         me: PortId,
         text: &str,
     ) -> (Result<Vec<Value>, String>, Vec<crate::effect::Effect>) {
+        // Compiling and running count together.
+        let _measured = host.measured();
         let code = match host.compile(FILE.into(), text) {
             Ok(code) => code,
             Err(error) => return (Err(error), Vec::new()),
         };
         self.functions
             .combine(code.ast.clone_functions_only_filtered(|_, _, _, name, _| !name.contains('$')));
+        if code.ast.iter_functions().count() > 0 {
+            self.source += text.len();
+        }
         let mut ast = self.functions.clone();
         ast.combine(code.ast.clone());
         let code = Arc::new(Code::new(FILE.into(), ast));
@@ -142,7 +152,9 @@ impl Session {
                 Ok(())
             }
         });
-        if kept.is_err() || self.functions.iter_functions().count() > FUNCTIONS_MAX {
+        let many = self.functions.iter_functions().count() > FUNCTIONS_MAX
+            || self.source > SOURCES_MAX * host.limits.source;
+        if kept.is_err() || many {
             *self = Session::default();
         }
         kept

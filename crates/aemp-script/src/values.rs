@@ -28,11 +28,25 @@ const OCTETS: i32 = 1;
 /// Values within values: deeper ones are not data but an attack on the stack.
 pub(crate) const DEPTH: usize = 64;
 
-/// What a value is reckoned with beside its content: about what it takes in memory.
-const EACH: usize = 16;
+/// A value that is in no other. A test compares this and what follows with what the allocator counts.
+const EACH: usize = size_of::<Dynamic>();
 
-/// What an entry of a map is reckoned with beside key and value.
-const ENTRY: usize = 40;
+/// What a string has beside its octets, if these do not fit into it.
+const TEXT: usize = 64;
+const TEXT_WITHIN: usize = 24;
+
+/// What an array or blob has beside its place for values.
+const ARRAY: usize = 32;
+
+/// What a map has beside its entries, and each of these beside key and value: nodes of a tree that may be half full.
+const MAP: usize = 512;
+const ENTRY: usize = 72;
+
+/// What a function has beside what it has captured.
+const FUNCTION: usize = 100;
+
+/// A value of a message, without its content.
+const WIRE: usize = size_of::<Value>();
 
 /// A value that scripts can only pass on.
 #[derive(Debug, Clone)]
@@ -244,25 +258,29 @@ pub(crate) fn weigh(value: &Dynamic) -> Result<usize, ValueError> {
 
 fn weigh_within(value: &Dynamic, depth: usize) -> Result<usize, ValueError> {
     let depth = depth.checked_sub(1).ok_or(ValueError::TooDeep)?;
-    let sum = |values: &[Dynamic]| {
-        values.iter().try_fold(EACH, |sum, value| Ok::<_, ValueError>(sum + weigh_within(value, depth)?))
+    // There may be room for more than there is.
+    let sum = |values: &[Dynamic], room: usize| {
+        let rest = (room - values.len()) * EACH;
+        values.iter().try_fold(EACH + ARRAY + rest, |sum, value| {
+            Ok::<_, ValueError>(sum + weigh_within(value, depth)?)
+        })
     };
     if let Ok(text) = value.as_immutable_string_ref() {
-        return Ok(EACH + text.len());
+        return Ok(EACH + TEXT + outside(text.len()));
     }
     if let Ok(values) = value.as_array_ref() {
-        return sum(&values);
+        return sum(&values, values.capacity());
     }
     if let Ok(entries) = value.as_map_ref() {
-        return entries
-            .iter()
-            .try_fold(EACH, |sum, (key, value)| Ok(sum + ENTRY + key.len() + weigh_within(value, depth)?));
+        return entries.iter().try_fold(EACH + MAP, |sum, (key, value)| {
+            Ok(sum + ENTRY + outside(key.len()) + weigh_within(value, depth)?)
+        });
     }
     if let Ok(octets) = value.as_blob_ref() {
-        return Ok(EACH + octets.len());
+        return Ok(EACH + ARRAY + octets.capacity());
     }
     if let Some(function) = value.read_lock::<FnPtr>() {
-        return Ok(EACH + sum(function.curry())?);
+        return Ok(FUNCTION + sum(function.curry(), function.curry().len())?);
     }
     Ok(match value.read_lock::<Sealed>() {
         Some(sealed) => EACH + weigh_wire(&sealed.0),
@@ -270,12 +288,19 @@ fn weigh_within(value: &Dynamic, depth: usize) -> Result<usize, ValueError> {
     })
 }
 
+/// Octets of a text that do not stand in it.
+fn outside(octets: usize) -> usize {
+    if octets > TEXT_WITHIN { octets } else { 0 }
+}
+
 /// What a value of a message takes in memory. Its depth was limited when it was read.
 pub(crate) fn weigh_wire(value: &Value) -> usize {
-    EACH + match value {
-        Value::Text(text) => text.len(),
+    WIRE + match value {
+        Value::Text(text) => text.capacity(),
         Value::Bytes(octets) => octets.len(),
-        Value::List(values) => values.iter().map(weigh_wire).sum(),
+        Value::List(values) => {
+            (values.capacity() - values.len()) * WIRE + values.iter().map(weigh_wire).sum::<usize>()
+        }
         Value::Map(entries) => entries.iter().map(|(key, value)| weigh_wire(key) + weigh_wire(value)).sum(),
         Value::Tag(_, value) => weigh_wire(value),
         Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) => 0,

@@ -91,6 +91,70 @@ async fn values_do_not_grow_without_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn functions_of_the_library_look_at_the_limits_first() {
+    let codes = [
+        "let a = \"a\"; a.pad(1_000_000, 'a'); a.replace(\"a\", a)",
+        "let a = \"a\"; a.pad(1_000_000, 'a'); a.replace('a', a)",
+        "let a = \"a\"; a.pad(1_000_000, 'a'); a.split(\"\")",
+        "let a = \"a\"; a.pad(1_000_000, 'a'); a.split('a')",
+        "let a = \"a\"; a.pad(1_000_000, 'a'); a.to_chars()",
+        // Twice as many, and once more, is more than there are numbers: nothing.
+        "let one = []; one.pad(8_191, 1); let a = []; a.pad(1 << 51, one)",
+        "let a = \"a\"; a.pad(10, \"\"); throw \"size\"",
+    ];
+    each_fails(codes, &["would be too large", "nothing to pad with"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn json_calls_no_functions() {
+    let at = Scripted::new("").await;
+    at.eval("let json = `{\"a\": parse_json(json)}`;").unwrap();
+    fails(&at, "parse_json(json)", &["parse_json: "]);
+    fails(&at, "parse_json(`{\"a\": port()}`)", &["parse_json: "]);
+    fails(
+        &at,
+        &format!("parse_json(`{{\"a\": {}}}`)", "[".repeat(50_000)),
+        &["would be too large", "parse_json: "],
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_values_of_a_call_together_are_limited() {
+    let mut limits = Limits::default();
+    // Not the time: on a busy machine that would be the first.
+    for limit in ["milliseconds=10000", "steps=10000000"] {
+        limits.set(limit).unwrap();
+    }
+    let at = Scripted::with(&[], limits).await;
+    let big =
+        "let t = \"x\"; t.pad(1_000_000, 'x'); let f = |n| { let t = \"x\"; t.pad(1_000_000, 'x'); t };";
+    for code in [
+        "[0].map(|n| 0); let a = []; a.pad(900, 0); a.map(|n| f.call(n))",
+        "fn deep(n, f) { let t = f.call(n); if n > 0 { deep(n - 1, f); deep(n - 1, f); } t } let m = #{}; for i in 0..500 { m[f.call(i) + i] = i; }",
+    ] {
+        fails(&at, &format!("{big} {code}"), &["script_limits: working"]);
+    }
+    let names: Vec<String> = (0..900).map(|n| format!("let v{n} = f.call({n});")).collect();
+    fails(&at, &format!("{big} {}", names.concat()), &["script_limits: working"]);
+    let arrays: Vec<String> = (0..900).map(|n| format!("let v{n} = a;")).collect();
+    fails(&at, &format!("let a = []; a.pad(9_999, 1); {}", arrays.concat()), &["script_limits: working"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn compiling_counts() {
+    let mut limits = Limits::default();
+    limits.set("working=1000000").unwrap();
+    limits.set("milliseconds=10000").unwrap();
+    let at = Scripted::with(&[], limits).await;
+    fails(&at, &format!("let a = 1; {}", "a+a;".repeat(50_000)), &["script_limits: working"]);
+    let mut limits = Limits::default();
+    limits.set("milliseconds=1").unwrap();
+    let at = Scripted::with(&[], limits).await;
+    let error = at.eval(&format!("let a = 1; {}", "a+a;".repeat(60_000))).unwrap_err();
+    assert!(error.contains("script_limits: milliseconds"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn values_within_values_do_not_break_the_stack() {
     let deep = "more than 64 values within each other";
     let codes = [

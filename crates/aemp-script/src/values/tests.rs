@@ -121,3 +121,58 @@ fn depth_is_limited_both_ways() {
     assert_eq!(to_wire(&inside).unwrap_err(), ValueError::TooDeep);
     assert_eq!(weigh(&inside).unwrap_err(), ValueError::TooDeep);
 }
+
+/// What the allocator says that this takes.
+fn measured<T>(make: impl FnOnce() -> T) -> (T, usize) {
+    let before = crate::allocated();
+    let made = make();
+    (made, usize::try_from(crate::allocated() - before).unwrap() + size_of::<Dynamic>())
+}
+
+#[test]
+fn what_a_value_weighs_is_what_it_takes() {
+    type Make = fn() -> Dynamic;
+    let numbers = || Dynamic::from_array((0..5000_i64).map(Into::into).collect());
+    let makers: [(&str, Make); 12] = [
+        ("number", || 5_i64.into()),
+        ("short text", || "x".into()),
+        ("text", || "x".repeat(1000).into()),
+        ("long text", || "x".repeat(1 << 20).into()),
+        ("array", || Dynamic::from_array((0..5000_i64).map(Into::into).collect())),
+        ("array that has grown", || {
+            let mut values = rhai::Array::new();
+            (0..5000_i64).for_each(|n| values.push(n.into()));
+            values.into()
+        }),
+        ("texts", || {
+            Dynamic::from_array((0..5000).map(|n| format!("a text with a number: {n}").into()).collect())
+        }),
+        ("small arrays", || {
+            Dynamic::from_array((0..5000_i64).map(|n| Dynamic::from_array(vec![n.into()])).collect())
+        }),
+        ("map", || (0..5000_i64).map(|n| (n.to_string().into(), n.into())).collect::<Map>().into()),
+        ("small maps", || {
+            Dynamic::from_array(
+                (0..500_i64).map(|n| Map::from_iter([("x".into(), n.into())]).into()).collect(),
+            )
+        }),
+        ("long keys", || {
+            (0..500).map(|n| (format!("{n}{}", "x".repeat(99)).into(), ().into())).collect::<Map>().into()
+        }),
+        ("blob", || Dynamic::from_blob(vec![7; 5000])),
+    ];
+    for (what, make) in makers {
+        let (value, takes) = measured(make);
+        let weighs = weigh(&value).unwrap();
+        assert!(takes <= weighs + weighs / 4, "{what} takes {takes} and weighs {weighs}");
+        assert!(weighs <= 2 * takes + 600, "{what} takes {takes} and weighs {weighs}");
+    }
+    let captured = numbers();
+    let (function, takes) = measured(|| {
+        let mut function = FnPtr::new("a_function_with_a_long_name").unwrap();
+        function.add_curry(captured.clone());
+        Dynamic::from(function)
+    });
+    let weighs = weigh(&function).unwrap();
+    assert!(takes <= weighs + weighs / 4, "a function takes {takes} and weighs {weighs}");
+}

@@ -13,6 +13,22 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// What this thread has allocated and not given back.
+pub(crate) fn allocated() -> u64 {
+    use tikv_jemalloc_ctl::thread;
+    thread_local! {
+        /// What the allocator counts for this thread; asking by name each time would be dear.
+        static COUNTS: Option<(thread::ThreadLocal<u64>, thread::ThreadLocal<u64>)> =
+            thread::allocatedp::read().and_then(|all| Ok((all, thread::deallocatedp::read()?))).ok();
+    }
+    COUNTS.with(|counts| {
+        counts.as_ref().map_or(0, |(all, given_back)| all.get().wrapping_sub(given_back.get()))
+    })
+}
+
 /// Nothing in these tests takes so long, unless it hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -44,7 +60,7 @@ impl Scripted {
             std::fs::create_dir_all(file.parent().unwrap()).unwrap();
             std::fs::write(file, source).unwrap();
         }
-        let scripts = Scripts::new([folder.path().to_owned()], limits);
+        let scripts = Scripts::measured([folder.path().to_owned()], limits, allocated);
         let node = Node::builder().find_functions(scripts.clone()).evaluate(scripts.clone()).start().await;
         Scripted { node: node.unwrap(), scripts, _folder: folder, names: AtomicUsize::new(0) }
     }

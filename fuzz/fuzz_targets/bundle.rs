@@ -1,0 +1,8 @@
+//! Certificate bundles with any content, and nodes that use them.
+
+#![no_main]
+
+#[path = "../../crates/aemp/tests/support/pem_checks.rs"]
+mod checks;
+
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| checks::use_bundle(octets));
