@@ -137,6 +137,10 @@ pub enum Sabotage {
     InventMessage,
     /// A port is open again as soon as its monitors are queued.
     NoGate,
+    /// A gate stays closed though everybody has been told.
+    KeepGate,
+    /// What is held at a gate is dropped.
+    DropHeld,
     LoseFire,
     FireTwice,
     FireWithdrawn,
@@ -181,13 +185,15 @@ pub enum Sabotage {
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Sabotage; 32] = [
+    pub const ALL: [Sabotage; 34] = [
         Sabotage::DropMessage,
         Sabotage::DoubleMessage,
         Sabotage::SwapMessages,
         Sabotage::AlterMessage,
         Sabotage::InventMessage,
         Sabotage::NoGate,
+        Sabotage::KeepGate,
+        Sabotage::DropHeld,
         Sabotage::LoseFire,
         Sabotage::FireTwice,
         Sabotage::FireWithdrawn,

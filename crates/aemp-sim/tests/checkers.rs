@@ -36,6 +36,8 @@ fn missed(sabotage: Sabotage, wanted: &[&str]) -> Option<String> {
 fn rules(sabotage: Sabotage) -> &'static [&'static str] {
     match sabotage {
         Sabotage::DropMessage | Sabotage::NoGate => &["M4"],
+        Sabotage::KeepGate => &["M13"],
+        Sabotage::DropHeld => &["M4", "M5"],
         Sabotage::DoubleMessage => &["M2"],
         Sabotage::SwapMessages => &["M3"],
         Sabotage::AlterMessage | Sabotage::InventMessage => &["M1"],

@@ -199,6 +199,9 @@ impl Node {
     /// The monitor counts as told.
     pub(super) fn open_gate(&mut self, gate: Option<PortId>, m: u64, cx: &mut Cx) {
         if let Some(port) = gate {
+            if cx.sabotage(Sabotage::KeepGate, 5) {
+                return;
+            }
             let outbox = &mut self.remote(port.node(), cx).outbox;
             let gated = outbox.is_gated(&port);
             let queued = outbox.fired(&port, m);

@@ -183,9 +183,12 @@ impl Node {
         match self.place(to) {
             Place::There => {
                 let by = if cx.sabotage(Sabotage::Overtake, 1) { cx.id() } else { sender(from) };
-                let outbox = &mut self.remote(to.node(), cx).outbox;
+                let outbox = &self.remote(to.node(), cx).outbox;
                 let (epoch, gated) = (Some(outbox.epoch()), outbox.is_gated(to));
-                let queued = outbox.by(|| by).send(to, &body);
+                let queued = match gated && cx.sabotage(Sabotage::DropHeld, 1) {
+                    true => Queued::Dropped,
+                    false => self.remote(to.node(), cx).outbox.by(|| by).send(to, &body),
+                };
                 let held = gated && queued == Queued::Behind;
                 self.record(Event::Snd { sid, p, k, hash, epoch, held }, cx);
                 self.queued(to.node(), queued, cx);
