@@ -78,7 +78,12 @@ fn check_tag(head: &Head, content: &[u8]) -> Result<(), EncodeError> {
 /// Whether the content of a tag is the text of a date and time, as RFC 3339 has it, that Perl's `strptime` takes: it knows no leap
 /// seconds, and no year before 1900.
 fn is_date(content: &[u8]) -> bool {
-    let Ok(text) = Decoder::new(content).str() else { return false };
+    // Perl writes it as a byte string.
+    let text = Decoder::new(content).str().or_else(|_| {
+        let octets = Decoder::new(content).bytes()?;
+        std::str::from_utf8(octets).map_err(|_| minicbor::decode::Error::message("not ASCII"))
+    });
+    let Ok(text) = text else { return false };
     let pattern =
         |text: &str| -> String { text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect() };
     let Some((time, rest)) = text.split_at_checked(19) else { return false };
@@ -153,6 +158,7 @@ mod tests {
         for value in [
             tag(0, "2024-01-31T23:59:59Z"),
             tag(0, "2024-01-31T23:59:00.25+01:00"),
+            tag(0, Value::Bytes((&b"2013-03-21T20:04:00Z"[..]).into())),
             tag(2, Value::Bytes(vec![1].into())),
             tag(4, pair()),
             tag(5, pair()),
