@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{Ran, Running, User};
 
+/// So long that nobody is warned of it.
+const SECRET: &str = "a secret of the tests";
+
 static NETWORKS: AtomicUsize = AtomicUsize::new(0);
 
 /// Hosts that see each other. Host `n` has the addresses `10.77.0.n` and `2001:db8:77::n`, from 1.
@@ -105,7 +108,7 @@ impl Host {
     /// Starts a node that reads no file: its ID, binds, seeds and what else `run` takes.
     pub(crate) fn node(&self, id: &str, binds: &str, seeds: &str, more: &[&str]) -> Running {
         let common = [
-            "--color", "never", "run", "norc", "1", "nodeid", id, "secret", "s", "binds", binds, "seeds",
+            "--color", "never", "run", "norc", "1", "nodeid", id, "secret", SECRET, "binds", binds, "seeds",
             seeds,
         ];
         Running::start(self.command(&[&common[..], &["services", "aemp::echo"], more].concat()))
@@ -113,9 +116,9 @@ impl Host {
 
     /// Runs a command that knows this seed.
     pub(crate) fn run(&self, seed: &str, arguments: &[&str]) -> Ran {
-        let seeds = format!("seeds={seed}");
+        let (secret, seeds) = (format!("secret={SECRET}"), format!("seeds={seed}"));
         let (command, rest) = arguments.split_first().unwrap();
-        let common = [*command, "--set", "secret=s", "--set", &seeds];
+        let common = [*command, "--set", &secret, "--set", &seeds];
         Ran::of(self.command(&[&common[..], rest].concat()).output().unwrap())
     }
 

@@ -15,7 +15,7 @@ use std::fmt::{self, Write};
 /// let mut line = OneLine::new(20);
 /// // An error says that the limit was reached.
 /// let _ = write!(line, "a\nb{}", "\u{202e}c".repeat(9));
-/// assert_eq!(line.into_string(), "a\\nb\\u{202e}c\\u{20…");
+/// assert_eq!(line.into_string(), "a\\nb\\u{202e}c\\u{202e…");
 /// ```
 #[derive(Debug, Clone)]
 pub struct OneLine {
