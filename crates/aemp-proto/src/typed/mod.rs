@@ -132,7 +132,7 @@ pub fn encode_into<T: Serialize + ?Sized>(
 /// nobody asked for are ignored; missing fields need `#[serde(default)]`. CBOR tags are ignored, except that big numbers
 /// are numbers.
 ///
-/// A field of a message that may be left out ([`Variants::optional`]) has its default where null stands.
+/// A field of a message that may be left out has its default where null stands.
 ///
 /// Where the type looks at what is there (`deserialize_any`: untagged and internally tagged enums, flattened structs,
 /// `serde_json::Value`), octets are a string if they are UTF-8, otherwise bytes, and `serde` itself then is strict.
