@@ -67,8 +67,14 @@ pub enum Event {
     PortClosed { p: String },
     /// A port is gone.
     PortDied { p: String, reason: Vec<String> },
-    /// `sid` kills a port.
-    Kil { sid: String, p: String, reason: Vec<String> },
+    /// `sid` kills a port. If this is `held` it is on its way when the gate of the port opens.
+    Kil {
+        sid: String,
+        p: String,
+        reason: Vec<String>,
+        #[serde(default)]
+        held: bool,
+    },
     /// A monitor is set; its news goes to the port `to`, or to a callback of `sid`. If it `waits`, the port is gated.
     Mon {
         sid: String,

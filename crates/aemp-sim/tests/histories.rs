@@ -67,7 +67,10 @@ impl Story {
     }
 
     fn kill(&mut self, p: &str) {
-        self.at("b", Event::Kil { sid: TARGET.into(), p: p.into(), reason: vec!["killed".into()] });
+        self.at(
+            "b",
+            Event::Kil { sid: TARGET.into(), p: p.into(), reason: vec!["killed".into()], held: false },
+        );
     }
 
     /// The rules that it breaks.

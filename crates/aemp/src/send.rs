@@ -176,7 +176,8 @@ impl Node {
     /// A message to a port of another node was not sent, and its sender is not told: its monitors on the port are.
     pub(crate) fn lose(&self, to: &PortId, error: &SendError) {
         if let Place::There(remote) = self.place_of(to) {
-            let losses = remote.outbox.lock().lose(to);
+            let (losses, queued) = remote.outbox.lock().lose(to);
+            self.queued(&remote, queued);
             self.lost(&remote, to, losses, error);
         }
     }

@@ -160,7 +160,7 @@ impl<M> Outbox<M> {
         (self.frames, self.next_seq, self.bulk) = (frames as usize, frames + 1, BULK);
         let lost = lost.into_iter().map(|(name, why)| {
             let port = if name.is_empty() { self.node.port() } else { self.node.named(&name) };
-            LostPort { fires: self.lose(&port), port, why }
+            LostPort { fires: self.take_losses(&port), port, why }
         });
         (lost.collect(), left_out)
     }

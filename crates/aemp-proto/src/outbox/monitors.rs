@@ -49,6 +49,11 @@ impl<M> Monitors<M> {
         Some((monitor, last))
     }
 
+    /// Whether there are monitors on a port.
+    pub(super) fn watches(&self, port: &PortId) -> bool {
+        self.watched.contains_key(port)
+    }
+
     /// Takes the monitors of a port out: it is dead, or has lost something.
     pub(super) fn take(&mut self, port: &PortId) -> BTreeMap<u64, Monitor<M>> {
         self.watched.remove(port).unwrap_or_default()

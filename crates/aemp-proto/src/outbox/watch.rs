@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::gates::{Opened, Refused, Signal};
+use super::gates::{Held, Opened, Refused, Signal};
 use super::monitors::Monitor;
 use super::{Outbox, Queued, nobody};
 use crate::PortId;
@@ -73,8 +73,20 @@ impl<M> Outbox<M> {
         self.monitors.take(port).into_values().map(|monitor| monitor.monitor).collect()
     }
 
-    /// A message for this port is lost, which was not appended: gives the monitors on the port, to fire.
-    pub fn lose(&mut self, port: &PortId) -> Vec<Loss<M>> {
+    /// A message for this port is lost, which was not appended: gives the monitors on the port, to fire. The peer is told that they
+    /// are gone.
+    pub fn lose(&mut self, port: &PortId) -> (Vec<Loss<M>>, Queued) {
+        let watched = self.monitors.watches(port) && !port.is_node();
+        let losses = self.take_losses(port);
+        let queued = match watched {
+            true => self.request(&Request::Unmonitor(port.name().to_string())),
+            false => Queued::Behind,
+        };
+        (losses, queued)
+    }
+
+    /// The monitors on a port that has lost something, to fire.
+    pub(super) fn take_losses(&mut self, port: &PortId) -> Vec<Loss<M>> {
         let monitors = self.monitors.take(port).into_iter();
         let losses = monitors.map(|(id, Monitor { owner, monitor })| {
             self.gates.close(port, id, owner);
@@ -88,34 +100,48 @@ impl<M> Outbox<M> {
     /// The monitor of a [`Loss`] has run, or its message has left the mailbox. If it was the last one of its port, the gate opens:
     /// what was held is appended.
     pub fn fired(&mut self, port: &PortId, id: u64) -> Queued {
-        let Some(Opened { waiting, held, full }) = self.gates.told(port, id) else { return Queued::Behind };
+        let Some(Opened { waiting, mut held, full }) = self.gates.told(port, id) else {
+            return Queued::Behind;
+        };
         let mut queued = Queued::Behind;
-        for (id, monitor) in waiting {
-            queued = queued.and(self.monitor_from(port, id, monitor, nobody));
-        }
-        let mut held = held.into_iter();
-        while let Some((sender, signal)) = held.next() {
-            queued = queued.and(match &signal {
-                // Another peer than the one for which it was checked may have come.
-                Signal::Message(body) if self.check(port, body.items()).is_err() => {
-                    let monitors = self.monitors.take(port);
-                    let lost: Vec<_> = match monitors.is_empty() {
-                        true => vec![(sender, signal)],
-                        false => std::iter::once((sender, signal)).chain(held.by_ref()).collect(),
-                    };
-                    self.gates.refuse(port, monitors, lost);
-                    Queued::Refused
-                }
-                Signal::Message(body) => self.send_from(port, body, || sender),
-                Signal::Kill(reason) => self.kill_from(port, reason, || sender),
-            });
-        }
-        if full {
-            let monitors = self.monitors.take(port);
-            self.gates.refuse(port, monitors, []);
-            queued = Queued::Refused.and(queued);
+        // Another peer than the one for which it was checked may have come.
+        let unreadable = held.iter().position(|(_, signal)| !self.can_be_sent(port, signal));
+        if !waiting.is_empty() && (full || unreadable.is_some()) {
+            let lost = held.split_off(unreadable.unwrap_or(held.len()));
+            self.append_held(port, held);
+            self.gates.refuse(port, waiting, lost);
+            queued = Queued::Refused;
+        } else {
+            for (id, monitor) in waiting {
+                queued = queued.and(self.monitor_from(port, id, monitor, nobody));
+            }
+            queued = queued.and(self.append_held(port, held));
         }
         queued.and(self.tell_deaths())
+    }
+
+    fn can_be_sent(&self, port: &PortId, signal: &Signal) -> bool {
+        match signal {
+            Signal::Message(body) => self.check(port, body.items()).is_ok(),
+            Signal::Kill(_) => true,
+        }
+    }
+
+    fn append_held(&mut self, port: &PortId, held: Vec<Held>) -> Queued {
+        let mut queued = Queued::Behind;
+        for (sender, signal) in held {
+            if !self.can_be_sent(port, &signal) {
+                // Without a monitor, losses are silent.
+                self.gates.refuse(port, [], [(sender, signal)]);
+                queued = queued.and(Queued::Refused);
+                continue;
+            }
+            queued = queued.and(match signal {
+                Signal::Message(body) => self.send_from(port, &body, || sender),
+                Signal::Kill(reason) => self.kill_from(port, &reason, || sender),
+            });
+        }
+        queued
     }
 
     /// What [`Queued::Refused`] asks for: monitors to be fired, and what was held and is lost.

@@ -47,11 +47,22 @@ pub(super) struct Port<'a> {
 
 /// What waits for the gate of a port to open.
 #[derive(Default)]
-struct AtGate {
+struct AtGate<'a> {
     /// Which of the messages that were sent.
     held: Vec<usize>,
+    /// Reasons of kills.
+    kills: Vec<&'a [String]>,
     /// Monitors.
     waiting: Vec<u64>,
+}
+
+/// A kill that was sent.
+pub(super) struct Kill<'a> {
+    pub(super) at: usize,
+    /// Where it was on its way, as for a message.
+    pub(super) enters: usize,
+    pub(super) sid: &'a str,
+    pub(super) p: &'a str,
 }
 
 /// One run of one node.
@@ -80,9 +91,9 @@ pub(super) struct Facts<'a> {
     pub(super) unreadable: FxHashMap<(Run<'a>, &'a str), Vec<usize>>,
     pub(super) lives: BTreeMap<Run<'a>, Life>,
     /// Kills that took effect, by their reason, which is unique.
-    pub(super) kills: FxHashMap<&'a [String], (usize, &'a str, &'a str)>,
+    pub(super) kills: FxHashMap<&'a [String], Kill<'a>>,
     /// What waits for the gates of ports to open.
-    at_gate: FxHashMap<(Run<'a>, &'a str), AtGate>,
+    at_gate: FxHashMap<(Run<'a>, &'a str), AtGate<'a>>,
     /// Where a kill has closed the mailbox of a port.
     closed: FxHashMap<&'a str, usize>,
     pub(super) faults: Vec<Fault<'a>>,
@@ -151,8 +162,11 @@ impl<'a> Facts<'a> {
                 self.closed.entry(p).or_insert(at);
             }
             Event::PortDied { p, reason } => self.ports.entry(p).or_default().died.push((at, reason)),
-            Event::Kil { sid, p, reason } if !reason.is_empty() => {
-                self.kills.insert(reason, (at, sid, p));
+            Event::Kil { sid, p, reason, held } if !reason.is_empty() => {
+                if *held {
+                    self.at_gate.entry((run, p)).or_default().kills.push(reason);
+                }
+                self.kills.insert(reason, Kill { at, enters: at, sid, p });
             }
             Event::Mon { sid, m, p, to, waits } => {
                 let to = to.as_deref();
@@ -188,7 +202,10 @@ impl<'a> Facts<'a> {
                 // What was held is lost.
                 let at_gate = self.at_gate.iter_mut();
                 let lost = at_gate.filter(|((of, p), _)| *of == run && node_of(p) == peer);
-                lost.for_each(|(_, gate)| gate.held.clear());
+                lost.for_each(|(_, gate)| {
+                    gate.held.clear();
+                    gate.kills.clear();
+                });
             }
             Event::Unreadable { p } => self.unreadable.entry((run, p)).or_default().push(at),
             Event::Quiet => self.quiet = Some(at),
@@ -215,6 +232,11 @@ impl<'a> Facts<'a> {
         let Some(gate) = self.at_gate.remove(&(run, port)) else { return };
         for held in gate.held {
             self.sent[held].enters = at;
+        }
+        for reason in gate.kills {
+            if let Some(kill) = self.kills.get_mut(reason) {
+                kill.enters = at;
+            }
         }
         for m in gate.waiting {
             if let Some(monitor) = self.monitors.get_mut(&(run, m)) {

@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::facts::{Facts, Monitor, Run, Sent};
+use super::facts::{Facts, Kill, Monitor, Run, Sent};
 use super::{Bounds, Violation, micros, report};
 use crate::history::{Event, node_of};
 
@@ -105,16 +105,16 @@ fn streams(facts: &Facts<'_>, bounds: &Bounds, out: &mut Vec<Violation>) {
     // A kill takes its turn, but not at an async port.
     for (port, known) in facts.ports.iter().filter(|(_, known)| !known.task) {
         for (_, reason) in &known.died {
-            if let Some((at, sid, p)) = facts.kills.get(reason)
+            if let Some(Kill { at, enters, sid, p }) = facts.kills.get(reason)
                 && p == port
             {
-                let step = Step { at: *at, enters: *at, sid, k: 0, epoch: None, came: true };
+                let step = Step { at: *at, enters: *enters, sid, k: 0, epoch: None, came: true };
                 streams.entry((facts.run(*at), port)).or_default().push(step);
             }
         }
     }
     for ((run, port), mut steps) in streams {
-        steps.sort_by_key(|step| (step.enters, step.at));
+        steps.sort_by_key(|step| step.at);
         if facts.is_local(run, port) {
             local(facts, run, port, &steps, out);
         } else {
@@ -243,7 +243,7 @@ fn kills(facts: &Facts<'_>, out: &mut Vec<Violation>) {
     let mut by_sender: FxHashMap<(Run<'_>, &str, &str), usize> = FxHashMap::default();
     for (port, known) in &facts.ports {
         for (_, reason) in &known.died {
-            if let Some((at, sid, p)) = facts.kills.get(reason)
+            if let Some(Kill { at, sid, p, .. }) = facts.kills.get(reason)
                 && p == port
             {
                 by_sender.insert((facts.run(*at), *sid, *p), *at);

@@ -246,14 +246,22 @@ impl Node {
     pub(crate) fn kill(&mut self, sid: &PortId, port: &PortId, normal: bool, cx: &mut Cx) {
         let reason = if normal { Reason::NORMAL } else { Reason::text("killed", cx.id()) };
         let told = reason_texts(&reason);
-        self.record(Event::Kil { sid: sid.to_string(), p: port.to_string(), reason: told }, cx);
+        let (by, p) = (sid.to_string(), port.to_string());
         match self.place(port) {
-            Place::Here(number) => self.signal(number, Item::Kill(reason), cx),
             Place::There => {
-                let queued = self.remote(port.node(), cx).outbox.by(|| sender(sid)).kill(port, &reason);
+                let outbox = &mut self.remote(port.node(), cx).outbox;
+                let gated = outbox.is_gated(port);
+                let queued = outbox.by(|| sender(sid)).kill(port, &reason);
+                let held = gated && queued == Queued::Behind;
+                self.record(Event::Kil { sid: by, p, reason: told, held }, cx);
                 self.queued(port.node(), queued, cx);
             }
-            Place::Node | Place::Nowhere => {}
+            place => {
+                self.record(Event::Kil { sid: by, p, reason: told, held: false }, cx);
+                if let Place::Here(number) = place {
+                    self.signal(number, Item::Kill(reason), cx);
+                }
+            }
         }
     }
 
