@@ -260,9 +260,14 @@ impl<'a> Facts<'a> {
             return false;
         }
         let waits = monitor.waits.is_some_and(|opened| at < opened);
+        // A port whose mailbox a kill has closed still hears of what is in it.
+        let unheard = |other: &Monitor<'_>| {
+            other.fires.first().is_none_or(|(fire, _)| *fire > at)
+                && other.withdrawn.is_none_or(|withdrawn| withdrawn > at)
+        };
         !waits
             || !all.iter().any(|other| {
-                other.set < monitor.set && self.is_active(other, at) && other.to.unwrap_or(other.sid) == sid
+                other.set < monitor.set && unheard(other) && other.to.unwrap_or(other.sid) == sid
             })
     }
 
