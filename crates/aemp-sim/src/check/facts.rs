@@ -85,8 +85,6 @@ pub(super) struct Facts<'a> {
     pub(super) on_port: FxHashMap<(Run<'a>, &'a str), Vec<u64>>,
     /// Where the way from a run to a node broke.
     pub(super) breaks: FxHashMap<(Run<'a>, &'a str), Vec<usize>>,
-    /// Where its outbox broke, as far as that is known.
-    pub(super) resets: FxHashMap<(Run<'a>, &'a str), Vec<usize>>,
     /// Where a run found out that a node cannot read what waits for one of its ports.
     pub(super) unreadable: FxHashMap<(Run<'a>, &'a str), Vec<usize>>,
     pub(super) lives: BTreeMap<Run<'a>, Life>,
@@ -115,7 +113,6 @@ impl<'a> Facts<'a> {
             monitors: BTreeMap::new(),
             on_port: FxHashMap::default(),
             breaks: FxHashMap::default(),
-            resets: FxHashMap::default(),
             at_gate: FxHashMap::default(),
             unreadable: FxHashMap::default(),
             lives: BTreeMap::new(),
@@ -196,17 +193,7 @@ impl<'a> Facts<'a> {
                 }
             }
             Event::Down { peer, .. } => self.breaks.entry((run, peer)).or_default().push(at),
-            Event::Broke { peer, .. } => {
-                self.breaks.entry((run, peer)).or_default().push(at);
-                self.resets.entry((run, peer)).or_default().push(at);
-                // What was held is lost.
-                let at_gate = self.at_gate.iter_mut();
-                let lost = at_gate.filter(|((of, p), _)| *of == run && node_of(p) == peer);
-                lost.for_each(|(_, gate)| {
-                    gate.held.clear();
-                    gate.kills.clear();
-                });
-            }
+            Event::Broke { peer, .. } => self.broke(at, run, peer),
             Event::Unreadable { p } => self.unreadable.entry((run, p)).or_default().push(at),
             Event::Quiet => self.quiet = Some(at),
             Event::Rest => {
@@ -226,6 +213,16 @@ impl<'a> Facts<'a> {
             monitor.over = fire.into_iter().chain(self.deaf(monitor)).min().unwrap_or(usize::MAX);
         }
         self.monitors = monitors;
+    }
+
+    /// An outbox broke: what was held is lost.
+    fn broke(&mut self, at: usize, run: Run<'a>, peer: &'a str) {
+        self.breaks.entry((run, peer)).or_default().push(at);
+        let lost = self.at_gate.iter_mut().filter(|((of, p), _)| *of == run && node_of(p) == peer);
+        lost.for_each(|(_, gate)| {
+            gate.held.clear();
+            gate.kills.clear();
+        });
     }
 
     fn open(&mut self, at: usize, run: Run<'a>, port: &'a str) {
