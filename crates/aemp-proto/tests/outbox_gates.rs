@@ -238,6 +238,29 @@ fn of_more_than_may_be_held_some_follows_and_the_rest_is_a_loss_of_that_port_alo
     assert_eq!(to_port.collect::<Vec<_>>(), [1, 1, 1, 2]);
 }
 
+#[test]
+fn an_outbox_that_overflows_when_a_gate_opens_says_so() {
+    let body = Body::encode(&[Value::Bytes(vec![1; 1000].into())]).unwrap();
+    let each = body.items().len() + 256;
+    for sends in [3, 4] {
+        let limits = OutboxLimits { waiting: 3 * each, connected: each, ..OutboxLimits::default() };
+        let mut outbox = Outbox::new(NodeId::new("far").unwrap(), limits);
+        outbox.attach(link(), Framing::Native);
+        outbox.monitor(&port(), 1, P, 1);
+        outbox.monitor(&port(), 2, Q, 2);
+        reset(&mut outbox);
+        outbox.fired(&port(), 1);
+        outbox.monitor(&port(), 3, P, 3);
+        // The fourth one does not fit at the gate.
+        for _ in 0..sends {
+            outbox.by(|| P).send(&port(), &body);
+        }
+        assert_eq!(outbox.fired(&port(), 2), Queued::Overflow);
+        assert!(outbox.is_condemned());
+        assert_eq!(outbox.break_now().fires, [Loss { port: port(), id: 3, monitor: 3 }]);
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Send(u64),

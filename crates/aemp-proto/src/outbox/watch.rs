@@ -108,9 +108,8 @@ impl<M> Outbox<M> {
         let unreadable = held.iter().position(|(_, signal)| !self.can_be_sent(port, signal));
         if !waiting.is_empty() && (full || unreadable.is_some()) {
             let lost = held.split_off(unreadable.unwrap_or(held.len()));
-            self.append_held(port, held);
+            queued = self.append_held(port, held).and(Queued::Refused);
             self.gates.refuse(port, waiting, lost);
-            queued = Queued::Refused;
         } else {
             for (id, monitor) in waiting {
                 queued = queued.and(self.monitor_from(port, id, monitor, nobody));

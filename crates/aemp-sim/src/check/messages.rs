@@ -227,11 +227,15 @@ fn losses(
     }
 }
 
-/// M13: once the network has come to rest after the last fault, what is sent to a port that is alive arrives.
+/// M13: once the network has come to rest after the last fault, what is sent to a port that is alive arrives, if its node can be reached.
 fn progress(facts: &Facts<'_>, out: &mut Vec<Violation>) {
     let Some(rest) = facts.first_rest else { return };
     for sent in facts.sent.iter().filter(|sent| sent.at > rest && !facts.came(sent.k)) {
-        if facts.lasts(facts.run(sent.at)) && facts.is_alive(sent.p, facts.end) {
+        let run = facts.run(sent.at);
+        // A node that cannot be reached is another matter, and monitors would tell of it.
+        let breaks = facts.breaks.get(&(run, node_of(sent.p)));
+        let broke = breaks.is_some_and(|breaks| breaks.iter().any(|at| *at > sent.at));
+        if !broke && facts.lasts(run) && facts.is_alive(sent.p, facts.end) {
             let (k, p) = (sent.k, sent.p);
             report(out, "M13", format_args!("{k} to the live port {p} is lost, long after the last fault"));
         }
