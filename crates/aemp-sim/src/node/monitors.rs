@@ -1,7 +1,7 @@
 //! Monitors: set, then either withdrawn or fired. A fire counts when its callback runs, or when it has left the mailbox of the
 //! port that is told; until then the port that was lost stays gated.
 
-use aemp_proto::outbox::Loss;
+use aemp_proto::outbox::{Loss, Queued};
 use aemp_proto::{NodeId, PortId, Reason};
 
 use super::Node;
@@ -205,7 +205,8 @@ impl Node {
             let outbox = &mut self.remote(port.node(), cx).outbox;
             let gated = outbox.is_gated(&port);
             let queued = outbox.fired(&port, m);
-            if gated && !outbox.is_gated(&port) {
+            // It may have been closed again at once, by a loss behind what was held.
+            if gated && (!outbox.is_gated(&port) || queued == Queued::Refused) {
                 self.record(Event::Opened { p: port.to_string() }, cx);
             }
             self.queued(port.node(), queued, cx);
