@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::facts::{Facts, Run, Sent};
 use super::{Violation, report};
@@ -29,11 +29,12 @@ pub(super) fn check(facts: &Facts<'_>, out: &mut Vec<Violation>) {
     }
 }
 
-/// Of each run that was shut down in time: its neighbours of that moment, since when they were connected, if nothing else was wrong
-/// between them since then.
+/// Of each run that was shut down in time: its neighbours of that moment, since when they were connected, if they knew of the
+/// connection too and nothing else was wrong between them since then.
 fn shut<'a>(facts: &Facts<'a>) -> FxHashMap<Run<'a>, BTreeMap<&'a str, usize>> {
-    let mut ups: FxHashMap<Run<'a>, BTreeMap<&'a str, usize>> = FxHashMap::default();
-    let mut shut = FxHashMap::default();
+    let mut ups: FxHashMap<Run<'a>, BTreeMap<&'a str, (usize, u64)>> = FxHashMap::default();
+    let mut known: FxHashSet<(&str, u64)> = FxHashSet::default();
+    let mut shut: FxHashMap<Run<'a>, BTreeMap<&'a str, usize>> = FxHashMap::default();
     let runs: FxHashMap<&str, Vec<Run<'a>>> =
         facts.lives.keys().fold(FxHashMap::default(), |mut runs, run| {
             runs.entry(run.0).or_insert_with(Vec::new).push(*run);
@@ -42,7 +43,9 @@ fn shut<'a>(facts: &Facts<'a>) -> FxHashMap<Run<'a>, BTreeMap<&'a str, usize>> {
     for (at, record) in facts.records.iter().enumerate() {
         match &record.event {
             Event::Up { peer, conn, .. } if conn & CARRIED == 0 => {
-                ups.entry(facts.run(at)).or_default().insert(peer, at);
+                let run = facts.run(at);
+                known.insert((run.0, *conn));
+                ups.entry(run).or_default().insert(peer, (at, *conn));
             }
             Event::Down { peer, .. } => {
                 ups.entry(facts.run(at)).or_default().remove(peer.as_str());
@@ -54,8 +57,11 @@ fn shut<'a>(facts: &Facts<'a>) -> FxHashMap<Run<'a>, BTreeMap<&'a str, usize>> {
                 let stop = facts.lives.get(run).and_then(|life| life.stop);
                 let Some(stop) = stop.filter(|stop| facts.time(*stop) < record.t + GRACE) else { continue };
                 let mut peers = ups.get(run).cloned().unwrap_or_default();
-                peers.retain(|peer, up| untroubled(facts, *run, peer, [*up, at, stop]));
-                shut.insert(*run, peers);
+                // Of two ends one comes up first. What it writes is lost if the other gives up before, as at a connect timeout.
+                peers.retain(|peer, (up, conn)| {
+                    known.contains(&(*peer, *conn)) && untroubled(facts, *run, peer, [*up, at, stop])
+                });
+                shut.insert(*run, peers.into_iter().map(|(peer, (up, _))| (peer, up)).collect());
             }
             _ => {}
         }
