@@ -1,15 +1,17 @@
 //! MON1–MON9 and M6: a monitor fires once, when it has to, and for a reason.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::FxHashMap;
 
 use super::facts::{Facts, Monitor, Run};
 use super::{Bounds, Violation, micros, report};
-use crate::history::{Event, node_of};
+use crate::history::{CARRIED, Event, node_of};
 
 /// What comes first in the reason of a loss.
 const TRANSPORT: &str = "transport_error";
+/// How the text of a loss ends if a neighbour in common is missing.
+const NO_RELAY: &str = "cannot carry a connection";
 /// What comes first in the reason if there is no such port.
 const MISSING: &str = "no_such_port";
 
@@ -78,6 +80,12 @@ fn alarm(
     if facts.unreadable.contains_key(&(facts.run(at), monitor.p)) {
         return;
     }
+    // Two nodes that nobody can dial need a seed in common that both are directly connected to. After a fault one of them may be
+    // connected to it through the other's seed for long.
+    let relay = reason.get(2).is_some_and(|text| text.ends_with(NO_RELAY));
+    if relay && !share_seed(facts, facts.run(at), node_of(monitor.p), at) {
+        return;
+    }
     // The news may have waited in a slow mailbox; what it tells of is a break, if that is known.
     let breaks = facts.breaks.get(&(facts.run(at), node_of(monitor.p)));
     let broke = breaks.and_then(|breaks| breaks.iter().rfind(|broke| **broke < at)).unwrap_or(&at);
@@ -85,6 +93,29 @@ fn alarm(
         let (m, p) = (monitor.m, monitor.p);
         report(out, "M6", format_args!("monitor {m} of {p} fired, and nothing was wrong: {reason:?}"));
     }
+}
+
+/// Whether a seed was directly connected to both at that moment.
+fn share_seed(facts: &Facts<'_>, run: Run<'_>, node: &str, at: usize) -> bool {
+    let mut neighbours: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let mut known: BTreeSet<&str> = BTreeSet::new();
+    for record in &facts.records[..at] {
+        match &record.event {
+            Event::Start { seeds, .. } => {
+                known.extend(seeds.iter().map(String::as_str));
+                neighbours.remove(record.node.as_str());
+            }
+            Event::Up { peer, conn, .. } if conn & CARRIED == 0 => {
+                neighbours.entry(&record.node).or_default().insert(peer);
+            }
+            Event::Up { peer, .. } | Event::Down { peer, .. } => {
+                neighbours.entry(&record.node).or_default().remove(peer.as_str());
+            }
+            _ => {}
+        }
+    }
+    let of = |node: &str| neighbours.get(node).cloned().unwrap_or_default();
+    of(run.0).intersection(&of(node)).any(|shared| known.contains(shared))
 }
 
 /// Which run is connected to which node at the end.
@@ -126,7 +157,10 @@ fn told<'a>(
     let died = facts.ports.get(p).and_then(|port| port.died.first()).map(|(died, _)| *died);
     let Some(died) = died.filter(|died| facts.is_active(monitor, *died)) else { return };
     let Some((fire, _)) = monitor.fires.first().filter(|_| monitor.to.is_none()) else { return };
-    let (died, fire) = (facts.time(died), facts.time(*fire));
+    // A monitor that waits at a gate is set where the port is when the gate opens.
+    let opened = monitor.waits.filter(|opened| *opened < facts.end).map_or(0, |opened| facts.time(opened));
+    let died = facts.time(died).max(opened);
+    let fire = facts.time(*fire);
     let detect = micros(bounds.detect);
     if fire > died.saturating_add(detect) && !facts.faulty(fire, detect) {
         report(out, "MON2", format_args!("monitor {m} on {p} fired {} µs after its death", fire - died));

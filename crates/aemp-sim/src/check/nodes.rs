@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 
 use super::facts::{Facts, Monitor, Run};
 use super::{Bounds, Violation, micros, report};
-use crate::history::{CARRIED, Event, node_of};
+use crate::history::{CARRIED, Event, FaultKind, node_of};
 
 /// The least time between two dials of one address, in microseconds.
 const PACE: u64 = 300_000;
@@ -129,6 +129,10 @@ fn dials(facts: &Facts<'_>, out: &mut Vec<Violation>) {
         match &record.event {
             Event::Start { address, .. } => {
                 own.insert(run, (address, 0));
+            }
+            // A node in shutdown does not listen, so it cannot find out that an address is its own.
+            Event::Fault { kind: FaultKind::Shutdown, nodes } => {
+                own.retain(|run, _| !nodes.iter().any(|node| node == run.0));
             }
             Event::Dial { address } => {
                 let recent = dials.entry((run, address)).or_default();

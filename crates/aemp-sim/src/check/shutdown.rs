@@ -83,9 +83,11 @@ fn untroubled(facts: &Facts<'_>, run: Run<'_>, peer: &str, [up, at, stop]: [usiz
 fn gated<'a>(facts: &Facts<'a>, sent: &Sent<'a>) -> bool {
     let run = facts.run(sent.at);
     let breaks = facts.breaks.get(&(run, node_of(sent.p))).map_or(&[][..], Vec::as_slice);
+    let unreadable = facts.unreadable.get(&(run, sent.p)).map_or(&[][..], Vec::as_slice);
+    let losses = breaks.iter().chain(unreadable);
     facts.monitors_on(run, sent.p).any(|monitor| {
         let over = monitor.fires.first().map(|(fire, _)| *fire);
-        breaks.iter().any(|broke| monitor.set < *broke && *broke < sent.at)
+        losses.clone().any(|broke| monitor.set < *broke && *broke < sent.at)
             && over.is_none_or(|over| over > sent.at)
     })
 }
