@@ -1,4 +1,4 @@
-#![doc = include_str!("../../../README.md")]
+#![doc = include_str!("../README.md")]
 
 // So that derived code works inside of this crate too.
 extern crate self as aemp;

@@ -236,3 +236,9 @@ fn e09_copy() {
     assert!(listens.line().starts_with("file: "));
     assert!(std::fs::read(&to).unwrap() == octets);
 }
+
+#[test]
+fn e10_counter() {
+    let (_counter, address) = Terminal::listen("10_counter");
+    assert_eq!(Terminal::connect("10_counter", &address, &[]).ends(), ["42"]);
+}

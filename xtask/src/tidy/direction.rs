@@ -43,8 +43,7 @@ const IMPURE: [&str; 11] = [
 
 /// Asks cargo for the dependencies and compares.
 pub(super) fn check(root: &Path) -> Result<Vec<Problem>, Box<dyn Error>> {
-    let metadata: Value =
-        serde_json::from_str(&cargo(root, &["metadata", "--no-deps", "--format-version=1"])?)?;
+    let metadata = metadata(root)?;
     let mut problems = Vec::new();
     for package in list(&metadata["packages"]) {
         directions(package, &mut problems);
@@ -55,6 +54,11 @@ pub(super) fn check(root: &Path) -> Result<Vec<Problem>, Box<dyn Error>> {
         brought.map(|name| Problem::new("crates/aemp-proto/Cargo.toml", format!("it brings {name}"))),
     );
     Ok(problems)
+}
+
+/// What cargo says about the packages of the workspace.
+pub(super) fn metadata(root: &Path) -> Result<Value, Box<dyn Error>> {
+    Ok(serde_json::from_str(&cargo(root, &["metadata", "--no-deps", "--format-version=1"])?)?)
 }
 
 fn directions(package: &Value, problems: &mut Vec<Problem>) {

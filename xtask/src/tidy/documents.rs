@@ -1,5 +1,7 @@
 //! Documents name files that exist: links in every document, and paths in `ARCHITECTURE.md`.
 //!
+//! A block of code in a document that begins with `// crates/…` is a part of that file.
+//!
 //! The code map is complete and true: what lies directly in the `src` folder of a crate has a line, and nothing else has.
 
 use std::path::Path;
@@ -16,7 +18,9 @@ const ROOTS: [&str; 2] = ["lib.rs", "main.rs"];
 pub(super) fn check(root: &Path, sources: &Sources) -> Vec<Problem> {
     let documents =
         sources.files().filter(|file| file.path.ends_with(".md") && !file.path.contains("/fixtures/"));
-    let mut problems: Vec<Problem> = documents.flat_map(|file| dead_links(root, file)).collect();
+    let mut problems: Vec<Problem> = documents
+        .flat_map(|file| dead_links(root, file).into_iter().chain(foreign_code(sources, file)))
+        .collect();
     if let Some(map) = sources.get(MAP) {
         let named = map.text.split('`').skip(1).step_by(2).filter(|text| is_path(text));
         let dead = named.filter(|path| !root.join(path).exists());
@@ -40,6 +44,16 @@ fn dead_links(root: &Path, file: &SourceFile) -> Vec<Problem> {
         .filter_map(|target| target.split('#').next())
         .filter(|target| !target.is_empty() && !target.contains(':') && !folder.join(target).exists())
         .map(|target| Problem::new(&file.path, format!("a link leads to {target}, which is not there")))
+        .collect()
+}
+
+/// Blocks of code that say which file they are from, and are not.
+fn foreign_code(sources: &Sources, file: &SourceFile) -> Vec<Problem> {
+    let blocks = file.text.split("```rust\n// ").skip(1).filter_map(|rest| rest.split("```").next());
+    let named = blocks.filter_map(|block| block.split_once('\n')).filter(|(path, _)| is_path(path));
+    named
+        .filter(|(path, code)| sources.get(path).is_none_or(|file| !file.text.contains(code.trim_end())))
+        .map(|(path, _)| Problem::new(&file.path, format!("the code that is said to be in {path} is not")))
         .collect()
 }
 

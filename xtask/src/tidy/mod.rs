@@ -6,7 +6,10 @@
 mod budgets;
 mod direction;
 mod documents;
+mod figures;
 mod modules;
+mod operations;
+mod packages;
 mod parity;
 mod protocol;
 mod purity;
@@ -71,9 +74,12 @@ pub(crate) fn run(root: &Path, mode: Mode) -> Result<Vec<Problem>, Box<dyn Error
     problems.extend(words::check(&sources));
     problems.extend(modules::check(&sources));
     problems.extend(parity::check(&sources));
+    problems.extend(operations::check(&sources));
     problems.extend(documents::check(root, &sources));
     problems.extend(purity::check(&sources));
     problems.extend(queues::check(&sources));
     problems.extend(direction::check(root)?);
+    problems.extend(figures::check(root, &sources, mode)?);
+    problems.extend(packages::check(root, &sources)?);
     Ok(problems)
 }
