@@ -1,0 +1,4 @@
+import logging
+
+# Refused connections are what many tests are about.
+logging.getLogger("aemp").addHandler(logging.NullHandler())
