@@ -2,7 +2,7 @@
 
 #![no_main]
 
-#[path = "../../crates/aemp/tests/support/config_checks.rs"]
+#[path = "../../crates/aemp-config/tests/support/config_checks.rs"]
 mod checks;
 
 libfuzzer_sys::fuzz_target!(|octets: &[u8]| checks::read_config(octets));

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use aemp::config::{Arguments, Settings, parse_argument, value_from_json};
 use aemp::{Message, Node, NodeEvent, PortId, ShutdownReport};
+use aemp_config::{Arguments, Settings, parse_argument, value_from_json};
 use clap::Args;
 use serde_json::json;
 use tokio::sync::broadcast;
@@ -106,7 +106,7 @@ impl Client {
             arguments.read(key, text)?;
         }
         let settings = Settings::load(&arguments)?;
-        Ok(Node::builder().logs(logging::source()).settings(settings).start().await?)
+        Ok(settings.builder().logs(logging::source()).start().await?)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A test parses all of them, and finds the commands that have none here and name none in a help text of their own.
 
-use aemp::config::{Key, Shape};
+use aemp_config::{Key, Shape};
 use clap::Command;
 
 /// The name of a command, and how it may be used.

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use aemp::config::ConfigError;
 use aemp::{CallError, StartError};
+use aemp_config::ConfigError;
 use clap::builder::styling::AnsiColor;
 
 use crate::values::{escaped, to_words};

@@ -1,6 +1,6 @@
 //! `aemp mon`: wait until a port dies.
 
-use aemp::config::parse_text;
+use aemp_config::parse_text;
 use clap::Args;
 
 use crate::client::{self, Client, Seeds};

@@ -1,6 +1,6 @@
 //! The commands about profiles: `profile`, `setparent`, `showconfig` and so on.
 
-use aemp::config::{Arguments, ConfigFile, Host, KEYS, Key, Shape, effective, parse_text};
+use aemp_config::{Arguments, ConfigFile, Host, KEYS, Key, Shape, effective, parse_text};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value as Json, json};
 

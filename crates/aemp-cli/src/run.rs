@@ -1,7 +1,7 @@
 //! `aemp run`: a node with services, until it is told to end.
 
 use aemp::Node;
-use aemp::config::{Arguments, Settings};
+use aemp_config::{Arguments, Settings};
 use clap::Args;
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -58,12 +58,12 @@ impl Run {
         services::check(&mut settings, &scripted.iter().map(String::as_str).collect::<Vec<_>>())?;
         // Before the line that others wait for: from then on a signal ends the node in order.
         let ending = ending()?;
-        let builder = services::register(Node::builder().logs(logging::source()));
+        let builder = services::register(settings.builder().logs(logging::source()));
         let mut builder = scripting.install(builder);
         if let Some(leash) = &leash {
             builder = leash.register(builder);
         }
-        let node = builder.settings(settings).start().await?;
+        let node = builder.start().await?;
         scripting.load(&node)?;
         announce(&node, self.json)?;
         match &leash {

@@ -1,7 +1,7 @@
 //! Scripts, where the configuration asks for them and this command was built with them.
 
-use aemp::config::Settings;
 use aemp::{Builder, Node};
+use aemp_config::Settings;
 
 use crate::failure::Failure;
 
@@ -84,7 +84,7 @@ impl Scripting {
         let is_module = |name: &str| name.ends_with("::") && self.knows(name);
         let (modules, others) = settings.services.drain(..).partition(|service| is_module(&service.function));
         settings.services = others;
-        self.modules = modules.into_iter().map(|service: aemp::config::Service| service.function).collect();
+        self.modules = modules.into_iter().map(|service: aemp_config::Service| service.function).collect();
     }
 }
 

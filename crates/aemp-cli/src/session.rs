@@ -1,6 +1,6 @@
 //! The configuration file while commands work on it.
 
-use aemp::config::{Arguments, ConfigChange, ConfigError, ConfigFile, Host, Places, Settings, effective};
+use aemp_config::{Arguments, ConfigChange, ConfigError, ConfigFile, Host, Places, Settings, effective};
 use serde_json::{Map, Value as Json};
 
 use crate::failure::Failure;

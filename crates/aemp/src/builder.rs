@@ -13,7 +13,7 @@ use aemp_proto::{Framing, Reason, Value};
 use serde::de::DeserializeOwned;
 
 use crate::code::{Evaluate, FindFunction};
-use crate::config::{Service, Settings};
+#[cfg(feature = "logs")]
 use crate::log::{self, LogSource};
 use crate::node::{Limits, Node};
 use crate::port::Context;
@@ -32,6 +32,7 @@ pub struct Builder {
     advertise: Vec<String>,
     seeds: Vec<String>,
     secret: Option<Vec<u8>>,
+    #[cfg(feature = "tls")]
     certificate: Option<Vec<u8>>,
     global: bool,
     private: bool,
@@ -43,7 +44,7 @@ pub struct Builder {
     offer: Vec<AuthMethod>,
     accept: Vec<AuthMethod>,
     secure: bool,
-    services: Vec<Service>,
+    services: Vec<(String, Vec<Value>)>,
     verify_peeraddr: PeerAddress,
     always_encode: bool,
     limits: Limits,
@@ -52,6 +53,7 @@ pub struct Builder {
     handshake_limit: Duration,
     nodelay: bool,
     functions: Functions,
+    #[cfg(feature = "logs")]
     logs: Option<LogSource>,
     streams: StreamFunctions,
 }
@@ -64,6 +66,7 @@ impl Builder {
             advertise: Vec::new(),
             seeds: Vec::new(),
             secret: None,
+            #[cfg(feature = "tls")]
             certificate: None,
             global: false,
             private: false,
@@ -85,6 +88,7 @@ impl Builder {
             nodelay: true,
             functions: built_in(),
             streams: StreamFunctions::default(),
+            #[cfg(feature = "logs")]
             logs: None,
         }
     }
@@ -129,6 +133,7 @@ impl Builder {
     }
 
     /// A PEM bundle: key, certificate, then any CA certificates. It is at once the own certificate and what is trusted.
+    #[cfg(feature = "tls")]
     pub fn certificate_pem(mut self, pem: impl Into<Vec<u8>>) -> Builder {
         self.certificate = Some(pem.into());
         self
@@ -197,31 +202,9 @@ impl Builder {
         self
     }
 
-    /// Takes everything from a configuration file's settings. What is set afterwards wins.
-    pub fn settings(mut self, settings: Settings) -> Builder {
-        self.id = Some(settings.node.to_string());
-        self.binds = settings.binds;
-        self.advertise = settings.advertise;
-        self.seeds = settings.seeds;
-        self.secret = settings.secret.map(Into::into);
-        self.certificate = settings.certificate.map(Into::into);
-        self.private = settings.private;
-        self.carry = settings.carry;
-        self.monitor_timeout = settings.monitor_timeout;
-        self.connect_interval = settings.connect_interval;
-        self.framings = settings.framings;
-        self.offer = settings.auth_offer;
-        self.accept = settings.auth_accept;
-        self.verify_peeraddr = settings.verify_peeraddr;
-        self.nodelay = settings.nodelay;
-        self.secure = settings.secure;
-        self.services = settings.services;
-        self
-    }
-
     /// Spawns a port with this registered function when the node has started.
     pub fn service(mut self, function: &str, arguments: impl IntoIterator<Item = Value>) -> Builder {
-        self.services.push(Service { function: function.into(), arguments: arguments.into_iter().collect() });
+        self.services.push((function.into(), arguments.into_iter().collect()));
         self
     }
 
@@ -261,7 +244,14 @@ impl Builder {
         self
     }
 
+    /// Whether the system sends small segments at once (`TCP_NODELAY`): yes, unless switched off.
+    pub fn nodelay(mut self, nodelay: bool) -> Builder {
+        self.nodelay = nodelay;
+        self
+    }
+
     /// Lets other nodes catch what this program logs, see [`log`](crate::log).
+    #[cfg(feature = "logs")]
     pub fn logs(mut self, source: &LogSource) -> Builder {
         self.logs = Some(source.clone());
         self
@@ -312,8 +302,14 @@ impl Builder {
 }
 
 /// What every node answers.
+#[cfg(feature = "logs")]
 fn built_in() -> Functions {
     let mut functions = Functions::default();
     log::forward::register(&mut functions);
     functions
+}
+
+#[cfg(not(feature = "logs"))]
+fn built_in() -> Functions {
+    Functions::default()
 }

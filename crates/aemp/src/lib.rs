@@ -7,7 +7,6 @@ pub mod actor;
 mod builder;
 pub mod call;
 mod code;
-pub mod config;
 pub mod database;
 mod deadline;
 mod fan_out;
@@ -45,7 +44,8 @@ pub use node::{Limits, Node};
 pub use port::{Context, Ended, Handlers, Port};
 pub use runtime::NodeEvent;
 pub use runtime::shutdown::{SHUTDOWN_GRACE, ShutdownReport, Undelivered};
-pub use runtime::tls::BundleError;
+#[cfg(feature = "tls")]
+pub use runtime::tls::{BundleError, check_bundle};
 pub use runtime::up_nodes::{UP_NODES, UP_NODES_AND_CARRIERS};
 pub use send::SendError;
 pub use stream::{Stream, StreamError};

@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 use crate::builder::Builder;
 use crate::deadline::Deadlines;
+#[cfg(feature = "logs")]
 use crate::log::LogSource;
 use crate::message::{FromMessage, IntoMessage};
 use crate::monitor::{Monitor, Telling};
@@ -104,6 +105,7 @@ pub(crate) struct NodeSettings {
     pub(crate) always_encode: bool,
     pub(crate) secure: bool,
     /// What the program logs.
+    #[cfg(feature = "logs")]
     pub(crate) logs: Option<LogSource>,
 }
 
@@ -314,6 +316,7 @@ impl Node {
         self.0.shared.ending.is_over()
     }
 
+    #[cfg(feature = "logs")]
     pub(crate) fn log_source(&self) -> Option<&LogSource> {
         self.0.settings.logs.as_ref()
     }

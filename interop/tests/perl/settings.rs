@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use aemp::config::Key;
+use aemp_config::Key;
 use serde_json::{Map, Value as Json, json};
 use tokio::task::spawn_blocking;
 

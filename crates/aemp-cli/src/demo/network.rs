@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use aemp::config::random_text;
 use aemp::{Node, NodeId};
+use aemp_config::random_text;
 use serde_json::{Value as Json, json};
 
 use super::child::Child;

@@ -3,8 +3,7 @@
 use std::io::{self, BufRead, Read};
 use std::thread;
 
-use aemp::Node;
-use aemp::config::{Arguments, Settings};
+use aemp_config::{Arguments, Settings};
 use clap::Args;
 use serde_json::{Map, Value as Json};
 use tokio::signal::unix::{SignalKind, signal};
@@ -26,9 +25,8 @@ impl DemoNode {
             .map_err(|error| Failure::failed(format!("signals cannot be caught: {error}")))?;
         let mut settings = settings()?;
         services::check(&mut settings, &[WORKER])?;
-        let builder =
-            services::register(Node::builder().logs(logging::source())).function(WORKER, worker::init);
-        let node = builder.settings(settings).start().await?;
+        let builder = settings.builder().logs(logging::source()).function(WORKER, worker::init);
+        let node = services::register(builder).start().await?;
         run::announce(&node, false)?;
         end_of_stdin().await;
         node.shutdown().await;

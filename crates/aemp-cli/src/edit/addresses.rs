@@ -1,6 +1,6 @@
 //! `setbinds`, `setseeds` and what belongs to them.
 
-use aemp::config::{parse_argument, parse_text};
+use aemp_config::{parse_argument, parse_text};
 use clap::Subcommand;
 use serde_json::json;
 

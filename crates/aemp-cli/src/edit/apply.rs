@@ -1,6 +1,6 @@
 //! What can be done to a setting.
 
-use aemp::config::Key;
+use aemp_config::Key;
 use serde_json::{Map, Value as Json, json};
 
 use crate::failure::Failure;

@@ -1,6 +1,6 @@
 //! `setnodeid`, `delnodeid`.
 
-use aemp::config::parse_text;
+use aemp_config::parse_text;
 use clap::Subcommand;
 use serde_json::json;
 

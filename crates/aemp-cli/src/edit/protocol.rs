@@ -1,6 +1,6 @@
 //! `setsecure`, `setmonitor_timeout` and so on: a `set` and a `del` command for each setting that has no file of its own here.
 
-use aemp::config::{KEYS, Key, Shape, parse_argument};
+use aemp_config::{KEYS, Key, Shape, parse_argument};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgMatches, Command, FromArgMatches, Subcommand};
 

@@ -1,6 +1,6 @@
 //! `gensecret`, `setsecret`, `delsecret`.
 
-use aemp::config::{Secret as Shared, random_text};
+use aemp_config::{Secret as Shared, random_text};
 use clap::Subcommand;
 use serde_json::json;
 

@@ -1,6 +1,6 @@
 //! `setservices` and what belongs to it.
 
-use aemp::config::parse_argument;
+use aemp_config::parse_argument;
 use clap::Subcommand;
 
 use super::Operation;

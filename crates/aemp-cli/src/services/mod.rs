@@ -7,7 +7,7 @@ pub(crate) mod log_catcher;
 mod sink;
 
 use aemp::Builder;
-use aemp::config::{ConfigError, Settings};
+use aemp_config::{ConfigError, Settings};
 
 use crate::failure::Failure;
 
@@ -45,7 +45,7 @@ pub(crate) fn check(settings: &mut Settings, others: &[&str]) -> Result<(), Fail
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aemp::config::Arguments;
+    use aemp_config::Arguments;
 
     fn checked(services: &str) -> Result<Vec<String>, Failure> {
         let mut settings = Settings::load(&Arguments::parse(["norc", "1", "services", services])?)?;

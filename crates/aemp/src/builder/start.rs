@@ -28,7 +28,9 @@ use crate::runtime::carry::Carrying;
 use crate::runtime::driver::Driver;
 use crate::runtime::listen::Listening;
 use crate::runtime::resolve::is_loopback;
-use crate::runtime::tls::{BundleError, Tls};
+#[cfg(feature = "tls")]
+use crate::runtime::tls::BundleError;
+use crate::runtime::tls::Tls;
 use crate::stream::{StreamFunctions, Streams};
 use crate::tombstones::Tombstones;
 
@@ -58,6 +60,7 @@ pub enum StartError {
     Runtime(&'static str),
     /// The certificate cannot be used.
     #[error(transparent)]
+    #[cfg(feature = "tls")]
     Certificate(#[from] BundleError),
     /// A timeout is too short or too long.
     #[error("{name} is {value:?}, and must be from {min:?} to {max:?}")]
@@ -108,7 +111,7 @@ impl Builder {
         self.check_protection().await?;
         let id = NodeId::new(&unique(self.id.as_deref().unwrap_or("anon/"))?)?;
         let own = Home::lasting(id.clone(), &random_head(random()?));
-        let tls = self.certificate.as_deref().map(Tls::from_pem).transpose()?.map(Arc::new);
+        let tls = self.tls()?;
         let incarnation = u128::from_le_bytes(random()?);
         let streams = std::mem::take(&mut self.streams);
         let shared = self.shared(&id, incarnation, tls, streams);
@@ -121,6 +124,7 @@ impl Builder {
             limits: self.limits,
             always_encode: self.always_encode,
             secure: self.secure,
+            #[cfg(feature = "logs")]
             logs: self.logs,
         };
         let inner = Inner::new(own, remotes, runners, settings, self.functions, events, shared);
@@ -144,10 +148,9 @@ impl Builder {
         Scheduler::start(&node);
         tokio::spawn(Driver::new(node.clone(), kernel).run(receiver));
         node.inner().shared.listening.start(&node);
-        for service in self.services {
-            let arguments = Message(service.arguments);
-            node.spawn(node.id(), &service.function, arguments)
-                .map_err(|error| StartError::Service { function: service.function, error })?;
+        for (function, arguments) in self.services {
+            node.spawn(node.id(), &function, Message(arguments))
+                .map_err(|error| StartError::Service { function, error })?;
         }
         Ok(node)
     }
@@ -239,8 +242,28 @@ impl Builder {
         Ok(())
     }
 
+    #[cfg(feature = "tls")]
+    fn tls(&self) -> Result<Option<Arc<Tls>>, StartError> {
+        Ok(self.certificate.as_deref().map(Tls::from_pem).transpose()?.map(Arc::new))
+    }
+
+    #[cfg(feature = "tls")]
+    fn has_certificate(&self) -> bool {
+        self.certificate.is_some()
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn tls(&self) -> Result<Option<Arc<Tls>>, StartError> {
+        Ok(None)
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn has_certificate(&self) -> bool {
+        false
+    }
+
     fn is_protected(&self) -> bool {
-        self.certificate.is_some() || self.secret.as_ref().is_some_and(|secret| !secret.is_empty())
+        self.has_certificate() || self.secret.as_ref().is_some_and(|secret| !secret.is_empty())
     }
 }
 

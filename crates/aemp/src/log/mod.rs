@@ -39,18 +39,22 @@
 
 pub(crate) mod catch;
 pub(crate) mod clock;
+#[cfg(feature = "logs")]
 pub(crate) mod forward;
+#[cfg(feature = "logs")]
 mod layer;
 mod level;
 mod limited;
 mod one_line;
 mod record;
+#[cfg(feature = "logs")]
 mod source;
 
 pub use catch::LogCatcher;
 pub use level::{Level, LevelError};
 pub use one_line::{OneLine, is_plain};
 pub use record::Record;
+#[cfg(feature = "logs")]
 pub use source::LogSource;
 
 /// The target of records that come from other nodes. What has it is not forwarded.

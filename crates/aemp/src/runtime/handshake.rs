@@ -11,11 +11,10 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio_rustls::TlsStream;
 
 use super::admission::Permit;
 use super::shutdown::SHUT_DOWN;
-use super::tls::Prefixed;
+use super::tls::{TlsStream, below};
 use super::{Command, Event};
 use crate::node::Node;
 use crate::stream::{Claim, Unawaited};
@@ -59,7 +58,7 @@ pub(crate) enum Failure {
 /// A stream after its handshake.
 pub(crate) enum Stream<S = TcpStream> {
     Plain(S),
-    Tls(Box<TlsStream<Prefixed<S>>>),
+    Tls(Box<TlsStream<S>>),
 }
 
 impl Stream {
@@ -67,7 +66,7 @@ impl Stream {
     pub(crate) fn socket(&self) -> &TcpStream {
         match self {
             Stream::Plain(stream) => stream,
-            Stream::Tls(stream) => stream.get_ref().0.inner(),
+            Stream::Tls(stream) => below(stream),
         }
     }
 }

@@ -21,9 +21,9 @@ use tokio::task::AbortHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::admission::{Admission, Permit};
-use super::resolve::{is_own_name, resolve, split};
+use super::machine::{is_own_name, usable_addresses};
+use super::resolve::{EVERY, resolve, split};
 use super::{Event, link};
-use crate::config::{EVERY, Host};
 use crate::node::Node;
 
 /// Connections that may wait in the kernel to be accepted.
@@ -63,7 +63,7 @@ struct State {
 impl Listening {
     /// No listeners yet. `configured` is what the operator says that others can dial, as in [`advertised`].
     pub(crate) fn new(configured: Vec<String>, protected: bool) -> Listening {
-        let state = State { machine: Host::usable_addresses(), ..State::default() };
+        let state = State { machine: usable_addresses(), ..State::default() };
         Listening { admission: Default::default(), configured, protected, state: Mutex::new(state) }
     }
 
@@ -171,7 +171,7 @@ impl Listening {
 
     /// Looks at the machine again: listens where it has become possible.
     fn follow(&self, node: &Node) {
-        let machine = Host::usable_addresses();
+        let machine = usable_addresses();
         let wanted: Vec<SocketAddr> = {
             let mut state = self.state.lock();
             state.machine.clone_from(&machine);

@@ -19,6 +19,10 @@ pub(crate) mod flush;
 pub(crate) mod handshake;
 pub(crate) mod link;
 pub(crate) mod listen;
+mod machine;
+#[cfg(not(feature = "tls"))]
+pub(crate) mod no_tls;
+pub(crate) mod prefixed;
 pub(crate) mod pump;
 pub(crate) mod ration;
 pub(crate) mod request;
@@ -28,6 +32,7 @@ pub(crate) mod sender;
 pub(crate) mod shutdown;
 mod streak;
 pub(crate) mod tcp;
+#[cfg(feature = "tls")]
 pub(crate) mod tls;
 pub(crate) mod up_nodes;
 mod write_turn;
@@ -52,6 +57,8 @@ use crate::node::Node;
 use crate::remote::Remote;
 use crate::stream::Streams;
 use crate::tombstones::Tombstones;
+#[cfg(not(feature = "tls"))]
+pub(crate) use no_tls as tls;
 use shutdown::ShutdownRequest;
 
 /// What the driver is told.

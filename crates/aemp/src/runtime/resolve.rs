@@ -3,7 +3,10 @@
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 
-use crate::config::{EVERY, Host};
+use super::machine::{is_own_name, usable_addresses};
+
+/// The host that stands for every address of the machine.
+pub(crate) const EVERY: &str = "*";
 
 /// The addresses of `host:port`, those first that the system prefers. An IPv6 link-local address has its zone behind a `%`:
 /// `[fe80::1%eth0]:4040`.
@@ -39,14 +42,9 @@ pub(crate) async fn resolve_to_dial(address: &str) -> io::Result<Vec<SocketAddr>
     let mut found = resolve(address).await?;
     let own = split(address).filter(|(host, _)| is_own_name(host));
     if let Some((_, port)) = own.filter(|_| found.iter().all(|address| address.ip().is_loopback())) {
-        found.extend(Host::usable_addresses().into_iter().map(|ip| SocketAddr::new(ip, port)));
+        found.extend(usable_addresses().into_iter().map(|ip| SocketAddr::new(ip, port)));
     }
     Ok(found)
-}
-
-/// Whether this is the name of this machine.
-pub(crate) fn is_own_name(host: &str) -> bool {
-    host.eq_ignore_ascii_case(&Host::current_name())
 }
 
 /// Host, without the brackets of an IPv6 address, and port.
@@ -59,7 +57,7 @@ pub(crate) fn split(address: &str) -> Option<(&str, u16)> {
 /// Whether all that `host:port` stands for is on this machine only.
 pub(crate) async fn is_loopback(address: &str) -> bool {
     if split(address).is_some_and(|(host, _)| host == EVERY) {
-        return Host::usable_addresses().is_empty();
+        return usable_addresses().is_empty();
     }
     match resolve(address).await {
         Ok(found) => found.iter().all(|address| address.ip().to_canonical().is_loopback()),

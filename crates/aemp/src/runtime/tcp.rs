@@ -11,9 +11,8 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
-use tokio_rustls::TlsStream;
 
-use super::tls::Prefixed;
+use super::prefixed::Prefixed;
 
 /// The longest that Linux lets pass between two keep-alives.
 const KEEPALIVE_MAX: Duration = Duration::from_secs(32_767);
@@ -64,12 +63,6 @@ impl Abort for OwnedReadHalf {
 impl<S: Abort> Abort for Prefixed<S> {
     fn reset_when_dropped(&self, reset: bool) {
         self.inner().reset_when_dropped(reset);
-    }
-}
-
-impl<S: Abort> Abort for TlsStream<S> {
-    fn reset_when_dropped(&self, reset: bool) {
-        self.get_ref().0.reset_when_dropped(reset);
     }
 }
 

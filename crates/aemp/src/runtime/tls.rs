@@ -5,20 +5,33 @@ mod bundle;
 mod verify;
 
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use bytes::{Buf as _, BytesMut};
+use bytes::BytesMut;
 use rustls::crypto::ring;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use bundle::Bundle;
 pub use bundle::BundleError;
 use verify::Verifier;
+
+use super::prefixed::Prefixed;
+use super::tcp::Abort;
+
+/// A stream that TLS protects.
+pub(crate) type TlsStream<S> = tokio_rustls::TlsStream<Prefixed<S>>;
+
+/// Checks a PEM bundle as [`Builder::certificate_pem`](crate::Builder::certificate_pem) takes it.
+///
+/// # Errors
+///
+/// The node would not start with it.
+pub fn check_bundle(pem: &[u8]) -> Result<(), BundleError> {
+    Tls::from_pem(pem).map(drop)
+}
 
 /// The configured certificate, ready for connections in both roles.
 pub(crate) struct Tls {
@@ -46,12 +59,7 @@ impl Tls {
     }
 
     /// Starts TLS on a stream, of which `read` was read already.
-    pub(crate) async fn start<S>(
-        &self,
-        client: bool,
-        stream: S,
-        read: BytesMut,
-    ) -> io::Result<TlsStream<Prefixed<S>>>
+    pub(crate) async fn start<S>(&self, client: bool, stream: S, read: BytesMut) -> io::Result<TlsStream<S>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -66,62 +74,13 @@ impl Tls {
     }
 }
 
-/// A stream of which some octets were read before.
-pub(crate) struct Prefixed<S> {
-    read: BytesMut,
-    stream: S,
-}
-
-impl<S> Prefixed<S> {
-    /// The stream, of which `read` was read already.
-    pub(crate) fn new(read: BytesMut, stream: S) -> Prefixed<S> {
-        Prefixed { read, stream }
-    }
-
-    /// The stream itself.
-    pub(crate) fn inner(&self) -> &S {
-        &self.stream
+impl<S: Abort> Abort for tokio_rustls::TlsStream<S> {
+    fn reset_when_dropped(&self, reset: bool) {
+        self.get_ref().0.reset_when_dropped(reset);
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Prefixed<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        out: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.read.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, out);
-        }
-        let len = self.read.len().min(out.remaining());
-        out.put_slice(&self.read[..len]);
-        self.read.advance(len);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Prefixed<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, octets)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        octets: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, octets)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
+/// The stream below TLS.
+pub(crate) fn below<S>(stream: &TlsStream<S>) -> &S {
+    stream.get_ref().0.inner()
 }

@@ -18,8 +18,8 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use crate::runtime::handshake;
+use crate::runtime::prefixed::Prefixed;
 use crate::runtime::tcp::Abort;
-use crate::runtime::tls::Prefixed;
 
 /// How long a stream that was ended in order, and dropped, goes on to read what the other side still sends. If it did not, the end
 /// would become a reset, which overtakes what is on its way to the other side.

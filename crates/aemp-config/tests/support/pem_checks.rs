@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use aemp::config::{Arguments, Host, Secret, Settings, effective};
 use aemp::{Node, StartError};
+use aemp_config::{Arguments, Host, Secret, Settings, effective};
 use serde_json::json;
 
 /// Longer than two nodes on one machine take to connect, or not to.

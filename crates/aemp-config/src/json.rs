@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 
 use super::ConfigError;
 use super::address::is_ipv6;
-use aemp_proto::Value;
+use aemp::Value;
 
 /// Reads one argument of a command as the Perl tool does: JSON where it starts with `[`, `{` or `"`, otherwise the text
 /// itself (numbers too: a receiver takes `"5"` where it wants a number). An IPv6 address in brackets is a text.

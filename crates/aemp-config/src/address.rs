@@ -20,7 +20,7 @@ use super::{ConfigError, Host};
 pub const DEFAULT_PORT: u16 = 4040;
 
 /// The host that stands for every address of the machine.
-pub(crate) const EVERY: &str = "*";
+const EVERY: &str = "*";
 
 /// The addresses to listen on that a configured bind stands for; port 0 means that the system chooses.
 ///
@@ -101,7 +101,7 @@ fn parse(part: &str, host: &Host, default_port: u16) -> Option<(String, u16)> {
 }
 
 /// An IPv6 address, and behind a `%` the zone of a link-local one: the name or number of an interface.
-pub(super) fn is_ipv6(text: &str) -> bool {
+pub(crate) fn is_ipv6(text: &str) -> bool {
     let (address, zone) = text.split_once('%').unwrap_or((text, "0"));
     let is_zone = !zone.is_empty() && zone.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-@".contains(&b));
     is_zone && address.parse::<std::net::Ipv6Addr>().is_ok()

@@ -89,7 +89,7 @@ fn inherited(file: &ConfigFile, profile: &str) -> Result<Map<String, Json>, Conf
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Places;
+    use crate::Places;
 
     fn file(content: Json) -> ConfigFile {
         let folder = tempfile::tempdir().unwrap();

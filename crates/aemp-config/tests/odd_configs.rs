@@ -7,7 +7,7 @@ mod checks;
 
 use std::path::Path;
 
-use aemp::config::{ConfigFile, KEYS, Key, Secret, Shape};
+use aemp_config::{ConfigFile, KEYS, Key, Secret, Shape};
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 

@@ -57,7 +57,7 @@ impl Secret {
     /// Whether it is so short that it can be found by trying.
     ///
     /// ```
-    /// # use aemp::config::Secret;
+    /// # use aemp_config::Secret;
     /// assert!(Secret::from_text("geheim").is_short());
     /// ```
     pub fn is_short(&self) -> bool {
@@ -67,7 +67,7 @@ impl Secret {
     /// The text that stands for these octets in the file.
     ///
     /// ```
-    /// use aemp::config::Secret;
+    /// use aemp_config::Secret;
     ///
     /// let typed = "caf\u{e9}";
     /// assert_eq!(Secret::from_text(&Secret::to_text(typed.as_bytes())).octets(), typed.as_bytes());

@@ -134,7 +134,7 @@ fn is_known(key: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Places;
+    use crate::Places;
     use serde_json::json;
 
     #[test]

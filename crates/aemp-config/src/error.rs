@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use aemp_proto::NameError;
-
-use crate::runtime::tls::BundleError;
+use aemp::{BundleError, NameError};
 
 /// A configuration that cannot be used, or a file that cannot be read or written.
 #[derive(Debug, Error)]

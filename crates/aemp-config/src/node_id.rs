@@ -1,7 +1,7 @@
 //! The node ID that a configured text stands for.
 
 use super::{ConfigError, random_text};
-use aemp_proto::NodeId;
+use aemp::NodeId;
 
 /// Letters and digits of the random part: 107 bits, so that no two nodes of any network share one.
 const RANDOM_LEN: usize = 18;

@@ -1,6 +1,6 @@
 //! What must hold for any content of a configuration file. A fuzz target and the test that replays its corpus call this.
 
-use aemp::config::{Arguments, ConfigFile, Host, Settings, effective};
+use aemp_config::{Arguments, ConfigFile, Host, Settings, effective};
 use serde_json::{Map, Value as Json};
 
 /// Octets read as a configuration file: what is understood is the same after being written, and a node either gets settings out of it or

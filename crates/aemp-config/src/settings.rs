@@ -9,12 +9,9 @@ use super::{
     Arguments, ConfigError, ConfigFile, Effective, Host, Key, Places, Secret, effective, expand_advertise,
     expand_bind, expand_node_id, expand_seed, value_from_json,
 };
-use aemp_proto::link::{AuthMethod, PeerAddress};
-use aemp_proto::{Framing, NodeId, Value};
+use aemp::{AuthMethod, Builder, BundleError, Framing, Node, NodeId, PeerAddress, Value, check_bundle};
 
-use crate::runtime::tls::{BundleError, Tls};
-
-/// The settings of one node, complete and checked. `Builder::settings` takes them.
+/// The settings of one node, complete and checked. [`Settings::builder`] describes the node that they are for.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Settings {
@@ -146,6 +143,30 @@ impl Settings {
             script_limits: lookup.texts("script_limits")?.unwrap_or_default(),
         })
     }
+
+    /// Describes the node that these settings are for. What is set afterwards wins, and what concerns scripts is left to those who
+    /// run them.
+    pub fn builder(self) -> Builder {
+        let mut builder = Node::builder()
+            .id(self.node.as_str())
+            .private(self.private)
+            .carry(self.carry)
+            .monitor_timeout(self.monitor_timeout)
+            .framings(self.framings)
+            .authentication(self.auth_offer, self.auth_accept)
+            .verify_peeraddr(self.verify_peeraddr)
+            .nodelay(self.nodelay)
+            .secure(self.secure);
+        builder = self.binds.into_iter().fold(builder, Builder::bind);
+        builder = self.advertise.into_iter().fold(builder, Builder::advertise);
+        builder = self.seeds.into_iter().fold(builder, Builder::seed);
+        builder = self.secret.into_iter().fold(builder, Builder::secret);
+        builder = self.certificate.into_iter().fold(builder, Builder::certificate_pem);
+        builder = self.connect_interval.into_iter().fold(builder, Builder::connect_interval);
+        self.services
+            .into_iter()
+            .fold(builder, |builder, Service { function, arguments }| builder.service(&function, arguments))
+    }
 }
 
 type Expand = fn(&str, &Host) -> Result<Vec<String>, ConfigError>;
@@ -202,8 +223,8 @@ impl Lookup<'_> {
     fn certificate(&self) -> Result<Option<Secret>, ConfigError> {
         self.read("cert", |key, value| {
             let pem = Vec::from(Secret::from_text(&key.text(value)?));
-            match Tls::from_pem(&pem) {
-                Ok(_) => Ok(Secret::from(pem)),
+            match check_bundle(&pem) {
+                Ok(()) => Ok(Secret::from(pem)),
                 Err(BundleError::NoKey(_) | BundleError::NoCertificate) => {
                     Err(key.bad("a private key and a certificate in PEM form", value))
                 }
@@ -267,7 +288,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    const PEM: &str = include_str!("../../tests/data/network.pem");
+    const PEM: &str = include_str!("../../aemp/tests/data/network.pem");
 
     fn resolve(settings: Json) -> Result<Settings, String> {
         let host = Host { name: "doomed".into(), addresses: vec!["192.0.2.2".parse().unwrap()] };

@@ -119,7 +119,7 @@ impl ConfigFile {
 /// dropped. (Somebody who just writes the file, as an editor or the Perl tool does, is not kept from it.)
 ///
 /// ```
-/// use aemp::config::{ConfigChange, Places};
+/// use aemp_config::{ConfigChange, Places};
 ///
 /// let folder = tempfile::tempdir()?;
 /// let places = Places { chosen: Some(folder.path().join("config.json")), ..Places::default() };
