@@ -32,7 +32,7 @@ use self::lanes::Lanes;
 use self::monitors::{Monitor, Monitors};
 pub use self::watch::Loss;
 use self::watch::losses;
-use crate::kernel::LinkId;
+use crate::link_id::LinkId;
 use crate::wire::records::SHARED_FROM;
 use crate::wire::{Body, EncodeError, Framing, Records, Request};
 use crate::{NodeId, PortId, Reason};

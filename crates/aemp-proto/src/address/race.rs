@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-use crate::kernel::Time;
+use crate::time::Time;
 
 /// The time from one address to the next while the first has not answered.
 pub const STAGGER: Duration = Duration::from_millis(250);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{CarryAction, CarryLimits, EndId, PIECE, PIECE_COST, REASON_MAX, WINDOW_MAX, WINDOW_MIN, cost};
 use crate::NodeId;
-use crate::kernel::Time;
+use crate::time::Time;
 use crate::wire::{CarryId, CarryRequest};
 
 /// A carried connection on its way between this node and one that it is connected to.

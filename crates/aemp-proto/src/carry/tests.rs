@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::*;
-use crate::kernel::Time;
+use crate::time::Time;
 use crate::wire::CarryId;
 
 fn node(id: &str) -> NodeId {

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use super::QueryKind;
 use super::watch::Watches;
-use crate::kernel::QueryKind;
 use crate::wire::MeshRequest;
 use crate::wire::request::Family;
 use crate::{NodeId, Value};

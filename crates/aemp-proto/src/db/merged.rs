@@ -12,10 +12,9 @@ mod held;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Changes;
 use super::size::{key_size, own_memory, size};
+use super::{Changes, QueryKind};
 use crate::budget::{Budget, PeerBudgets};
-use crate::kernel::QueryKind;
 use crate::wire::Tables;
 use crate::wire::request::Family;
 use crate::{NodeId, Value};

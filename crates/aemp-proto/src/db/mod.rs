@@ -53,6 +53,17 @@ pub(crate) struct Change {
     pub(crate) deleted: Vec<String>,
 }
 
+/// What a query asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueryKind {
+    /// Subkeys and values, as a map.
+    Family,
+    /// The subkeys, as a list.
+    Keys,
+    /// The values, as a list.
+    Values,
+}
+
 /// What has changed, by family.
 pub(crate) type Changes = BTreeMap<String, Change>;
 

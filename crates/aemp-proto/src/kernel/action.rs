@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::LinkId;
+use crate::link_id::LinkId;
 use crate::wire::MeshRequest;
 use crate::wire::request::Family;
 use crate::{NodeId, Value};

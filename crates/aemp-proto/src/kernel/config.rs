@@ -3,10 +3,10 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::random::Random;
 use crate::NodeId;
 use crate::budget::PeerBudgets;
 use crate::outbox::OutboxLimits;
+use crate::random::Random;
 
 /// The least time for an attempt to connect: a handshake takes about five times the latency.
 const ATTEMPT_MIN: Duration = Duration::from_secs(1);

@@ -6,11 +6,15 @@ use std::time::Duration;
 use super::dial::Step;
 use super::links::Verdict;
 use super::pace::Cause;
-use super::{Action, Kernel, LinkId, Peer, Time};
+use super::target::DialTarget;
+use super::{Action, Kernel};
 use crate::NodeId;
 use crate::db::client::Master;
 use crate::db::{LISTENERS, binds_of_value};
+use crate::link_id::LinkId;
 use crate::mesh::seeds::Try;
+use crate::peer::Peer;
+use crate::time::Time;
 use crate::wire::MeshRequest;
 
 /// A seed that is dialled has at least this time to answer and finish the handshake.
@@ -28,7 +32,7 @@ pub(super) enum Purpose {
 /// A link that is being dialled.
 #[derive(Debug)]
 struct Dial {
-    address: String,
+    target: DialTarget,
     purpose: Purpose,
     /// Whose share of the dials it belongs to; those to seeds belong to none.
     cause: Option<Cause>,
@@ -122,7 +126,7 @@ impl Kernel {
                     continue;
                 }
             };
-            let ready = self.throttle.ready_at(&address);
+            let ready = self.throttle.ready_at(&DialTarget::Direct(address.clone()));
             if ready > now {
                 self.seeds.postpone(ready);
                 continue;
@@ -137,12 +141,12 @@ impl Kernel {
     pub(super) fn step_attempts(&mut self, now: Time) {
         while let Some(step) = self.attempts.step(&self.throttle, |node| self.links.under_way(node), now) {
             match step {
-                Step::Dial(node, address) => {
+                Step::Dial(node, DialTarget::Direct(address)) => {
                     let limit = now + self.config.attempt();
                     let link = self.dial(&address, Purpose::Node(node.clone()), limit, now);
                     self.attempts.dialled(&node, link);
                 }
-                Step::Through(node, carrier) => self.dial_through(&node, &carrier, now),
+                Step::Dial(_, DialTarget::Relay { relay, to }) => self.dial_through(&to, &relay, now),
                 Step::LookUp(node) => self.look_up(&node, now),
                 Step::Failed { node, reason, wanted, links } => {
                     self.close_all(links, &reason);
@@ -161,7 +165,7 @@ impl Kernel {
             Purpose::Seed => None,
             Purpose::Node(node) => Some(node.clone()),
         };
-        let link = self.begin_dial(address, purpose, deadline, now);
+        let link = self.begin_dial(DialTarget::Direct(address.into()), purpose, deadline, now);
         self.actions.push_back(Action::Dial { link, address: address.into(), expected });
         link
     }
@@ -169,7 +173,7 @@ impl Kernel {
     /// Numbers a link that is being dialled, and remembers for what.
     pub(super) fn begin_dial(
         &mut self,
-        address: &str,
+        target: DialTarget,
         purpose: Purpose,
         deadline: Time,
         now: Time,
@@ -183,8 +187,8 @@ impl Kernel {
         if let Some(cause) = cause {
             self.throttle.begun(cause, now);
         }
-        self.dialled.links.insert(link, Dial { address: address.into(), purpose, cause });
-        self.throttle.dialled(address, &mut self.random, now);
+        self.throttle.dialled(&target, &mut self.random, now);
+        self.dialled.links.insert(link, Dial { target, purpose, cause });
         self.links.dialled(link, deadline);
         link
     }
@@ -232,7 +236,7 @@ impl Kernel {
 
     fn came_up(&mut self, link: LinkId, peer: &Peer, now: Time) {
         if let Some(dial) = self.end_dial(link) {
-            self.throttle.revive(&dial.address, now);
+            self.throttle.revive(&dial.target, now);
             if dial.purpose == Purpose::Seed {
                 self.seeds.ended(link);
             }

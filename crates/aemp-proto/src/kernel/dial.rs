@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::pace::Cause;
+use super::target::DialTarget;
 use super::throttle::{SHORTEST, Throttle};
-use super::ways::VIA;
-use super::{LinkId, Time};
 use crate::NodeId;
 use crate::address::STAGGER;
+use crate::link_id::LinkId;
+use crate::time::Time;
 
 /// A connection that has got so far that a further address would only be in its way is left alone for this time. The peer may be
 /// one that greets with the ID of another node and then says nothing.
@@ -26,10 +27,8 @@ const ADDRESS_LEN_MAX: usize = 300;
 /// What is to be done for an attempt.
 #[derive(Debug, PartialEq)]
 pub(super) enum Step {
-    /// Dial this address for the node, and say so with [`Attempts::dialled`].
-    Dial(NodeId, String),
-    /// Dial the node through this one, and say so with [`Attempts::dialled`].
-    Through(NodeId, NodeId),
+    /// Dial this for the node, and say so with [`Attempts::dialled`].
+    Dial(NodeId, DialTarget),
     /// No address has answered: ask for the addresses once more, the node may have moved.
     LookUp(NodeId),
     /// The attempt has failed. `wanted`: somebody waits for it, not only the mesh.
@@ -51,10 +50,10 @@ struct Attempt {
     wanted: bool,
     /// Whether somebody has said which addresses there are.
     told: bool,
-    queue: VecDeque<String>,
+    queue: VecDeque<DialTarget>,
     seen: BTreeSet<String>,
     /// Nodes that can carry a connection, for when no address has answered by `detour`.
-    carriers: VecDeque<NodeId>,
+    carriers: VecDeque<DialTarget>,
     seen_carriers: BTreeSet<NodeId>,
     detour: Time,
     /// Whether the addresses were asked for a second time.
@@ -117,7 +116,7 @@ impl Attempts {
         attempt.told = true;
         for address in addresses.iter().filter(|address| address.len() <= ADDRESS_LEN_MAX) {
             if attempt.seen.len() < ADDRESSES_MAX && attempt.seen.insert(address.clone()) {
-                attempt.queue.push_back(address.clone());
+                attempt.queue.push_back(DialTarget::Direct(address.clone()));
             }
         }
     }
@@ -126,7 +125,8 @@ impl Attempts {
     pub(super) fn carriers(&mut self, node: &NodeId, carriers: &[NodeId]) {
         let Some(attempt) = self.attempts.get_mut(node) else { return };
         let new = carriers.iter().filter(|carrier| attempt.seen_carriers.insert((*carrier).clone()));
-        attempt.carriers.extend(new.cloned());
+        let target = |relay: &NodeId| DialTarget::Relay { relay: relay.clone(), to: node.clone() };
+        attempt.carriers.extend(new.map(target));
     }
 
     /// Whether somebody has asked for the addresses of the node a second time.
@@ -180,11 +180,10 @@ impl Attempts {
         now: Time,
     ) -> Option<Step> {
         let (node, due) = self.attempts.iter_mut().find_map(|(node, attempt)| {
-            attempt.step(node, throttle, || busy(node), now).map(|due| (node.clone(), due))
+            attempt.step(throttle, || busy(node), now).map(|due| (node.clone(), due))
         })?;
         Some(match due {
-            Due::Dial(address) => Step::Dial(node, address),
-            Due::Through(carrier) => Step::Through(node, carrier),
+            Due::Dial(target) => Step::Dial(node, target),
             Due::LookUp => Step::LookUp(node),
             Due::Fail(reason) => {
                 if self.failed.len() >= FAILURES {
@@ -200,7 +199,7 @@ impl Attempts {
 
     /// When [`Attempts::step`] has something to do.
     pub(super) fn next_timeout(&self, throttle: &Throttle, busy: impl Fn(&NodeId) -> bool) -> Option<Time> {
-        let due = self.attempts.iter().map(|(node, attempt)| match attempt.next_dial(node, throttle) {
+        let due = self.attempts.iter().map(|(node, attempt)| match attempt.next_dial(throttle) {
             Some(at) if !busy(node) => at.min(attempt.deadline),
             Some(at) if attempt.has_more() => at.max(attempt.patient_until).min(attempt.deadline),
             _ => attempt.deadline,
@@ -210,20 +209,13 @@ impl Attempts {
 }
 
 enum Due {
-    Dial(String),
-    Through(NodeId),
+    Dial(DialTarget),
     LookUp,
     Fail(String),
 }
 
 impl Attempt {
-    fn step(
-        &mut self,
-        node: &NodeId,
-        throttle: &Throttle,
-        busy: impl Fn() -> bool,
-        now: Time,
-    ) -> Option<Due> {
+    fn step(&mut self, throttle: &Throttle, busy: impl Fn() -> bool, now: Time) -> Option<Due> {
         if now >= self.deadline {
             return Some(Due::Fail(self.verdict("connect timeout")));
         }
@@ -236,16 +228,15 @@ impl Attempt {
             return None;
         }
         let may_dial = throttle.slot_at(self.cause()) <= now;
-        if may_dial && let Some(at) = self.queue.iter().position(|address| throttle.ready_at(address) <= now)
-        {
+        let ready = |target: &DialTarget| throttle.ready_at(target) <= now;
+        if may_dial && let Some(at) = self.queue.iter().position(ready) {
             self.begin(now);
             return self.queue.remove(at).map(Due::Dial);
         }
         if may_dial && (self.links.is_empty() || now >= self.detour) {
-            let ready = |carrier: &NodeId| throttle.ready_at(&way_through(carrier, node)) <= now;
             if let Some(at) = self.carriers.iter().position(ready) {
                 self.begin(now);
-                return self.carriers.remove(at).map(Due::Through);
+                return self.carriers.remove(at).map(Due::Dial);
             }
         }
         if !busy && !self.has_more() && self.links.is_empty() {
@@ -291,14 +282,13 @@ impl Attempt {
         self.seen.is_empty() && self.seen_carriers.is_empty()
     }
 
-    fn next_dial(&self, node: &NodeId, throttle: &Throttle) -> Option<Time> {
+    fn next_dial(&self, throttle: &Throttle) -> Option<Time> {
         if !self.told {
             return None;
         }
         let detour = if self.links.is_empty() { Time::ZERO } else { self.detour };
-        let carriers = self.carriers.iter().map(|carrier| throttle.ready_at(&way_through(carrier, node)));
-        let carriers = carriers.map(|ready| ready.max(detour));
-        let ready = self.queue.iter().map(|address| throttle.ready_at(address)).chain(carriers).min();
+        let carriers = self.carriers.iter().map(|target| throttle.ready_at(target).max(detour));
+        let ready = self.queue.iter().map(|target| throttle.ready_at(target)).chain(carriers).min();
         match ready {
             Some(ready) => Some(ready.max(self.next).max(throttle.slot_at(self.cause()))),
             None => self.links.is_empty().then_some(self.next),
@@ -306,15 +296,10 @@ impl Attempt {
     }
 }
 
-/// What the way to a node through another one is called where addresses are remembered: no `HOST:PORT` looks like it.
-pub(super) fn way_through(carrier: &NodeId, node: &NodeId) -> String {
-    format!("{VIA}{carrier}#{node}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::random::Random;
+    use crate::random::Random;
 
     fn node() -> NodeId {
         NodeId::new("far").unwrap()
@@ -338,18 +323,14 @@ mod tests {
         let (mut dialled, mut failed) = (Vec::new(), None);
         while let Some(step) = attempts.step(throttle, |_| false, now) {
             match step {
-                Step::Dial(node, address) => {
-                    throttle.dialled(&address, &mut Random::new(0), now);
+                Step::Dial(node, target) => {
+                    throttle.dialled(&target, &mut Random::new(0), now);
                     attempts.dialled(&node, LinkId::dialled(*links));
                     *links += 1;
-                    dialled.push(address);
-                }
-                Step::Through(node, carrier) => {
-                    let way = way_through(&carrier, &node);
-                    throttle.dialled(&way, &mut Random::new(0), now);
-                    attempts.dialled(&node, LinkId::dialled(*links));
-                    *links += 1;
-                    dialled.push(way);
+                    dialled.push(match target {
+                        DialTarget::Direct(address) => address,
+                        DialTarget::Relay { relay, .. } => relay.to_string(),
+                    });
                 }
                 Step::LookUp(node) => attempts.addresses(&node, &[]),
                 Step::Failed { reason, .. } => failed = Some(reason),
@@ -382,7 +363,10 @@ mod tests {
         // The peer has greeted, and says nothing more.
         assert_eq!(attempts.step(&throttle, |_| true, at(999)), None);
         assert_eq!(attempts.next_timeout(&throttle, |_| true), Some(at(1000)));
-        assert_eq!(attempts.step(&throttle, |_| true, at(1000)), Some(Step::Dial(node(), "b:1".into())));
+        assert_eq!(
+            attempts.step(&throttle, |_| true, at(1000)),
+            Some(Step::Dial(node(), DialTarget::Direct("b:1".into())))
+        );
         attempts.ended(&node(), LinkId::dialled(0), "reset", at(1001));
         assert_eq!(attempts.step(&throttle, |_| true, at(1001)), None, "one that is under way may succeed");
         assert_eq!(attempts.next_timeout(&throttle, |_| true), Some(at(10_000)));

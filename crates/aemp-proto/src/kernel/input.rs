@@ -1,64 +1,10 @@
 //! What a node's machine is told.
 
-use std::fmt;
-
+use crate::db::QueryKind;
+use crate::link_id::LinkId;
+use crate::peer::Peer;
 use crate::wire::MeshRequest;
 use crate::{NodeId, Value};
-
-/// Names one connection of a node, from the moment it is dialled or accepted until it is closed. Never reused.
-///
-/// The kernel numbers the connections that it has dialled, whoever runs it those that were accepted; the top bit keeps
-/// the two apart.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LinkId(u64);
-
-impl LinkId {
-    const DIALLED: u64 = 1 << 63;
-
-    /// The `n`-th connection that the kernel dialled.
-    pub fn dialled(n: u64) -> LinkId {
-        LinkId(n | LinkId::DIALLED)
-    }
-
-    /// The `n`-th connection that was accepted.
-    pub fn accepted(n: u64) -> LinkId {
-        LinkId(n & !LinkId::DIALLED)
-    }
-
-    /// Whether the connection was dialled.
-    pub fn is_dialled(self) -> bool {
-        self.0 & LinkId::DIALLED != 0
-    }
-}
-
-impl fmt::Debug for LinkId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = if self.is_dialled() { "dialled" } else { "accepted" };
-        write!(f, "{kind} {}", self.0 & !LinkId::DIALLED)
-    }
-}
-
-/// Who is at the other end of a connection, as its greeting says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Peer {
-    /// The node ID.
-    pub node: NodeId,
-    /// Random bits that tell one run of the node from the next; Perl nodes have none.
-    pub incarnation: Option<u128>,
-    /// Whether it is one of ours, which understand `role=` and `inc=`.
-    pub native: bool,
-    /// Whether it carries connections for nodes that cannot be dialled.
-    pub carries: bool,
-    /// The node that carries the connection; `None` if that is direct.
-    pub carrier: Option<NodeId>,
-}
-
-impl Peer {
-    /// Whether connections can be carried over this one: those between our own kind, and not such as are carried themselves.
-    pub fn is_neighbour(&self) -> bool {
-        self.native && self.carrier.is_none()
-    }
-}
 
 /// How a node that is up is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -186,15 +132,4 @@ pub enum DbCommand {
         /// The watch.
         id: u64,
     },
-}
-
-/// What a query asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum QueryKind {
-    /// Subkeys and values, as a map.
-    Family,
-    /// The subkeys, as a list.
-    Keys,
-    /// The values, as a list.
-    Values,
 }

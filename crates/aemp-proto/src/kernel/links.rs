@@ -10,9 +10,11 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use super::deadlines::Deadlines;
-use super::{LinkId, Peer, Time};
 use crate::NodeId;
+use crate::deadlines::Deadlines;
+use crate::link_id::LinkId;
+use crate::peer::Peer;
+use crate::time::Time;
 
 /// A probe is answered within a second; half a second more, and silence is an answer too.
 const PROBE_LIMIT: Duration = Duration::from_millis(1500);

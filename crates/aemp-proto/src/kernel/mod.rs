@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `input`, `action`, `config` | what comes in and goes out |
 //! | `links` | the connections, and which of several to one peer is the one |
-//! | `deadlines` | when things are due, the earliest first |
+//! | `target` | where a connection can lead: an address, or another node that relays it |
 //! | `dial`, `throttle` | attempts to connect to a node, and how often an address may be dialled |
 //! | `pace` | how many connections are dialled at once, and in a second |
 //! | `entry` | which entries of the database a program may set |
@@ -27,7 +27,6 @@ mod action;
 mod config;
 mod connect;
 mod database;
-pub(crate) mod deadlines;
 mod dial;
 mod entry;
 mod input;
@@ -36,20 +35,23 @@ mod links;
 mod lookups;
 mod master;
 mod pace;
-pub(crate) mod random;
 mod service;
+mod target;
 mod throttle;
 mod ways;
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use crate::NodeId;
 
+pub use crate::db::QueryKind;
+pub use crate::link_id::LinkId;
+pub use crate::peer::Peer;
+pub use crate::time::Time;
 pub use action::Action;
 pub use config::{CONNECT_TIMEOUTS, KernelConfig, KernelLimits, MONITOR_TIMEOUTS};
 pub use entry::{EntryError, FAMILY_NAME_MAX, check_entry, check_family_name, check_own_family};
-pub use input::{DbCommand, Input, LinkId, Peer, QueryKind, Route};
+pub use input::{DbCommand, Input, Route};
 pub use links::CONNECT_TIMEOUT;
 
 use crate::db::client::Client;
@@ -58,13 +60,10 @@ use crate::db::merged::Merged;
 use crate::mesh::global::Global;
 use crate::mesh::keep::Keep;
 use crate::mesh::seeds::Seeds;
+use crate::random::Random;
 use dial::Attempts;
 use links::Links;
-use random::Random;
 use throttle::Throttle;
-
-/// A point in time: how long the node has been running. Whoever runs the machine says what time it is.
-pub type Time = Duration;
 
 /// The machine of one node.
 #[derive(Debug)]

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::Time;
+use crate::time::Time;
 
 /// Who wants a connection to be dialled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

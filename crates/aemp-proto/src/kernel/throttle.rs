@@ -1,17 +1,18 @@
-//! How often one address may be dialled, whoever wants it: a dead address must not be hammered because a program keeps
+//! How often one target may be dialled, whoever wants it: a dead one must not be hammered because a program keeps
 //! sending to it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::Time;
 use super::pace::{Cause, Pace};
-use super::random::Random;
+use super::target::DialTarget;
+use crate::random::Random;
+use crate::time::Time;
 
-/// The least time between two dials of one address.
+/// The least time between two dials of one target.
 pub(crate) const SHORTEST: Duration = Duration::from_millis(300);
 
-/// Addresses that are remembered; beyond that, those that have been quiet for longest are forgotten.
+/// Targets that are remembered; beyond that, those that have been quiet for longest are forgotten.
 const REMEMBERED: usize = 4096;
 
 #[derive(Debug)]
@@ -22,23 +23,23 @@ struct Dialled {
     wait: Duration,
 }
 
-/// The waiting times of all addresses, and the pace of all dials together.
+/// The waiting times of all targets, and the pace of all dials together.
 #[derive(Debug)]
 pub(super) struct Throttle {
     longest: Duration,
     pace: Pace,
-    addresses: BTreeMap<String, Dialled>,
+    targets: BTreeMap<DialTarget, Dialled>,
 }
 
 impl Throttle {
-    /// The time between two dials of one address doubles from [`SHORTEST`] to `longest`.
+    /// The time between two dials of one target doubles from [`SHORTEST`] to `longest`.
     pub(crate) fn new(longest: Duration) -> Throttle {
-        Throttle { longest: longest.max(SHORTEST), pace: Pace::new(), addresses: BTreeMap::new() }
+        Throttle { longest: longest.max(SHORTEST), pace: Pace::new(), targets: BTreeMap::new() }
     }
 
-    /// When this address may be dialled.
-    pub(crate) fn ready_at(&self, address: &str) -> Time {
-        self.addresses.get(address).map_or(Time::ZERO, |dialled| dialled.next)
+    /// When this target may be dialled.
+    pub(crate) fn ready_at(&self, target: &DialTarget) -> Time {
+        self.targets.get(target).map_or(Time::ZERO, |dialled| dialled.next)
     }
 
     /// When anything may be dialled for this cause; [`Time::MAX`] if a dial that is under way has to end first.
@@ -56,34 +57,34 @@ impl Throttle {
         self.pace.ended(cause);
     }
 
-    /// The address is dialled now.
-    pub(crate) fn dialled(&mut self, address: &str, random: &mut Random, now: Time) {
+    /// The target is dialled now.
+    pub(crate) fn dialled(&mut self, target: &DialTarget, random: &mut Random, now: Time) {
         self.shrink(now);
-        let wait = self.addresses.get(address).map_or(SHORTEST, |dialled| dialled.wait);
+        let wait = self.targets.get(target).map_or(SHORTEST, |dialled| dialled.wait);
         let next = Dialled { next: now + random.once_or_twice(wait), wait: (wait * 2).min(self.longest) };
-        self.addresses.insert(address.into(), next);
+        self.targets.insert(target.clone(), next);
     }
 
-    /// A connection to the address was established, or there is news of it: the waiting times begin anew.
-    pub(crate) fn revive(&mut self, address: &str, now: Time) {
-        if let Some(dialled) = self.addresses.get_mut(address) {
+    /// A connection to the target was established, or there is news of it: the waiting times begin anew.
+    pub(crate) fn revive(&mut self, target: &DialTarget, now: Time) {
+        if let Some(dialled) = self.targets.get_mut(target) {
             dialled.wait = SHORTEST;
             dialled.next = dialled.next.min(now + SHORTEST);
         }
     }
 
-    /// As [`Throttle::revive`], for all addresses: the network seems to be back.
+    /// As [`Throttle::revive`], for all targets: the network seems to be back.
     pub(crate) fn revive_all(&mut self, now: Time) {
-        for dialled in self.addresses.values_mut() {
+        for dialled in self.targets.values_mut() {
             dialled.wait = SHORTEST;
             dialled.next = dialled.next.min(now + SHORTEST);
         }
     }
 
     fn shrink(&mut self, now: Time) {
-        if self.addresses.len() >= REMEMBERED {
+        if self.targets.len() >= REMEMBERED {
             let longest = self.longest;
-            self.addresses.retain(|_, dialled| dialled.next + longest > now);
+            self.targets.retain(|_, dialled| dialled.next + longest > now);
         }
     }
 }
@@ -92,6 +93,10 @@ impl Throttle {
 mod tests {
     use super::*;
 
+    fn target(address: &str) -> DialTarget {
+        DialTarget::Direct(address.into())
+    }
+
     #[test]
     fn the_times_double_up_to_the_longest() {
         let longest = Duration::from_secs(5);
@@ -99,15 +104,15 @@ mod tests {
         let mut now = Time::ZERO;
         let mut waits = Vec::new();
         for _ in 0..8 {
-            throttle.dialled("a:1", &mut random, now);
-            waits.push(throttle.ready_at("a:1") - now);
-            now = throttle.ready_at("a:1");
+            throttle.dialled(&target("a:1"), &mut random, now);
+            waits.push(throttle.ready_at(&target("a:1")) - now);
+            now = throttle.ready_at(&target("a:1"));
         }
         for (at, wait) in waits.iter().enumerate() {
             let base = (SHORTEST * 2u32.pow(at as u32)).min(longest);
             assert!(*wait >= base && *wait <= base * 2, "wait {at} was {wait:?}");
         }
-        assert_eq!(throttle.ready_at("b:1"), Time::ZERO);
+        assert_eq!(throttle.ready_at(&target("b:1")), Time::ZERO);
     }
 
     #[test]
@@ -115,9 +120,9 @@ mod tests {
         let (mut throttle, mut random) = (Throttle::new(Duration::from_secs(5)), Random::new(1));
         let now = Time::from_secs(1);
         for _ in 0..5 {
-            throttle.dialled("a:1", &mut random, now);
+            throttle.dialled(&target("a:1"), &mut random, now);
         }
-        throttle.revive("a:1", now);
-        assert_eq!(throttle.ready_at("a:1"), now + SHORTEST);
+        throttle.revive(&target("a:1"), now);
+        assert_eq!(throttle.ready_at(&target("a:1")), now + SHORTEST);
     }
 }

@@ -7,14 +7,17 @@
 use std::collections::BTreeMap;
 
 use super::connect::Purpose;
-use super::dial::way_through;
-use super::{Action, Kernel, LinkId, Peer, Time};
+use super::target::DialTarget;
+use super::{Action, Kernel};
 use crate::db::{Change, WAYS, binds_of_value, binds_to_value};
+use crate::link_id::LinkId;
+use crate::peer::Peer;
+use crate::time::Time;
 use crate::wire::MeshRequest;
 use crate::{NodeId, Value};
 
 /// The kind of way that leads through another node.
-pub(super) const VIA: &str = "via:";
+const VIA: &str = "via:";
 
 /// Ways that one node may announce, and that are tried: more are no more use.
 const WAYS_MAX: usize = 8;
@@ -119,8 +122,8 @@ impl Kernel {
         for (key, value) in &change.set {
             let Ok(node) = NodeId::new(key) else { continue };
             let ways = binds_of_value(value);
-            for carrier in carriers_of(&ways) {
-                self.throttle.revive(&way_through(&carrier, &node), now);
+            for relay in carriers_of(&ways) {
+                self.throttle.revive(&DialTarget::Relay { relay, to: node.clone() }, now);
             }
             if self.found_ways(&node, &ways) {
                 self.attempts.addresses(&node, &[]);
@@ -132,8 +135,8 @@ impl Kernel {
     /// Dials a node through a carrier, which is dialled itself if it has to be.
     pub(super) fn dial_through(&mut self, node: &NodeId, carrier: &NodeId, now: Time) {
         let limit = now + self.config.attempt();
-        let address = way_through(carrier, node);
-        let link = self.begin_dial(&address, Purpose::Node(node.clone()), limit, now);
+        let target = DialTarget::Relay { relay: carrier.clone(), to: node.clone() };
+        let link = self.begin_dial(target, Purpose::Node(node.clone()), limit, now);
         self.attempts.dialled(node, link);
         if self.links.is_up(carrier) {
             self.ask_carrier(link, carrier, node);

@@ -26,7 +26,7 @@ use super::auth::{self, Lines, Method};
 use super::config::{LinkConfig, PeerAddress, Place, STREAM_ID, STREAM_PROTOCOL, Side};
 use super::error::HandshakeError;
 use super::hello::{Greeting, LINE_MAX};
-use crate::kernel::Peer;
+use crate::peer::Peer;
 use crate::{Framing, NodeId};
 
 /// Octets of randomness in a nonce line.

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::kernel::Time;
+use crate::time::Time;
 
 /// What is to be done now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::NodeId;
 use crate::budget::{Charge, PeerBudgets};
 use crate::db::size::memory;
-use crate::kernel::Time;
+use crate::time::Time;
 use crate::wire::MeshRequest;
 
 /// A node that becomes global waits this long for what other global nodes know, before it answers out of its own.

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::NodeId;
-use crate::kernel::Time;
-use crate::kernel::deadlines::Deadlines;
-use crate::kernel::random::Random;
+use crate::deadlines::Deadlines;
+use crate::random::Random;
+use crate::time::Time;
 
 /// The shortest time before a lost node is tried again; the first time is once to twice this.
 const FIRST_RETRY: Duration = Duration::from_millis(300);

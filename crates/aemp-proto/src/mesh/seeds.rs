@@ -9,8 +9,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::NodeId;
-use crate::kernel::random::Random;
-use crate::kernel::{LinkId, Time};
+use crate::link_id::LinkId;
+use crate::random::Random;
+use crate::time::Time;
 
 /// The shortest time before missing seeds are tried again; the first time is once to twice this.
 const FIRST_RETRY: Duration = Duration::from_millis(600);

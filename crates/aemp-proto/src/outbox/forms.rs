@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use super::{BULK, Loss, Outbox, Queued, State, nobody};
 use crate::db::fit::fit;
-use crate::kernel::LinkId;
+use crate::link_id::LinkId;
 use crate::wire::forms;
 use crate::wire::{Body, EncodeError, Framing, MeshRequest, Records, Request};
 use crate::{PortId, Reason};

@@ -6,7 +6,7 @@
 use super::lanes::Stream;
 use super::monitors::Monitor;
 use super::{Outbox, Queued, Refused};
-use crate::kernel::LinkId;
+use crate::link_id::LinkId;
 use crate::wire::{Body, Records, Request};
 use crate::{PortId, Reason};
 

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Time;
+use crate::time::Time;
 
 /// When something is due for these keys.
 #[derive(Debug)]

@@ -1,0 +1,25 @@
+//! Who is at the other end of a connection.
+
+use crate::NodeId;
+
+/// Who is at the other end of a connection, as its greeting says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// The node ID.
+    pub node: NodeId,
+    /// Random bits that tell one run of the node from the next; Perl nodes have none.
+    pub incarnation: Option<u128>,
+    /// Whether it is one of ours, which understand `role=` and `inc=`.
+    pub native: bool,
+    /// Whether it carries connections for nodes that cannot be dialled.
+    pub carries: bool,
+    /// The node that carries the connection; `None` if that is direct.
+    pub carrier: Option<NodeId>,
+}
+
+impl Peer {
+    /// Whether connections can be carried over this one: those between our own kind, and not such as are carried themselves.
+    pub fn is_neighbour(&self) -> bool {
+        self.native && self.carrier.is_none()
+    }
+}
