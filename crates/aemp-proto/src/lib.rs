@@ -20,7 +20,7 @@ pub mod wire;
 
 pub use link_id::LinkId;
 pub use name::{Home, NameError, NodeId, PortId, PortName};
-pub use peer::Peer;
+pub use peer::{Peer, Route};
 pub use time::Time;
 pub use value::{Message, Reason, Value};
 pub use wire::{Body, Framing};

@@ -1,4 +1,4 @@
-//! Who is at the other end of a connection.
+//! Who is at the other end of a connection, and how that is reached.
 
 use crate::NodeId;
 
@@ -18,8 +18,22 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// How the node is reached.
+    pub fn route(&self) -> Route {
+        self.carrier.clone().map_or(Route::Direct, Route::Through)
+    }
+
     /// Whether connections can be carried over this one: those between our own kind, and not such as are carried themselves.
     pub fn is_neighbour(&self) -> bool {
         self.native && self.carrier.is_none()
     }
+}
+
+/// How a node that is up is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Route {
+    /// Over a connection of its own.
+    Direct,
+    /// Through this node, which carries the connection.
+    Through(NodeId),
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::link_id::LinkId;
+use crate::peer::Peer;
 use crate::wire::MeshRequest;
 use crate::wire::request::Family;
 use crate::{NodeId, Value};
@@ -53,12 +54,13 @@ pub enum Action {
         /// The link.
         link: LinkId,
     },
-    /// From now on this link drains the outbox of the node, and what it brings is delivered.
-    Attach {
+    /// The node is up: from now on this link drains its outbox, everybody can see that it is up, and then what the link brings is
+    /// delivered.
+    Up {
         /// The link.
         link: LinkId,
-        /// The node.
-        node: NodeId,
+        /// The node, and how it is reached.
+        peer: Peer,
     },
     /// Break the outbox: its monitors fire with `transport_error, node, reason`.
     Break {
@@ -74,8 +76,6 @@ pub enum Action {
         /// The request.
         request: MeshRequest,
     },
-    /// The node is up; comes after its `Attach`.
-    NodeUp(NodeId),
     /// The node is down, and why; comes after its `Break`.
     NodeDown(NodeId, String),
     /// The answer to a query.

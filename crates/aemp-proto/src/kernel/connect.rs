@@ -246,8 +246,7 @@ impl Kernel {
         others.retain(|other| *other != link);
         self.close_all(others, "not needed any more");
         self.keep.came_up(node);
-        self.actions.push_back(Action::Attach { link, node: node.clone() });
-        self.actions.push_back(Action::NodeUp(node.clone()));
+        self.actions.push_back(Action::Up { link, peer: peer.clone() });
         if self.links.up_count() == 1 {
             // The first one since we were alone.
             self.try_all_again(now);

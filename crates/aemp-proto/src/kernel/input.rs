@@ -6,15 +6,6 @@ use crate::peer::Peer;
 use crate::wire::MeshRequest;
 use crate::{NodeId, Value};
 
-/// How a node that is up is reached.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Route {
-    /// Over a connection of its own.
-    Direct,
-    /// Through this node, which carries the connection.
-    Through(NodeId),
-}
-
 /// Something that happened to the node. `Tick` fires what is due.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {

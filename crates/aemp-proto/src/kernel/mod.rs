@@ -46,12 +46,12 @@ use crate::NodeId;
 
 pub use crate::db::QueryKind;
 pub use crate::link_id::LinkId;
-pub use crate::peer::Peer;
+pub use crate::peer::{Peer, Route};
 pub use crate::time::Time;
 pub use action::Action;
 pub use config::{CONNECT_TIMEOUTS, KernelConfig, KernelLimits, MONITOR_TIMEOUTS};
 pub use entry::{EntryError, FAMILY_NAME_MAX, check_entry, check_family_name, check_own_family};
-pub use input::{DbCommand, Input, Route};
+pub use input::{DbCommand, Input};
 pub use links::CONNECT_TIMEOUT;
 
 use crate::db::client::Client;
@@ -159,8 +159,7 @@ impl Kernel {
 
     /// How this node is reached, if it is up.
     pub fn route(&self, node: &NodeId) -> Option<Route> {
-        let peer = self.links.peer(node)?;
-        Some(peer.carrier.clone().map_or(Route::Direct, Route::Through))
+        self.links.peer(node).map(Peer::route)
     }
 
     /// Whether this node is up, one of ours, and connected directly: then connections can be carried over it.

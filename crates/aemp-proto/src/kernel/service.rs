@@ -1,5 +1,6 @@
 //! Requests of the global service that other nodes send.
 
+use super::target::DialTarget;
 use super::{Action, Kernel, Time, ways};
 use crate::db::client::Master;
 use crate::db::merged::{Delta, STAMP_MAX};
@@ -337,7 +338,7 @@ impl Kernel {
         for (key, value) in &change.set {
             let binds = binds_of_value(value);
             for address in &binds {
-                self.throttle.revive(address, now);
+                self.throttle.revive(&DialTarget::Direct(address.clone()), now);
             }
             if let Ok(node) = NodeId::new(key)
                 && !binds.is_empty()

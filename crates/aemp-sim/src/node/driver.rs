@@ -108,22 +108,12 @@ impl Node {
             Action::Proceed { link } => self.proceed(link, cx),
             Action::Close { link, reason } => self.close_link(link, &reason, cx),
             Action::Probe { link } => self.probe(link, cx),
-            Action::Attach { link, node } => {
-                self.attach_outbox(link, &node, cx);
-                self.attach(link, &node, cx);
-            }
+            Action::Up { link, peer } => self.up(link, &peer, cx),
             Action::Break { node, reason } => self.break_outbox(&node, &reason, cx),
             Action::Send { to, request } => {
                 cx.requests += 1;
                 let (queued, _) = self.remote(&to, cx).outbox.mesh(request);
                 self.queued(&to, queued, cx);
-            }
-            Action::NodeUp(peer) => {
-                if self.kernel.is_neighbour(&peer) {
-                    self.carriage.up(&peer);
-                }
-                let (conn, pinc) = self.conn_to(&peer);
-                self.tell_of(&peer, Event::Up { peer: peer.to_string(), pinc, conn }, cx);
             }
             Action::NodeDown(peer, reason) => {
                 if !cx.sabotage(Sabotage::HideDown, 2) {
@@ -146,6 +136,17 @@ impl Node {
             }
             Action::Refused { what } => cx.trace(&self.name, || format!("refused: {what}")),
         }
+    }
+
+    fn up(&mut self, link: LinkId, peer: &Peer, cx: &mut Cx) {
+        let node = &peer.node;
+        self.attach_outbox(link, node, cx);
+        self.attach(link, node, cx);
+        if peer.is_neighbour() {
+            self.carriage.up(node);
+        }
+        let (conn, pinc) = self.conn_to(node);
+        self.tell_of(node, Event::Up { peer: node.to_string(), pinc, conn }, cx);
     }
 
     fn dial(&mut self, link: LinkId, address: String, cx: &mut Cx) {

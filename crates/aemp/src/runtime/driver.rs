@@ -1,10 +1,9 @@
 //! The loop around the kernel: events in, actions out.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use aemp_proto::address::ADDRESSES_MAX;
-use aemp_proto::kernel::{Action, DbCommand, Input, Kernel, LinkId, Route};
+use aemp_proto::kernel::{Action, DbCommand, Input, Kernel, LinkId, Peer};
 use aemp_proto::link::Side;
 use aemp_proto::outbox::Queued;
 use aemp_proto::wire::Request;
@@ -22,7 +21,6 @@ use super::{Command, Event, NodeEvent, link};
 use crate::database::{Told, WatchSender};
 use crate::node::Node;
 use crate::port::wake::guarded;
-use crate::remote::Remote;
 
 pub(crate) struct Driver {
     pub(super) node: Node,
@@ -34,8 +32,6 @@ pub(crate) struct Driver {
     watches: HashMap<u64, WatchSender>,
     refusals: Ration,
     pub(super) announcements: Announcements,
-    /// The link that is about to be told that it may deliver.
-    attached: Option<(LinkId, Arc<Remote>)>,
     /// What was queued for nodes and got lost, once the node shuts down.
     pub(super) lost: Option<Vec<Undelivered>>,
 }
@@ -51,7 +47,6 @@ impl Driver {
             watches: HashMap::new(),
             refusals: Ration::default(),
             announcements: Announcements::default(),
-            attached: None,
             lost: None,
         }
     }
@@ -208,16 +203,7 @@ impl Driver {
             Action::Proceed { link } => self.command(link, Command::Proceed),
             Action::Close { link, reason } => self.close(link, &reason),
             Action::Probe { link } => self.command(link, Command::Probe),
-            Action::Attach { link, node } => {
-                let remote = self.node.remotes().get(&node);
-                let (framing, parts) = self.reads.remove(&link).unwrap_or((Framing::Native, false));
-                self.node.attach_remote(&remote, link, framing);
-                if parts {
-                    remote.outbox.lock().send_parts(link);
-                }
-                // It delivers nothing before everybody can see that the node is up: `NodeUp` follows.
-                self.attached = Some((link, remote));
-            }
+            Action::Up { link, peer } => self.up(link, &peer),
             Action::Break { node, reason } => {
                 self.break_outbox(&node, &reason);
             }
@@ -235,19 +221,6 @@ impl Driver {
                     tracing::error!(peer = %to, withheld, "a request of the database fits into no message, and was not sent");
                 }
                 self.node.queued(&remote, queued);
-            }
-            Action::NodeUp(node) => {
-                tracing::info!(peer = %node, "node up");
-                let shared = &self.node.inner().shared;
-                if self.kernel.is_neighbour(&node) {
-                    shared.carrying.up(&node);
-                }
-                let route = self.kernel.route(&node).unwrap_or(Route::Direct);
-                shared.up.write().insert(node.clone(), route);
-                self.announce_in_order(&node, NodeEvent::Up(node.clone()));
-                if let Some((link, remote)) = self.attached.take() {
-                    self.command(link, Command::Attach(remote));
-                }
             }
             Action::NodeDown(node, reason) => {
                 tracing::info!(peer = %node, reason, "node down");
@@ -277,6 +250,25 @@ impl Driver {
                 }
             }
         }
+    }
+
+    fn up(&mut self, link: LinkId, peer: &Peer) {
+        let node = &peer.node;
+        let remote = self.node.remotes().get(node);
+        let (framing, parts) = self.reads.remove(&link).unwrap_or((Framing::Native, false));
+        self.node.attach_remote(&remote, link, framing);
+        if parts {
+            remote.outbox.lock().send_parts(link);
+        }
+        tracing::info!(peer = %node, "node up");
+        let shared = &self.node.inner().shared;
+        if peer.is_neighbour() {
+            shared.carrying.up(node);
+        }
+        shared.up.write().insert(node.clone(), peer.route());
+        self.announce_in_order(node, NodeEvent::Up(node.clone()));
+        // It delivers nothing before everybody can see that the node is up.
+        self.command(link, Command::Attach(remote));
     }
 
     fn announce_in_order(&mut self, node: &NodeId, event: NodeEvent) {

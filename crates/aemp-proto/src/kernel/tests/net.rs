@@ -5,8 +5,8 @@ mod wires;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::super::random::Random;
 use super::super::*;
+use crate::random::Random;
 use crate::wire::MeshRequest;
 use crate::wire::request::Family;
 use crate::{NodeId, Value};

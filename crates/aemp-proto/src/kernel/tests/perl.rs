@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::super::random::Random;
 use super::super::*;
 use super::net::node;
+use crate::random::Random;
 
 /// One connection with the peer, as both sides see it.
 struct Connection {
@@ -70,7 +70,7 @@ impl Game {
                     }
                     self.up = self.up.filter(|up| *up != link);
                 }
-                Action::Attach { link, .. } => self.up = Some(link),
+                Action::Up { link, .. } => self.up = Some(link),
                 Action::Break { .. } => self.breaks += 1,
                 _ => {}
             }

@@ -154,7 +154,6 @@ impl Net {
                 let incarnation = self.nodes[id].incarnation;
                 self.schedule(at, Event::Input(id.into(), incarnation, input));
             }
-            Action::Attach { link, node } => self.attach(id, link, node.as_str()),
             Action::Break { node, reason } => self.break_outbox(id, node.as_str(), reason),
             Action::Send { to, request } => {
                 let outbox = &self.nodes[id].outboxes[to.as_str()];
@@ -162,8 +161,9 @@ impl Net {
                 self.sent.push((self.now, id.into(), to.to_string(), request.clone()));
                 self.put(id, link, Packet::Request(request));
             }
-            Action::NodeUp(peer) => {
-                let link = self.nodes[id].outboxes[peer.as_str()].link.expect("Attach comes before NodeUp");
+            Action::Up { link, peer } => {
+                let peer = peer.node;
+                self.attach(id, link, peer.as_str());
                 assert!(self.node(id).up.insert(peer.to_string(), link).is_none(), "{peer} up twice at {id}");
             }
             Action::NodeDown(peer, _) => {
