@@ -80,6 +80,9 @@ impl Ord for Waiting {
     }
 }
 
+/// A run that has more records than this, a hundred times the usual number, goes round in circles.
+const RECORDS_MAX: usize = 1_000_000;
+
 /// The time, the dice, the network, what is to happen, and the history.
 pub(crate) struct Cx {
     pub(crate) now: Time,
@@ -129,12 +132,17 @@ impl Cx {
 
     /// The next thing to happen, and the time is then; `None` if there is none until `end`.
     pub(crate) fn next(&mut self, end: Time) -> Option<Happening> {
-        if self.queue.peek()?.time > end {
+        if self.is_endless() || self.queue.peek()?.time > end {
             return None;
         }
         let next = self.queue.pop()?;
         self.now = next.time;
         Some(next.happening)
+    }
+
+    /// Whether so much has happened that the run would never end.
+    pub(crate) fn is_endless(&self) -> bool {
+        self.history.records.len() >= RECORDS_MAX
     }
 
     /// The last number that was given out: while it stays the same, nobody sends or monitors anything.

@@ -6,7 +6,6 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use aemp_sim::check;
 use aemp_sim::history::{CARRIED, Event, History};
 use aemp_sim::options::Options;
 use aemp_sim::world;
@@ -100,7 +99,7 @@ fn run(seed: u64, arguments: &Arguments, totals: &Mutex<Totals>) -> bool {
     let mut options = Options::of_seed(seed);
     options.trace = arguments.trace;
     let outcome = world::run(options);
-    let violations = check::all(&outcome.history, &outcome.bounds);
+    let violations = outcome.violations();
     if let (Some(path), Some(_)) = (&arguments.history, arguments.seed) {
         let written =
             std::fs::File::create(path).and_then(|file| outcome.history.write(std::io::BufWriter::new(file)));

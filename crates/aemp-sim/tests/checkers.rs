@@ -4,7 +4,7 @@
 use std::sync::Mutex;
 
 use aemp_sim::options::{Options, Sabotage};
-use aemp_sim::{check, world};
+use aemp_sim::world;
 
 /// Seeds in which a bug has to be noticed.
 const SEEDS: u64 = 200;
@@ -18,8 +18,7 @@ fn missed(sabotage: Sabotage, wanted: &[&str]) -> Option<String> {
         options.sabotage = Some(sabotage);
         let outcome = world::run(options);
         shown += outcome.sabotaged;
-        let rules: Vec<&str> =
-            check::all(&outcome.history, &outcome.bounds).iter().map(|violation| violation.rule).collect();
+        let rules: Vec<&str> = outcome.violations().iter().map(|violation| violation.rule).collect();
         if rules.iter().any(|rule| wanted.contains(rule)) {
             return None;
         }

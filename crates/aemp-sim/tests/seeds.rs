@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use aemp_sim::history::{CARRIED, Event, History};
 use aemp_sim::options::Options;
-use aemp_sim::{check, command, world};
+use aemp_sim::{command, world};
 
 /// Seeds in this test.
 const SEEDS: u64 = 200;
@@ -13,7 +13,7 @@ const SEEDS: u64 = 200;
 fn kept(options: Options) -> History {
     let seed = options.seed;
     let outcome = world::run(options);
-    let violations = check::all(&outcome.history, &outcome.bounds);
+    let violations = outcome.violations();
     let told: Vec<String> = violations.iter().take(5).map(ToString::to_string).collect();
     assert!(violations.is_empty(), "seed {seed}: {told:#?}\nrepeat it: {}", command(seed));
     outcome.history

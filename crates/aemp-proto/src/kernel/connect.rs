@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::dial::Step;
 use super::links::Verdict;
+use super::overflow::OVERFLOW;
 use super::pace::Cause;
 use super::target::DialTarget;
 use super::{Action, Kernel};
@@ -98,17 +99,6 @@ impl Kernel {
         self.links.greeted(link, peer, now);
     }
 
-    /// The outbox of a node broke; a new one has begun.
-    pub(super) fn overflow(&mut self, node: &NodeId, reason: &str, now: Time) {
-        if self.links.is_up(node) {
-            self.links.disconnect(node, reason);
-            self.follow_links_except_break(node, now);
-        } else {
-            let links = self.attempts.finish(node);
-            self.close_all(links, reason);
-        }
-    }
-
     /// Carries out what the links say.
     pub(super) fn follow_links(&mut self, now: Time) {
         while let Some(verdict) = self.links.poll() {
@@ -152,7 +142,7 @@ impl Kernel {
                     self.close_all(links, &reason);
                     self.carrier_failed(&node, &reason);
                     if wanted {
-                        self.actions.push_back(Action::Break { node, reason });
+                        self.break_outbox(node, &reason, now);
                     }
                     self.follow_links(now);
                 }
@@ -203,14 +193,14 @@ impl Kernel {
             Verdict::Up(link, peer) => self.came_up(link, &peer, now),
             Verdict::Down(node, reason) => {
                 if breaks {
-                    self.actions.push_back(Action::Break { node: node.clone(), reason: reason.clone() });
+                    self.break_outbox(node.clone(), &reason, now);
                 }
                 self.went_down(&node, reason, now);
             }
         }
     }
 
-    fn follow_links_except_break(&mut self, broken: &NodeId, now: Time) {
+    pub(super) fn follow_links_except_break(&mut self, broken: &NodeId, now: Time) {
         while let Some(verdict) = self.links.poll() {
             let breaks = !matches!(&verdict, Verdict::Down(node, _) if node == broken);
             self.follow(verdict, breaks, now);
@@ -246,6 +236,10 @@ impl Kernel {
         others.retain(|other| *other != link);
         self.close_all(others, "not needed any more");
         self.keep.came_up(node);
+        if self.overflows.broke(node, now) {
+            // What is lost must be told, but the connection that everybody has waited for need not end for it.
+            self.break_outbox(node.clone(), OVERFLOW, now);
+        }
         self.actions.push_back(Action::Up { link, peer: peer.clone() });
         if self.links.up_count() == 1 {
             // The first one since we were alone.

@@ -56,8 +56,9 @@ pub enum Input {
         /// Why, for people.
         reason: String,
     },
-    /// The outbox of this node broke by itself: a limit was passed. Its monitors have fired.
-    Overflow(NodeId, String),
+    /// The outbox of this node has passed a limit, and drops what is sent: it has to be broken, which [`Action::Break`](super::Action)
+    /// asks for, at once or a little later.
+    Overflow(NodeId),
     /// A request of the global service came in over the link that is attached to `from`.
     Request {
         /// Who sent it.

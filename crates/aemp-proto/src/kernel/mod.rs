@@ -11,6 +11,7 @@
 //! | `links` | the connections, and which of several to one peer is the one |
 //! | `target` | where a connection can lead: an address, or another node that relays it |
 //! | `dial`, `throttle` | attempts to connect to a node, and how often an address may be dialled |
+//! | `overflow` | outboxes that took more than they may hold, and when they break |
 //! | `pace` | how many connections are dialled at once, and in a second |
 //! | `entry` | which entries of the database a program may set |
 //! | `introduce` | global nodes that the master does not know: it is told of them |
@@ -34,6 +35,7 @@ mod introduce;
 mod links;
 mod lookups;
 mod master;
+mod overflow;
 mod pace;
 mod service;
 mod target;
@@ -80,6 +82,7 @@ pub struct Kernel {
     keep: Keep,
     introductions: introduce::Introductions,
     lookups: lookups::Lookups,
+    overflows: overflow::Overflows,
     local: Local,
     /// Whether the database is merged here, so that we are our own master.
     serving: bool,
@@ -107,6 +110,7 @@ impl Kernel {
             keep: Keep::new(config.node.clone(), config.monitor_timeout),
             introductions: introduce::Introductions::default(),
             lookups: lookups::Lookups::default(),
+            overflows: overflow::Overflows::default(),
             local: Local::default(),
             serving: false,
             merged: Merged::new(config.node.clone(), config.limits.entries, config.budgets.clone()),
@@ -136,7 +140,7 @@ impl Kernel {
             Input::Established { link } => self.links.established(link),
             Input::ProbeDone { link, alive } => self.links.probe_done(link, alive),
             Input::Closed { link, reason } => self.links.closed(link, &reason),
-            Input::Overflow(node, reason) => self.overflow(&node, &reason, now),
+            Input::Overflow(node) => self.overflow(&node, now),
             Input::Request { from, request } => self.request(&from, request, now),
             Input::Db(command) => self.command(command, now),
             Input::Tick => self.links.tick(now),
@@ -153,7 +157,8 @@ impl Kernel {
     pub fn next_timeout(&self) -> Option<Time> {
         let attempts = self.attempts.next_timeout(&self.throttle, |node| self.links.under_way(node));
         let mesh = [self.seeds.next_timeout(), self.keep.next_timeout(), self.global.next_timeout()];
-        let questions = [self.introductions.next_timeout(), self.lookups.next_timeout()];
+        let questions =
+            [self.introductions.next_timeout(), self.lookups.next_timeout(), self.overflows.next_timeout()];
         [self.links.next_timeout(), attempts].into_iter().chain(mesh).chain(questions).flatten().min()
     }
 
@@ -180,6 +185,7 @@ impl Kernel {
 
     /// Does what follows from an input, and what is due by now.
     fn run_due(&mut self, now: Time) {
+        self.break_overflowed(now);
         self.follow_links(now);
         self.settle(now);
         self.end_lookups(now);

@@ -9,7 +9,7 @@
 //! | `pressure` | B1 what ports send from their handlers fills no mailbox of their node |
 //! | `shutdown` | D1 a node that is shut down delivers what was sent before |
 //! | `ports` | P1 names are new, P2 runs are apart, K1 and K2 one death, S1 at most once, S2 init comes first, S3 what cannot be spawned receives nothing, S4 registered functions only |
-//! | `nodes` | N1 up and down alternate, N2 and N3 fires come before down and up, N4 one connection between two, N5 nothing is lost without a fault, N6 only the present run is up, N7 everything comes to rest, NET1 seeds are found, NET2 and NET3 global nodes are joined, NET4 dialling has a pace, NET5 nobody dials itself for long |
+//! | `nodes` | N1 up and down alternate, N2 and N3 fires come before down and up, N4 one connection between two, N5 nothing is lost without a fault, N6 only the present run is up, N7 everything comes to rest, N8 a run has an end (found while it runs), NET1 seeds are found, NET2 and NET3 global nodes are joined, NET4 dialling has a pace, NET5 nobody dials itself for long |
 //! | `database` | DB1 and DB3 convergence to the last values, DB2 and DB4 nothing of the gone stays, DB5 values in order, DB6 and DB7 truthful watches, DB8 one answer, DB9 by deletions of what belonged to ports, DB10 nothing after the end of a watch |
 //!
 //! Not covered by any history: K3 and K4 (panics and log lines are the library's), P3 (randomness), and that a handler is never entered from

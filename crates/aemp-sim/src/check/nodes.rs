@@ -17,6 +17,9 @@ const DIALS_A_MINUTE: usize = 200;
 /// How often a node may dial itself before it knows better.
 const SELF_DIALS: usize = 3;
 
+/// So long after an overflow, which is the load's fault, the connection may break, in microseconds.
+const OVERFLOW: u64 = 1_500_000;
+
 /// A connection that is up: the run of the peer, and the connection.
 type Ups<'a> = BTreeMap<(Run<'a>, &'a str), (u64, u64)>;
 
@@ -225,6 +228,7 @@ fn settled(facts: &Facts<'_>, bounds: &Bounds, out: &mut Vec<Violation>) {
     for record in &facts.records[quiet..] {
         if let Event::Down { peer, reason, .. } = &record.event
             && record.t > healed
+            && !facts.faulty(record.t, OVERFLOW)
         {
             let node = &record.node;
             report(out, "N4", format_args!("{peer} went down at {node} long after the last fault: {reason}"));

@@ -68,11 +68,7 @@ impl Node {
         for told in std::mem::take(&mut self.told) {
             let input = match told {
                 Told::Wanted(node) => Input::Wanted(node),
-                Told::Overflow(node) => {
-                    let reason = "more was queued for the node than it took";
-                    self.break_outbox(&node, reason, cx);
-                    Input::Overflow(node, reason.into())
-                }
+                Told::Overflow(node) => Input::Overflow(node),
                 Told::Greeted(link, peer) => Input::Greeted { link, peer },
                 Told::Verified(link) => Input::Verified { link },
                 Told::Established(link) => Input::Established { link },

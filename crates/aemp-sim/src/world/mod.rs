@@ -11,7 +11,7 @@ use std::time::Duration;
 use aemp_proto::PortId;
 use aemp_proto::kernel::{LinkId, Time};
 
-use crate::check::{Bounds, Pressure};
+use crate::check::{self, Bounds, Pressure, Violation};
 use crate::cx::{Cx, Happening};
 use crate::history::{Event, FaultKind, History, Kind};
 use crate::net::{Arrival, End};
@@ -58,6 +58,22 @@ pub struct Outcome {
     pub sabotaged: u64,
     /// How much happened below the history.
     pub happenings: u64,
+    /// The run was given up: it would never have come to its end.
+    pub endless: bool,
+}
+
+impl Outcome {
+    /// All violations in it.
+    pub fn violations(&self) -> Vec<Violation> {
+        match self.endless {
+            // What would have come later cannot be judged.
+            true => vec![Violation {
+                rule: "N8",
+                text: format!("the run goes round in circles: {} records", self.history.records.len()),
+            }],
+            false => check::all(&self.history, &self.bounds),
+        }
+    }
 }
 
 /// Runs a whole world.
@@ -108,8 +124,8 @@ impl World {
             }
         }
         self.cx.record("", 0, Event::End);
-        let sabotaged = self.cx.sabotaged;
-        Outcome { history: self.cx.history, bounds, sabotaged, happenings }
+        let (sabotaged, endless) = (self.cx.sabotaged, self.cx.is_endless());
+        Outcome { history: self.cx.history, bounds, sabotaged, happenings, endless }
     }
 
     /// What the checkers may expect of mailboxes, if they are small.

@@ -91,13 +91,10 @@ impl Driver {
         let input = match event {
             Event::Wanted(node) => Input::Wanted(node),
             Event::Overflow(node) => {
-                let reason = "more was queued for the node than it took";
-                let remote = self.node.remotes().get(&node);
-                if !remote.outbox.lock().is_condemned() {
+                if !self.node.remotes().get(&node).outbox.lock().is_condemned() {
                     return; // it was broken for another reason since
                 }
-                self.break_outbox(&node, reason);
-                Input::Overflow(node, reason.into())
+                Input::Overflow(node)
             }
             Event::Accepted(link, commands) => {
                 self.links.insert(link, commands);
