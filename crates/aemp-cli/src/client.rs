@@ -83,8 +83,8 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 impl Client {
-    /// Starts the node. Its ID, its services and where it listens are its own, whatever the file says about the nodes of this
-    /// machine: it may be one of many, and it is gone in a moment.
+    /// Starts the node. Its ID and its services are its own, whatever the file says about the nodes of this machine: it may be one of
+    /// many, and it is gone in a moment. It listens nowhere, and no peer takes notice of it.
     pub(crate) async fn start(&self) -> Result<Node, Failure> {
         let mut arguments = match &self.profile {
             Some(name) => Arguments::parse(["profile", name])?,
@@ -94,7 +94,7 @@ impl Client {
         for (key, value) in [
             ("nodeid", json!("aemp/%n/%u")),
             ("services", json!([])),
-            ("binds", json!(["*"])),
+            ("binds", json!([])),
             ("advertise", json!([])),
         ] {
             arguments.set(key, &value)?;
@@ -106,7 +106,7 @@ impl Client {
             arguments.read(key, text)?;
         }
         let settings = Settings::load(&arguments)?;
-        Ok(settings.builder().logs(logging::source()).start().await?)
+        Ok(settings.builder().logs(logging::source()).client(true).start().await?)
     }
 }
 

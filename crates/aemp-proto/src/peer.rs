@@ -13,6 +13,8 @@ pub struct Peer {
     pub native: bool,
     /// Whether it carries connections for nodes that cannot be dialled.
     pub carries: bool,
+    /// Whether it is a client: a tool that comes, asks and goes.
+    pub client: bool,
     /// The node that carries the connection; `None` if that is direct.
     pub carrier: Option<NodeId>,
 }

@@ -87,7 +87,14 @@ impl Player {
     }
 
     fn connect(&mut self, link: LinkId, peer: &str) {
-        let peer = Peer { node: node(peer), incarnation: None, native: false, carries: false, carrier: None };
+        let peer = Peer {
+            node: node(peer),
+            incarnation: None,
+            native: false,
+            carries: false,
+            client: false,
+            carrier: None,
+        };
         self.input(Input::Greeted { link, peer });
         self.input(Input::Verified { link });
         self.input(Input::Established { link });

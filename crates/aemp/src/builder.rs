@@ -36,6 +36,7 @@ pub struct Builder {
     certificate: Option<Vec<u8>>,
     global: bool,
     private: bool,
+    client: bool,
     carry: bool,
     carry_limits: CarryLimits,
     monitor_timeout: Duration,
@@ -70,6 +71,7 @@ impl Builder {
             certificate: None,
             global: false,
             private: false,
+            client: false,
             carry: true,
             carry_limits: CarryLimits::default(),
             monitor_timeout: Duration::from_secs(30),
@@ -149,6 +151,14 @@ impl Builder {
     /// also reach it through a global node that it is connected to. A node that listens nowhere is always private.
     pub fn private(mut self, private: bool) -> Builder {
         self.private = private;
+        self
+    }
+
+    /// Is a client: a tool that comes, asks and goes. It has no entries of its own about itself in the shared database, so nodes that
+    /// it has not connected to cannot reach it, and its peers log its coming and going at the level debug. Give it no address to
+    /// listen on: nobody would be told.
+    pub fn client(mut self, client: bool) -> Builder {
+        self.client = client;
         self
     }
 

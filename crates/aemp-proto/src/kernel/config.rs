@@ -28,6 +28,8 @@ pub struct KernelConfig {
     /// Whether other nodes cannot dial these addresses, so that ways through other nodes are needed. Without any address they are
     /// needed anyway.
     pub private: bool,
+    /// Whether this node is a client: a tool that comes, asks and goes, and has no entries of its own in the database.
+    pub client: bool,
     /// The addresses of the seeds, in order of preference.
     pub seeds: Vec<String>,
     /// Whether to be a global node from the start.
@@ -51,6 +53,7 @@ impl KernelConfig {
             node,
             binds: Vec::new(),
             private: false,
+            client: false,
             seeds: Vec::new(),
             global: false,
             monitor_timeout: Duration::from_secs(30),

@@ -35,6 +35,9 @@ impl Kernel {
     /// The addresses that we listen on. A node that has none has no entry: an empty list would say nothing more, and a Perl log
     /// catcher dials whoever has an entry again at once when it fails, without end. `unreachable`: some nodes can dial none of them.
     pub(super) fn binds(&mut self, binds: &[String], unreachable: bool, now: Time) {
+        if self.config.client {
+            return;
+        }
         let own = self.config.node.clone();
         match binds.is_empty() {
             true => self.delete_own(LISTENERS, own.as_str(), now),

@@ -61,6 +61,8 @@ pub struct LinkConfig {
     pub verify_peeraddr: PeerAddress,
     /// Whether we carry connections for nodes that cannot be dialled, and say so.
     pub carries: bool,
+    /// Whether we say that we are a client: a tool that comes, asks and goes.
+    pub client: bool,
     /// Whether we say that we read large messages in parts. Otherwise peers send them whole.
     pub parts: bool,
 }
@@ -79,6 +81,7 @@ impl LinkConfig {
             framings: Framing::ALL.to_vec(),
             verify_peeraddr: PeerAddress::Auto,
             carries: true,
+            client: false,
             parts: true,
         }
     }
@@ -114,6 +117,7 @@ impl LinkConfig {
         let mut names = vec!["ack"];
         names.extend(self.parts.then_some("part"));
         names.extend(self.carries.then_some("carry"));
+        names.extend(self.client.then_some("client"));
         names.join(",")
     }
 

@@ -385,6 +385,7 @@ impl Handshake {
             incarnation: greeting.incarnation().ok().flatten(),
             native: greeting.get("role").is_some() && greeting.get("inc").is_some(),
             carries: has_capability(greeting, "carry"),
+            client: has_capability(greeting, "client"),
             carrier: self.carrier.clone(),
         }
     }

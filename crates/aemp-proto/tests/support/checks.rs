@@ -97,7 +97,8 @@ pub(crate) fn act_on_requests(octets: &[u8]) {
     for (number, peer) in (0..).zip(&peers) {
         let (link, native) = (LinkId::accepted(number), number != 1);
         let incarnation = native.then_some(7);
-        let peer = Peer { node: peer.clone(), incarnation, native, carries: native, carrier: None };
+        let peer =
+            Peer { node: peer.clone(), incarnation, native, carries: native, client: false, carrier: None };
         kernel.handle(Input::Greeted { link, peer }, now);
         kernel.handle(Input::Verified { link }, now);
         kernel.handle(Input::Established { link }, now);

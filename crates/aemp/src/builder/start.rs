@@ -136,6 +136,7 @@ impl Builder {
                 binds: node.inner().shared.listening.advertised().addresses,
                 seeds: self.seeds,
                 private: self.private,
+                client: self.client,
                 global: self.global,
                 monitor_timeout: self.monitor_timeout,
                 connect_interval: self.connect_interval,
@@ -172,7 +173,8 @@ impl Builder {
             accept: self.accept.clone(),
             framings: self.framings.clone(),
             verify_peeraddr: self.verify_peeraddr,
-            carries: self.carry,
+            carries: self.carry && !self.client,
+            client: self.client,
             parts: true,
         };
         let budgets = PeerBudgets::default();
@@ -188,7 +190,7 @@ impl Builder {
             requests: Default::default(),
             evaluations: Default::default(),
             up: Default::default(),
-            carrying: Carrying::new(Carriage::new(id.clone(), self.carry, self.carry_limits)),
+            carrying: Carrying::new(Carriage::new(id.clone(), self.carry && !self.client, self.carry_limits)),
             listening: Listening::new(self.advertise.clone(), self.is_protected()),
             failed_addresses: Default::default(),
             unreached_seeds: Default::default(),

@@ -1,6 +1,6 @@
 //! The loop around the kernel: events in, actions out.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use aemp_proto::address::ADDRESSES_MAX;
 use aemp_proto::kernel::{Action, DbCommand, Input, Kernel, LinkId, Peer};
@@ -31,6 +31,8 @@ pub(crate) struct Driver {
     queries: HashMap<u64, oneshot::Sender<Value>>,
     watches: HashMap<u64, WatchSender>,
     refusals: Ration,
+    /// The nodes that are up and clients: their coming and going is not worth a line in the log of every node.
+    clients: HashSet<NodeId>,
     pub(super) announcements: Announcements,
     /// What was queued for nodes and got lost, once the node shuts down.
     pub(super) lost: Option<Vec<Undelivered>>,
@@ -46,6 +48,7 @@ impl Driver {
             queries: HashMap::new(),
             watches: HashMap::new(),
             refusals: Ration::default(),
+            clients: HashSet::new(),
             announcements: Announcements::default(),
             lost: None,
         }
@@ -220,7 +223,10 @@ impl Driver {
                 self.node.queued(&remote, queued);
             }
             Action::NodeDown(node, reason) => {
-                tracing::info!(peer = %node, reason, "node down");
+                match self.clients.remove(&node) {
+                    true => tracing::debug!(peer = %node, reason, "node down, a client"),
+                    false => tracing::info!(peer = %node, reason, "node down"),
+                }
                 self.node.inner().shared.up.write().remove(&node);
                 self.node.remotes().forget_if_idle(&node);
                 self.announce_in_order(&node, NodeEvent::Down(node.clone(), reason));
@@ -257,7 +263,13 @@ impl Driver {
         if parts {
             remote.outbox.lock().send_parts(link);
         }
-        tracing::info!(peer = %node, "node up");
+        match peer.client {
+            true => {
+                self.clients.insert(node.clone());
+                tracing::debug!(peer = %node, "node up, a client");
+            }
+            false => tracing::info!(peer = %node, "node up"),
+        }
         let shared = &self.node.inner().shared;
         if peer.is_neighbour() {
             shared.carrying.up(node);

@@ -54,6 +54,7 @@ fn terms(remote: &Remote) -> Terms {
             incarnation: None,
             native: true,
             carries: true,
+            client: false,
             carrier: None,
         },
         send: Framing::Native,

@@ -7,7 +7,14 @@ const NOW: Time = Time::ZERO;
 
 fn peer(id: &str, incarnation: Option<u128>) -> Peer {
     let native = incarnation.is_some();
-    Peer { node: NodeId::new(id).unwrap(), incarnation, native, carries: native, carrier: None }
+    Peer {
+        node: NodeId::new(id).unwrap(),
+        incarnation,
+        native,
+        carries: native,
+        client: false,
+        carrier: None,
+    }
 }
 
 fn links(own: &str) -> Links {

@@ -89,7 +89,14 @@ impl Game {
             our_line: false,
             over: false,
         });
-        let peer = Peer { node: node("p"), incarnation: None, native: false, carries: false, carrier: None };
+        let peer = Peer {
+            node: node("p"),
+            incarnation: None,
+            native: false,
+            carries: false,
+            client: false,
+            carrier: None,
+        };
         self.input(Input::Greeted { link, peer });
     }
 

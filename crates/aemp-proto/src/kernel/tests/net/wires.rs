@@ -89,7 +89,8 @@ impl Net {
         for (side, id) in [id, &there].into_iter().enumerate() {
             let incarnation = Some(self.nodes[id].incarnation);
             let carrier = carrier.clone();
-            let peer = Peer { node: node(id), incarnation, native: true, carries: true, carrier };
+            let peer =
+                Peer { node: node(id), incarnation, native: true, carries: true, client: false, carrier };
             self.transmit(wire, side, Packet::Greeting(peer));
         }
     }
