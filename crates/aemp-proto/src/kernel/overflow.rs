@@ -7,9 +7,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::deadlines::Deadlines;
-use super::{Action, Kernel, Time};
+use super::{Action, Kernel};
 use crate::NodeId;
+use crate::deadlines::Deadlines;
+use crate::time::Time;
 
 /// The first delay.
 const MIN_DELAY: Duration = Duration::from_millis(20);
