@@ -1,6 +1,6 @@
 //! Messages to octets and back: typed and untyped bodies, and the frames of every framing.
 
-use aemp::{Body, FromMessage, IntoMessage, Message, PortId, ReplyTo, Value};
+use aemp::{AnyMessage, Body, FromMessage, IntoMessage, Message, PortId, ReplyTo, Value};
 use aemp_proto::wire::{FrameReader, Framing, Limits, reframe, write_message};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use serde::{Deserialize, Serialize};
@@ -25,16 +25,16 @@ fn body() -> Body {
 
 fn bodies(c: &mut Criterion) {
     let (typed, body) = (order(), body());
-    let untyped = Message::decode(&body).expect("it decodes");
+    let untyped = AnyMessage::decode(&body).expect("it decodes");
     let tuple = ("book", 815, 47.11, "to the back door");
     let mut group = c.benchmark_group("body");
     group.bench_function("encode/typed", |b| b.iter(|| black_box(&typed).encode()));
     group.bench_function("encode/tuple", |b| b.iter(|| black_box(&tuple).encode()));
     group.bench_function("encode/untyped", |b| b.iter(|| black_box(&untyped).encode()));
     group.bench_function("decode/typed", |b| b.iter(|| Order::decode(black_box(&body))));
-    group.bench_function("decode/untyped", |b| b.iter(|| Message::decode(black_box(&body))));
+    group.bench_function("decode/untyped", |b| b.iter(|| AnyMessage::decode(black_box(&body))));
     for size in [64, 4096, 65_536] {
-        let octets = Message(vec![Value::from("data"), Value::from(bytes::Bytes::from(vec![7; size]))]);
+        let octets = AnyMessage(vec![Value::from("data"), Value::from(bytes::Bytes::from(vec![7; size]))]);
         group.throughput(Throughput::Bytes(size as u64));
         group.bench_function(format!("encode/octets/{size}"), |b| b.iter(|| black_box(&octets).encode()));
     }

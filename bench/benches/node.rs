@@ -85,7 +85,7 @@ fn table(c: &mut Criterion) {
         b.iter(|| {
             runtime.block_on(async {
                 let ports: Vec<PortId> = (0..BATCH).map(|_| counter(&node).0).collect();
-                let last = ports.last().map(|port| node.died(port));
+                let last = ports.last().map(|port| node.exited(port));
                 for port in &ports {
                     node.kill(port, Reason::NORMAL);
                 }

@@ -5,7 +5,7 @@
 
 use std::error::Error;
 
-use aemp::{Context, Message, Node, PortId};
+use aemp::{AnyMessage, Context, Node, PortId};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -13,14 +13,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut argument = |name: &str| arguments.next().ok_or_else(|| format!("{name} is missing"));
     let builder = Node::builder().id(argument("ID")?).bind(argument("ADDRESS")?).secret(argument("SECRET")?);
     let node = arguments.fold(builder, aemp::Builder::seed).start().await?;
-    let echo = node.port(|cx: &mut Context<'_>, Message(mut values): Message| {
+    let echo = node.port(|cx: &mut Context<'_>, AnyMessage(mut values): AnyMessage| {
         let to = values.pop().and_then(|to| to.to_name()?.parse::<PortId>().ok());
         match to {
-            Some(to) => cx.send(&to, Message(values)),
+            Some(to) => cx.send(&to, AnyMessage(values)),
             None => cx.fail("no port to answer to"),
         }
     });
-    println!("ready {echo} {}", node.listeners().join(","));
+    let addresses: Vec<String> = node.local_addrs().iter().map(ToString::to_string).collect();
+    println!("ready {echo} {}", addresses.join(","));
     std::future::pending::<()>().await;
     Ok(())
 }

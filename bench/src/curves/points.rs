@@ -55,7 +55,7 @@ async fn ports(size: u64) -> Value {
         node.send(port, Work::Count(1)).expect("it encodes");
     }
     done.notified().await;
-    let last = ports.last().map(|port| node.died(port));
+    let last = ports.last().map(|port| node.exited(port));
     for port in &ports {
         node.kill(port, Reason::NORMAL);
     }

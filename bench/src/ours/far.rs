@@ -14,7 +14,7 @@ pub(crate) async fn peer(workload: String) {
     let builder = way::builder(&workload, way::bundle().as_deref());
     let node = builder.id("peer").bind("127.0.0.1:0").start().await.expect("it starts");
     let port = open(&node);
-    ready(&format!("{} {port}", node.listeners()[0])).await;
+    ready(&format!("{} {port}", node.local_addrs()[0])).await;
     node.shutdown().await;
 }
 

@@ -1,12 +1,12 @@
 //! One producer to one port again, with the kinds of messages that there are: moved where they can be, or always encoded.
 //!
-//! `k-typed` is an enum with `derive(Message)`, `k-tagged` a tuple for a port with tagged handlers, `k-untyped` a plain `Message`.
+//! `k-typed` is an enum with `derive(Message)`, `k-tagged` a tuple for a port with tagged handlers, `k-untyped` a plain `AnyMessage`.
 //! What ends with `-encoded` runs on a node that encodes local messages too.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use aemp::{Context, IntoMessage, Message, Node, PortId, Value};
+use aemp::{AnyMessage, Context, IntoMessage, Node, PortId, Value};
 use tokio::sync::Notify;
 
 use super::work::Work;
@@ -31,12 +31,12 @@ pub(super) async fn run(workload: &str, count: u64) -> Option<Measured> {
             produce(&node, &port, count, Work::Count).await;
         }
         "k-tagged" => {
-            let port = node.handlers().on("count", move |_, (_,): (u64,)| counter.one()).open();
+            let port = node.handlers().on("count", move |_, (_,): (u64,)| counter.one()).build();
             produce(&node, &port, count, |n| ("count", n)).await;
         }
         _ => {
-            let port = node.port(move |_: &mut Context<'_>, _: Message| counter.one());
-            produce(&node, &port, count, |n| Message(vec![Value::from("count"), Value::from(n)])).await;
+            let port = node.port(move |_: &mut Context<'_>, _: AnyMessage| counter.one());
+            produce(&node, &port, count, |n| AnyMessage(vec![Value::from("count"), Value::from(n)])).await;
         }
     }
     done.notified().await;

@@ -111,7 +111,7 @@ async fn create_and_kill(node: &Node, count: u64) -> Measured {
     let began = Instant::now();
     for _ in 0..rounds {
         let ports: Vec<PortId> = (0..BATCH).map(|_| node.port(|_: &mut Context<'_>, _: Tick| {})).collect();
-        let last = node.died(&ports[ports.len() - 1]);
+        let last = node.exited(&ports[ports.len() - 1]);
         for port in &ports {
             node.kill(port, Reason::NORMAL);
         }

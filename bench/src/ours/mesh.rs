@@ -48,7 +48,7 @@ pub(crate) async fn form(system: &str, count: u64) -> Measured {
     let hub = hub().await;
     let mut watch = hub.db().watch(FAMILY);
     let began = Instant::now();
-    let environment = [(SEED, hub.listeners()[0].clone())];
+    let environment = [(SEED, hub.local_addrs()[0].to_string())];
     let environment: Vec<(&str, &str)> =
         environment.iter().map(|(key, value)| (*key, value.as_str())).collect();
     let peers: Vec<Peer> = (0..count).map(|_| Peer::start_with(system, "join", &environment)).collect();

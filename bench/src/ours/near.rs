@@ -12,7 +12,7 @@ pub(crate) async fn hub() -> Node {
 
 /// A node that is connected to the hub, in both directions.
 pub(crate) async fn spoke(hub: &Node, id: &str) -> Node {
-    let seed = hub.listeners()[0].clone();
+    let seed = hub.local_addrs()[0].to_string();
     let spoke = Node::builder().id(id).seed(seed).secret("bench").start().await.expect("it starts");
     let (sender, mut answers) = mpsc::unbounded_channel();
     let echo = hub.port(|cx: &mut Context<'_>, work: Work| {

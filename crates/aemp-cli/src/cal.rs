@@ -1,6 +1,6 @@
 //! `aemp cal`: send a message and print the answer.
 
-use aemp::{Message, Value};
+use aemp::{AnyMessage, Value};
 use clap::Args;
 
 use crate::client::{self, Client, Limit, Seeds};
@@ -40,8 +40,8 @@ impl Cal {
         let no_seed = seeds.failure();
         client::end(&node, answer.is_ok()).await;
         match answer {
-            Ok(Message(values)) if self.json => crate::print(&values::to_list(&values)),
-            Ok(Message(values)) => crate::print(&values::to_line(&values)),
+            Ok(AnyMessage(values)) if self.json => crate::print(&values::to_list(&values)),
+            Ok(AnyMessage(values)) => crate::print(&values::to_line(&values)),
             Err(error) => Err(no_seed.unwrap_or_else(|| Failure::of_call(port, error))),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aemp::{Message, Node, NodeEvent, PortId, ShutdownReport};
+use aemp::{AnyMessage, Node, NodeEvent, PortId, ShutdownReport};
 use aemp_config::{Arguments, Settings, parse_argument, value_from_json};
 use clap::Args;
 use serde_json::json;
@@ -49,7 +49,7 @@ impl<'a> Seeds<'a> {
     /// Follows the connections of a node that has just been started.
     pub(crate) fn of(node: &'a Node) -> Seeds<'a> {
         let events = node.node_events();
-        Seeds { node, events, connected: !node.up_nodes().is_empty() }
+        Seeds { node, events, connected: !node.connected_nodes().is_empty() }
     }
 
     /// A failure that says why no seed was reached, if that is why nothing came of a request. To be asked before the node is shut
@@ -65,7 +65,7 @@ impl<'a> Seeds<'a> {
 /// Why a node without connections has none.
 fn unreached(node: &Node) -> Option<String> {
     let seeds = node.unreached_seeds();
-    if !node.up_nodes().is_empty() || seeds.is_empty() {
+    if !node.connected_nodes().is_empty() || seeds.is_empty() {
         return None;
     }
     let why = seeds.into_iter().map(|(seed, why)| match why.starts_with(&seed) {
@@ -124,7 +124,7 @@ pub(crate) fn port(text: &str) -> Result<PortId, Failure> {
 }
 
 /// Reads the values of a message.
-pub(crate) fn message(arguments: &[String]) -> Result<Message, Failure> {
+pub(crate) fn message(arguments: &[String]) -> Result<AnyMessage, Failure> {
     let value = |text: &String| Ok(value_from_json(&parse_argument(text)?));
     arguments.iter().map(value).collect()
 }

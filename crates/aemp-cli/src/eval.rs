@@ -1,6 +1,6 @@
 //! `aemp eval`: have a node evaluate code.
 
-use aemp::{CallError, Message, ReplyTo, Value};
+use aemp::{AnyMessage, CallError, ReplyTo, Value};
 use clap::Args;
 
 use crate::client::{self, Client, Limit, Seeds};
@@ -34,11 +34,11 @@ impl Eval {
         let code = self.text.join(" ");
         let node = self.client.start().await?;
         let seeds = Seeds::of(&node);
-        let request = |reply: ReplyTo<Message>| ("eval", code, reply.port().clone());
-        let answer = node.call(&target.port(), self.limit.timeout, request).await;
+        let request = |reply: ReplyTo<AnyMessage>| ("eval", code, reply.port().clone());
+        let answer = node.call(&target.control_port(), self.limit.timeout, request).await;
         let no_seed = seeds.failure();
         client::end(&node, answer.is_ok()).await;
-        let Message(values) = match answer {
+        let AnyMessage(values) = match answer {
             Ok(message) => message,
             Err(error) => {
                 return Err(no_seed.unwrap_or_else(|| match error {

@@ -70,7 +70,7 @@ impl Log {
 /// Says once if there is nobody to listen to. Never ends.
 async fn lonely(node: &aemp::Node) {
     tokio::time::sleep(LONELY).await;
-    if node.up_nodes().is_empty() {
+    if node.connected_nodes().is_empty() {
         let seeds: Vec<String> =
             node.unreached_seeds().into_iter().map(|(seed, why)| format!("{seed}: {why}")).collect();
         let seeds = seeds.join("; ");

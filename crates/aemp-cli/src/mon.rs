@@ -30,7 +30,7 @@ impl Mon {
         let node = self.client.start().await?;
         let seeds = Seeds::of(&node);
         let reason = tokio::select! {
-            reason = node.died(&port) => Ok(reason),
+            reason = node.exited(&port) => Ok(reason),
             () = ending => Err(Failure::interrupted()),
         };
         let no_seed = seeds.failure();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aemp::{CallError, Message, Node, NodeId, ReplyTo};
+use aemp::{AnyMessage, CallError, Node, NodeId, ReplyTo};
 use clap::Args;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -49,7 +49,7 @@ impl Restart {
     async fn restart(&self, node: &Node, target: &NodeId) -> Result<(), Failure> {
         let deadline = Instant::now() + self.timeout;
         let late = |what: &str| Failure::failed(format!("{target}: {what} within {:?}", self.timeout));
-        let gone = node.died(&target.port());
+        let gone = node.exited(&target.control_port());
         self.ask(node, target, deadline).await?;
         timeout_at(deadline, gone).await.map_err(|_| late("it did not end"))?;
         let back = async {
@@ -64,14 +64,14 @@ impl Restart {
     async fn ask(&self, node: &Node, target: &NodeId, deadline: Instant) -> Result<(), Failure> {
         let left = || deadline.saturating_duration_since(Instant::now());
         let failed = |error| Failure::of_call(target, error);
-        let port = target.port();
-        let can = |reply: ReplyTo<Message>| ("can", FUNCTION, reply.port().clone());
-        let Message(known) = node.call(&port, left(), can).await.map_err(failed)?;
+        let port = target.control_port();
+        let can = |reply: ReplyTo<AnyMessage>| ("can", FUNCTION, reply.port().clone());
+        let AnyMessage(known) = node.call(&port, left(), can).await.map_err(failed)?;
         if known.last().and_then(aemp::Value::to_name).as_deref() == Some("1") {
             return node.send(&port, (FUNCTION,)).map_err(Failure::failed);
         }
-        let eval = |reply: ReplyTo<Message>| ("eval", PERL, reply.port().clone());
-        let Message(answer) = node.call(&port, left(), eval).await.map_err(failed)?;
+        let eval = |reply: ReplyTo<AnyMessage>| ("eval", PERL, reply.port().clone());
+        let AnyMessage(answer) = node.call(&port, left(), eval).await.map_err(failed)?;
         match answer.first().and_then(aemp::Value::to_name).as_deref() {
             Some("") => Ok(()),
             Some(error) => Err(Failure::failed(format!(
@@ -83,6 +83,6 @@ impl Restart {
     }
 
     async fn time(&self, node: &Node, target: &NodeId) -> Result<f64, CallError> {
-        node.call(&target.port(), self.timeout, |reply| ("time", reply)).await
+        node.call(&target.control_port(), self.timeout, |reply| ("time", reply)).await
     }
 }

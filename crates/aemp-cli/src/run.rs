@@ -19,7 +19,7 @@ use crate::watchdog::{self, Watching};
 /// When it listens it prints one line on stdout: ready NODEID HOST:PORT[,HOST:PORT…]. Logs go to stderr.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Keys: nodeid, binds, advertise, seeds, secret, cert, services, secure, private, carry, monitor_timeout, connect_interval,
+Keys: nodeid, binds, advertise, seeds, secret, cert, services, secure, behind_nat, relay, monitor_timeout, connect_interval,
 framing_format, auth_offer, auth_accept, verify_peeraddr, nodelay, scripts, script_eval, script_limits; and about the
 configuration file:
   profile NAME  the profile to use; by default the one with this host's name
@@ -102,11 +102,12 @@ impl Run {
 
 /// Says that the node listens, and where.
 pub(crate) fn announce(node: &Node, as_json: bool) -> Result<(), Failure> {
+    let addresses: Vec<String> = node.local_addrs().iter().map(ToString::to_string).collect();
     if as_json {
-        let line = json!({"ready": node.id().as_str(), "listeners": node.listeners()});
+        let line = json!({"ready": node.id().as_str(), "listeners": addresses});
         return crate::print(&line.to_string());
     }
-    let line = format!("ready {} {}", node.id(), node.listeners().join(","));
+    let line = format!("ready {} {}", node.id(), addresses.join(","));
     crate::print(line.trim_end())
 }
 

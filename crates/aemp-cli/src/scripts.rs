@@ -46,7 +46,7 @@ impl Scripting {
         if self.eval {
             builder = builder.evaluate(scripts.clone());
         }
-        builder.find_functions(scripts.clone())
+        builder.function_resolver(scripts.clone())
     }
 
     /// Loads the services that are modules; what is wrong with one of them ends the start.

@@ -1,6 +1,6 @@
 //! `aemp snd`: send a message, and make sure that it has arrived at its node.
 
-use aemp::{Message, Reason, Value};
+use aemp::{AnyMessage, Reason, Value};
 use clap::Args;
 use serde_json::json;
 use tokio::sync::oneshot;
@@ -40,13 +40,14 @@ impl Snd {
         let (sender, first) = oneshot::channel();
         let mut waiting = Some(sender);
         // Both the death of the port and the echo of its node come into this mailbox, in the order in which they happened.
-        let news = node.port(move |_, news: Message| {
+        let news = node.port(move |_, news: AnyMessage| {
             waiting.take().map(|waiting| waiting.send(news));
         });
-        let died = |reason: Reason| reason.values().iter().cloned().collect::<Message>();
+        let died = |reason: Reason| reason.values().iter().cloned().collect::<AnyMessage>();
         let _monitor = node.monitor_send(&port, &news, died);
         node.send(&port, message).map_err(Failure::failed)?;
-        node.send(&port.node().port(), ("snd", Value::from(&news), ARRIVED)).map_err(Failure::failed)?;
+        node.send(&port.node().control_port(), ("snd", Value::from(&news), ARRIVED))
+            .map_err(Failure::failed)?;
         let first = timeout(self.limit.timeout, first).await;
         let no_seed = seeds.failure();
         client::end(&node, matches!(first, Ok(Ok(_)))).await;
@@ -57,7 +58,9 @@ impl Snd {
                 ARRIVED.into()
             }),
             _ if no_seed.is_some() => no_seed.map_or(Ok(()), Err),
-            Ok(Ok(Message(reason))) => Err(Failure::failed(format!("{port}: {}", values::to_words(&reason)))),
+            Ok(Ok(AnyMessage(reason))) => {
+                Err(Failure::failed(format!("{port}: {}", values::to_words(&reason))))
+            }
             Ok(Err(_)) | Err(_) => {
                 Err(Failure::failed(format!("{port}: nothing came back within {:?}", self.limit.timeout)))
             }

@@ -48,8 +48,8 @@ fn every_setting_can_be_set_and_removed() {
         ("seeds", "a:1,b"),
         ("services", "aemp::echo"),
         ("secure", "1"),
-        ("private", "1"),
-        ("carry", "0"),
+        ("behind_nat", "1"),
+        ("relay", "0"),
         ("monitor_timeout", "5"),
         ("connect_interval", "0.5"),
         ("framing_format", "json"),
@@ -70,6 +70,15 @@ fn every_setting_can_be_set_and_removed() {
         user.ok(&["profile", "p", &format!("del{key}")]);
     }
     assert_eq!(read(&user.rc())["profile"], json!({"p": {}}));
+}
+
+#[test]
+fn old_names_of_settings_still_work() {
+    let user = User::new();
+    user.ok(&["profile", "p", "setprivate", "1", "carry", "0"]);
+    assert_eq!(read(&user.rc())["profile"]["p"], json!({"behind_nat": 1, "relay": 0}));
+    user.ok(&["profile", "p", "delprivate", "delcarry"]);
+    assert_eq!(read(&user.rc())["profile"]["p"], json!({}));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::keys::find;
+use super::keys::{current, find};
 use super::{Arguments, ConfigError, ConfigFile, Host};
 
 /// What is in force for one profile.
@@ -75,15 +75,23 @@ fn inherited(file: &ConfigFile, profile: &str) -> Result<Map<String, Json>, Conf
             _ => None,
         });
     }
-    let mut settings = file.section(None).cloned().unwrap_or_default();
+    let mut settings = with_current_names(file.section(None));
     for name in chain.iter().rev() {
-        settings.extend(file.section(Some(name)).cloned().unwrap_or_default());
+        settings.extend(with_current_names(file.section(Some(name))));
     }
     // These describe the file, not a node.
     for key in ["profile", "parent", "version"] {
         settings.remove(key);
     }
     Ok(settings)
+}
+
+/// A section whose settings have the names of today. Where a setting is there under both names, the new one counts.
+fn with_current_names(section: Option<&Map<String, Json>>) -> Map<String, Json> {
+    let section = section.cloned().unwrap_or_default();
+    let (now, old): (Vec<_>, Vec<_>) = section.into_iter().partition(|(key, _)| current(key) == key);
+    let old = old.into_iter().map(|(key, value)| (current(&key).to_owned(), value));
+    old.chain(now).collect()
 }
 
 #[cfg(test)]
@@ -122,6 +130,23 @@ mod tests {
                 .clone(),
         );
         assert_eq!(found.settings, expected);
+    }
+
+    #[test]
+    fn old_names_of_settings_count_as_the_new_ones() {
+        let content = json!({
+            "private": 1, "carry": 1,
+            "profile": {"p": {"relay": 0}, "q": {"carry": 0}, "both": {"carry": 1, "relay": 0}},
+        });
+        for profile in ["p", "q", "both"] {
+            let found = look(content.clone(), &[profile]).settings;
+            assert_eq!((&found["behind_nat"], &found["relay"]), (&json!(1), &json!(0)), "{profile}");
+            assert!(!found.contains_key("private") && !found.contains_key("carry"), "{profile}");
+        }
+        let typed = Arguments::parse(["private", "1", "carry", "0"]).unwrap();
+        let host = Host { name: "doomed".into(), addresses: vec![] };
+        let found = effective(None, &typed, &host).unwrap().settings;
+        assert_eq!((&found["behind_nat"], &found["relay"]), (&json!(1), &json!(0)));
     }
 
     #[test]

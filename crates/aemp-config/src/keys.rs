@@ -41,8 +41,8 @@ pub const KEYS: &[Key] = &[
     Key { name: "seeds", shape: Shape::List },
     Key { name: "services", shape: Shape::List },
     Key { name: "secure", shape: Shape::Flag },
-    Key { name: "private", shape: Shape::Flag },
-    Key { name: "carry", shape: Shape::Flag },
+    Key { name: "behind_nat", shape: Shape::Flag },
+    Key { name: "relay", shape: Shape::Flag },
     Key { name: "monitor_timeout", shape: Shape::Seconds },
     Key { name: "connect_interval", shape: Shape::Seconds },
     Key { name: "framing_format", shape: Shape::List },
@@ -57,13 +57,22 @@ pub const KEYS: &[Key] = &[
     Key { name: "script_limits", shape: Shape::List },
 ];
 
+/// Names that settings had before, and that files and command lines may still use.
+const OLD_NAMES: &[(&str, &str)] = &[("private", "behind_nat"), ("carry", "relay")];
+
+/// Returns the name that a setting has now.
+pub(super) fn current(name: &str) -> &str {
+    OLD_NAMES.iter().find(|(old, _)| *old == name).map_or(name, |(_, current)| current)
+}
+
 impl Key {
-    /// The key with this name.
+    /// Finds the key with this name, or with this old name.
     ///
     /// # Errors
     ///
-    /// There is none; the error names those that are.
+    /// Returns [`ConfigError::UnknownKey`], which lists the known keys.
     pub fn find(name: &str) -> Result<Key, ConfigError> {
+        let name = current(name);
         KEYS.iter().copied().find(|key| key.name == name).ok_or_else(|| {
             let similar = |key: &&Key| key.name.starts_with(name) || name.starts_with(key.name);
             let same_letters = |key: &&Key| sorted(key.name) == sorted(name) || one_apart(key.name, name);
@@ -74,6 +83,11 @@ impl Key {
                 known: KEYS.iter().map(|key| key.name).collect::<Vec<_>>().join(", "),
             }
         })
+    }
+
+    /// Returns the names that the setting had before.
+    pub fn old_names(self) -> impl Iterator<Item = &'static str> {
+        OLD_NAMES.iter().filter(move |(_, current)| *current == self.name).map(|(old, _)| *old)
     }
 
     /// Checks a value and gives it the form in which it is stored.
@@ -216,6 +230,15 @@ mod tests {
         assert_eq!(normal("secure", json!("false")), Ok(json!(0)));
         assert_eq!(normal("monitor_timeout", json!("2.5")), Ok(json!(2.5)));
         assert_eq!(normal("monitor_timeout", json!("30")), Ok(json!(30)));
+    }
+
+    #[test]
+    fn old_names_of_settings_still_work() {
+        for (old, now) in [("private", "behind_nat"), ("carry", "relay")] {
+            let key = Key::find(old).unwrap();
+            assert_eq!(key.name, now);
+            assert_eq!(key.old_names().collect::<Vec<_>>(), [old]);
+        }
     }
 
     #[test]

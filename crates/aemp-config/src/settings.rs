@@ -34,9 +34,9 @@ pub struct Settings {
     /// Refuse calls and spawns of registered functions from other nodes too.
     pub secure: bool,
     /// Other nodes cannot dial the addresses in `binds`.
-    pub private: bool,
-    /// Carry connections between private nodes.
-    pub carry: bool,
+    pub behind_nat: bool,
+    /// Relay connections between nodes that cannot be dialled.
+    pub relay: bool,
     /// How long a node may be silent, or take to be reached.
     pub monitor_timeout: Duration,
     /// How long a connection attempt may take, where that is configured.
@@ -129,8 +129,8 @@ impl Settings {
             certificate: lookup.certificate()?,
             services: lookup.services()?,
             secure: lookup.flag("secure")?.unwrap_or(false),
-            private: lookup.flag("private")?.unwrap_or(false),
-            carry: lookup.flag("carry")?.unwrap_or(true),
+            behind_nat: lookup.flag("behind_nat")?.unwrap_or(false),
+            relay: lookup.flag("relay")?.unwrap_or(true),
             monitor_timeout: lookup.seconds("monitor_timeout")?.unwrap_or(Duration::from_secs(30)),
             connect_interval: lookup.seconds("connect_interval")?,
             framings: lookup.choices("framing_format", Framing::from_name)?,
@@ -149,8 +149,8 @@ impl Settings {
     pub fn builder(self) -> Builder {
         let mut builder = Node::builder()
             .id(self.node.as_str())
-            .private(self.private)
-            .carry(self.carry)
+            .behind_nat(self.behind_nat)
+            .relay(self.relay)
             .monitor_timeout(self.monitor_timeout)
             .framings(self.framings)
             .authentication(self.auth_offer, self.auth_accept)

@@ -16,7 +16,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// same way. The tag is the name in snake case:
 ///
 /// ```
-/// use aemp::{IntoMessage, Message};
+/// use aemp::{IntoMessage, AnyMessage, Message};
 /// use serde::{Deserialize, Serialize};
 ///
 /// #[derive(Serialize, Deserialize, Message)]
@@ -26,7 +26,7 @@ use syn::{DeriveInput, parse_macro_input};
 ///     #[message(tag = "halt")]
 ///     Stop,                                // ["halt"]
 ///     #[message(other)]
-///     Unknown(Message),                    // any other message, with its tag
+///     Unknown(AnyMessage),                    // any other message, with its tag
 /// }
 ///
 /// assert_eq!(Work::Stop.encode(), ("halt",).encode());
@@ -35,7 +35,7 @@ use syn::{DeriveInput, parse_macro_input};
 ///
 /// - `#[message(tag = "…")]` on a variant, or on a struct, sets the tag.
 /// - `#[message(other)]` on one variant makes it take the messages whose tag no other variant has, and those without a
-///   tag. It holds the whole message: a newtype variant of `Message` (or another list) all values and one of `String` the
+///   tag. It holds the whole message: a newtype variant of `AnyMessage` (or another list) all values and one of `String` the
 ///   tag; a tuple or struct variant the values in order, the tag first; a unit variant nothing.
 ///
 /// `#[serde(rename)]`, `rename_all` and `skip` on variants are understood; the tag does not follow a `rename`. Attributes

@@ -155,7 +155,7 @@ fn implementation(input: &DeriveInput, tags: &Tags) -> TokenStream {
     };
     quote! {
         #[automatically_derived]
-        impl #generics ::aemp::message::Typed for #ident #arguments #bounds {
+        impl #generics ::aemp::message::Message for #ident #arguments #bounds {
             const VARIANTS: ::aemp::message::Variants =
                 ::aemp::message::Variants {
                     tags: &[#(#entries),*],

@@ -9,7 +9,7 @@ pub mod message {
     pub use aemp_proto::typed::Variants;
 
     /// A type whose messages have tags.
-    pub trait Typed {
+    pub trait Message {
         /// The tags.
         const VARIANTS: Variants;
     }
@@ -17,13 +17,13 @@ pub mod message {
 
 use aemp_macros::Message;
 use aemp_proto::typed::{from_body_tagged, to_body, to_body_tagged};
-use message::Typed;
+use message::Message as _;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 fn is_written_as<T, U>(message: &T, values: &U)
 where
-    T: Typed + Serialize + DeserializeOwned + PartialEq + std::fmt::Debug,
+    T: message::Message + Serialize + DeserializeOwned + PartialEq + std::fmt::Debug,
     U: Serialize,
 {
     let body = to_body_tagged(message, &T::VARIANTS).expect("the message can be encoded");
@@ -93,7 +93,7 @@ fn one_variant_takes_all_other_tags() {
     enum Open {
         Known,
         #[message(other)]
-        Unknown(aemp_proto::Message),
+        Unknown(aemp_proto::AnyMessage),
     }
     #[derive(Debug, PartialEq, Serialize, Deserialize, Message)]
     enum Careless {
@@ -104,7 +104,7 @@ fn one_variant_takes_all_other_tags() {
 
     assert_eq!(Open::VARIANTS.other, Some("Unknown"));
     assert_eq!(Open::VARIANTS.tags, [("Known", "known")]);
-    let message = aemp_proto::Message(vec![aemp_proto::Value::name("new"), 1.into()]);
+    let message = aemp_proto::AnyMessage(vec![aemp_proto::Value::name("new"), 1.into()]);
     is_written_as(&Open::Unknown(message), &("new", 1));
     is_written_as(&Open::Known, &("known",));
     assert_eq!(Careless::VARIANTS.tags, [("Known", "known"), ("Unknown", "unknown")]);

@@ -2,7 +2,6 @@
 
 pub mod address;
 pub mod budget;
-pub mod carry;
 mod db;
 mod deadlines;
 pub mod kernel;
@@ -13,6 +12,7 @@ pub mod name;
 pub mod outbox;
 mod peer;
 mod random;
+pub mod relay;
 mod time;
 pub mod typed;
 pub mod value;
@@ -22,5 +22,5 @@ pub use link_id::LinkId;
 pub use name::{Home, NameError, NodeId, PortId, PortName};
 pub use peer::{Peer, Route};
 pub use time::Time;
-pub use value::{Message, Reason, Value};
+pub use value::{AnyMessage, Reason, Value};
 pub use wire::{Body, Framing};

@@ -75,7 +75,7 @@ impl NodeId {
     }
 
     /// The node port of this node: the destination of requests to the node itself.
-    pub fn port(&self) -> PortId {
+    pub fn control_port(&self) -> PortId {
         self.named("")
     }
 
@@ -276,7 +276,7 @@ impl FromStr for PortId {
 
 impl From<NodeId> for PortId {
     fn from(node: NodeId) -> PortId {
-        node.port()
+        node.control_port()
     }
 }
 

@@ -271,7 +271,7 @@ impl<M> Outbox<M> {
         body: &Body,
         sender: impl FnOnce() -> Option<u64>,
     ) -> Queued {
-        let node_port = self.node.port();
+        let node_port = self.node.control_port();
         if body.items().len() >= self.cut_from {
             return self.append_aside(&node_port, body, Some(request), sender());
         }

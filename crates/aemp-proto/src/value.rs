@@ -190,18 +190,18 @@ impl<T: Into<Value>> From<Option<T>> for Value {
 
 /// An untyped message: a list of values, by custom with a string, the tag, in front.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Message(pub Vec<Value>);
+pub struct AnyMessage(pub Vec<Value>);
 
-impl Message {
+impl AnyMessage {
     /// The tag: the first value, if it is a string.
     pub fn tag(&self) -> Option<String> {
         self.0.first().and_then(Value::to_name)
     }
 }
 
-impl FromIterator<Value> for Message {
-    fn from_iter<I: IntoIterator<Item = Value>>(values: I) -> Message {
-        Message(values.into_iter().collect())
+impl FromIterator<Value> for AnyMessage {
+    fn from_iter<I: IntoIterator<Item = Value>>(values: I) -> AnyMessage {
+        AnyMessage(values.into_iter().collect())
     }
 }
 

@@ -7,7 +7,7 @@ mod support;
 use aemp_proto::kernel::LinkId;
 use aemp_proto::outbox::{Outbox, OutboxLimits, Queued};
 use aemp_proto::wire::{
-    CarryId, CarryRequest, Frame, FrameError, FrameReader, Framing, Limits, Records, Request,
+    Frame, FrameError, FrameReader, Framing, Limits, Records, RelayId, RelayRequest, Request,
 };
 use aemp_proto::{Body, NodeId, PortId, Reason, Value};
 use proptest::prelude::*;
@@ -166,8 +166,8 @@ fn act(outbox: &mut Outbox<u64>, index: usize, step: &Step) -> Option<Sent> {
         }
         Step::Died(octets) => (None, None, Request::Died("gone".into(), text(octets))),
         Step::Carried(octets) => {
-            let piece = CarryRequest::Data(
-                CarryId { by_sender: true, number: index as u64 + 1 },
+            let piece = RelayRequest::Data(
+                RelayId { by_sender: true, number: index as u64 + 1 },
                 vec![1; *octets].into(),
             );
             (None, Some(String::new()), Request::Carry(piece))

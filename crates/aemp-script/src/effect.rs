@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::task::{self, Poll, Waker};
 use std::time::Duration;
 
-use aemp::{Change, Context, Database, DatabaseError, DbWatch, Message, PortId, Reason, ReplyTo, Value};
+use aemp::{AnyMessage, Change, Context, Database, DatabaseError, DbWatch, PortId, Reason, ReplyTo, Value};
 use rhai::{Array, Dynamic};
 use tokio::sync::oneshot;
 use tokio::task::unconstrained;
@@ -20,7 +20,7 @@ type Cancelled = oneshot::Receiver<Infallible>;
 
 /// One thing to be done.
 pub(crate) enum Effect {
-    Send(PortId, Message),
+    Send(PortId, AnyMessage),
     Kill(PortId, Reason),
     /// The own port has a handler for this tag, or for what no tag fits, or has it no more.
     Receive(Option<String>, Option<Handler>),
@@ -117,7 +117,7 @@ impl Then {
                 let message = move |reason: Reason| {
                     drop(shares);
                     values.extend_from_slice(reason.values());
-                    Message(values)
+                    AnyMessage(values)
                 };
                 node.monitor_send(port, &to, message).detach();
             }
@@ -148,15 +148,15 @@ impl Later {
                 cx.state::<State>().guards.insert(number, guard);
             }
             Later::Answer(port, limit, mut values) => {
-                let message = |reply: ReplyTo<Message>| {
+                let message = |reply: ReplyTo<AnyMessage>| {
                     values.push(Value::from(reply.port()));
-                    Message(values)
+                    AnyMessage(values)
                 };
                 let call = until(cancelled, share, begun(cx.node().call(&port, limit, message)));
                 cx.task(call, move |cx, answer| {
                     let Some(answer) = answer else { return };
                     // As in Perl, no answer is an answer without values.
-                    let values = answer.map(|Message(values)| values).unwrap_or_default();
+                    let values = answer.map(|AnyMessage(values)| values).unwrap_or_default();
                     port::resume(cx, number, |limits| {
                         values.iter().map(|value| from_wire(value, limits)).collect()
                     });

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use aemp::{Context, Evaluate, Evaluated, FindFunction, Message, Node, Reason};
+use aemp::{AnyMessage, Context, EvalReply, Evaluate, FunctionResolver, Node, Reason};
 use parking_lot::Mutex;
 use rhai::{Engine, Scope};
 use thiserror::Error;
@@ -206,12 +206,12 @@ impl Host {
     }
 }
 
-impl FindFunction for Scripts {
+impl FunctionResolver for Scripts {
     fn knows(&self, name: &str) -> bool {
         Scripts::knows(self, name)
     }
 
-    fn run(&self, cx: &mut Context<'_>, name: &str, arguments: Message) -> Option<Result<(), Reason>> {
+    fn run(&self, cx: &mut Context<'_>, name: &str, arguments: AnyMessage) -> Option<Result<(), Reason>> {
         let name = Name::parse(name)?;
         let code = match self.0.load(cx.node(), &name) {
             Ok(code) => code,
@@ -231,7 +231,7 @@ impl FindFunction for Scripts {
 }
 
 impl Evaluate for Scripts {
-    fn evaluate(&self, node: &Node, code: String, answer: Evaluated) {
+    fn evaluate(&self, node: &Node, code: String, answer: EvalReply) {
         crate::session::evaluate(&self.0, node, code, answer);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use aemp::{Context, Message, MonitorGuard, Node, PortId, Reason};
+use aemp::{AnyMessage, Context, MonitorGuard, Node, PortId, Reason};
 use rhai::{CallFnOptions, Dynamic, Engine, EvalAltResult, FnPtr, Map, Scope};
 use tokio::sync::oneshot;
 
@@ -86,7 +86,7 @@ impl State {
     /// Opens a port with this state.
     pub(crate) fn open(self, node: &Node) -> PortId {
         let place = self.place.clone();
-        let port = node.handlers().state(self).other(message).open();
+        let port = node.handlers().state(self).fallback(message).build();
         place.is_of(&port);
         port
     }
@@ -126,7 +126,7 @@ pub(crate) fn init(
     host: &Arc<Host>,
     code: &Arc<Code>,
     function: &str,
-    arguments: &Message,
+    arguments: &AnyMessage,
 ) -> Result<(), Reason> {
     let state = State::empty(host).map_err(|fault| code.reason(*fault))?;
     state.place.is_of(&cx.me());
@@ -216,7 +216,7 @@ pub(crate) fn finished(result: Result<Dynamic, Fault>) -> Result<(), Fault> {
 }
 
 /// A message for a port of a script.
-fn message(cx: &mut Context<'_>, message: Message) {
+fn message(cx: &mut Context<'_>, message: AnyMessage) {
     let state = cx.state::<State>();
     if !state.has_handlers() {
         return; // as for a port of Perl without a callback

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use aemp::{Evaluated, Node, PortId, Value};
+use aemp::{EvalReply, Node, PortId, Value};
 use parking_lot::Mutex;
 use rhai::{AST, Dynamic, EvalAltResult, Scope};
 
@@ -52,7 +52,7 @@ impl Evaluator {
 }
 
 /// An answer that is given in any case: also if the port dies before it comes to it.
-struct Answer(Option<Evaluated>);
+struct Answer(Option<EvalReply>);
 
 impl Answer {
     fn give(mut self, outcome: Result<Vec<Value>, String>) {
@@ -71,7 +71,7 @@ impl Drop for Answer {
 }
 
 /// Evaluates code in the port for that, after what came before.
-pub(crate) fn evaluate(host: &Arc<Host>, node: &Node, text: String, answer: Evaluated) {
+pub(crate) fn evaluate(host: &Arc<Host>, node: &Node, text: String, answer: EvalReply) {
     let answer = Answer(Some(answer));
     if text.len() > host.limits.source {
         let limit = host.limits.source;

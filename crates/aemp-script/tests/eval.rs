@@ -5,7 +5,7 @@ mod support;
 
 use std::time::Duration;
 
-use aemp::{Message, Node, Value};
+use aemp::{AnyMessage, Node, Value};
 use aemp_script::{Limits, Scripts};
 use support::{PATIENCE, Scripted, words};
 
@@ -47,7 +47,7 @@ async fn what_is_evaluated_runs_in_a_port() {
     let (at, mut probe) = Scripted::probed("").await;
     at.eval(&format!("after(0, || snd(\"{}\", \"tick\", SELF));", probe.port)).unwrap();
     let port = probe.next().await[1].to_name().unwrap().parse().unwrap();
-    let died = at.node.died(&port);
+    let died = at.node.exited(&port);
     at.eval("after(0, || throw \"late\");").unwrap();
     assert_eq!(words(died.await.values()), "die (eval):1: late");
     // Another one takes its place.
@@ -59,18 +59,18 @@ async fn only_nodes_that_allow_it_evaluate_for_others() {
     let scripts = || Scripts::new([], Limits::default());
     let open = Node::builder().id("open").secret("geheim").bind("127.0.0.1:0").evaluate(scripts());
     let open = open.start().await.unwrap();
-    let seed = open.listeners().remove(0);
+    let seed = open.local_addrs().remove(0);
     let builder = |id: &str| Node::builder().id(id).secret("geheim").seed(seed.clone());
-    let closed = builder("closed").bind("127.0.0.1:0").find_functions(scripts()).start().await.unwrap();
+    let closed = builder("closed").bind("127.0.0.1:0").function_resolver(scripts()).start().await.unwrap();
     let secure =
         builder("secure").bind("127.0.0.1:0").evaluate(scripts()).secure(true).start().await.unwrap();
     let asker = builder("asker").start().await.unwrap();
     // The node port of another node has an empty name.
     let ask = async |node: &Node, values: Vec<Value>| {
         reached(&asker, node).await;
-        let answer = asker.call(&node.id().port(), PATIENCE, |reply: aemp::ReplyTo<Message>| {
+        let answer = asker.call(&node.id().control_port(), PATIENCE, |reply: aemp::ReplyTo<AnyMessage>| {
             let eval = [Value::name("eval"), Value::Text("6 * 7".into()), Value::from(reply.port())];
-            Message([eval.to_vec(), values].concat())
+            AnyMessage([eval.to_vec(), values].concat())
         });
         answer.await.unwrap().0
     };
@@ -80,7 +80,7 @@ async fn only_nodes_that_allow_it_evaluate_for_others() {
     assert_eq!(words(&ask(&secure, vec![]).await), "eval is refused on this node");
     let limited = tokio::time::timeout(
         Duration::from_secs(20),
-        asker.died(&asker.spawn(secure.id(), "t::f", ()).unwrap()),
+        asker.exited(&asker.spawn(secure.id(), "t::f", ()).unwrap()),
     );
     assert_eq!(limited.await.unwrap().identifier().as_deref(), Some("spawn_refused"));
 }
@@ -89,7 +89,8 @@ async fn only_nodes_that_allow_it_evaluate_for_others() {
 async fn reached(from: &Node, to: &Node) {
     let asked = async {
         loop {
-            let time = from.call(&to.id().port(), PATIENCE, |reply: aemp::ReplyTo<f64>| ("time", reply));
+            let time =
+                from.call(&to.id().control_port(), PATIENCE, |reply: aemp::ReplyTo<f64>| ("time", reply));
             if time.await.is_ok() {
                 return;
             }

@@ -261,7 +261,7 @@ async fn what_monitors_and_entries_took_is_given_back() {
     }
     for _ in 0..3 {
         let port = at.spawn("t::f", [Value::Int(50)]);
-        let died = at.node.died(&port);
+        let died = at.node.exited(&port);
         at.node.send(&port, (&probe.port,)).unwrap();
         assert_eq!(probe.words().await, "here");
         assert!(at.eval("db_reg(\"other\")").is_err());
@@ -345,7 +345,7 @@ async fn what_a_port_keeps_is_limited() {
     assert_eq!(probe.words().await, "alive");
     assert!(words(at.death_of("t::keep").await.values()).contains("script_limits: total"));
     at.node.kill(&first, aemp::Reason::NORMAL);
-    at.node.died(&first).await;
+    at.node.exited(&first).await;
     said(&at.spawn("t::keep", []));
     assert_eq!(probe.words().await, "alive");
 }
@@ -359,7 +359,7 @@ async fn messages_that_are_too_large_for_a_script_kill_its_port() {
         (0..100).fold(Value::Null, |inner, _| Value::List(vec![inner])),
     ] {
         let port = at.spawn("t::f", []);
-        let died = at.node.died(&port);
+        let died = at.node.exited(&port);
         at.node.send(&port, (value,)).unwrap();
         assert_eq!(died.await.identifier().as_deref(), Some("bad_message"));
     }

@@ -3,7 +3,7 @@
 
 mod support;
 
-use aemp::{Message, Reason, Value};
+use aemp::{AnyMessage, Reason, Value};
 use support::{Scripted, words};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -100,7 +100,7 @@ async fn monitors_kills_and_timers() {
     )
     .await;
     let port = at.spawn("t::watch", [probe.id()]);
-    let died = at.node.died(&port);
+    let died = at.node.exited(&port);
     at.node.send(&port, ("go",)).unwrap();
     let mut told = [probe.words().await, probe.words().await, probe.words().await, probe.words().await];
     told.sort();
@@ -249,7 +249,7 @@ async fn values_pass_through_a_script_unchanged() {
     ];
     let mut message = sent.clone();
     message.push(probe.id());
-    at.node.send(&echo, Message(message)).unwrap();
+    at.node.send(&echo, AnyMessage(message)).unwrap();
     assert_eq!(probe.next().await, sent);
 }
 
@@ -260,7 +260,7 @@ async fn messages_that_fit_nothing_are_as_with_other_ports() {
     )
     .await;
     let tags = at.spawn("t::tags", []);
-    let died = at.node.died(&tags);
+    let died = at.node.exited(&tags);
     at.node.send(&tags, ("b",)).unwrap();
     assert_eq!(died.await.identifier().as_deref(), Some("unhandled_message"));
 }
@@ -282,7 +282,7 @@ async fn an_entry_of_a_port_that_was_set_again_outlives_the_port() {
     assert_eq!(watch.next().await.unwrap().added, [port.to_string()]);
     at.node.send(&port, ("set",)).unwrap();
     assert_eq!(watch.next().await.unwrap().changed, [port.to_string()]);
-    let death = at.node.died(&port);
+    let death = at.node.exited(&port);
     at.node.kill(&port, Reason::NORMAL);
     death.await;
     assert_eq!(at.node.db().keys("t::ports").await.unwrap(), [port.to_string()]);

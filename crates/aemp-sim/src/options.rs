@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use aemp_proto::Framing;
-use aemp_proto::carry::CarryLimits;
 use aemp_proto::outbox::OutboxLimits;
+use aemp_proto::relay::RelayLimits;
 
 use crate::random::Random;
 
@@ -38,7 +38,7 @@ pub struct Options {
     /// Which nodes nobody can dial; seeds never.
     pub private: Vec<bool>,
     /// What nodes carry for others.
-    pub carry: CarryLimits,
+    pub carry: RelayLimits,
     /// The limits of every outbox.
     pub outbox: OutboxLimits,
     /// The limits of every mailbox.
@@ -248,7 +248,7 @@ impl Options {
             monitor_timeouts: timeouts,
             parts: vec![true; nodes],
             private: vec![false; nodes],
-            carry: CarryLimits::default(),
+            carry: RelayLimits::default(),
             framings: (0..nodes).map(|_| framings(random, mixed)).collect(),
             net,
             faults: FaultOptions::draw(random),

@@ -7,7 +7,7 @@
 
 use std::error::Error;
 
-use aemp::{Message, Node, Reason};
+use aemp::{AnyMessage, Node, Reason};
 
 /// What the port of this example remembers.
 struct Stack(Vec<i64>);
@@ -31,10 +31,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
             cx.on("double", |cx, ()| cx.state::<Stack>().0.iter_mut().for_each(|n| *n *= 2));
         })
         .on("quit", |cx, ()| cx.end(Reason::NORMAL))
-        .other(|_, message: Message| println!("no handler for {:?}", message.tag().unwrap_or_default()))
-        .open();
+        .fallback(|_, message: AnyMessage| println!("no handler for {:?}", message.tag().unwrap_or_default()))
+        .build();
 
-    let death = node.died(&calculator);
+    let death = node.exited(&calculator);
     node.send(&calculator, ("push", 20))?;
     node.send(&calculator, ("push", "22"))?; // Perl's numbers may come as text
     node.send(&calculator, ("print",))?;

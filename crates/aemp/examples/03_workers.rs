@@ -11,7 +11,7 @@ mod terminal;
 use std::error::Error;
 use std::time::Duration;
 
-use aemp::{CallError, Message, Node, ReplyTo};
+use aemp::{AnyMessage, CallError, Message, Node, ReplyTo};
 use serde::{Deserialize, Serialize};
 use terminal::{Side, Terminal};
 use tokio::task::JoinSet;
@@ -42,7 +42,7 @@ async fn work(node: &Node) -> Result<(), Box<dyn Error>> {
     });
     // Nobody needs a worker without its boss.
     let boss = node.db().any("example::boss").await?;
-    let death = node.died(&boss);
+    let death = node.exited(&boss);
     node.db().register(WORKERS, &worker)?;
     let reason = death.await;
     println!("the boss is gone: {reason}");
@@ -51,7 +51,7 @@ async fn work(node: &Node) -> Result<(), Box<dyn Error>> {
 }
 
 async fn share_out(node: &Node) -> Result<(), Box<dyn Error>> {
-    let boss = node.port(|_, _: Message| {});
+    let boss = node.port(|_, _: AnyMessage| {});
     node.db().register("example::boss", &boss)?;
     terminal::announce(node);
     let mut jobs = JoinSet::new();

@@ -11,7 +11,7 @@ mod terminal;
 use std::error::Error;
 use std::time::Duration;
 
-use aemp::{Message, Node, PortId, Reason, ReplyTo};
+use aemp::{AnyMessage, Message, Node, PortId, Reason, ReplyTo};
 use serde::{Deserialize, Serialize};
 use terminal::{Side, Terminal};
 
@@ -51,7 +51,7 @@ async fn watch(node: &Node) -> Result<(), Box<dyn Error>> {
     // As a future: the reason, when it is over. A normal death has an empty one.
     for how in ["done", "to go", "panic"] {
         let port = mortal().await?;
-        let death = node.died(&port);
+        let death = node.exited(&port);
         node.send(&port, (how,))?;
         println!("{how}: {}", death.await);
     }
@@ -59,21 +59,21 @@ async fn watch(node: &Node) -> Result<(), Box<dyn Error>> {
     // A port that was dead before fires too.
     let port = mortal().await?;
     node.kill(&port, Reason::NORMAL);
-    node.died(&port).await;
-    println!("again: {}", node.died(&port).await.identifier().unwrap_or_default());
+    node.exited(&port).await;
+    println!("again: {}", node.exited(&port).await.identifier().unwrap_or_default());
 
     // As a callback. It would be withdrawn with its guard; `detach` lets it stand.
     let port = mortal().await?;
     node.monitor(&port, |reason| println!("a callback: {reason}")).detach();
     // As a link: the second port dies with the first one, but not of a normal death.
-    let partner = node.port(|_, _: Message| {});
+    let partner = node.port(|_, _: AnyMessage| {});
     node.monitor_kill(&port, &partner).detach();
-    let death = node.died(&partner);
+    let death = node.exited(&partner);
     node.send(&port, ("together",))?;
     println!("the partner: {}", death.await);
 
     // A loss of the other node is an end as well, as far as anybody here can know.
-    let death = node.died(&nursery);
+    let death = node.exited(&nursery);
     println!("watching; now end the other process");
     println!("the nursery: {}", death.await.identifier().unwrap_or_default());
     node.shutdown().await;

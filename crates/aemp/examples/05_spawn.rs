@@ -69,7 +69,7 @@ async fn use_it(terminal: &Terminal) -> Result<(), Box<dyn Error>> {
             port.send(&session, Session::Add { n })?;
         }
         loop {
-            match port.receive().await {
+            match port.recv().await {
                 Client::Welcome { text } => println!("{text}"),
                 Client::Sum { of, is } => {
                     println!("the sum of {of} numbers is {is}");
@@ -80,12 +80,12 @@ async fn use_it(terminal: &Terminal) -> Result<(), Box<dyn Error>> {
             }
         }
     });
-    let reason = node.died(&client).await;
+    let reason = node.exited(&client).await;
     println!("the connection ended: {reason}");
 
     // A function that is not registered: the only news is the reason of the death.
     let nothing = node.spawn(&NodeId::new("adder")?, "adder::nothing", ())?;
-    let refused = tokio::time::timeout(Duration::from_secs(10), node.died(&nothing)).await?;
+    let refused = tokio::time::timeout(Duration::from_secs(10), node.exited(&nothing)).await?;
     println!("no such function: {}", refused.identifier().unwrap_or_default());
     node.shutdown().await;
     Ok(())

@@ -102,7 +102,7 @@ async fn chat(node: &Node, name: &str) -> Result<(), Box<dyn Error>> {
     let room = node.db().any("chat::room").await?;
     let member = node.port(|_, Show::Line { text }| println!("{text}"));
     node.monitor_kill(&room, &member).detach();
-    let death = node.died(&member);
+    let death = node.exited(&member);
     node.send(&room, Say::Join { name: name.into(), member: member.clone() })?;
 
     // Reading from a terminal blocks, so it has a thread of its own.

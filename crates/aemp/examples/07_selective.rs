@@ -25,17 +25,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let cook = node.port_async(async |mut port| {
         // Nothing can be cooked before the delivery. Orders that come earlier stay queued, in order.
-        let crates = port.get(pick!(Kitchen::Delivery { crates } => crates)).await;
+        let crates = port.recv_match(pick!(Kitchen::Delivery { crates } => crates)).await;
         println!("got {crates} crates");
         loop {
             // What is urgent goes first, even if it came last: is there any now?
-            let fire = port.get_within(Duration::ZERO, pick!(Kitchen::Fire => ())).await;
+            let fire = port.recv_match_timeout(Duration::ZERO, pick!(Kitchen::Fire => ())).await;
             if fire.is_some() {
                 println!("put the fire out");
             }
             // A closure can pick one of several kinds: `Ok` takes a message, `Err` gives it back.
             let next = port
-                .get(|message| match message {
+                .recv_match(|message| match message {
                     Kitchen::Order { dish, guest } if dish != "soup" => Ok(Some((dish, guest))),
                     Kitchen::Closing => Ok(None),
                     other => Err(other),
@@ -45,14 +45,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
             port.send(&guest, ("served", dish))?;
         }
         // What was never picked is still there. Tags can be picked without a type.
-        while let Some((dish, _)) = port.get_tag_within::<(String, PortId)>(Duration::ZERO, "order").await {
+        while let Some((dish, _)) = port.recv_tag_timeout::<(String, PortId)>(Duration::ZERO, "order").await {
             println!("nobody cooked the {dish}");
         }
         Err(Reason::text("closed", "until tomorrow"))
     });
 
     let guest = node.port(|_, (_, dish): (String, String)| println!("served: {dish}"));
-    let (cook_ends, guest_ends) = (node.died(&cook), node.died(&guest));
+    let (cook_ends, guest_ends) = (node.exited(&cook), node.exited(&guest));
     for dish in ["soup", "stew", "cake"] {
         node.send(&cook, Kitchen::Order { dish: dish.into(), guest: guest.clone() })?;
     }

@@ -12,7 +12,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use aemp::supervise::{Child, Strategy, Supervisor};
-use aemp::{Actor, Context, Message, Node, NodeId, PortId, Reason};
+use aemp::{Actor, AnyMessage, Context, Node, NodeId, PortId, Reason};
 use terminal::{Side, Terminal};
 use tokio::sync::watch;
 
@@ -36,7 +36,7 @@ impl Clock {
 
 impl Actor for Clock {
     type Args = (PortId,);
-    type Message = Message;
+    type Message = AnyMessage;
 
     fn init(cx: &mut Context<'_>, (owner,): (PortId,)) -> Result<Clock, Reason> {
         println!("the clock runs here");
@@ -46,7 +46,7 @@ impl Actor for Clock {
         Ok(Clock { seconds: 0 })
     }
 
-    fn handle(&mut self, _: &mut Context<'_>, _: Message) -> Result<(), Reason> {
+    fn handle(&mut self, _: &mut Context<'_>, _: AnyMessage) -> Result<(), Reason> {
         Ok(())
     }
 }
@@ -86,7 +86,7 @@ async fn lead(node: Node) {
 
 /// The clock as a child: each time on another host than before, if there is one.
 fn clock(node: &Node, hosts: watch::Receiver<Vec<NodeId>>) -> Child {
-    let owner = node.port(|_, _: Message| {});
+    let owner = node.port(|_, _: AnyMessage| {});
     let mut last = None;
     Child::new("clock", move |node| {
         let hosts = hosts.borrow();

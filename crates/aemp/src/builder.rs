@@ -5,14 +5,14 @@ mod start;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aemp_proto::carry::CarryLimits;
 use aemp_proto::link::{AuthMethod, PeerAddress};
 use aemp_proto::outbox::OutboxLimits;
+use aemp_proto::relay::RelayLimits;
 use aemp_proto::wire::Limits as FrameLimits;
 use aemp_proto::{Framing, Reason, Value};
 use serde::de::DeserializeOwned;
 
-use crate::code::{Evaluate, FindFunction};
+use crate::code::{Evaluate, FunctionResolver};
 #[cfg(feature = "logs")]
 use crate::log::{self, LogSource};
 use crate::node::{Limits, Node};
@@ -23,7 +23,7 @@ use crate::stream::{Stream, StreamFunctions};
 pub use start::StartError;
 
 /// How long a handshake may take in all.
-const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The description of a node. Everything has a default; a node with nothing set works locally.
 pub struct Builder {
@@ -35,10 +35,10 @@ pub struct Builder {
     #[cfg(feature = "tls")]
     certificate: Option<Vec<u8>>,
     global: bool,
-    private: bool,
+    behind_nat: bool,
     client: bool,
-    carry: bool,
-    carry_limits: CarryLimits,
+    relay: bool,
+    relay_limits: RelayLimits,
     monitor_timeout: Duration,
     connect_interval: Option<Duration>,
     framings: Vec<Framing>,
@@ -51,7 +51,7 @@ pub struct Builder {
     limits: Limits,
     outbox: OutboxLimits,
     frames: FrameLimits,
-    handshake_limit: Duration,
+    handshake_timeout: Duration,
     nodelay: bool,
     functions: Functions,
     #[cfg(feature = "logs")]
@@ -70,10 +70,10 @@ impl Builder {
             #[cfg(feature = "tls")]
             certificate: None,
             global: false,
-            private: false,
+            behind_nat: false,
             client: false,
-            carry: true,
-            carry_limits: CarryLimits::default(),
+            relay: true,
+            relay_limits: RelayLimits::default(),
             monitor_timeout: Duration::from_secs(30),
             connect_interval: None,
             framings: Framing::ALL.to_vec(),
@@ -86,7 +86,7 @@ impl Builder {
             limits: Limits::default(),
             outbox: OutboxLimits::default(),
             frames: FrameLimits::default(),
-            handshake_limit: HANDSHAKE_LIMIT,
+            handshake_timeout: HANDSHAKE_TIMEOUT,
             nodelay: true,
             functions: built_in(),
             streams: StreamFunctions::default(),
@@ -104,8 +104,8 @@ impl Builder {
 
     /// Listens on `host:port`, at every address that the host has; port 0 is chosen by the system. The host `*` is every address of
     /// the machine that others can use, now and later. Beyond loopback that needs a secret or a certificate.
-    pub fn bind(mut self, address: impl Into<String>) -> Builder {
-        self.binds.push(address.into());
+    pub fn bind(mut self, address: impl ToString) -> Builder {
+        self.binds.push(address.to_string());
         self
     }
 
@@ -115,16 +115,16 @@ impl Builder {
     ///
     /// Unless set, the addresses that the node listens on are advertised, with those of the machine in place of wildcards; loopback
     /// and link-local ones only if there are no others.
-    pub fn advertise(mut self, address: impl Into<String>) -> Builder {
-        self.advertise.push(address.into());
+    pub fn advertise(mut self, address: impl ToString) -> Builder {
+        self.advertise.push(address.to_string());
         self
     }
 
     /// Contacts this `host:port` first, and stays connected to it. All addresses of the host are dialled, a further one every
     /// 250 ms, until a node answers at one. If one of them is this node itself, each of the others is a seed. [`Builder::start`] refuses
     /// what is no such address.
-    pub fn seed(mut self, address: impl Into<String>) -> Builder {
-        self.seeds.push(address.into());
+    pub fn seed(mut self, address: impl ToString) -> Builder {
+        self.seeds.push(address.to_string());
         self
     }
 
@@ -149,8 +149,8 @@ impl Builder {
 
     /// Other nodes cannot dial the addresses that this node listens on, because of a firewall or address translation, say: they may
     /// also reach it through a global node that it is connected to. A node that listens nowhere is always private.
-    pub fn private(mut self, private: bool) -> Builder {
-        self.private = private;
+    pub fn behind_nat(mut self, behind_nat: bool) -> Builder {
+        self.behind_nat = behind_nat;
         self
     }
 
@@ -164,21 +164,21 @@ impl Builder {
 
     /// Carries connections between private nodes that are connected to this one; yes, unless switched off. Private nodes make use
     /// of it on global nodes. What passes is authenticated, and with certificates encrypted, between the two ends, and bounded by
-    /// [`Builder::carry_limits`].
-    pub fn carry(mut self, carry: bool) -> Builder {
-        self.carry = carry;
+    /// [`Builder::relay_limits`].
+    pub fn relay(mut self, relay: bool) -> Builder {
+        self.relay = relay;
         self
     }
 
     /// How much this node carries for others.
-    pub fn carry_limits(mut self, limits: CarryLimits) -> Builder {
-        self.carry_limits = limits;
+    pub fn relay_limits(mut self, limits: RelayLimits) -> Builder {
+        self.relay_limits = limits;
         self
     }
 
     /// How long a node may be silent before it counts as lost: 30 s, and from 2 s to a day.
-    pub fn monitor_timeout(mut self, limit: Duration) -> Builder {
-        self.monitor_timeout = limit;
+    pub fn monitor_timeout(mut self, timeout: Duration) -> Builder {
+        self.monitor_timeout = timeout;
         self
     }
 
@@ -249,8 +249,8 @@ impl Builder {
     }
 
     /// How long a whole handshake may take: 10 s, and from 0.1 s to a day.
-    pub fn handshake_limit(mut self, limit: Duration) -> Builder {
-        self.handshake_limit = limit;
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Builder {
+        self.handshake_timeout = timeout;
         self
     }
 
@@ -299,7 +299,7 @@ impl Builder {
     }
 
     /// Also asks this for functions, where none is registered. Nobody is asked unless this is set.
-    pub fn find_functions(mut self, finder: impl FindFunction) -> Builder {
+    pub fn function_resolver(mut self, finder: impl FunctionResolver) -> Builder {
         self.functions.finder = Some(Arc::new(finder));
         self
     }

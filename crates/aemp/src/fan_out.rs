@@ -6,7 +6,7 @@ use crate::message::IntoMessage;
 use crate::node::Node;
 use crate::port::context::Context;
 use crate::port::pressure::Crowded;
-use crate::port::task::Port;
+use crate::port::task::Mailbox;
 use crate::send::SendError;
 
 impl Node {
@@ -70,7 +70,7 @@ impl Context<'_> {
     }
 }
 
-impl Port {
+impl Mailbox {
     /// Sends one message to many ports, see [`Node::send_all`].
     ///
     /// # Errors

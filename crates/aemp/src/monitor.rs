@@ -34,7 +34,7 @@ pub(crate) enum Action {
     Send(PortId, MakeMessage),
     /// Kills a port of another node, if the reason is abnormal.
     Kill(PortId),
-    /// Tells who waits for a [`Death`]. The gate opens when the reason is taken, for the waiting task may run much later.
+    /// Tells who waits for a [`ExitFuture`]. The gate opens when the reason is taken, for the waiting task may run much later.
     Wait(oneshot::Sender<(Reason, Option<Gate>)>),
 }
 
@@ -310,19 +310,19 @@ impl Drop for MonitorGuard {
 
 /// A monitor as a future: the reason why the port died. Dropping it withdraws the monitor.
 #[must_use = "a future does nothing unless it is polled"]
-pub struct Death {
+pub struct ExitFuture {
     reason: oneshot::Receiver<(Reason, Option<Gate>)>,
     _guard: MonitorGuard,
 }
 
-impl Death {
-    pub(crate) fn of(node: &Node, port: &PortId) -> Death {
+impl ExitFuture {
+    pub(crate) fn of(node: &Node, port: &PortId) -> ExitFuture {
         let (waiting, reason) = oneshot::channel();
-        Death { reason, _guard: node.set_monitor(port, Action::Wait(waiting)) }
+        ExitFuture { reason, _guard: node.set_monitor(port, Action::Wait(waiting)) }
     }
 }
 
-impl Future for Death {
+impl Future for ExitFuture {
     type Output = Reason;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Reason> {
@@ -393,8 +393,8 @@ impl Node {
     /// # Cancel safety
     ///
     /// Dropping the future withdraws the monitor.
-    pub fn died(&self, port: &PortId) -> Death {
-        Death::of(self, port)
+    pub fn exited(&self, port: &PortId) -> ExitFuture {
+        ExitFuture::of(self, port)
     }
 }
 

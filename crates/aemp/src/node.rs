@@ -429,7 +429,7 @@ impl Node {
             }
             outbox.break_now()
         };
-        self.0.shared.carrying.down(self, &remote.node, reason);
+        self.0.shared.relaying.down(self, &remote.node, reason);
         self.forget_watchers(remote);
         self.0.shared.tombstones.forget(&remote.node);
         let telling = Telling::of(self, &remote.node);

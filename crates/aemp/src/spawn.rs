@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use aemp_proto::wire::Request;
-use aemp_proto::{Body, Message, NodeId, PortId, Reason, typed};
+use aemp_proto::{AnyMessage, Body, NodeId, PortId, Reason, typed};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::code::{Evaluate, FindFunction};
+use crate::code::{Evaluate, FunctionResolver};
 use crate::message::{EncodeError, Envelope, misfit};
 use crate::node::{Node, Place};
 use crate::port::Context;
@@ -35,7 +35,7 @@ pub(crate) type Function = Arc<dyn Fn(&mut Context<'_>, &Body) -> Result<(), Rea
 pub(crate) struct Functions {
     by_name: HashMap<String, Function>,
     /// Who is asked for a name that is not registered.
-    pub(crate) finder: Option<Arc<dyn FindFunction>>,
+    pub(crate) finder: Option<Arc<dyn FunctionResolver>>,
     /// Who evaluates the code of other nodes.
     pub(crate) evaluator: Option<Arc<dyn Evaluate>>,
     spawned: Arc<SpawnedPorts>,
@@ -71,7 +71,7 @@ impl Functions {
         }
         let (finder, name) = (self.finder.clone()?, name.to_string());
         Some(Arc::new(move |cx, args| {
-            let arguments = args.decode().map(Message).map_err(Reason::died)?;
+            let arguments = args.decode().map(AnyMessage).map_err(Reason::died)?;
             finder.run(cx, &name, arguments).unwrap_or_else(|| Err(unknown(cx, &name)))
         }))
     }

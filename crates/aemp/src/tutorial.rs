@@ -11,7 +11,7 @@
 //! needs no lock.
 //!
 //! ```
-//! use aemp::{Context, Message, Node};
+//! use aemp::{Context, AnyMessage, Message, Node};
 //! use serde::{Deserialize, Serialize};
 //!
 //! #[derive(Serialize, Deserialize, Message)]
@@ -33,7 +33,7 @@
 //!     }
 //! });
 //!
-//! let death = node.died(&counter); // before it can happen
+//! let death = node.exited(&counter); // before it can happen
 //! node.send(&counter, Counter::Add { n: 20 })?;
 //! node.send(&counter, Counter::Add { n: 22 })?;
 //! node.send(&counter, Counter::Stop)?;
@@ -52,7 +52,7 @@
 //! names of the fields do not travel. So the same message can be sent in several ways, from Rust as from Perl:
 //!
 //! ```
-//! # use aemp::{Context, Message, Node, Value};
+//! # use aemp::{Context, AnyMessage, Node, Value};
 //! # use serde::{Deserialize, Serialize};
 //! # #[derive(Debug, PartialEq, Serialize, Deserialize, Message)]
 //! # enum Counter { Add { n: u64 } }
@@ -63,7 +63,7 @@
 //! # let counter = node.port(move |_: &mut Context<'_>, message: Counter| seen.send(message).unwrap());
 //! node.send(&counter, Counter::Add { n: 20 })?; // moved to the port if it takes just this type
 //! node.send(&counter, ("add", 20))?; // a tuple
-//! node.send(&counter, Message(vec![Value::from("add"), Value::from("20")]))?; // a list; numbers may be texts, as in Perl
+//! node.send(&counter, AnyMessage(vec![Value::from("add"), Value::from("20")]))?; // a list; numbers may be texts, as in Perl
 //! # for _ in 0..3 { assert_eq!(sees.recv().await, Some(Counter::Add { n: 20 })); }
 //! # Ok(())
 //! # }
@@ -79,7 +79,7 @@
 //! monitors the other one, and waits:
 //!
 //! ```
-//! use aemp::{CallError, Context, Message, Node, ReplyTo};
+//! use aemp::{CallError, Context, AnyMessage, Message, Node, ReplyTo};
 //! use serde::{Deserialize, Serialize};
 //! use std::time::Duration;
 //!
@@ -112,11 +112,11 @@
 //! > monitor fires.
 //!
 //! ```
-//! # use aemp::{Context, Message, Node};
+//! # use aemp::{Context, AnyMessage, Node};
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let node = Node::builder().start().await?;
-//! let fragile = node.port(|_: &mut Context<'_>, _: Message| panic!("as anybody may"));
+//! let fragile = node.port(|_: &mut Context<'_>, _: AnyMessage| panic!("as anybody may"));
 //! # let (told, tells) = tokio::sync::oneshot::channel();
 //!
 //! // A callback. Its guard would withdraw it when dropped; `detach` lets it stand.
@@ -126,9 +126,9 @@
 //! }).detach();
 //!
 //! // A port that dies with another one.
-//! let friend = node.port(|_: &mut Context<'_>, _: Message| {});
+//! let friend = node.port(|_: &mut Context<'_>, _: AnyMessage| {});
 //! node.monitor_kill(&fragile, &friend).detach();
-//! let death = node.died(&friend); // a monitor as a future
+//! let death = node.exited(&friend); // a monitor as a future
 //!
 //! node.send(&fragile, ("anything",))?;
 //! assert_eq!(tells.await?.identifier().as_deref(), Some("die"));
@@ -147,12 +147,12 @@
 //! Afterwards it makes no difference where a port is.
 //!
 //! ```
-//! use aemp::{Context, Message, Node};
+//! use aemp::{Context, AnyMessage, Message, Node};
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let seed = Node::builder().id("seed").bind("127.0.0.1:0").secret("not a good one").start().await?;
-//! let other = Node::builder().seed(seed.listeners()[0].clone()).secret("not a good one").start().await?;
+//! let other = Node::builder().seed(seed.local_addrs()[0]).secret("not a good one").start().await?;
 //!
 //! # let (said, mut says) = tokio::sync::mpsc::unbounded_channel();
 //! let printer = seed.port(move |_: &mut Context<'_>, (text,): (String,)| {
@@ -181,7 +181,7 @@
 //! at both ends, and over as soon as either end is.
 //!
 //! ```
-//! use aemp::{Context, Message, Node, PortId, Reason};
+//! use aemp::{Context, AnyMessage, Message, Node, PortId, Reason};
 //! use serde::{Deserialize, Serialize};
 //!
 //! #[derive(Serialize, Deserialize, Message)]
@@ -210,7 +210,7 @@
 //!     .function("adder::session", session)
 //!     .start()
 //!     .await?;
-//! let node = Node::builder().seed(server.listeners()[0].clone()).secret("s").start().await?;
+//! let node = Node::builder().seed(server.local_addrs()[0]).secret("s").start().await?;
 //!
 //! # let known = server.port(|_: &mut Context<'_>, (): ()| {});
 //! # server.db().register("adders", &known)?;
@@ -225,7 +225,7 @@
 //!     while port.get_tag::<i64>("sum").await != 42 {}
 //!     Ok(()) // the end of this port ends the session
 //! });
-//! assert!(node.died(&client).await.is_normal());
+//! assert!(node.exited(&client).await.is_normal());
 //! # node.shutdown().await;
 //! # server.shutdown().await;
 //! # Ok(())
@@ -270,7 +270,7 @@
 //! it needs next. The rest stays queued, in order. That is the shorter way to write a protocol of several steps.
 //!
 //! ```
-//! use aemp::{Message, Node, pick};
+//! use aemp::{AnyMessage, Message, Node, pick};
 //! use serde::{Deserialize, Serialize};
 //! use std::time::Duration;
 //!
@@ -284,18 +284,18 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let node = Node::builder().start().await?;
 //! let cook = node.port_async(async |mut port| {
-//!     let crates = port.get(pick!(Kitchen::Delivery { crates } => crates)).await; // whatever came before
+//!     let crates = port.recv_match(pick!(Kitchen::Delivery { crates } => crates)).await; // whatever came before
 //!     for _ in 0..crates {
-//!         let dish = port.get(pick!(Kitchen::Order { dish } => dish)).await;
+//!         let dish = port.recv_match(pick!(Kitchen::Order { dish } => dish)).await;
 //!         println!("cooking {dish}");
 //!     }
-//!     let more = port.get_within(Duration::from_millis(1), pick!(Kitchen::Order { .. } => ())).await;
+//!     let more = port.recv_match_timeout(Duration::from_millis(1), pick!(Kitchen::Order { .. } => ())).await;
 //!     assert!(more.is_none());
 //!     Ok(())
 //! });
 //!
 //! node.send(&cook, Kitchen::Order { dish: "stew".into() })?;
-//! # let death = node.died(&cook);
+//! # let death = node.exited(&cook);
 //! node.send(&cook, Kitchen::Delivery { crates: 1 })?; // only now the stew can be made
 //! # assert!(death.await.is_normal());
 //! # Ok(())

@@ -124,7 +124,7 @@ fn an_actor_that_ended_is_told_why() {
         ];
         for (order, reason) in ends {
             let (port, mut told) = started(&node, 1);
-            let death = node.died(&port);
+            let death = node.exited(&port);
             node.send(&port, Order::Add(1)).unwrap();
             node.send(&port, order).unwrap();
             assert_eq!(soon("the news", told.recv()).await, Some((2, reason.clone())));
@@ -146,7 +146,7 @@ fn an_actor_that_could_not_be_made_is_none() {
     in_both_modes(async |mode| {
         let node = builder(mode).actor::<Counter>("test::counter").start().await.unwrap();
         let port = node.spawn(node.id(), "test::counter", (-1, Teller::default())).unwrap();
-        let death = node.died(&port);
+        let death = node.exited(&port);
         assert_eq!(soon("the death", death).await, Reason::text("negative", -1));
     });
 }
@@ -162,11 +162,11 @@ fn other_nodes_spawn_actors_by_name() {
             .start()
             .await
             .unwrap();
-        let near = builder(mode).secret("s").seed(far.listeners()[0].clone()).start().await.unwrap();
+        let near = builder(mode).secret("s").seed(far.local_addrs()[0]).start().await.unwrap();
         let port = near.spawn(far.id(), "test::counter", (40, Teller::default())).unwrap();
         near.send(&port, Order::Add(2)).unwrap();
         assert_eq!(soon("the total", total(&near, &port)).await.unwrap(), 42);
         let failed = near.spawn(far.id(), "test::counter", (-1, Teller::default())).unwrap();
-        assert_eq!(soon("the failure", near.died(&failed)).await, Reason::text("negative", -1));
+        assert_eq!(soon("the failure", near.exited(&failed)).await, Reason::text("negative", -1));
     });
 }

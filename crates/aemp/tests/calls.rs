@@ -148,7 +148,7 @@ fn a_call_is_sent_when_it_is_waited_for_and_a_dropped_one_leaves_nothing() {
         });
         // It is looked at once, and dropped.
         assert!(tokio::time::timeout(Duration::ZERO, waits).await.is_err());
-        let gone = soon("the end of the port for the answer", node.died(&reply_port.unwrap())).await;
+        let gone = soon("the end of the port for the answer", node.exited(&reply_port.unwrap())).await;
         assert_eq!(gone.identifier().as_deref(), Some("no_such_port"));
     });
 }
@@ -270,21 +270,21 @@ fn an_async_port_calls_answers_monitors_and_dies_of_its_tasks() {
         let node = builder(mode).start().await.unwrap();
         let helper = doubler(&node);
         let port = node.port_async(async move |mut port| {
-            let Ask::Double { n, reply } = port.receive().await else {
+            let Ask::Double { n, reply } = port.recv().await else {
                 return Err(Reason::text("not", "this"));
             };
             let doubled: u64 = port.call(&helper, LIMIT, |reply| Ask::Double { n, reply }).await?;
             port.reply(reply, doubled + 1)?;
             port.monitor(&helper, |reason| ("helper_died", reason)).detach();
             port.send(&helper, Ask::Die)?;
-            let (reason,): (Reason,) = port.get_tag("helper_died").await;
+            let (reason,): (Reason,) = port.recv_tag("helper_died").await;
             assert_eq!(reason.identifier().as_deref(), Some("enough"));
             port.task(async { Err(Reason::text("task", "failed")) });
             loop {
-                port.next().await;
+                port.recv::<aemp::AnyMessage>().await;
             }
         });
-        let death = node.died(&port);
+        let death = node.exited(&port);
         assert_eq!(soon("the answer", double(&node, &port, 5)).await.unwrap(), 11);
         assert_eq!(soon("the death", death).await, Reason::text("task", "failed"));
     });

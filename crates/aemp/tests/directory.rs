@@ -67,7 +67,7 @@ fn a_port_that_dies_leaves_alone_what_was_set_for_its_id_since() {
         let port = node.port(|_: &mut Context<'_>, (): ()| {});
         node.db().register("family", &port).unwrap();
         let guard = node.db().set("family", &port.to_string(), "mine").unwrap();
-        let death = node.died(&port);
+        let death = node.exited(&port);
         node.kill(&port, Reason::NORMAL);
         soon("the death", death).await;
         assert_eq!(value(&node, &port.to_string()).await, Some("mine".into()));
@@ -84,7 +84,7 @@ fn a_port_that_was_registered_twice_leaves_once() {
         node.db().register("family", &port).unwrap();
         node.db().register("family", &port).unwrap();
         assert_eq!(value(&node, &port.to_string()).await, Some(Value::Null));
-        let death = node.died(&port);
+        let death = node.exited(&port);
         node.kill(&port, Reason::NORMAL);
         soon("the death", death).await;
         assert_eq!(value(&node, &port.to_string()).await, None);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use std::time::Duration;
 
-use aemp::{CallError, Context, Limits, Message, NodeEvent, PortId, Reason, SendError};
+use aemp::{AnyMessage, CallError, Context, Limits, NodeEvent, PortId, Reason, SendError};
 use support::{LIMIT, builder, in_both_modes, soon};
 use tokio::sync::broadcast::error::RecvError;
 
@@ -16,14 +16,14 @@ use tokio::sync::broadcast::error::RecvError;
 fn a_shutdown_fires_every_monitor_and_ends_every_call() {
     in_both_modes(async |mode| {
         let far = builder(mode).id("far").bind("127.0.0.1:0").secret("s").start().await.unwrap();
-        let node =
-            builder(mode).id("near").secret("s").seed(far.listeners()[0].clone()).start().await.unwrap();
-        let ignores = |_: &mut Context<'_>, _: Message| {};
+        let node = builder(mode).id("near").secret("s").seed(far.local_addrs()[0]).start().await.unwrap();
+        let ignores = |_: &mut Context<'_>, _: AnyMessage| {};
         let (local, remote) = (node.port(ignores), far.port(ignores));
-        let (here, there, link) = (node.died(&local), node.died(&remote), node.died(&far.id().port()));
+        let (here, there, link) =
+            (node.exited(&local), node.exited(&remote), node.exited(&far.id().control_port()));
         let call = node.call::<_, u8, _>(&remote, LIMIT * 10, |reply| ("ask", reply));
         assert_eq!(
-            node.call::<_, (u8,), _>(&far.id().port(), LIMIT, |to| ("snd", to.port().clone(), 1))
+            node.call::<_, (u8,), _>(&far.id().control_port(), LIMIT, |to| ("snd", to.port().clone(), 1))
                 .await
                 .unwrap(),
             (1,)
@@ -34,7 +34,7 @@ fn a_shutdown_fires_every_monitor_and_ends_every_call() {
         soon("the node's fire", link).await;
         assert!(matches!(soon("the call", call).await, Err(CallError::Died(_))));
         // Nobody is left to run a monitor; then the future says so.
-        soon("a fire after the end", node.died(&local)).await;
+        soon("a fire after the end", node.exited(&local)).await;
         far.shutdown().await;
     });
 }
@@ -43,15 +43,16 @@ fn a_shutdown_fires_every_monitor_and_ends_every_call() {
 fn what_is_begun_after_the_end_is_told_of_it() {
     in_both_modes(async |mode| {
         let far = builder(mode).id("far").bind("127.0.0.1:0").secret("s").start().await.unwrap();
-        let node = builder(mode).id("near").secret("s").seed(far.listeners()[0].clone());
+        let node = builder(mode).id("near").secret("s").seed(far.local_addrs()[0]);
         let stays = |cx: &mut Context<'_>, (): ()| {
-            cx.receive(|_, _: Message| ());
+            cx.receive(|_, _: AnyMessage| ());
             Ok::<(), Reason>(())
         };
         let node = node.function("test::stays", stays).start().await.unwrap();
-        let ignores = |_: &mut Context<'_>, _: Message| {};
+        let ignores = |_: &mut Context<'_>, _: AnyMessage| {};
         let there = far.port(ignores);
-        let up = node.call::<_, (u8,), _>(&far.id().port(), LIMIT, |to| ("snd", to.port().clone(), 1));
+        let up =
+            node.call::<_, (u8,), _>(&far.id().control_port(), LIMIT, |to| ("snd", to.port().clone(), 1));
         assert_eq!(soon("an answer", up).await.unwrap(), (1,));
         soon("the end", node.shutdown()).await;
 
@@ -66,14 +67,15 @@ fn what_is_begun_after_the_end_is_told_of_it() {
         // More than waits for a node that is not connected.
         let large = "x".repeat(20 << 20);
         assert!(matches!(node.send(&unknown, (large,)), Ok(()) | Err(SendError::TooLarge { .. })));
-        for port in [there, far.id().port(), unknown, opened, task, spawned] {
+        for port in [there, far.id().control_port(), unknown, opened, task, spawned] {
             for _ in 0..2 {
-                soon("the death", node.died(&port)).await;
+                soon("the death", node.exited(&port)).await;
                 let call = node.call::<_, u8, _>(&port, Duration::MAX, |reply| ("ask", reply));
                 assert!(matches!(soon("the call", call).await, Err(CallError::Died(_))));
             }
         }
-        let call = node.call::<_, u8, _>(&node.id().port(), Duration::MAX, |reply| ("nothing", reply));
+        let call =
+            node.call::<_, u8, _>(&node.id().control_port(), Duration::MAX, |reply| ("nothing", reply));
         assert!(matches!(soon("the call", call).await, Err(CallError::Died(_))));
         far.shutdown().await;
     });
@@ -83,10 +85,9 @@ fn what_is_begun_after_the_end_is_told_of_it() {
 fn a_node_that_was_shut_down_has_lost_the_others() {
     in_both_modes(async |mode| {
         let far = builder(mode).id("far").bind("127.0.0.1:0").secret("s").start().await.unwrap();
-        let node =
-            builder(mode).id("near").secret("s").seed(far.listeners()[0].clone()).start().await.unwrap();
+        let node = builder(mode).id("near").secret("s").seed(far.local_addrs()[0]).start().await.unwrap();
         let mut events = node.node_events();
-        if node.up_nodes().is_empty() {
+        if node.connected_nodes().is_empty() {
             assert_eq!(soon("the connection", events.recv()).await, Ok(NodeEvent::Up(far.id().clone())));
         }
         let mut events = node.node_events();
@@ -96,7 +97,7 @@ fn a_node_that_was_shut_down_has_lost_the_others() {
         );
         assert_eq!(soon("the close", events.recv()).await, Err(RecvError::Closed));
         assert_eq!(soon("another close", node.node_events().recv()).await, Err(RecvError::Closed));
-        assert_eq!((node.up_nodes(), node.route(far.id())), (Vec::new(), None));
+        assert_eq!((node.connected_nodes(), node.route(far.id())), (Vec::new(), None));
         far.shutdown().await;
     });
 }
@@ -134,7 +135,7 @@ fn a_port_that_waits_for_a_receiver_can_be_killed() {
             cx.send(&deaf, ("more",));
             sent.send(()).unwrap();
         });
-        let death = node.died(&sender);
+        let death = node.exited(&sender);
         node.send(&sender, ()).unwrap();
         soon("the message", told.recv()).await.unwrap();
         node.kill(&sender, Reason::text("enough", "of this"));
@@ -159,7 +160,7 @@ fn a_kill_that_stands_before_the_start_of_an_async_port_ends_it() {
             .await
             .unwrap();
         let port: PortId = node.spawn(node.id(), "test::sleeper", ()).unwrap();
-        let death = node.died(&port);
+        let death = node.exited(&port);
         node.kill(&port, Reason::text("enough", "of this"));
         assert_eq!(soon("the death", death).await.identifier().as_deref(), Some("enough"));
         node.shutdown().await;
@@ -173,9 +174,9 @@ fn what_an_async_port_does_not_pick_counts_for_its_limit() {
         let node = builder(mode).limits(limits).start().await.unwrap();
         let port = node.port_async(|mut port| async move {
             loop {
-                let (tag, reply): (String, PortId) = port.get_tag("ask").await;
+                let (tag, reply): (String, PortId) = port.recv_tag("ask").await;
                 if tag == "take" {
-                    let _: (String,) = port.get_tag("fill").await;
+                    let _: (String,) = port.recv_tag("fill").await;
                 }
                 port.send(&reply, (1u8,)).map_err(Reason::died)?;
             }

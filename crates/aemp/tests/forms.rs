@@ -7,7 +7,7 @@ mod support;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use aemp::{CallError, Context, Framing, Message, Node, PortId, Reason, ReplyTo, SendError, Value};
+use aemp::{AnyMessage, CallError, Context, Framing, Node, PortId, Reason, ReplyTo, SendError, Value};
 use support::{LIMIT, builder, in_both_modes, soon, up};
 use tokio::sync::mpsc;
 
@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 async fn pair(always_encode: bool, framing: Framing) -> (Node, Node) {
     let reader = builder(always_encode).id("reader").bind("127.0.0.1:0").secret("s").framings([framing]);
     let reader = reader.start().await.unwrap();
-    let node = builder(always_encode).id("node").seed(reader.listeners()[0].clone()).secret("s");
+    let node = builder(always_encode).id("node").seed(reader.local_addrs()[0]).secret("s");
     let node = node.start().await.unwrap();
     up(&node, reader.id()).await;
     (reader, node)
@@ -24,7 +24,7 @@ async fn pair(always_encode: bool, framing: Framing) -> (Node, Node) {
 /// A port of a node, and the first values that it gets.
 fn port(node: &Node) -> (PortId, mpsc::UnboundedReceiver<Value>) {
     let (sender, values) = mpsc::unbounded_channel();
-    let port = node.port(move |_: &mut Context<'_>, Message(values): Message| {
+    let port = node.port(move |_: &mut Context<'_>, AnyMessage(values): AnyMessage| {
         sender.send(values.into_iter().next().unwrap_or_default()).unwrap();
     });
     (port.to_string().parse().unwrap(), values)
@@ -72,33 +72,33 @@ fn a_value_without_a_form_is_refused_and_the_connection_stays() {
                 if at > 2 && always_encode {
                     continue;
                 }
-                let sent = node.send(&to, Message(vec![value.clone()]));
+                let sent = node.send(&to, AnyMessage(vec![value.clone()]));
                 assert!(is_refused(&sent), "{framing}: {sent:?}");
                 if at > 2 {
                     continue;
                 }
-                let here = node.port(|_: &mut Context<'_>, _: Message| {});
-                let sent = node.send_all([&here, &to], Message(vec![value.clone()]));
+                let here = node.port(|_: &mut Context<'_>, _: AnyMessage| {});
+                let sent = node.send_all([&here, &to], AnyMessage(vec![value.clone()]));
                 assert!(is_refused(&sent), "{framing}: {sent:?}");
-                assert!(node.spawn(reader.id(), "f", Message(vec![value.clone()])).is_err());
+                assert!(node.spawn(reader.id(), "f", AnyMessage(vec![value.clone()])).is_err());
                 // Within a port, its own port dies of it, as of what no framing has a form for.
                 let far = to.clone();
                 let sender = node.port(move |cx: &mut Context<'_>, (): ()| {
-                    cx.send(&far, Message(vec![value.clone()]));
+                    cx.send(&far, AnyMessage(vec![value.clone()]));
                 });
-                let died = node.died(&sender);
+                let died = node.exited(&sender);
                 node.send(&sender, ()).unwrap();
                 assert!(soon("the sender's death", died).await.to_string().contains("die"));
             }
             node.send_all([&to], (7,)).unwrap();
             assert_eq!(soon("what follows", got.recv()).await, Some(7.into()));
             // The reason of a kill may be anything; the kill is told all the same.
-            let died = node.died(&to);
+            let died = node.exited(&to);
             node.kill(&to, Reason::new(poison(framing)));
             let reason = soon("the death", died).await.to_string();
             assert!(reason.contains("bad_reason"), "{reason}");
             assert_eq!(lost.load(Ordering::SeqCst), 0);
-            assert!(node.up_nodes().contains(reader.id()));
+            assert!(node.connected_nodes().contains(reader.id()));
             node.shutdown().await;
             reader.shutdown().await;
         }
@@ -112,11 +112,11 @@ fn what_waits_for_a_connection_and_has_no_form_there_fires_the_monitors_of_its_p
             builder(always_encode).id("reader").bind("127.0.0.1:0").secret("s").framings([Framing::Json]);
         let reader = reader.start().await.unwrap();
         let ((bad, mut bad_got), (good, mut good_got)) = (port(&reader), port(&reader));
-        let node = builder(always_encode).id("node").seed(reader.listeners()[0].clone()).secret("s");
+        let node = builder(always_encode).id("node").seed(reader.local_addrs()[0]).secret("s");
         let node = node.start().await.unwrap();
         // Nothing yields between these, so the connection is not there before the last one on one thread; where it is, the sender
         // has an error instead.
-        let died = node.died(&bad);
+        let died = node.exited(&bad);
         node.send(&bad, (1,)).unwrap();
         let sent = node.send(&bad, (f64::NAN,));
         node.send(&bad, (2,)).unwrap();
@@ -131,7 +131,7 @@ fn what_waits_for_a_connection_and_has_no_form_there_fires_the_monitors_of_its_p
         } else {
             assert_eq!(soon("what follows", bad_got.recv()).await, Some(2.into()));
         }
-        assert!(node.up_nodes().contains(reader.id()));
+        assert!(node.connected_nodes().contains(reader.id()));
         node.shutdown().await;
         reader.shutdown().await;
     });
@@ -142,7 +142,7 @@ fn an_entry_without_a_form_keeps_no_node_from_the_rest_of_its_family() {
     in_both_modes(|always_encode| async move {
         let master = builder(always_encode).id("master").bind("127.0.0.1:0").secret("s");
         let master = master.start().await.unwrap();
-        let seed = master.listeners()[0].clone();
+        let seed = master.local_addrs()[0].to_string();
         let node = builder(always_encode).id("node").seed(seed.clone()).secret("s").start().await.unwrap();
         let reader = builder(always_encode).id("reader").seed(seed).secret("s").framings([Framing::Json]);
         let reader = reader.start().await.unwrap();
@@ -188,7 +188,7 @@ fn an_answer_that_cannot_be_sent_is_an_error_for_the_caller_and_for_nobody_else(
             });
             let task = server.port_async(move |mut me| async move {
                 loop {
-                    let (octets, reply): Ask = me.receive().await;
+                    let (octets, reply): Ask = me.recv().await;
                     let float = if octets == 7 { f64::NAN } else { 0.5 };
                     let sent = me.reply(reply, ("x".repeat(octets), float));
                     assert_eq!(sent.is_err(), octets > 100 || octets == 7 && framing == Framing::Json);

@@ -26,7 +26,7 @@ impl Pair {
         let base = |id: &str| builder(mode).id(id).secret("s");
         let far = base("far").bind("127.0.0.1:0").start().await.unwrap();
         let (cut, cuts) = watch::channel((0, Cut::No));
-        let address = proxy(far.listeners()[0].clone(), cuts).await;
+        let address = proxy(far.local_addrs()[0].to_string(), cuts).await;
         let near = base("near").seed(address).start().await.unwrap();
         up(&near, far.id()).await;
         Pair { near, far, cut }
@@ -118,7 +118,7 @@ impl Watcher {
                     let mut guard = me.monitor(&port, |_| ("down",));
                     set.send(()).unwrap();
                     loop {
-                        let () = me.get_tag("down").await;
+                        let () = me.recv_tag("down").await;
                         drop(guard);
                         guard = me.monitor(&port, |_| ("down",));
                         let round = fires.fetch_add(1, Ordering::Relaxed);
@@ -128,14 +128,14 @@ impl Watcher {
             }
             Watcher::Task => {
                 tokio::spawn(async move {
-                    let mut death = node.died(&port);
+                    let mut death = node.exited(&port);
                     set.send(()).unwrap();
                     loop {
                         (&mut death).await;
-                        if node.up_nodes().is_empty() && node.node_events().is_closed() {
+                        if node.connected_nodes().is_empty() && node.node_events().is_closed() {
                             return;
                         }
-                        death = node.died(&port);
+                        death = node.exited(&port);
                         let round = fires.fetch_add(1, Ordering::Relaxed);
                         node.send(&port, (who, round)).unwrap();
                     }
@@ -186,18 +186,18 @@ fn what_is_sent_behind_a_new_monitor_waits_for_those_who_have_not_been_told() {
             set.send(()).unwrap();
             wait.await.unwrap();
             me.send(&target, (7u64, 0u64)).unwrap();
-            let () = me.get_tag("down").await;
+            let () = me.recv_tag("down").await;
             me.send(&target, (7u64, 1u64)).unwrap();
-            let () = me.get_tag("end").await;
+            let () = me.recv_tag("end").await;
             Ok(())
         });
         soon("the monitor of the slow one", is_set).await.unwrap();
-        let death = pair.near.died(&port);
+        let death = pair.near.exited(&port);
         pair.near.send(&port, (1, 0u64)).unwrap();
         soon("the first message", seen.clone().wait_for(|all| !all.is_empty())).await.unwrap();
         pair.cut();
         soon("the loss", death).await;
-        let _again = pair.near.died(&port);
+        let _again = pair.near.exited(&port);
         for number in 1..=100u64 {
             pair.near.send(&port, (1u64, number)).unwrap();
         }
@@ -238,14 +238,14 @@ fn a_task_that_waits_for_a_death_sends_nothing_into_a_hole() {
                 let (near, port, epochs) = (pair.near.clone(), port.clone(), epochs.clone());
                 tokio::spawn(async move {
                     let (mut epoch, mut number) = (0u64, 0u64);
-                    let mut death = near.died(&port);
+                    let mut death = near.exited(&port);
                     let mut tick = tokio::time::interval(Duration::from_millis(1));
                     loop {
                         tokio::select! {
                             _ = &mut death => {
                                 (epoch, number) = (epoch + 1, 0);
                                 epochs.fetch_add(1, Ordering::Relaxed);
-                                death = near.died(&port);
+                                death = near.exited(&port);
                             }
                             _ = tick.tick() => {
                                 for _ in 0..3 {

@@ -61,7 +61,7 @@ fn whoever_does_not_prove_himself_is_closed_and_told_nothing() {
             let rest = raw.closed().await;
             assert!(rest.is_empty(), "{:?} was told {rest:?}", String::from_utf8_lossy(&input));
         }
-        assert!(node.up_nodes().is_empty());
+        assert!(node.connected_nodes().is_empty());
     });
 }
 
@@ -86,7 +86,7 @@ fn a_proof_made_for_one_connection_is_worth_nothing_on_another() {
         first.theirs = second.theirs.clone();
         first.authenticate("aemp;1;evil;hmac_sha3_512;json", "json").await;
         assert!(first.closed().await.is_empty());
-        assert!(node.up_nodes().is_empty());
+        assert!(node.connected_nodes().is_empty());
     });
 }
 
@@ -95,12 +95,12 @@ fn a_relay_between_two_listeners_authenticates_nobody() {
     run(async {
         let one = builder(false).id("one").bind("127.0.0.1:0").secret(SECRET).start().await.unwrap();
         let two = builder(false).id("two").bind("127.0.0.1:0").secret(SECRET).start().await.unwrap();
-        let mut to_one = TcpStream::connect(&one.listeners()[0]).await.unwrap();
-        let mut to_two = TcpStream::connect(&two.listeners()[0]).await.unwrap();
+        let mut to_one = TcpStream::connect(&one.local_addrs()[0]).await.unwrap();
+        let mut to_two = TcpStream::connect(&two.local_addrs()[0]).await.unwrap();
         let relayed = tokio::io::copy_bidirectional(&mut to_one, &mut to_two);
         // Both see that the other has accepted as well, and close.
         let _ = soon("the end of the relay", relayed).await;
-        assert!(one.up_nodes().is_empty() && two.up_nodes().is_empty());
+        assert!(one.connected_nodes().is_empty() && two.connected_nodes().is_empty());
     });
 }
 
@@ -152,7 +152,7 @@ fn bad_frames_end_the_connection_and_monitors_fire() {
             raw.authenticate("aemp;1;bad;hmac_sha3_512;json,cbor", framing).await;
             let line = soon("the node's line", raw.line()).await;
             assert!(line.starts_with(b"hmac_sha3_512;"));
-            let death = node.died(&aemp::PortId::parse("bad#port").unwrap());
+            let death = node.exited(&aemp::PortId::parse("bad#port").unwrap());
             raw.send(&input).await;
             let reason = soon("the fire", death).await;
             assert_eq!(reason.identifier().as_deref(), Some("transport_error"), "{reason}");
@@ -194,7 +194,7 @@ fn one_address_cannot_take_all_places_and_authenticated_peers_do_not_notice() {
     run(async {
         let node = listener().await;
         let peer =
-            builder(false).id("peer").secret(SECRET).seed(node.listeners()[0].clone()).start().await.unwrap();
+            builder(false).id("peer").secret(SECRET).seed(node.local_addrs()[0]).start().await.unwrap();
         let echo =
             node.port(|cx: &mut Context<'_>, (n, reply): (u64, aemp::ReplyTo<u64>)| cx.reply(reply, n));
         assert_eq!(peer.call(&echo, LIMIT, |reply: aemp::ReplyTo<u64>| (1, reply)).await.unwrap(), 1);
@@ -218,17 +218,17 @@ fn one_address_cannot_take_all_places_and_authenticated_peers_do_not_notice() {
 fn a_crowd_from_many_addresses_keeps_no_newcomer_out() {
     run(async {
         let patient = builder(false).id("target").bind("127.0.0.1:0").secret(SECRET);
-        let node = patient.handshake_limit(Duration::from_secs(900)).start().await.unwrap();
+        let node = patient.handshake_timeout(Duration::from_secs(900)).start().await.unwrap();
         let mut crowd = Vec::new();
         for n in 0..300u16 {
             let socket = tokio::net::TcpSocket::new_v4().unwrap();
             socket.bind(([127, 0, 1 + (n / 200) as u8, 1 + (n % 200) as u8], 0).into()).unwrap();
-            let mut idle = socket.connect(node.listeners()[0].parse().unwrap()).await.unwrap();
+            let mut idle = socket.connect(node.local_addrs()[0]).await.unwrap();
             // It has been accepted when it is greeted; the first ones may be gone again.
             soon("the greeting", idle.read_u8()).await.unwrap();
             crowd.push(idle);
         }
-        let peer = builder(false).id("peer").secret(SECRET).seed(node.listeners()[0].clone());
+        let peer = builder(false).id("peer").secret(SECRET).seed(node.local_addrs()[0]);
         support::up(&peer.start().await.unwrap(), node.id()).await;
         assert_eq!(crowd.len(), 300);
     });
@@ -250,7 +250,7 @@ fn a_peer_that_never_reads_is_lost_when_too_much_waits_for_it() {
         raw.authenticate("aemp;1;deaf;hmac_sha3_512;json", "json").await;
         soon("the node's line", raw.line()).await;
         let port = aemp::PortId::parse("deaf#port").unwrap();
-        let death = node.died(&port);
+        let death = node.exited(&port);
         let filling = async {
             loop {
                 node.send(&port, ("x".repeat(100_000),)).unwrap();
@@ -272,7 +272,7 @@ fn the_whole_handshake_has_one_limit_however_slowly_it_goes_on() {
             .id("target")
             .bind("127.0.0.1:0")
             .secret(SECRET)
-            .handshake_limit(limit)
+            .handshake_timeout(limit)
             .start()
             .await
             .unwrap();
@@ -354,7 +354,7 @@ fn a_peer_without_heartbeat_that_answered_once_is_lost_when_it_is_silent_for_the
         let mut raw = Raw::connect(&node).await;
         raw.authenticate("aemp;1;perl;hmac_sha3_512;json", "json").await;
         soon("the node's line", raw.line()).await;
-        let death = node.died(&aemp::PortId::parse("perl").unwrap());
+        let death = node.exited(&aemp::PortId::parse("perl").unwrap());
         // The probe asks for a message to a port of the node; what it sends before are keep-alives.
         let mut probe = Vec::new();
         while !probe.ends_with(b",1]") {

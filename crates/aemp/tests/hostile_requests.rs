@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aemp::{Node, NodeEvent, OutboxLimits};
 use aemp_proto::wire::{Body, reframe, write_message};
-use aemp_proto::{Framing, Message, Value};
+use aemp_proto::{AnyMessage, Framing, Value};
 use support::raw::{Raw, SECRET};
 use support::{builder, soon};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -72,7 +72,7 @@ fn requests_inside_of_each_other_do_not_overflow_the_stack() {
                     let values: Vec<Value> = std::iter::repeat_n(names(chain), 12_000).flatten().collect();
                     raw.send(request(framing, seq, &values)).await;
                     // The node's own program may do the same.
-                    node.send(&node.id().port(), Message(values)).unwrap();
+                    node.send(&node.id().control_port(), AnyMessage(values)).unwrap();
                 }
                 answers(&mut raw, "deep", framing, 5).await;
             }

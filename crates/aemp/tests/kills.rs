@@ -10,7 +10,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use aemp::{Context, Limits, Node, Port, PortId, Reason, ReplyTo};
+use aemp::{Context, Limits, Mailbox, Node, PortId, Reason, ReplyTo};
 use support::{builder, in_both_modes, soon, up};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -25,7 +25,7 @@ fn idle(node: &Node) -> PortId {
 /// Two nodes, connected.
 async fn pair(mode: bool) -> (Node, Node) {
     let far = builder(mode).id("far").bind("127.0.0.1:0").secret("s").start().await.unwrap();
-    let near = builder(mode).id("near").secret("s").seed(far.listeners()[0].clone()).start().await.unwrap();
+    let near = builder(mode).id("near").secret("s").seed(far.local_addrs()[0]).start().await.unwrap();
     up(&near, far.id()).await;
     up(&far, near.id()).await;
     (near, far)
@@ -35,10 +35,10 @@ async fn pair(mode: bool) -> (Node, Node) {
 const WAITS: [&str; 2] = ["for ever", "for an answer"];
 
 /// An async port that waits for this when the function has returned. `begin` runs in it first.
-async fn deaf(node: &Node, what: &'static str, begin: impl FnOnce(&Port) + Send + 'static) -> PortId {
+async fn deaf(node: &Node, what: &'static str, begin: impl FnOnce(&Mailbox) + Send + 'static) -> PortId {
     let silent = idle(node);
     let (started, mut told) = unbounded_channel();
-    let port = node.port_async(async move |port: Port| {
+    let port = node.port_async(async move |port: Mailbox| {
         begin(&port);
         started.send(()).unwrap();
         if what == "for an answer" {
@@ -59,7 +59,7 @@ fn a_linked_async_port_dies_wherever_it_waits() {
             let target = idle(&node);
             let victim = deaf(&node, what, |_| {}).await;
             node.monitor_kill(&target, &victim).detach();
-            let death = node.died(&victim);
+            let death = node.exited(&victim);
             node.kill(&target, boom());
             assert_eq!(soon(what, death).await, boom());
         }
@@ -75,7 +75,7 @@ fn an_async_port_that_has_linked_itself_dies_wherever_it_waits() {
             let target = idle(&node);
             let linked = target.clone();
             let victim = deaf(&node, what, move |port| port.monitor_kill(&linked).detach()).await;
-            let death = node.died(&victim);
+            let death = node.exited(&victim);
             node.kill(&target, boom());
             assert_eq!(soon(what, death).await, boom());
         }
@@ -92,7 +92,7 @@ fn an_async_port_that_another_node_has_linked_dies_wherever_it_waits() {
             for target in [here, there] {
                 let victim = deaf(&far, what, |_| {}).await;
                 near.monitor_kill(&target, &victim).detach();
-                let death = near.died(&victim);
+                let death = near.exited(&victim);
                 near.kill(&target, boom());
                 assert_eq!(soon(what, death).await, boom());
             }
@@ -107,9 +107,9 @@ fn a_normal_death_and_a_withdrawn_link_kill_no_async_port() {
     in_both_modes(async |mode| {
         let node = builder(mode).start().await.unwrap();
         let (normal, withdrawn) = (idle(&node), idle(&node));
-        let port = node.port_async(async move |mut port: Port| {
+        let port = node.port_async(async move |mut port: Mailbox| {
             loop {
-                let (reply,): (ReplyTo<u8>,) = port.receive().await;
+                let (reply,): (ReplyTo<u8>,) = port.recv().await;
                 port.reply(reply, 7)?;
             }
         });
@@ -117,8 +117,8 @@ fn a_normal_death_and_a_withdrawn_link_kill_no_async_port() {
         drop(node.monitor_kill(&withdrawn, &port));
         node.kill(&normal, Reason::NORMAL);
         node.kill(&withdrawn, boom());
-        soon("the first death", node.died(&normal)).await;
-        soon("the second death", node.died(&withdrawn)).await;
+        soon("the first death", node.exited(&normal)).await;
+        soon("the second death", node.exited(&withdrawn)).await;
         let answer = node.call::<_, u8, _>(&port, support::LIMIT, |reply| (reply,));
         assert_eq!(soon("the answer", answer).await.unwrap(), 7);
         node.shutdown().await;
@@ -131,12 +131,12 @@ fn a_link_that_an_async_port_withdraws_in_time_does_not_kill_it() {
         let node = builder(mode).start().await.unwrap();
         let target = idle(&node);
         let (killer, linked) = (node.clone(), target.clone());
-        let port = node.port_async(async move |mut port: Port| {
+        let port = node.port_async(async move |mut port: Mailbox| {
             let link = port.monitor_kill(&linked);
             // It fires while this port runs, and is withdrawn before it takes effect.
             killer.kill(&linked, boom());
             drop(link);
-            let (reply,): (ReplyTo<u8>,) = port.receive().await;
+            let (reply,): (ReplyTo<u8>,) = port.recv().await;
             port.reply(reply, 7).map_err(Reason::died)
         });
         let answer = node.call::<_, u8, _>(&port, support::LIMIT, |reply| (reply,));
@@ -158,7 +158,7 @@ fn a_linked_port_that_waits_for_a_receiver_dies() {
             sent.send(()).unwrap();
         });
         node.monitor_kill(&target, &victim).detach();
-        let death = node.died(&victim);
+        let death = node.exited(&victim);
         node.send(&victim, ()).unwrap();
         soon("the message", told.recv()).await.unwrap();
         // Behind this one stands the kill.
@@ -214,8 +214,8 @@ fn talk_and_die(node: &Node, to: &PortId) -> (PortId, impl FnOnce(Node, PortId))
     let (middle, reached) = mpsc::channel();
     let (go, goes_on) = mpsc::channel();
     let to = to.clone();
-    let talker = node.port_async(async move |mut port: Port| {
-        let (): () = port.receive().await;
+    let talker = node.port_async(async move |mut port: Mailbox| {
+        let (): () = port.recv().await;
         port.send(&to, (1u8,))?;
         middle.send(()).unwrap();
         goes_on.recv().unwrap();
@@ -279,7 +279,7 @@ fn what_a_port_owns_speaks_before_its_death_is_told() {
         let word = LastWord(node.clone(), watcher.port.clone());
         let task = deaf(&node, "for ever", move |_| {}).await;
         node.kill(&task, boom());
-        let holds = node.port_async(async move |_port: Port| {
+        let holds = node.port_async(async move |_port: Mailbox| {
             let _word = word;
             pending().await
         });
@@ -305,8 +305,8 @@ fn a_port_that_kills_itself_sends_nothing_more_and_is_told_of_in_order() {
         let node = builder(mode).start().await.unwrap();
         let mut watcher = Watcher::new(&node);
         let to = watcher.port.clone();
-        let talker = node.port_async(async move |mut port: Port| {
-            let (): () = port.receive().await;
+        let talker = node.port_async(async move |mut port: Mailbox| {
+            let (): () = port.recv().await;
             port.send(&to, (1u8,))?;
             let me = port.id().clone();
             port.kill(&me, boom());

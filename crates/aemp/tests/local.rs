@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use aemp::{CallError, Context, Message, Node, PortId, Reason, ReplyTo, Value, pick};
+use aemp::{AnyMessage, CallError, Context, Message, Node, PortId, Reason, ReplyTo, Value, pick};
 use serde::{Deserialize, Serialize};
 use support::{LIMIT, builder, in_both_modes, soon};
 use tokio::sync::mpsc;
@@ -57,7 +57,7 @@ fn a_tuple_is_the_same_message_as_the_variant() {
         let node = node(mode).await;
         let (port, mut received) = counting(&node);
         node.send(&port, ("count", 7)).unwrap();
-        node.send(&port, Message(vec![Value::from("count"), Value::from("8")])).unwrap();
+        node.send(&port, AnyMessage(vec![Value::from("count"), Value::from("8")])).unwrap();
         assert_eq!(soon("a message", received.recv()).await, Some(7));
         assert_eq!(soon("a message", received.recv()).await, Some(8));
     });
@@ -68,7 +68,7 @@ fn what_was_sent_before_a_kill_arrives_and_what_was_sent_after_it_does_not() {
     in_both_modes(async |mode| {
         let node = node(mode).await;
         let (port, mut received) = counting(&node);
-        let death = node.died(&port);
+        let death = node.exited(&port);
         for n in 0..100 {
             node.send(&port, Work::Count(n)).unwrap();
         }
@@ -90,7 +90,7 @@ fn a_panic_kills_only_its_port() {
         let node = node(mode).await;
         let (port, _received) = counting(&node);
         let (other, mut alive) = counting(&node);
-        let death = node.died(&port);
+        let death = node.exited(&port);
         node.send(&port, Work::Resize { path: "x.png".into(), width: 1 }).unwrap();
         assert_eq!(soon("the death", death).await, Reason::died("no such file: x.png"));
         node.send(&other, Work::Count(1)).unwrap();
@@ -103,11 +103,11 @@ fn a_message_that_fits_nothing_kills_the_port() {
     in_both_modes(async |mode| {
         let node = node(mode).await;
         let (port, _received) = counting(&node);
-        let death = node.died(&port);
+        let death = node.exited(&port);
         node.send(&port, ("unheard_of", 1)).unwrap();
         assert_eq!(soon("the death", death).await.identifier().as_deref(), Some("unhandled_message"));
         let (port, _received) = counting(&node);
-        let death = node.died(&port);
+        let death = node.exited(&port);
         node.send(&port, ("count", "many")).unwrap();
         assert_eq!(soon("the death", death).await.identifier().as_deref(), Some("bad_message"));
     });
@@ -120,8 +120,8 @@ fn monitoring_a_dead_port_fires_at_once() {
         let (port, _received) = counting(&node);
         node.kill(&port, Reason::NORMAL);
         let reason = soon("the fire", async {
-            while !matches!(node.died(&port).await.identifier().as_deref(), Some("no_such_port")) {}
-            node.died(&port).await
+            while !matches!(node.exited(&port).await.identifier().as_deref(), Some("no_such_port")) {}
+            node.exited(&port).await
         })
         .await;
         assert_eq!(reason, Reason::no_such_port(&port));
@@ -144,7 +144,7 @@ fn a_dropped_guard_never_fires_and_others_do() {
         count(10).detach();
         count(100).detach();
         drop(dropped);
-        let death = node.died(&port);
+        let death = node.exited(&port);
         node.kill(&port, Reason::NORMAL);
         soon("the death", death).await;
         soon("all fires", async {
@@ -164,7 +164,7 @@ fn a_monitor_can_send_a_message_or_kill() {
         let (victim, _received) = counting(&node);
         let (boss, mut told) = counting(&node);
         let (partner, _received2) = counting(&node);
-        let partner_dies = node.died(&partner);
+        let partner_dies = node.exited(&partner);
         node.monitor_send(&victim, &boss, |_| Work::Count(42)).detach();
         node.monitor_kill(&victim, &partner).detach();
         node.monitor_kill(&victim, &boss).detach();
@@ -181,7 +181,7 @@ fn a_normal_death_kills_nobody() {
         let (victim, _received) = counting(&node);
         let (partner, mut alive) = counting(&node);
         node.monitor_kill(&victim, &partner).detach();
-        let death = node.died(&victim);
+        let death = node.exited(&victim);
         node.send(&victim, Work::Stop).unwrap();
         assert!(soon("the death", death).await.is_normal());
         node.send(&partner, Work::Count(1)).unwrap();
@@ -202,7 +202,7 @@ fn calls_are_answered_or_fail() {
         );
         let error = node.call::<_, i64, _>(&adder, LIMIT, |_| Work::Stop).await.unwrap_err();
         assert!(matches!(error, CallError::Died(_)), "{error}");
-        let silent = node.port(|_: &mut Context<'_>, _: Message| {});
+        let silent = node.port(|_: &mut Context<'_>, _: AnyMessage| {});
         let error =
             node.call::<_, i64, _>(&silent, Duration::from_millis(10), |reply| (1, reply)).await.unwrap_err();
         assert!(matches!(error, CallError::TimedOut(_)));
@@ -227,12 +227,12 @@ fn tagged_handlers_can_be_added_replaced_and_removed() {
             })
             .on("hush", |cx, ()| {
                 cx.off("say");
-                cx.on_other(|cx, message: Message| {
+                cx.fallback(|cx, message: AnyMessage| {
                     let text = format!("ignored {}", message.0.len());
                     cx.state::<mpsc::UnboundedSender<String>>().send(text).unwrap();
                 });
             })
-            .open();
+            .build();
         for message in [("say", "a"), ("louder", ""), ("say", "b"), ("hush", ""), ("say", "c")] {
             node.send(&port, message).unwrap();
         }
@@ -248,20 +248,20 @@ fn an_async_port_picks_and_the_rest_stays_in_order() {
         let node = node(mode).await;
         let (sender, mut results) = mpsc::unbounded_channel();
         let port = node.port_async(async move |mut port| {
-            let width = port.get(pick!(Work::Resize { width, .. } => width)).await;
+            let width = port.recv_match(pick!(Work::Resize { width, .. } => width)).await;
             sender.send(u64::from(width))?;
-            let none = port.get_tag_within::<()>(Duration::from_millis(10), "stop").await;
+            let none = port.recv_tag_timeout::<()>(Duration::from_millis(10), "stop").await;
             assert!(none.is_none());
             for _ in 0..3 {
-                let n = port.get(pick!(Work::Count(n) if n < 3 => n)).await;
+                let n = port.recv_match(pick!(Work::Count(n) if n < 3 => n)).await;
                 sender.send(n)?;
             }
-            let rest: Work = port.receive().await;
+            let rest: Work = port.recv().await;
             sender.send(u64::from(rest == Work::Count(9)))?;
-            assert_eq!(port.next_within(Duration::from_millis(10)).await, None);
+            assert_eq!(port.recv_timeout(Duration::from_millis(10)).await, None);
             Ok(())
         });
-        let death = node.died(&port);
+        let death = node.exited(&port);
         for work in [Work::Count(0), Work::Count(9), Work::Count(1), Work::Count(2)] {
             node.send(&port, work).unwrap();
         }
@@ -278,19 +278,19 @@ fn an_async_port_dies_with_its_error_its_panic_or_its_killer() {
     in_both_modes(async |mode| {
         let node = node(mode).await;
         let failing = node.port_async(async |_| Err(Reason::text("no", "thanks")));
-        let reason = soon("a death", node.died(&failing)).await;
+        let reason = soon("a death", node.exited(&failing)).await;
         assert!(
             reason == Reason::text("no", "thanks") || reason.identifier().as_deref() == Some("no_such_port")
         );
         let panicking = node.port_async(async |mut port| {
-            let () = port.get_tag("go").await;
+            let () = port.recv_tag("go").await;
             panic!("with a text")
         });
-        let death = node.died(&panicking);
+        let death = node.exited(&panicking);
         node.send(&panicking, ("go",)).unwrap();
         assert_eq!(soon("a death", death).await, Reason::died("with a text"));
         let endless = node.port_async(async |_| std::future::pending().await);
-        let death = node.died(&endless);
+        let death = node.exited(&endless);
         node.kill(&endless, Reason::text("enough", ""));
         assert_eq!(soon("a death", death).await, Reason::text("enough", ""));
     });
@@ -320,7 +320,7 @@ fn a_spawn_on_the_own_node_runs_after_it_returned() {
             [("test::none", "no_such_port"), ("test::fails", "die"), ("test::unknown", "spawn_refused")]
         {
             let port = node.spawn(node.id(), function, ()).unwrap();
-            let reason = soon("a death", node.died(&port)).await;
+            let reason = soon("a death", node.exited(&port)).await;
             let identifier_now = reason.identifier();
             assert!(
                 [Some(identifier), Some("no_such_port")].contains(&identifier_now.as_deref()),
@@ -343,7 +343,7 @@ fn tasks_and_timers_end_with_their_port_and_kill_it_when_they_panic() {
                 _ => cx.task(async { panic!("in a task") }, |_, ()| {}),
             }
         });
-        let death = node.died(&port);
+        let death = node.exited(&port);
         node.send(&port, ("task",)).unwrap();
         assert_eq!(soon("the task", done.recv()).await, Some(5));
         node.send(&port, ("timer",)).unwrap();

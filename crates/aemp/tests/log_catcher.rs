@@ -10,7 +10,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use aemp::log::{Level, LogCatcher, LogSource, Record};
-use aemp::{Message, Node};
+use aemp::{AnyMessage, Node};
 use support::soon;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
@@ -50,7 +50,7 @@ impl Program {
     }
 
     fn listeners(&self) -> Vec<String> {
-        self.node.listeners()
+        self.node.local_addrs().iter().map(ToString::to_string).collect()
     }
 
     /// Runs code whose records are those of this program.
@@ -84,9 +84,11 @@ impl Program {
     fn reaches(&self, other: &Program) {
         self.block_on("an answer", async {
             let ask = || {
-                self.node.call::<_, f64, _>(&other.node.id().port(), Duration::from_secs(10), |reply| {
-                    ("time", reply)
-                })
+                self.node.call::<_, f64, _>(
+                    &other.node.id().control_port(),
+                    Duration::from_secs(10),
+                    |reply| ("time", reply),
+                )
             };
             while ask().await.is_err() {}
         });
@@ -313,17 +315,17 @@ fn requests_that_make_no_sense_catch_nothing() {
         Program::with("secure", &seed.listeners(), |builder| builder.bind("127.0.0.1:0").secure(true));
     let other = Program::with("other", &secure.listeners(), |builder| builder.seed(&seed.listeners()[0]));
     let (sender, mut records) = mpsc::unbounded_channel();
-    let port = other.node.port(move |_, message: Message| {
+    let port = other.node.port(move |_, message: AnyMessage| {
         let _ = sender.send(message);
     });
     let ask = |program: &Program, port: &str, level: u8| {
         other.reaches(program);
-        other.node.send(&program.node.id().port(), (CONNECT, 0, port, level)).unwrap();
+        other.node.send(&program.node.id().control_port(), (CONNECT, 0, port, level)).unwrap();
     };
     for (port, level) in [("no port", 9), ("", 9), (&*port.to_string(), 0), (&*port.to_string(), 10)] {
         ask(&seed, port, level);
     }
-    other.node.send(&seed.node.id().port(), (CONNECT,)).unwrap();
+    other.node.send(&seed.node.id().control_port(), (CONNECT,)).unwrap();
     ask(&secure, &port.to_string(), 9);
     for program in [&seed, &secure] {
         other.reaches(program);
@@ -349,11 +351,11 @@ fn a_port_that_asks_twice_gets_every_record_once() {
     let seed = Program::start("seed", &[]);
     let other = Program::start("other", &seed.listeners());
     let (sender, mut records) = mpsc::unbounded_channel();
-    let port = other.node.port(move |_, message: Message| {
+    let port = other.node.port(move |_, message: AnyMessage| {
         let _ = sender.send(message);
     });
     for level in ["trace", "7"] {
-        other.node.send(&seed.node.id().port(), (CONNECT, 0, port.to_string(), level)).unwrap();
+        other.node.send(&seed.node.id().control_port(), (CONNECT, 0, port.to_string(), level)).unwrap();
     }
     let mut numbers = Vec::new();
     other.block_on("the records", async {
@@ -366,7 +368,7 @@ fn a_port_that_asks_twice_gets_every_record_once() {
                     number += 1;
                 }
                 message = records.recv() => {
-                    let Message(values) = message.unwrap();
+                    let AnyMessage(values) = message.unwrap();
                     if let Some(number) = values[3].to_name().unwrap().strip_prefix("number=") {
                         numbers.push(number.parse::<u32>().unwrap());
                     }

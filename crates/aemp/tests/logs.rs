@@ -65,7 +65,7 @@ async fn an_abnormal_death_that_nobody_monitors_is_logged_once() {
     let killed = port(&node);
     node.kill(&killed, Reason::text("by", "hand"));
     let monitored = port(&node);
-    let death = node.died(&monitored);
+    let death = node.exited(&monitored);
     node.send(&monitored, ("panic",)).unwrap();
     soon("the death", death).await;
     let normal = port(&node);
@@ -73,7 +73,7 @@ async fn an_abnormal_death_that_nobody_monitors_is_logged_once() {
     // All of them are dead now.
     for port in lonely.iter().chain([&killed, &normal]) {
         soon("a death", async {
-            while node.died(port).await.identifier().as_deref() != Some("no_such_port") {}
+            while node.exited(port).await.identifier().as_deref() != Some("no_such_port") {}
         })
         .await;
     }

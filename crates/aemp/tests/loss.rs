@@ -52,7 +52,7 @@ fn other_process() {
             writeln!(std::io::stdout(), "got {piece} {number}").unwrap();
         });
         node.db().register(FAMILY, &port).unwrap();
-        writeln!(std::io::stdout(), "ready {}", node.listeners()[0]).unwrap();
+        writeln!(std::io::stdout(), "ready {}", node.local_addrs()[0]).unwrap();
         // Until it is killed, or the test is gone.
         tokio::task::spawn_blocking(|| std::io::stdin().lines().count()).await.unwrap();
     });

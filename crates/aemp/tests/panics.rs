@@ -46,7 +46,7 @@ fn armed(node: &Node) -> PortId {
         .on("panic", |_: &mut Context<'_>, ()| panic!("asked"))
         .on("become", |cx: &mut Context<'_>, ()| cx.receive(|_: &mut Context<'_>, (): ()| {}))
         .state(grenade)
-        .open()
+        .build()
 }
 
 #[test]
@@ -55,13 +55,13 @@ fn a_state_that_panics_when_it_is_dropped_kills_only_its_port() {
         let node = node(mode).await;
         for (tag, reason) in [("end", "end"), ("panic", "die")] {
             let port = armed(&node);
-            let death = node.died(&port);
+            let death = node.exited(&port);
             node.send(&port, (tag,)).unwrap();
             assert_eq!(soon("the death", death).await.identifier().as_deref(), Some(reason));
             works(&node).await;
         }
         let port = armed(&node);
-        let death = node.died(&port);
+        let death = node.exited(&port);
         node.kill(&port, Reason::NORMAL);
         assert!(soon("the death", death).await.is_normal());
         works(&node).await;
@@ -84,8 +84,8 @@ fn handlers_that_panic_when_they_are_replaced_or_dropped_kill_only_their_port() 
                 .on("grenade", move |_: &mut Context<'_>, ()| {
                     let _ = &grenade;
                 })
-                .open();
-            let death = node.died(&port);
+                .build();
+            let death = node.exited(&port);
             node.send(&port, (tag,)).unwrap();
             soon("the death", death).await;
             works(&node).await;
@@ -104,7 +104,7 @@ fn messages_that_panic_when_they_are_dropped_kill_only_their_port() {
             Work::Become => cx.receive(|_: &mut Context<'_>, (): ()| {}),
             Work::Ping { reply } => cx.reply(reply, 1),
         });
-        let death = node.died(&port);
+        let death = node.exited(&port);
         let gate = port.clone();
         node.run_in(&gate, move |cx| {
             cx.send(&port, Work::Become);
@@ -132,9 +132,9 @@ fn a_monitor_that_panics_when_it_is_dropped_silences_no_other() {
             ("never",)
         })
         .detach();
-        let death = node.died(&target);
+        let death = node.exited(&target);
         node.kill(&dead, Reason::NORMAL);
-        soon("the first death", node.died(&dead)).await;
+        soon("the first death", node.exited(&dead)).await;
         node.kill(&target, Reason::NORMAL);
         soon("the second death", death).await;
         works(&node).await;
@@ -153,7 +153,7 @@ fn a_call_whose_message_panics_leaves_nothing_behind() {
             panic!("no message")
         });
         assert!(soon("the panic", tokio::spawn(calls)).await.unwrap_err().is_panic());
-        let gone = soon("the end of the reply port", node.died(&reply.recv().unwrap())).await;
+        let gone = soon("the end of the reply port", node.exited(&reply.recv().unwrap())).await;
         assert_eq!(gone.identifier().as_deref(), Some("no_such_port"));
         node.shutdown().await;
     });

@@ -62,7 +62,7 @@ async fn gate(target: String) -> Gate {
 async fn gated(mode: bool) -> (Gate, Node, Node) {
     let base = |id: &str| builder(mode).id(id).secret("s");
     let far = base("far").bind("127.0.0.1:0").start().await.unwrap();
-    let gate = gate(far.listeners()[0].clone()).await;
+    let gate = gate(far.local_addrs()[0].to_string()).await;
     let near = base("near").seed(gate.address.clone()).start().await.unwrap();
     (gate, near, far)
 }
@@ -116,7 +116,7 @@ fn a_large_message_that_is_cut_off_is_lost_with_what_is_behind_it_and_monitors_f
         let bulk = telling(&far, "bulk", &told);
         near.send(&bulk, ("up",)).unwrap();
         assert_eq!(soon("the connection", arrived.recv()).await, Some(("bulk", 2)));
-        let fired = near.died(&bulk);
+        let fired = near.exited(&bulk);
         near.send(&bulk, ("x".repeat(LARGE),)).unwrap();
         near.send(&bulk, ("y",)).unwrap();
         gate.let_pass(2 << 20).await;
@@ -162,7 +162,7 @@ fn only_a_peer_that_says_that_it_reads_parts_gets_them() {
             let mut events = node.node_events();
             let mut raw = peer(&node, caps).await;
             soon("the connection", async {
-                while node.up_nodes().is_empty() {
+                while node.connected_nodes().is_empty() {
                     events.recv().await.unwrap();
                 }
             })
@@ -176,7 +176,7 @@ fn only_a_peer_that_says_that_it_reads_parts_gets_them() {
             assert!(if parts { cut >= 8 } else { cut == 0 }, "{caps}: {kinds:?}");
             drop(raw);
             soon("the end of the connection", async {
-                while !node.up_nodes().is_empty() {
+                while !node.connected_nodes().is_empty() {
                     events.recv().await.unwrap();
                 }
             })

@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use aemp::{Builder, CarryLimits, Context, Node, PortId, Reason, ReplyTo, Route};
+use aemp::{Builder, Context, Node, PortId, Reason, RelayLimits, ReplyTo, Route};
 use support::judge::{Judge, sender};
 use support::raw::{Raw, SECRET};
 use support::{LIMIT, builder, in_both_modes, soon};
@@ -15,8 +15,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 
 /// So little that hundreds of messages take many rounds.
-const SMALL: CarryLimits =
-    CarryLimits { connections: 64, of_one_node: 16, window: 2048, idle: Duration::from_secs(60) };
+const SMALL: RelayLimits =
+    RelayLimits { connections: 64, of_one_node: 16, window: 2048, idle: Duration::from_secs(60) };
 
 fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -24,7 +24,7 @@ fn run(test: impl Future<Output = ()>) {
 }
 
 fn seed(mode: bool, id: &str) -> Builder {
-    builder(mode).id(id).bind("127.0.0.1:0").secret("s").global(true).carry_limits(SMALL)
+    builder(mode).id(id).bind("127.0.0.1:0").secret("s").global(true).relay_limits(SMALL)
 }
 
 /// A node that listens nowhere and knows these seeds by their addresses.
@@ -47,7 +47,7 @@ async fn known(node: &Node, other: &Node) {
 async fn down(node: &Node, other: &Node) {
     let mut events = node.node_events();
     soon("the loss", async {
-        while node.up_nodes().contains(other.id()) {
+        while node.connected_nodes().contains(other.id()) {
             events.recv().await.unwrap();
         }
     })
@@ -63,8 +63,8 @@ fn counting(node: &Node) -> (PortId, mpsc::UnboundedReceiver<u64>) {
 /// A seed that carries, and two nodes that can reach nobody else.
 async fn three(mode: bool) -> (Node, Node, Node) {
     let seed = seed(mode, "seed").start().await.unwrap();
-    let a = private(mode, "a", &[&seed.listeners()[0]]).await;
-    let b = private(mode, "b", &[&seed.listeners()[0]]).await;
+    let a = private(mode, "a", &[&seed.local_addrs()[0]]).await;
+    let b = private(mode, "b", &[&seed.local_addrs()[0]]).await;
     known(&a, &b).await;
     known(&b, &a).await;
     (seed, a, b)
@@ -82,23 +82,23 @@ fn everything_that_works_between_nodes_works_between_private_ones() {
             assert_eq!(node.route(other.id()), Some(Route::Through(seed.id().clone())));
             assert_eq!(node.route(seed.id()), Some(Route::Direct));
         }
-        assert_eq!(seed.carried_connections(), 1);
+        assert_eq!(seed.relayed_connections(), 1);
         let (port, mut received) = counting(&a);
         let echo = b.spawn(a.id(), "test::echo", (&port,)).unwrap();
-        let death = b.died(&echo);
+        let death = b.exited(&echo);
         b.send(&echo, (7,)).unwrap();
         assert_eq!(soon("the echo", received.recv()).await, Some(7));
         b.kill(&echo, Reason::text("enough", "of it"));
         assert_eq!(soon("the death", death).await.identifier().as_deref(), Some("enough"));
-        let missing = a.died(&b.id().named("nothing"));
+        let missing = a.exited(&b.id().named("nothing"));
         assert_eq!(soon("the answer", missing).await.identifier().as_deref(), Some("no_such_port"));
-        let (here, there) = (a.died(&adder), b.died(&port));
+        let (here, there) = (a.exited(&adder), b.exited(&port));
         b.shutdown().await;
         assert_eq!(soon("the fire", here).await.identifier().as_deref(), Some("transport_error"));
         assert_eq!(soon("the fire", there).await.identifier().as_deref(), Some("transport_error"));
         down(&a, &b).await;
         soon("the end of what is carried", async {
-            while seed.carried_connections() > 0 {
+            while seed.relayed_connections() > 0 {
                 tokio::task::yield_now().await;
             }
         })
@@ -134,7 +134,7 @@ fn two_that_want_each_other_at_once_lose_nothing() {
             let (_seed, a, b) = three(false).await;
             let (here, mut at_a) = counting(&a);
             let (there, mut at_b) = counting(&b);
-            let (fire_a, fire_b) = (a.died(&there), b.died(&here));
+            let (fire_a, fire_b) = (a.exited(&there), b.exited(&here));
             for n in 0..10 {
                 a.send(&there, (n,)).unwrap();
                 b.send(&here, (n,)).unwrap();
@@ -157,7 +157,7 @@ fn doomed(id: &'static str, other: Option<String>) -> (tokio::runtime::Runtime, 
     let (sender, address) = std::sync::mpsc::channel();
     runtime.spawn(async move {
         let node = other.into_iter().fold(seed(false, id), Builder::seed).start().await.unwrap();
-        sender.send(node.listeners()[0].clone()).unwrap();
+        sender.send(node.local_addrs()[0].to_string()).unwrap();
         std::future::pending::<()>().await;
     });
     (runtime, address.recv().unwrap())
@@ -228,7 +228,7 @@ async fn copy(
 fn a_slow_receiver_is_in_nobodys_way() {
     run(async {
         let seed = seed(false, "seed").start().await.unwrap();
-        let address = seed.listeners()[0].clone();
+        let address = seed.local_addrs()[0].to_string();
         let (opened, open) = watch::channel(true);
         let slow = private(false, "slow", &[&valve(address.clone(), open).await]).await;
         let (a, c) = (private(false, "a", &[&address]).await, private(false, "c", &[&address]).await);
@@ -239,7 +239,7 @@ fn a_slow_receiver_is_in_nobodys_way() {
         let (own, mut at_seed) = counting(&seed);
         a.send(&far, (0,)).unwrap();
         assert_eq!(soon("a message", at_slow.recv()).await, Some(0));
-        let fire = a.died(&far);
+        let fire = a.exited(&far);
         opened.send(false).unwrap();
         for n in 1..50_000 {
             a.send(&far, (n,)).unwrap();
@@ -275,15 +275,15 @@ async fn until(raw: &mut Raw, words: &str) {
 fn a_hostile_member_disturbs_no_connection_but_its_own() {
     run(async {
         let base = |id: &str| builder(false).id(id).secret(SECRET);
-        let seed = base("seed").bind("127.0.0.1:0").global(true).carry_limits(SMALL).start().await.unwrap();
-        let address = seed.listeners()[0].clone();
+        let seed = base("seed").bind("127.0.0.1:0").global(true).relay_limits(SMALL).start().await.unwrap();
+        let address = seed.local_addrs()[0].to_string();
         let a = base("a").seed(address.clone()).start().await.unwrap();
         let b = base("b").seed(address).start().await.unwrap();
         known(&a, &b).await;
         let (port, mut received) = counting(&b);
         a.send(&port, (0,)).unwrap();
         assert_eq!(soon("a message", received.recv()).await, Some(0));
-        let fire = a.died(&port);
+        let fire = a.exited(&port);
         let mut evil = Raw::connect(&seed).await;
         evil.authenticate(
             "aemp;1;evil;hmac_sha3_512;json;role=c;inc=00000000000000000000000000000001;caps=carry",
@@ -321,31 +321,31 @@ fn a_hostile_member_disturbs_no_connection_but_its_own() {
         assert_eq!(a.route(b.id()), Some(Route::Through(seed.id().clone())));
         drop(evil);
         soon("the end of what it had", async {
-            while seed.carried_connections() > 1 {
+            while seed.relayed_connections() > 1 {
                 tokio::task::yield_now().await;
             }
         })
         .await;
         b.kill(&port, Reason::NORMAL);
         assert!(soon("the death", fire).await.is_normal());
-        assert_eq!(a.up_nodes().len() + b.up_nodes().len(), 4);
+        assert_eq!(a.connected_nodes().len() + b.connected_nodes().len(), 4);
     });
 }
 
 #[test]
 fn without_anybody_who_carries_they_are_out_of_reach() {
     run(async {
-        let seed = seed(false, "seed").carry(false).start().await.unwrap();
+        let seed = seed(false, "seed").relay(false).start().await.unwrap();
         let limit = Duration::from_secs(1);
         let start = async |id: &str| {
-            let node = builder(false).id(id).secret("s").seed(seed.listeners()[0].clone());
+            let node = builder(false).id(id).secret("s").seed(seed.local_addrs()[0]);
             node.connect_interval(limit).start().await.unwrap()
         };
         let (a, b) = (start("a").await, start("b").await);
         let port = b.port(|_: &mut Context<'_>, (): ()| {});
         b.db().register("ports", &port).unwrap();
         let found = soon("the port", a.db().any("ports")).await.unwrap();
-        let reason = soon("the fire", a.died(&found)).await;
+        let reason = soon("the fire", a.exited(&found)).await;
         assert_eq!(reason.identifier().as_deref(), Some("transport_error"));
         assert!(reason.to_string().contains("no known address"), "{reason}");
     });
@@ -359,8 +359,8 @@ fn with_certificates_the_ends_encrypt_what_is_carried() {
         let bundle = format!("{}{}", key.serialize_pem(), certificate.pem());
         let with = |id: &str| builder(false).id(id).certificate_pem(bundle.clone());
         let seed = with("seed").bind("127.0.0.1:0").global(true).start().await.unwrap();
-        let a = with("a").seed(seed.listeners()[0].clone()).start().await.unwrap();
-        let b = with("b").seed(seed.listeners()[0].clone()).start().await.unwrap();
+        let a = with("a").seed(seed.local_addrs()[0]).start().await.unwrap();
+        let b = with("b").seed(seed.local_addrs()[0]).start().await.unwrap();
         known(&a, &b).await;
         let echo = b.port(|cx: &mut Context<'_>, (n, reply): (u64, ReplyTo<u64>)| cx.reply(reply, n));
         assert_eq!(a.call(&echo, LIMIT, |reply: ReplyTo<u64>| (7, reply)).await.unwrap(), 7);

@@ -43,7 +43,7 @@ fn between_two_fires_a_prefix_arrives() {
             let base = |id: &str| builder(mode).id(id).secret("s").framings([framing]).outbox_limits(limits);
             let far = base("far").bind("127.0.0.1:0").start().await.unwrap();
             let (cut, cuts) = watch::channel((0, Cut::No));
-            let address = proxy(far.listeners()[0].clone(), cuts).await;
+            let address = proxy(far.local_addrs()[0].to_string(), cuts).await;
             let near = base("near").seed(address).start().await.unwrap();
             let (here, there) = (Judge::new(&near), Judge::new(&far));
             let senders = [(sender(&near, &there.port), &near), (sender(&far, &here.port), &far)];
@@ -56,7 +56,7 @@ fn between_two_fires_a_prefix_arrives() {
                 soon("the fires", cut_until(&cut, (round, how), fires)).await;
             }
             for ((port, _), node) in &senders {
-                let death = node.died(port);
+                let death = node.exited(port);
                 node.kill(port, Reason::NORMAL);
                 soon("the end of a sender", death).await;
             }

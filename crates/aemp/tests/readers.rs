@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 
 use aemp::{
-    CallError, Context, Evaluate, Evaluated, FindFunction, Message, Node, NodeEvent, PortId, Reason, ReplyTo,
-    Stream, StreamError, Value,
+    AnyMessage, CallError, Context, EvalReply, Evaluate, FunctionResolver, Node, NodeEvent, PortId, Reason,
+    ReplyTo, Stream, StreamError, Value,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -24,7 +24,7 @@ struct Evaluator {
 }
 
 impl Evaluate for Evaluator {
-    fn evaluate(&self, _node: &Node, code: String, answer: Evaluated) {
+    fn evaluate(&self, _node: &Node, code: String, answer: EvalReply) {
         match code.as_str() {
             "panic" => panic!("asked"),
             "wait" => self.go_on.lock().recv().unwrap(),
@@ -37,13 +37,13 @@ impl Evaluate for Evaluator {
 
 struct Finder;
 
-impl FindFunction for Finder {
+impl FunctionResolver for Finder {
     fn knows(&self, name: &str) -> bool {
         assert!(!name.contains("panic"), "asked");
         name == "found::function"
     }
 
-    fn run(&self, cx: &mut Context<'_>, _name: &str, arguments: Message) -> Option<Result<(), Reason>> {
+    fn run(&self, cx: &mut Context<'_>, _name: &str, arguments: AnyMessage) -> Option<Result<(), Reason>> {
         let to: PortId = arguments.0[0].to_name()?.parse().ok()?;
         cx.send(&to, (9u8,));
         cx.end(Reason::NORMAL);
@@ -59,7 +59,7 @@ async fn pair(mode: bool) -> (Node, Node, mpsc::Sender<()>) {
         .bind("127.0.0.1:0")
         .secret("s")
         .evaluate(Evaluator { go_on: parking_lot::Mutex::new(go_on) })
-        .find_functions(Finder)
+        .function_resolver(Finder)
         .stream_function(
             "test::stream",
             async |_node: Node, _stream: Stream, _: Grenade| Ok::<(), Reason>(()),
@@ -67,7 +67,7 @@ async fn pair(mode: bool) -> (Node, Node, mpsc::Sender<()>) {
         .start()
         .await
         .unwrap();
-    let near = builder(mode).id("near").secret("s").seed(far.listeners()[0].clone()).start().await.unwrap();
+    let near = builder(mode).id("near").secret("s").seed(far.local_addrs()[0]).start().await.unwrap();
     up(&near, far.id()).await;
     up(&far, near.id()).await;
     (near, far, go)
@@ -89,7 +89,7 @@ async fn eval<R: DeserializeOwned + Send + 'static>(
     far: &Node,
     code: &'static str,
 ) -> Result<R, CallError> {
-    let call = near.call::<_, R, _>(&far.id().port(), LIMIT, |reply| ("eval", code, reply));
+    let call = near.call::<_, R, _>(&far.id().control_port(), LIMIT, |reply| ("eval", code, reply));
     soon("the answer", call).await
 }
 
@@ -158,12 +158,12 @@ fn a_finder_that_panics_harms_nobody_and_what_it_knows_is_called() {
         let (near, far, _go) = pair(mode).await;
         let port = echo(&far);
         let mut events = near.node_events();
-        near.send(&far.id().port(), ("some::panic", 1u8)).unwrap();
-        near.send(&far.id().port(), ("some::other", 1u8)).unwrap();
+        near.send(&far.id().control_port(), ("some::panic", 1u8)).unwrap();
+        near.send(&far.id().control_port(), ("some::other", 1u8)).unwrap();
         answers(&near, &port).await;
         let (sender, mut told) = tokio::sync::mpsc::unbounded_channel();
         let here = near.port(move |_: &mut Context<'_>, (n,): (u8,)| sender.send(n).unwrap());
-        near.send(&far.id().port(), ("found::function", here.to_string())).unwrap();
+        near.send(&far.id().control_port(), ("found::function", here.to_string())).unwrap();
         assert_eq!(soon("the function", told.recv()).await, Some(9));
         assert!(events.try_recv().is_err());
         near.shutdown().await;
@@ -221,9 +221,9 @@ fn a_reader_that_panics_ends_its_connection_and_everybody_is_told() {
         let (near, far, _go) = pair(false).await;
         let (here, there) = (echo(&near), echo(&far));
         let (mut near_events, mut far_events) = (near.node_events(), far.node_events());
-        let (of_there, of_here) = (near.died(&there), far.died(&here));
+        let (of_there, of_here) = (near.exited(&there), far.exited(&here));
         // A request that cannot be read.
-        near.send(&far.id().port(), ("mon1", vec![3u8])).unwrap();
+        near.send(&far.id().control_port(), ("mon1", vec![3u8])).unwrap();
         for death in [of_there, of_here] {
             assert_eq!(soon("the fire", death).await.identifier().as_deref(), Some("transport_error"));
         }

@@ -9,7 +9,7 @@ mod support;
 
 use std::path::Path;
 
-use aemp::{Builder, Context, Framing, Message, Node, PortId, Reason, Value};
+use aemp::{AnyMessage, Builder, Context, Framing, Node, PortId, Reason, Value};
 use aemp_proto::Body;
 use aemp_proto::wire::{Frame, FrameReader, Limits, Request};
 use serde_json::Value as Json;
@@ -145,51 +145,51 @@ async fn node() -> Node {
 
 fn with_ports(builder: Builder) -> Builder {
     builder
-        .function("test::quiet", |cx: &mut Context<'_>, _: Message| {
-            cx.receive(|_, _: Message| {});
+        .function("test::quiet", |cx: &mut Context<'_>, _: AnyMessage| {
+            cx.receive(|_, _: AnyMessage| {});
             Ok::<(), Reason>(())
         })
-        .function("test::tagged", |cx: &mut Context<'_>, _: Message| {
+        .function("test::tagged", |cx: &mut Context<'_>, _: AnyMessage| {
             cx.receive_tagged();
             Ok::<(), Reason>(())
         })
-        .function("test::k", |cx: &mut Context<'_>, ids: Message| {
+        .function("test::k", |cx: &mut Context<'_>, ids: AnyMessage| {
             cx.receive_tagged();
-            cx.on("kill", |cx, Message(mut values): Message| {
+            cx.on("kill", |cx, AnyMessage(mut values): AnyMessage| {
                 let victim = port(&text(&values.remove(0)));
                 cx.kill(&victim, Reason::new(values));
             });
             cx.on("ids", move |cx, to: PortId| {
                 let ids = [vec![], ids.0.clone()].concat();
-                cx.send(&to, Message(ids));
+                cx.send(&to, AnyMessage(ids));
             });
             Ok::<(), Reason>(())
         })
-        .function("test::die", |cx: &mut Context<'_>, _: Message| {
-            cx.receive(|cx, _: Message| cx.fail("boom"));
+        .function("test::die", |cx: &mut Context<'_>, _: AnyMessage| {
+            cx.receive(|cx, _: AnyMessage| cx.fail("boom"));
             Ok::<(), Reason>(())
         })
-        .function("test::die2", |cx: &mut Context<'_>, _: Message| {
-            cx.receive(|_, _: Message| panic!("boom without a newline"));
+        .function("test::die2", |cx: &mut Context<'_>, _: AnyMessage| {
+            cx.receive(|_, _: AnyMessage| panic!("boom without a newline"));
             Ok::<(), Reason>(())
         })
-        .function("test::svc", |cx: &mut Context<'_>, _: Message| {
+        .function("test::svc", |cx: &mut Context<'_>, _: AnyMessage| {
             cx.receive_tagged();
             cx.on("add", |cx, (a, b, reply): (i64, i64, PortId)| cx.send(&reply, ("sum", a + b)));
-            cx.on("never", |_, _: Message| {});
+            cx.on("never", |_, _: AnyMessage| {});
             Ok::<(), Reason>(())
         })
-        .function("test::echo", |cx: &mut Context<'_>, _: Message| {
-            cx.receive(|cx, Message(mut values): Message| {
+        .function("test::echo", |cx: &mut Context<'_>, _: AnyMessage| {
+            cx.receive(|cx, AnyMessage(mut values): AnyMessage| {
                 let to = port(&text(&values.remove(0)));
-                cx.send(&to, Message(values));
+                cx.send(&to, AnyMessage(values));
             });
             Ok::<(), Reason>(())
         })
-        .function("test::sink", |cx: &mut Context<'_>, _: Message| {
-            cx.receive(|cx, Message(values): Message| {
+        .function("test::sink", |cx: &mut Context<'_>, _: AnyMessage| {
+            cx.receive(|cx, AnyMessage(values): AnyMessage| {
                 let echo = [vec![Value::name("echo")], values].concat();
-                cx.send(&port("b#sink"), Message(echo));
+                cx.send(&port("b#sink"), AnyMessage(echo));
             });
             Ok::<(), Reason>(())
         })
@@ -197,18 +197,18 @@ fn with_ports(builder: Builder) -> Builder {
 
 fn with_spawned(builder: Builder) -> Builder {
     builder
-        .function("::echo_init", |cx: &mut Context<'_>, Message(mut args): Message| {
+        .function("::echo_init", |cx: &mut Context<'_>, AnyMessage(mut args): AnyMessage| {
             let boss = port(&text(&args.remove(0)));
             let started = [vec![Value::name("started"), (&cx.me()).into()], args].concat();
-            cx.send(&boss, Message(started));
+            cx.send(&boss, AnyMessage(started));
             cx.receive_tagged();
-            cx.on("echo", move |cx, Message(values): Message| {
-                cx.send(&boss, Message([vec![Value::name("echoed")], values].concat()));
+            cx.on("echo", move |cx, AnyMessage(values): AnyMessage| {
+                cx.send(&boss, AnyMessage([vec![Value::name("echoed")], values].concat()));
             });
             cx.on("stop", |cx, ()| cx.end(Reason::NORMAL));
             Ok::<(), Reason>(())
         })
-        .function("::dies_init", |_: &mut Context<'_>, _: Message| Err(Reason::died("init died")))
+        .function("::dies_init", |_: &mut Context<'_>, _: AnyMessage| Err(Reason::died("init died")))
         .function("::norcv_init", |cx: &mut Context<'_>, boss: PortId| {
             cx.send(&boss, ("norcv_init_ran",));
             Ok::<(), Reason>(())
@@ -216,8 +216,8 @@ fn with_spawned(builder: Builder) -> Builder {
         .function("My::Chat::Server::connect", |cx: &mut Context<'_>, client: PortId| {
             cx.monitor_kill(&client).detach();
             cx.send(&client, ("connected",));
-            cx.receive(move |cx, Message(values): Message| {
-                cx.send(&client, Message([vec![Value::name("got")], values].concat()));
+            cx.receive(move |cx, AnyMessage(values): AnyMessage| {
+                cx.send(&client, AnyMessage([vec![Value::name("got")], values].concat()));
             });
             Ok::<(), Reason>(())
         })

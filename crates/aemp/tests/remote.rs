@@ -5,7 +5,8 @@
 mod support;
 
 use aemp::{
-    CallError, Context, Framing, Message, Node, NodeEvent, PortId, Reason, ReplyTo, SendError, Value,
+    AnyMessage, CallError, Context, Framing, Message, Node, NodeEvent, PortId, Reason, ReplyTo, SendError,
+    Value,
 };
 use serde::{Deserialize, Serialize};
 use support::{LIMIT, builder, in_both_modes, soon, up};
@@ -25,7 +26,7 @@ async fn pair(mode: bool, framing: Framing) -> (Node, Node) {
         .id("other")
         .bind("127.0.0.1:0")
         .secret("s")
-        .seed(seed.listeners()[0].clone())
+        .seed(seed.local_addrs()[0])
         .framings([framing])
         .function("test::counter", |cx: &mut Context<'_>, (to,): (PortId,)| {
             cx.receive(move |cx, (n,): (u64,)| cx.send(&to, ("count", n)));
@@ -159,13 +160,13 @@ fn one_message_reaches_many_ports_in_order_with_others_or_none() {
         // One here and one there are dead, and others follow.
         for n in [4, 1] {
             nodes[n].kill(&ports[n], Reason::NORMAL);
-            soon("the death", other.died(&ports[n])).await;
+            soon("the death", other.exited(&ports[n])).await;
             received.remove(n);
         }
         for n in 0..60 {
             // Small ones are copied, large ones are shared.
             let octets = Value::Bytes(vec![7; [3, 40_000][n % 2]].into());
-            let message = Message(vec![Value::from(n as u64), octets]);
+            let message = AnyMessage(vec![Value::from(n as u64), octets]);
             match n % 3 {
                 0 => ports.iter().for_each(|port| other.send(port, &message).unwrap()),
                 _ => other.send_all(&ports, &message).unwrap(),
@@ -175,7 +176,7 @@ fn one_message_reaches_many_ports_in_order_with_others_or_none() {
         let error = other.send_all(&ports, (u64::MAX, i128::MAX)).unwrap_err();
         assert!(matches!(error, SendError::Encode(_)), "{error}");
         if framing == Framing::Native {
-            let huge = Message(vec![Value::from(0), Value::Bytes(vec![7; 64 << 20].into())]);
+            let huge = AnyMessage(vec![Value::from(0), Value::Bytes(vec![7; 64 << 20].into())]);
             let error = other.send_all(&ports, huge).unwrap_err();
             assert!(matches!(error, SendError::TooLarge { .. }), "{error}");
         }
@@ -185,7 +186,7 @@ fn one_message_reaches_many_ports_in_order_with_others_or_none() {
             60 => cx.send_all(&all, (n,)),
             _ => cx.send_all(&all, (n, i128::MAX)),
         });
-        let death = other.died(&from);
+        let death = other.exited(&from);
         for n in [60u64, 61] {
             other.send(&from, (n,)).unwrap();
         }
@@ -194,7 +195,7 @@ fn one_message_reaches_many_ports_in_order_with_others_or_none() {
             port.send_all(&ports, (61u64,)).unwrap();
             Ok(())
         });
-        soon("the end", other.died(&from)).await;
+        soon("the end", other.exited(&from)).await;
         for received in &mut received {
             for n in 0..62 {
                 assert_eq!(soon("a message", received.recv()).await, Some(n));
@@ -209,13 +210,13 @@ fn calls_monitors_and_kills_cross_the_connection() {
         let (port, _received) = counting(other);
         let sum = seed.call(&port, LIMIT, |reply| Work::Add { a: 1, b: 2, reply }).await.unwrap();
         assert_eq!(sum, 3);
-        let death = seed.died(&port);
+        let death = seed.exited(&port);
         let reason = Reason::new([Value::from("why"), Value::from(7), Value::from("é€")]);
         seed.kill(&port, reason.clone());
         let told = soon("the death", death).await;
         assert_eq!(told.identifier().as_deref(), Some("why"));
         assert_eq!(told.values()[1..], reason.values()[1..]);
-        let again = soon("no such port", seed.died(&port)).await;
+        let again = soon("no such port", seed.exited(&port)).await;
         assert_eq!(again.identifier().as_deref(), Some("no_such_port"));
         let error =
             seed.call::<_, i64, _>(&port, LIMIT, |reply| Work::Add { a: 1, b: 2, reply }).await.unwrap_err();
@@ -228,7 +229,7 @@ fn a_spawned_port_gets_what_was_sent_at_once() {
     over_every_framing(async |_, seed, other| {
         let (port, mut received) = counting(seed);
         let spawned = seed.spawn(other.id(), "test::counter", (&port,)).unwrap();
-        let death = seed.died(&spawned);
+        let death = seed.exited(&spawned);
         for n in 0..100 {
             seed.send(&spawned, (n,)).unwrap();
         }
@@ -238,7 +239,7 @@ fn a_spawned_port_gets_what_was_sent_at_once() {
         seed.kill(&spawned, Reason::NORMAL);
         assert!(soon("the death", death).await.is_normal());
         let unknown = seed.spawn(other.id(), "test::unknown", ()).unwrap();
-        let reason = soon("the refusal", seed.died(&unknown)).await;
+        let reason = soon("the refusal", seed.exited(&unknown)).await;
         assert_eq!(reason.identifier().as_deref(), Some("spawn_refused"), "{reason}");
     });
 }
@@ -248,7 +249,7 @@ fn a_lost_node_fires_monitors_and_a_new_one_can_be_reached() {
     in_both_modes(async |mode| {
         let (seed, other) = pair(mode, Framing::Native).await;
         let (port, _received) = counting(&other);
-        let (death, node_death) = (seed.died(&port), seed.died(&other.id().port()));
+        let (death, node_death) = (seed.exited(&port), seed.exited(&other.id().control_port()));
         let mut events = seed.node_events();
         other.shutdown().await;
         let reason = soon("the fire", death).await;
@@ -266,7 +267,7 @@ fn an_unknown_node_fires_monitors_and_calls() {
     in_both_modes(async |mode| {
         let (_seed, other) = pair(mode, Framing::Native).await;
         let nowhere = PortId::parse("nowhere#port").unwrap();
-        let reason = soon("the fire", other.died(&nowhere)).await;
+        let reason = soon("the fire", other.exited(&nowhere)).await;
         assert_eq!(reason.identifier().as_deref(), Some("transport_error"), "{reason}");
         let error = other.call::<_, (), _>(&nowhere, LIMIT, |reply| ("ping", reply)).await.unwrap_err();
         assert!(matches!(error, CallError::Died(_)), "{error}");
@@ -302,8 +303,7 @@ fn the_database_is_shared() {
 fn nodes_find_each_other_through_a_seed() {
     in_both_modes(async |mode| {
         let (seed, other) = pair(mode, Framing::Native).await;
-        let third =
-            builder(mode).id("third").secret("s").seed(seed.listeners()[0].clone()).start().await.unwrap();
+        let third = builder(mode).id("third").secret("s").seed(seed.local_addrs()[0]).start().await.unwrap();
         let (port, mut received) = counting(&other);
         other.db().register("workers", &port).unwrap();
         let found = soon("the port", third.db().any("workers")).await.unwrap();
@@ -321,13 +321,13 @@ fn a_wrong_secret_lets_nobody_in() {
         let other = builder(mode)
             .connect_interval(limit)
             .secret("wrong")
-            .seed(seed.listeners()[0].clone())
+            .seed(seed.local_addrs()[0])
             .start()
             .await
             .unwrap();
-        let reason = soon("the fire", other.died(&seed.id().named("port"))).await;
+        let reason = soon("the fire", other.exited(&seed.id().named("port"))).await;
         assert_eq!(reason.identifier().as_deref(), Some("transport_error"));
-        assert!(seed.up_nodes().is_empty() && other.up_nodes().is_empty());
+        assert!(seed.connected_nodes().is_empty() && other.connected_nodes().is_empty());
     });
 }
 
@@ -336,13 +336,12 @@ fn the_same_id_after_a_restart_replaces_the_old_one() {
     in_both_modes(async |mode| {
         let (seed, other) = pair(mode, Framing::Native).await;
         let (port, _received) = counting(&other);
-        let death = seed.died(&port);
+        let death = seed.exited(&port);
         other.shutdown().await;
-        let other =
-            builder(mode).id("other").secret("s").seed(seed.listeners()[0].clone()).start().await.unwrap();
+        let other = builder(mode).id("other").secret("s").seed(seed.local_addrs()[0]).start().await.unwrap();
         soon("the fire", death).await;
         up(&other, seed.id()).await;
-        let reason = soon("the old port's fire", seed.died(&port)).await;
+        let reason = soon("the old port's fire", seed.exited(&port)).await;
         assert_ne!(reason, Reason::NORMAL);
         let (port, mut received) = counting(&other);
         seed.send(&port, Work::Count(1)).unwrap();
@@ -367,7 +366,7 @@ fn requests_to_the_node_port_are_answered() {
     in_both_modes(async |mode| {
         let (seed, other) = pair(mode, Framing::Cbor).await;
         let time: (String, f64) = seed
-            .call(&other.id().port(), LIMIT, |reply: ReplyTo<(String, f64)>| {
+            .call(&other.id().control_port(), LIMIT, |reply: ReplyTo<(String, f64)>| {
                 ("time", reply.port().clone(), "tail")
             })
             .await
@@ -375,7 +374,7 @@ fn requests_to_the_node_port_are_answered() {
         assert!(time.0 == "tail" && time.1 > 1.7e9);
         for request in ["g_find", "g_found", "g_reply", "aemp"] {
             let known: (String, bool) = seed
-                .call(&other.id().port(), LIMIT, |reply: ReplyTo<(String, bool)>| {
+                .call(&other.id().control_port(), LIMIT, |reply: ReplyTo<(String, bool)>| {
                     ("can", request, reply.port().clone(), "tail")
                 })
                 .await
@@ -383,27 +382,29 @@ fn requests_to_the_node_port_are_answered() {
             assert_eq!(known, ("tail".into(), true), "{request}");
         }
         let unknown: (String, bool) = seed
-            .call(&other.id().port(), LIMIT, |reply: ReplyTo<(String, bool)>| {
+            .call(&other.id().control_port(), LIMIT, |reply: ReplyTo<(String, bool)>| {
                 ("can", "nothing", reply.port().clone(), "tail")
             })
             .await
             .unwrap();
         assert_eq!(unknown, ("tail".into(), false));
         let echo: (u8, String) = seed
-            .call(&other.id().port(), LIMIT, |reply: ReplyTo<(u8, String)>| {
+            .call(&other.id().control_port(), LIMIT, |reply: ReplyTo<(u8, String)>| {
                 ("snd", reply.port().clone(), 1, "x")
             })
             .await
             .unwrap();
         assert_eq!(echo, (1, "x".into()));
         let refused: String = seed
-            .call(&other.id().port(), LIMIT, |reply: ReplyTo<String>| ("eval", "1+1", reply.port().clone()))
+            .call(&other.id().control_port(), LIMIT, |reply: ReplyTo<String>| {
+                ("eval", "1+1", reply.port().clone())
+            })
             .await
             .unwrap();
         assert!(refused.contains("refused"));
         let neighbours: (u8, String, String) = seed
-            .call(&other.id().port(), LIMIT, |reply: ReplyTo<(u8, String, String)>| {
-                ("eval", aemp::UP_NODES, reply.port().clone(), 7)
+            .call(&other.id().control_port(), LIMIT, |reply: ReplyTo<(u8, String, String)>| {
+                ("eval", aemp::trace::UP_NODES, reply.port().clone(), 7)
             })
             .await
             .unwrap();

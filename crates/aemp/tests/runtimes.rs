@@ -41,16 +41,16 @@ async fn everything_ends(node: &Node, ports: &[PortId]) {
     let (opened, task) = (
         echo(node),
         node.port_async(|mut port| async move {
-            port.next().await;
+            port.recv::<aemp::AnyMessage>().await;
             Ok(())
         }),
     );
     let spawned = node.spawn(&far, "some::function", ()).unwrap();
-    let new = [opened, task, spawned, far.named("port"), far.port()];
+    let new = [opened, task, spawned, far.named("port"), far.control_port()];
     for port in ports.iter().chain(&new) {
         node.send(port, (1_u64,)).unwrap();
         soon("the room", node.ready(port)).await;
-        soon("the death", node.died(port)).await;
+        soon("the death", node.exited(port)).await;
         assert!(matches!(soon("the call", ask(node, port)).await, Err(CallError::Died(_))), "{port}");
     }
     assert!(soon("the keys", node.db().keys("family")).await.is_err());
@@ -69,13 +69,13 @@ fn whatever_is_waited_for_ends_when_the_runtime_of_the_node_has_ended() {
             let port = echo(&node);
             assert_eq!(soon("the answer", ask(&node, &port)).await.unwrap(), 7);
             let task = node.port_async(|mut port| async move {
-                port.next().await;
+                port.recv::<aemp::AnyMessage>().await;
                 std::future::pending().await
             });
             (node, port, task)
         });
         let mute = node.port(|_: &mut Context<'_>, _: (u64, ReplyTo<u64>)| {});
-        let before = (node.died(&port), node.died(&task), ask(&node, &mute), node.db().watch("family"));
+        let before = (node.exited(&port), node.exited(&task), ask(&node, &mute), node.db().watch("family"));
         let waits = second.spawn({
             let (node, mute) = (node.clone(), mute.clone());
             async move { ask(&node, &mute).await }
@@ -102,12 +102,12 @@ fn the_same_holds_for_a_connected_node_and_the_other_one_is_told() {
         let far = other.block_on(far.start()).unwrap();
         let there: PortId = echo(&far).to_string().parse().unwrap();
         let (node, port) = first.block_on(async {
-            let node = Node::builder().secret("s").seed(far.listeners()[0].clone()).start().await.unwrap();
+            let node = Node::builder().secret("s").seed(far.local_addrs()[0]).start().await.unwrap();
             up(&node, far.id()).await;
             let port = echo(&node);
             (node, port)
         });
-        let (fires, told) = (node.died(&there), far.died(&port.to_string().parse().unwrap()));
+        let (fires, told) = (node.exited(&there), far.exited(&port.to_string().parse().unwrap()));
         drop(first);
         second.block_on(async {
             soon("the monitor of the node that is gone", fires).await;
@@ -178,11 +178,11 @@ fn hours_pass_at_once_for_a_node_without_connections() {
 fn hours_pass_at_once_for_connected_nodes_which_stay_connected() {
     in_time(async {
         let far = Node::builder().id("far").bind("127.0.0.1:0").secret("s").start().await.unwrap();
-        let seed = far.listeners()[0].clone();
+        let seed = far.local_addrs()[0].to_string();
         let node = Node::builder().id("near").seed(seed).secret("s").start().await.unwrap();
         let port: PortId = echo(&far).to_string().parse().unwrap();
         assert_eq!(ask(&node, &port).await.unwrap(), 7);
-        let mut death = Box::pin(node.died(&port));
+        let mut death = Box::pin(node.exited(&port));
         let hours = tokio::time::sleep(Duration::from_secs(2 * 3600)); // sleep: the clock is a paused one
         tokio::select! {
             reason = &mut death => panic!("the connection was lost: {reason}"),

@@ -28,7 +28,7 @@ impl Places {
         let encoding = builder(true).start().await.unwrap();
         let mut places = vec![("moved".into(), node.clone()), ("encoded".into(), encoding)];
         for framing in Framing::ALL {
-            let far = builder(false).id(framing.as_str()).seed(node.listeners()[0].clone()).secret("s");
+            let far = builder(false).id(framing.as_str()).seed(node.local_addrs()[0]).secret("s");
             let far = far.framings([framing]).function("echo", echo).start().await.unwrap();
             up(&node, far.id()).await;
             places.push((framing.to_string(), far));
@@ -38,7 +38,7 @@ impl Places {
 
     /// Who sends to a place.
     fn sender<'a>(&'a self, place: &'a Node) -> &'a Node {
-        if self.node.up_nodes().contains(place.id()) { &self.node } else { place }
+        if self.node.connected_nodes().contains(place.id()) { &self.node } else { place }
     }
 
     /// A message of a type arrives as it was sent.
@@ -46,7 +46,7 @@ impl Places {
         for (name, place) in &self.places {
             let (sender, mut got) = mpsc::unbounded_channel();
             let port = place.port(move |_: &mut Context<'_>, message: M| sender.send(message).unwrap());
-            let died = place.died(&port);
+            let died = place.exited(&port);
             self.sender(place).send(&far(&port), message.clone()).unwrap();
             tokio::select! {
                 got = soon("the message", got.recv()) => {

@@ -15,7 +15,7 @@ fn room(builder: Builder) -> Builder {
 }
 
 async fn joined(mode: bool, id: &str, seed: &Node) -> Node {
-    let node = builder(mode).id(id).secret("s").seed(seed.listeners()[0].clone()).start().await.unwrap();
+    let node = builder(mode).id(id).secret("s").seed(seed.local_addrs()[0]).start().await.unwrap();
     up(&node, seed.id()).await;
     node
 }
@@ -23,7 +23,7 @@ async fn joined(mode: bool, id: &str, seed: &Node) -> Node {
 /// Spawns a port, and says whether it is there.
 async fn spawned(node: &Node, on: &Node) -> Result<PortId, Reason> {
     let port = node.spawn(on.id(), "test::room", ()).unwrap();
-    let mut death = std::pin::pin!(node.died(&port));
+    let mut death = std::pin::pin!(node.exited(&port));
     // What asks for the time comes behind the monitor, and its answer behind the news of the death.
     let (told, answer) = tokio::sync::oneshot::channel();
     let mut told = Some(told);
@@ -32,7 +32,7 @@ async fn spawned(node: &Node, on: &Node) -> Result<PortId, Reason> {
             told.send(()).unwrap();
         }
     });
-    node.send(&on.id().port(), ("time", &here)).unwrap();
+    node.send(&on.id().control_port(), ("time", &here)).unwrap();
     tokio::select! {
         biased;
         reason = &mut death => Err(reason),
@@ -51,7 +51,7 @@ fn one_node_makes_so_many_ports_and_leaves_room_for_others() {
             ports.push(spawned(&one, &seed).await.unwrap());
         }
         let port = one.spawn(seed.id(), "test::room", ()).unwrap();
-        let reason = soon("the refusal", one.died(&port)).await;
+        let reason = soon("the refusal", one.exited(&port)).await;
         assert_eq!(reason.identifier().as_deref(), Some("spawn_refused"), "{reason}");
         spawned(&other, &seed).await.unwrap();
         // The node itself is no other node.
@@ -59,7 +59,7 @@ fn one_node_makes_so_many_ports_and_leaves_room_for_others() {
             spawned(&seed, &seed).await.unwrap();
         }
         // What is gone makes room.
-        let death = one.died(&ports[0]);
+        let death = one.exited(&ports[0]);
         one.kill(&ports[0], Reason::NORMAL);
         soon("the death", death).await;
         spawned(&one, &seed).await.unwrap();

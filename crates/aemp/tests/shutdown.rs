@@ -52,7 +52,7 @@ fn what_waits_for_its_first_connection_is_delivered() {
         for with in setups() {
             let far = with(builder(mode).id("far").bind("127.0.0.1:0")).start().await.unwrap();
             let (port, mut counted) = counting(&far);
-            let node = with(builder(mode).seed(far.listeners()[0].clone())).start().await.unwrap();
+            let node = with(builder(mode).seed(far.local_addrs()[0])).start().await.unwrap();
             for _ in 0..3 {
                 node.send(&port, ("hello",)).unwrap();
             }
@@ -70,7 +70,7 @@ fn what_is_queued_is_delivered_while_the_other_side_sends_too() {
         for (number, with) in setups().into_iter().enumerate() {
             let far = with(builder(mode).id("far").bind("127.0.0.1:0")).start().await.unwrap();
             let (port, mut counted) = counting(&far);
-            let node = with(builder(mode).seed(far.listeners()[0].clone())).start().await.unwrap();
+            let node = with(builder(mode).seed(far.local_addrs()[0])).start().await.unwrap();
             up(&node, far.id()).await;
             let (back, _) = counting(&node);
             let stop = Arc::new(AtomicBool::new(false));
@@ -108,9 +108,8 @@ fn large_messages_and_those_that_other_nodes_carry_are_delivered() {
     in_both_modes(async |mode| {
         for (number, with) in setups().into_iter().enumerate() {
             let seed = with(builder(mode).id("seed").bind("127.0.0.1:0").global(true)).start().await.unwrap();
-            let join = async |id| {
-                with(builder(mode).id(id).seed(seed.listeners()[0].clone())).start().await.unwrap()
-            };
+            let join =
+                async |id| with(builder(mode).id(id).seed(seed.local_addrs()[0])).start().await.unwrap();
             let (a, b) = (join("a").await, join("b").await);
             let mut ways = a.db().watch("'x");
             soon("the way", async { while !ways.next().await.unwrap().content.contains_key("b") {} }).await;
@@ -139,7 +138,7 @@ fn two_nodes_that_end_at_the_same_time_get_what_the_other_sent() {
     in_both_modes(async |mode| {
         for with in setups() {
             let far = with(builder(mode).id("far").bind("127.0.0.1:0")).start().await.unwrap();
-            let node = with(builder(mode).seed(far.listeners()[0].clone())).start().await.unwrap();
+            let node = with(builder(mode).seed(far.local_addrs()[0])).start().await.unwrap();
             up(&node, far.id()).await;
             up(&far, node.id()).await;
             let ((there, mut counted_there), (here, mut counted_here)) = (counting(&far), counting(&node));
@@ -168,7 +167,7 @@ fn what_cannot_be_delivered_is_reported_when_the_grace_is_over() {
         let node = builder(mode).secret("s").seed(seed).start().await.unwrap();
         let far = NodeId::new("far").unwrap();
         node.send(&far.named("port"), ("lost",)).unwrap();
-        let death = node.died(&far.named("port"));
+        let death = node.exited(&far.named("port"));
         let report = soon("the end", node.shutdown_within(Duration::from_millis(100))).await;
         let undelivered: Vec<&NodeId> = report.undelivered.iter().map(|lost| &lost.node).collect();
         assert_eq!(undelivered, [&far]);
@@ -201,7 +200,7 @@ fn everybody_who_ends_a_node_gets_the_report() {
 fn messages_that_arrive_while_a_node_ends_are_delivered_to_ports_that_live() {
     in_both_modes(async |mode| {
         let far = builder(mode).id("far").secret("s").bind("127.0.0.1:0").start().await.unwrap();
-        let node = builder(mode).secret("s").seed(far.listeners()[0].clone()).start().await.unwrap();
+        let node = builder(mode).secret("s").seed(far.local_addrs()[0]).start().await.unwrap();
         up(&far, node.id()).await;
         let seen = Arc::new(AtomicU64::new(0));
         let counts = seen.clone();
@@ -209,7 +208,7 @@ fn messages_that_arrive_while_a_node_ends_are_delivered_to_ports_that_live() {
             // No hole: what comes is what was sent, from the first on.
             assert_eq!(n, counts.fetch_add(1, Ordering::Relaxed));
         });
-        let death = far.died(&port.to_string().parse().unwrap());
+        let death = far.exited(&port.to_string().parse().unwrap());
         for n in 0..1000_u64 {
             far.send(&port, (n,)).unwrap();
         }

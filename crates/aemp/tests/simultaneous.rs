@@ -35,7 +35,7 @@ fn nothing_is_lost_and_nothing_fires() {
                 node.port(move |_: &mut Context<'_>, (n,): (u64,)| sender.send((id.clone(), n)).unwrap())
             };
             let (at_a, at_b) = (count(&a), count(&b));
-            let (a_dies, b_dies) = (b.died(&at_a), a.died(&at_b));
+            let (a_dies, b_dies) = (b.exited(&at_a), a.exited(&at_b));
             for n in 0..MESSAGES {
                 a.send(&at_b, (n,)).unwrap();
                 b.send(&at_a, (n,)).unwrap();

@@ -48,10 +48,10 @@ async fn a_timeout_that_cannot_be_kept_is_refused() {
     for wrong in [Duration::ZERO, Duration::from_millis(99), too_much, Duration::MAX] {
         let error = refused(Node::builder().connect_interval(wrong)).await;
         assert!(matches!(error, StartError::Timeout { name: "connect_interval", .. }), "{error:?}");
-        let error = refused(Node::builder().handshake_limit(wrong)).await;
+        let error = refused(Node::builder().handshake_timeout(wrong)).await;
         assert!(matches!(error, StartError::Timeout { name: "handshake_limit", .. }), "{error:?}");
     }
-    let longest = Node::builder().monitor_timeout(day).connect_interval(day).handshake_limit(day);
+    let longest = Node::builder().monitor_timeout(day).connect_interval(day).handshake_timeout(day);
     longest.start().await.unwrap().shutdown().await;
 }
 
@@ -61,12 +61,12 @@ async fn nodes_with_the_longest_timeouts_connect() {
     let day = Duration::from_secs(86_400);
     let builder = || Node::builder().secret("not a good one").monitor_timeout(day);
     let seed = builder().bind("127.0.0.1:0").start().await.unwrap();
-    let node = builder().seed(seed.listeners()[0].clone()).start().await.unwrap();
+    let node = builder().seed(seed.local_addrs()[0]).start().await.unwrap();
     let port = seed.port_async(async |mut port| {
-        port.next().await;
+        port.recv::<aemp::AnyMessage>().await;
         Ok(())
     });
-    let death = node.died(&port);
+    let death = node.exited(&port);
     node.send(&port, (1,)).unwrap();
     let reason = tokio::time::timeout(Duration::from_secs(20), death).await.unwrap();
     assert!(reason.is_normal(), "{reason}");

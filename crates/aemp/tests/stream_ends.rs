@@ -90,7 +90,7 @@ async fn pair(over: Over) -> Pair {
     if over == Over::Memory {
         return Pair { asks: serves.clone(), serves, told };
     }
-    let asks = with(Node::builder().id("asks")).seed(serves.listeners()[0].clone()).start().await.unwrap();
+    let asks = with(Node::builder().id("asks")).seed(serves.local_addrs()[0]).start().await.unwrap();
     up(&asks, serves.id()).await;
     Pair { serves, asks, told }
 }

@@ -115,7 +115,7 @@ async fn seed(builder: Builder) -> Node {
 }
 
 async fn joined(builder: Builder, seed: &Node) -> Node {
-    let node = builder.seed(seed.listeners()[0].clone()).start().await.unwrap();
+    let node = builder.seed(seed.local_addrs()[0]).start().await.unwrap();
     up(&node, seed.id()).await;
     up(seed, node.id()).await;
     node
@@ -262,7 +262,7 @@ fn a_reader_may_pause_for_longer_than_a_node_may_be_silent() {
         let read_late = async |from: &Node, to: &Node| {
             let stream = from.connect_stream(to.id(), "pour", (LARGE / 4,), LIMIT);
             let mut stream = soon("a stream", stream).await.unwrap();
-            let lost = timeout(limit * 2, from.died(&to.id().port())).await;
+            let lost = timeout(limit * 2, from.exited(&to.id().control_port())).await;
             assert!(lost.is_err(), "{lost:?}");
             assert_eq!(soon("the data", drain(&mut stream)).await.unwrap(), LARGE / 4);
         };
@@ -282,7 +282,7 @@ fn nothing_but_registered_functions_can_be_named() {
             assert!(refused(from, to.id(), "greet").await.contains("bad_message"));
             // And it is no function for ports.
             let port = from.spawn(to.id(), "echo", ()).unwrap();
-            let reason = soon("the end of the port", from.died(&port)).await;
+            let reason = soon("the end of the port", from.exited(&port)).await;
             assert_eq!(reason.identifier().as_deref(), Some("spawn_refused"));
         }
         let secure = joined(with_secret("secure").bind("127.0.0.1:0").secure(true), &listens).await;
@@ -310,12 +310,15 @@ fn a_node_that_cannot_be_reached_at_all_is_an_error_at_once() {
         let two = joined(with_secret("two"), &seed).await;
         // With nobody to carry their messages they cannot even ask.
         let result = soon("an error", one.connect_stream(two.id(), "echo", (), LIMIT)).await;
-        assert!(matches!(result, Err(StreamError::Lost { .. } | StreamError::NoWay { .. })), "{result:?}");
+        assert!(
+            matches!(result, Err(StreamError::Lost { .. } | StreamError::Unreachable { .. })),
+            "{result:?}"
+        );
         let nobody = NodeId::new("nobody").unwrap();
         let result = soon("an error", one.connect_stream(&nobody, "echo", (), LIMIT)).await;
         assert!(matches!(result, Err(StreamError::Lost { .. })), "{result:?}");
         let stranger = functions(builder(false).id("stranger").secret("another one"));
-        let stranger = stranger.seed(seed.listeners()[0].clone()).start().await.unwrap();
+        let stranger = stranger.seed(seed.local_addrs()[0]).start().await.unwrap();
         let limit = Duration::from_millis(300);
         let result = soon("an error", stranger.connect_stream(seed.id(), "echo", (), limit)).await;
         assert!(matches!(result, Err(StreamError::Lost { .. } | StreamError::TimedOut { .. })), "{result:?}");
@@ -333,7 +336,7 @@ fn a_port_that_wants_a_stream_gets_it_or_dies() {
                 cx.task(async move { rest(&mut stream).await }, move |_, text| sender.send(text).unwrap());
             });
         });
-        let death = hides.died(&port);
+        let death = hides.exited(&port);
         hides.send(&port, (listens.id(), "greet")).unwrap();
         assert_eq!(soon("the text", texts.recv()).await.unwrap(), "hello 1 from listens to hides");
         hides.send(&port, (listens.id(), "nothing")).unwrap();
@@ -412,7 +415,7 @@ fn other_process() {
     }
     run(async {
         let node = seed(with_secret("victim")).await;
-        writeln!(io::stdout(), "ready {}", node.listeners()[0]).unwrap();
+        writeln!(io::stdout(), "ready {}", node.local_addrs()[0]).unwrap();
         // Until it is killed, or the test is gone.
         tokio::task::spawn_blocking(|| io::stdin().lines().count()).await.unwrap();
     });

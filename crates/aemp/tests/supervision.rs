@@ -57,7 +57,7 @@ async fn names(node: &Node, supervisor: &PortId) -> Vec<String> {
 async fn end(node: &Node, supervisor: &PortId, name: &str, how: &str) {
     let children = living(node, supervisor).await;
     let port = &children.iter().find(|(other, _)| other == name).unwrap().1;
-    let death = node.died(port);
+    let death = node.exited(port);
     node.send(port, (how,)).unwrap();
     soon("the death of a child", death).await;
 }
@@ -134,7 +134,7 @@ fn too_many_restarts_end_the_supervisor_and_all_children() {
         let node = builder(mode).start().await.unwrap();
         let (note, mut log) = mpsc::unbounded_channel();
         let supervisor = three(Strategy::OneForOne, &note).limit(2, LIMIT * 10).start(&node);
-        let death = node.died(&supervisor);
+        let death = node.exited(&supervisor);
         expect(&mut log, &["+a", "+b", "+c"]).await;
         for _ in 0..2 {
             end(&node, &supervisor, "b", "oops").await;
@@ -172,7 +172,7 @@ fn children_are_stopped_in_reverse_order_however_the_supervisor_ends() {
         for killed in [true, false] {
             let (note, mut log) = mpsc::unbounded_channel();
             let supervisor = three(Strategy::OneForOne, &note).start(&node);
-            let death = node.died(&supervisor);
+            let death = node.exited(&supervisor);
             expect(&mut log, &["+a", "+b", "+c"]).await;
             if killed {
                 node.kill(&supervisor, Reason::text("enough", "of this"));
@@ -202,7 +202,7 @@ fn a_child_that_cannot_be_started_ends_the_supervisor() {
                 gone.await?; // the test monitors it now
                 supervisor.run(port).await
             });
-            let death = node.died(&port);
+            let death = node.exited(&port);
             go.send(()).unwrap();
             assert_eq!(soon("the death", death).await, reason);
             expect(&mut log, &["+a", "-a"]).await;
@@ -228,7 +228,7 @@ fn a_child_may_be_asked_to_stop_and_is_killed_if_it_does_not() {
         .stop_within(Duration::from_millis(20));
         let supervisor = Supervisor::new(Strategy::OneForOne).child(inner).child(deaf).start(&node);
         expect(&mut log, &["+a", "+b", "+c"]).await;
-        let death = node.died(&supervisor);
+        let death = node.exited(&supervisor);
         node.send(&supervisor, Request::Stop).unwrap();
         assert!(soon("the death", death).await.is_normal());
         assert_eq!([(); 4].map(|()| log.try_recv().unwrap()), ["-deaf", "-c", "-b", "-a"]);
@@ -257,10 +257,16 @@ fn children_live_on_other_nodes_and_move_when_these_end() {
     in_both_modes(async |mode| {
         let (note, mut log) = mpsc::unbounded_channel();
         let one = worker(mode, "one", &note).start().await.unwrap();
-        let seed = one.listeners()[0].clone();
+        let seed = one.local_addrs()[0].to_string();
         let two = worker(mode, "two", &note).seed(&seed).start().await.unwrap();
-        let boss =
-            builder(mode).id("boss").secret("s").seed(&seed).seed(&two.listeners()[0]).start().await.unwrap();
+        let boss = builder(mode)
+            .id("boss")
+            .secret("s")
+            .seed(&seed)
+            .seed(&two.local_addrs()[0])
+            .start()
+            .await
+            .unwrap();
         up(&boss, one.id()).await;
         up(&boss, two.id()).await;
         let mut nodes = [one.id().clone(), two.id().clone()].into_iter().cycle();
@@ -279,7 +285,7 @@ fn children_live_on_other_nodes_and_move_when_these_end() {
         next.sort();
         assert_eq!(next, ["+two", "-one"]);
         // What stops the supervisor stops the child on the other node, too.
-        let death = boss.died(&supervisor);
+        let death = boss.exited(&supervisor);
         boss.send(&supervisor, Request::Stop).unwrap();
         assert!(soon("the death", death).await.is_normal());
         expect(&mut log, &["-two"]).await;

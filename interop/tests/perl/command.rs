@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{ChildStdout, Command};
 
-use crate::network::{Kind, Pair, SECRET, Setup, seeds, soon, up};
+use crate::network::{Kind, Pair, SECRET, Setup, addresses, seeds, soon, up};
 use crate::peer::{Perl, library};
 
 /// The binary, built when it is needed first: it belongs to another package, and cargo builds only libraries of those.
@@ -62,7 +62,7 @@ async fn aemp(command: &str, seeds: &[String], args: &[&str], input: &str) -> Ra
 /// The binds of the node that is the seed.
 fn seed_of(pair: &Pair) -> Vec<String> {
     match pair.setup.seed {
-        Kind::Rust => pair.rust.listeners(),
+        Kind::Rust => addresses(&pair.rust),
         Kind::Perl => pair.perl.binds.clone(),
     }
 }
@@ -102,7 +102,7 @@ pub(crate) async fn trace(setup: Setup) {
     let seed = seed_of(&pair);
     let hub = Perl::start(setup.perl("hub", &seed)).await;
     let (mut beyond_hub, mut beyond_rust) =
-        (setup.perl("far/perl", &hub.binds), setup.perl("leaf", &pair.rust.listeners()));
+        (setup.perl("far/perl", &hub.binds), setup.perl("leaf", &addresses(&pair.rust)));
     beyond_hub["binds"] = json!([]);
     beyond_rust["binds"] = json!([]);
     let (mut far, mut leaf) = (Perl::start(beyond_hub).await, Perl::start(beyond_rust).await);

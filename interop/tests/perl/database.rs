@@ -7,7 +7,7 @@ use std::time::Duration;
 use aemp::{Change, DbWatch, Node, Reason, Value};
 use serde_json::{Value as Json, json};
 
-use crate::network::{Kind, LIMIT, Setup, free_address, inbox, plain, seeds, soon, up};
+use crate::network::{Kind, LIMIT, Setup, addresses, free_address, inbox, plain, seeds, soon, up};
 use crate::peer::Perl;
 
 /// A node of either kind, as one that owns and watches entries.
@@ -193,7 +193,7 @@ impl Member {
 
     pub(crate) fn addresses(&self) -> Vec<String> {
         match self {
-            Member::Rust(node, _) => node.listeners(),
+            Member::Rust(node, _) => addresses(node),
             Member::Perl(perl) => perl.binds.clone(),
         }
     }

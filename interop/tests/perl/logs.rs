@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use tracing::Dispatch;
 use tracing_subscriber::prelude::*;
 
-use crate::network::{Pair, Setup, seeds, soon, up};
+use crate::network::{Pair, Setup, addresses, seeds, soon, up};
 use crate::peer::Perl;
 
 /// Makes a Perl node say what its log catcher logs: `log`, context, level, text. Where others come from is told by their context.
@@ -99,14 +99,14 @@ pub(crate) async fn of_perl(pair: &mut Pair) {
 /// and it does not try that without end.
 pub(crate) async fn by_perl(setup: Setup) {
     let seed = Program::start(setup, "seed", &[]).await;
-    let mut perl = Perl::start(setup.perl("perl", &seed.node.listeners())).await;
+    let mut perl = Perl::start(setup.perl("perl", &addresses(&seed.node))).await;
     up(&seed.node, &perl.node).await;
-    let deaf = seeds(Node::builder().id("deaf").secret(crate::network::SECRET), &seed.node.listeners());
+    let deaf = seeds(Node::builder().id("deaf").secret(crate::network::SECRET), &addresses(&seed.node));
     let deaf = deaf.start().await.unwrap();
     up(&seed.node, deaf.id()).await;
     perl.run(&LISTEN.replace('\n', " ")).await;
     perl.run("AnyEvent::MP::LogCatcher::catch (8)").await;
-    let late = Program::start(setup, "late", &seed.node.listeners()).await;
+    let late = Program::start(setup, "late", &addresses(&seed.node)).await;
     for program in [&seed, &late] {
         let heard = async {
             let mut ticks = tokio::time::interval(Duration::from_millis(20));
@@ -154,8 +154,8 @@ pub(crate) async fn by_perl(setup: Setup) {
 /// A Perl catcher and one of ours catch each other and a third node: everything is heard once by each.
 pub(crate) async fn both(setup: Setup) {
     let seed = Program::start(setup, "seed", &[]).await;
-    let ours = Program::start(setup, "ours", &seed.node.listeners()).await;
-    let mut perl = Perl::start(setup.perl("perl", &seed.node.listeners())).await;
+    let ours = Program::start(setup, "ours", &addresses(&seed.node)).await;
+    let mut perl = Perl::start(setup.perl("perl", &addresses(&seed.node))).await;
     up(&seed.node, &perl.node).await;
     perl.run(&LISTEN.replace('\n', " ")).await;
     perl.run("AnyEvent::MP::LogCatcher::catch (9)").await;

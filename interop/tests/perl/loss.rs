@@ -3,13 +3,15 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use aemp::{Message, Node, NodeEvent, NodeId, PortId, Value};
+use aemp::{AnyMessage, Node, NodeEvent, NodeId, PortId, Value};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use crate::network::{Kind, LIMIT, Pair, SECRET, Setup, free_address, inbox, next, seeds, soon, up};
+use crate::network::{
+    Kind, LIMIT, Pair, SECRET, Setup, addresses, free_address, inbox, next, seeds, soon, up,
+};
 use crate::peer::Perl;
 
 /// The limit of silence in these tests.
@@ -25,7 +27,7 @@ pub(crate) async fn perl_killed_and_restarted(setup: Setup) {
         Kind::Rust => builder.start().await.unwrap(),
     };
     if setup.seed == Kind::Rust {
-        config["seeds"] = json!(rust.listeners());
+        config["seeds"] = json!(addresses(&rust));
     }
     let mut old: Option<PortId> = None;
     for _ in 0..3 {
@@ -36,10 +38,10 @@ pub(crate) async fn perl_killed_and_restarted(setup: Setup) {
         let answer: (u8,) = rust.call(&echo, LIMIT, |reply| (7, reply)).await.unwrap();
         assert_eq!(answer.0, 7);
         if let Some(old) = old {
-            let reason = soon("the answer", rust.died(&old)).await;
+            let reason = soon("the answer", rust.exited(&old)).await;
             assert_eq!(reason.identifier().as_deref(), Some("no_such_port"));
         }
-        let (death, node_death) = (rust.died(&echo), rust.died(&perl.node.port()));
+        let (death, node_death) = (rust.exited(&echo), rust.exited(&perl.node.control_port()));
         let mut events = rust.node_events();
         let killed = Instant::now();
         perl.kill().await;
@@ -100,7 +102,7 @@ pub(crate) async fn silence(setup: Setup) {
     let Pair { rust, mut perl, .. } = Pair::start_with(setup, SILENCE).await;
     let port = perl.port("port { }").await;
     let echo = perl.port("$echo = port; peval $echo, \\&echo; $echo").await;
-    let death = rust.died(&port);
+    let death = rust.exited(&port);
     let () = rust.call(&echo, LIMIT, |reply| (reply,)).await.unwrap();
     let stopped = Instant::now();
     perl.signal("-STOP").await;
@@ -109,7 +111,7 @@ pub(crate) async fn silence(setup: Setup) {
     assert_eq!(reason.identifier().as_deref(), Some("transport_error"), "{reason}");
     let within = SILENCE.mul_f64(0.75)..=SILENCE.mul_f64(1.05);
     assert!(within.contains(&noticed), "noticed after {noticed:?}");
-    assert!(rust.up_nodes().is_empty());
+    assert!(rust.connected_nodes().is_empty());
     // It lives on, and is found again.
     perl.signal("-CONT").await;
     perl.down(rust.id()).await;
@@ -123,7 +125,7 @@ pub(crate) async fn silence(setup: Setup) {
 pub(crate) async fn idleness(setup: Setup) {
     let Pair { rust, mut perl, .. } = Pair::start_with(setup, SILENCE).await;
     let port = perl.port("port { }").await;
-    let death = rust.died(&port);
+    let death = rust.exited(&port);
     let given_up = timeout(SILENCE.mul_f64(2.5), death).await;
     assert!(given_up.is_err(), "an idle node was given up: {given_up:?}");
     perl.finish().await;
@@ -137,7 +139,7 @@ pub(crate) async fn wrong_secret(setup: Setup) {
     let (rust, mut perl) = match setup.seed {
         Kind::Rust => {
             let rust = builder.start().await.unwrap();
-            config["seeds"] = json!(rust.listeners());
+            config["seeds"] = json!(addresses(&rust));
             (rust, Perl::start(config).await)
         }
         Kind::Perl => {
@@ -145,11 +147,11 @@ pub(crate) async fn wrong_secret(setup: Setup) {
             (seeds(builder, &perl.binds).start().await.unwrap(), perl)
         }
     };
-    let reason = soon("the fire", rust.died(&perl.node.named("port"))).await;
+    let reason = soon("the fire", rust.exited(&perl.node.named("port"))).await;
     assert_eq!(reason.identifier().as_deref(), Some("transport_error"), "{reason}");
     perl.run("mon 'rust#port', sub { ev (fired => @_) }").await;
     assert_eq!(perl.event("fired").await[0], "transport_error");
-    assert!(rust.up_nodes().is_empty());
+    assert!(rust.connected_nodes().is_empty());
     assert_eq!(perl.ask("up_nodes").await, [json!("perl")][..0]);
     perl.finish().await;
     rust.shutdown().await;
@@ -176,7 +178,7 @@ pub(crate) async fn simultaneous_connect(setup: Setup) {
         Kind::Rust => Err(setup.rust("global").start().await.unwrap()),
         Kind::Perl => Ok(Perl::start(setup.perl("global", &[])).await),
     };
-    let addresses = global.as_ref().map_or_else(|rust| rust.listeners(), |perl| perl.binds.clone());
+    let addresses = global.as_ref().map_or_else(|rust| addresses(rust), |perl| perl.binds.clone());
     let mut perl = Perl::start(setup.perl("perl", &addresses)).await;
     perl.up(&NodeId::new("global").unwrap()).await;
     let sink = perl.port("port { ev (took => @_) }").await;
@@ -186,7 +188,7 @@ pub(crate) async fn simultaneous_connect(setup: Setup) {
         // The master knows both: each finds the other's address there.
         known(&rust, &[rust.id(), &perl.node]).await;
         let (me, mut received) = inbox(&rust);
-        let death = rust.died(&sink);
+        let death = rust.exited(&sink);
         let burst = format!(
             "$fired = undef; $guard = mon '{me}', sub {{ $fired = 1 }}; snd '{me}', $_ for 0 .. {}",
             BURST - 1
@@ -244,14 +246,14 @@ fn check_promise(numbers: &[u64], fired: bool, way: &str) {
 /// A node that ends in order is seen to go at once, by both kinds.
 pub(crate) async fn orderly_end(pair: &mut Pair) {
     let Pair { setup, rust, perl } = pair;
-    let addresses = if setup.seed == Kind::Rust { rust.listeners() } else { perl.binds.clone() };
+    let addresses = if setup.seed == Kind::Rust { addresses(&rust) } else { perl.binds.clone() };
     let third = seeds(setup.rust("third"), &addresses).start().await.unwrap();
     known(rust, &[third.id()]).await;
     let (port, _received) = inbox(&third);
     perl.run(&format!("mon '{port}', sub {{ ev (fired => @_) }}; snd '{port}', 'hello'")).await;
     perl.up(third.id()).await;
     perl.reached(third.id()).await;
-    rust.send(&port, Message(vec![])).unwrap();
+    rust.send(&port, AnyMessage(vec![])).unwrap();
     third.shutdown().await;
     let fired = perl.event("fired").await;
     assert_eq!((&fired[0], &fired[1]), (&json!("transport_error"), &json!("third")));

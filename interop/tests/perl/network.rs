@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::sync::Once;
 use std::time::Duration;
 
-use aemp::{Builder, Context, Message, Node, NodeId, PortId, Reason, Stream, Value};
+use aemp::{AnyMessage, Builder, Context, Node, NodeId, PortId, Reason, Stream, Value};
 use serde_json::{Value as Json, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::sync::mpsc;
@@ -102,7 +102,7 @@ impl Pair {
         let (rust, mut perl) = match setup.seed {
             Kind::Rust => {
                 let rust = builder.start().await.unwrap();
-                let perl = Perl::start(setup.perl("perl", &rust.listeners())).await;
+                let perl = Perl::start(setup.perl("perl", &addresses(&rust))).await;
                 (rust, perl)
             }
             Kind::Perl => {
@@ -131,10 +131,10 @@ pub(crate) fn seeds(builder: Builder, seeds: &[String]) -> Builder {
 fn functions(builder: Builder) -> Builder {
     builder
         .function("rust::echo", |cx: &mut Context<'_>, ()| {
-            cx.receive(|cx, Message(mut values): Message| {
+            cx.receive(|cx, AnyMessage(mut values): AnyMessage| {
                 let to = values.pop().and_then(|to| to.to_name()?.parse::<PortId>().ok());
                 match to {
-                    Some(to) => cx.send(&to, Message(values)),
+                    Some(to) => cx.send(&to, AnyMessage(values)),
                     None => cx.fail("no port to answer to"),
                 }
             });
@@ -170,7 +170,7 @@ pub(crate) fn free_address() -> String {
 pub(crate) async fn up(node: &Node, peer: &NodeId) {
     let mut events = node.node_events();
     soon(&format!("the connection of {} to {peer}", node.id()), async {
-        while !node.up_nodes().contains(peer) {
+        while !node.connected_nodes().contains(peer) {
             events.recv().await.unwrap();
         }
     })
@@ -178,9 +178,9 @@ pub(crate) async fn up(node: &Node, peer: &NodeId) {
 }
 
 /// A port that gives every message to the test.
-pub(crate) fn inbox(node: &Node) -> (PortId, mpsc::UnboundedReceiver<Message>) {
+pub(crate) fn inbox(node: &Node) -> (PortId, mpsc::UnboundedReceiver<AnyMessage>) {
     let (sender, receiver) = mpsc::unbounded_channel();
-    let port = node.port(move |_: &mut Context<'_>, message: Message| {
+    let port = node.port(move |_: &mut Context<'_>, message: AnyMessage| {
         // The test may have ended.
         let _ = sender.send(message);
     });
@@ -188,7 +188,7 @@ pub(crate) fn inbox(node: &Node) -> (PortId, mpsc::UnboundedReceiver<Message>) {
 }
 
 /// The next message of an inbox.
-pub(crate) async fn next(inbox: &mut mpsc::UnboundedReceiver<Message>) -> Vec<Value> {
+pub(crate) async fn next(inbox: &mut mpsc::UnboundedReceiver<AnyMessage>) -> Vec<Value> {
     soon("a message", inbox.recv()).await.expect("the port lives").0
 }
 
@@ -229,4 +229,9 @@ pub(crate) fn with_perl(test: impl Future<Output = ()>) {
     }
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     runtime.worker_threads(2).enable_all().build().unwrap().block_on(test);
+}
+
+/// Where a node of ours can be dialled, as Perl's configuration has it.
+pub(crate) fn addresses(node: &Node) -> Vec<String> {
+    node.local_addrs().iter().map(ToString::to_string).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aemp::{CallError, Context, Message, PortId, Reason, ReplyTo, Value};
+use aemp::{AnyMessage, CallError, Context, PortId, Reason, ReplyTo, Value};
 use serde_json::json;
 use tokio::sync::mpsc;
 
@@ -29,7 +29,7 @@ pub(crate) async fn calls(pair: &mut Pair) {
             cx.reply(reply, (a + b, "sum".into()));
         })
         .on("end", |cx: &mut Context<'_>, (_,): (PortId,)| cx.end(Reason::text("busy", "ended")))
-        .open();
+        .build();
     perl.run(&format!("cal '{here}', add => 1, '2', sub {{ ev (sum => @_) }}")).await;
     assert_eq!(perl.event("sum").await, [json!(3), json!("sum")]);
     perl.run(&format!("cal '{here}', 'end', sub {{ ev (none => scalar @_) }}")).await;
@@ -45,7 +45,7 @@ pub(crate) async fn kills_and_monitors(pair: &mut Pair) {
         Reason::new([Value::name("why"), 7.into(), "\u{20ac}".into(), Value::List(vec![Value::Null])]);
     for reason in [reason.clone(), Reason::NORMAL] {
         let port = perl.port("$p = port { ev (got => @_) }; mon $p, sub { ev (killed => @_) }; $p").await;
-        let deaths = [rust.died(&port), rust.died(&port)];
+        let deaths = [rust.exited(&port), rust.exited(&port)];
         rust.send(&port, ("before",)).unwrap();
         rust.kill(&port, reason.clone());
         rust.send(&port, ("after",)).unwrap();
@@ -58,7 +58,7 @@ pub(crate) async fn kills_and_monitors(pair: &mut Pair) {
         // Dead now, and a name that never was one.
         let never = perl.node.named("never");
         for gone in [&port, &never] {
-            let reason = soon("the answer", rust.died(gone)).await;
+            let reason = soon("the answer", rust.exited(gone)).await;
             assert_eq!(reason.identifier().as_deref(), Some("no_such_port"));
             assert_eq!(reason.values()[2].to_name(), Some(gone.to_string()));
         }
@@ -69,7 +69,7 @@ pub(crate) async fn kills_and_monitors(pair: &mut Pair) {
         .port(&format!("$p = port {{ snd '{me}', 'last'; kil $SELF, die => 'ouch', {{ a => 1 }} }}"))
         .await;
     let to_me = rust.monitor_send(&port, &me, |reason| {
-        Message([vec![Value::name("gone")], reason.values().to_vec()].concat())
+        AnyMessage([vec![Value::name("gone")], reason.values().to_vec()].concat())
     });
     rust.send(&port, ("end",)).unwrap();
     assert_eq!(words(&next(&mut received).await), ["last"]);
@@ -78,7 +78,7 @@ pub(crate) async fn kills_and_monitors(pair: &mut Pair) {
     assert_eq!(gone[3].get("a"), Some(&Value::from(1)));
     drop(to_me);
     let dying = perl.port("port { die \"in the handler\\n\" }").await;
-    let death = rust.died(&dying);
+    let death = rust.exited(&dying);
     rust.send(&dying, ()).unwrap();
     assert_eq!(words(soon("the death", death).await.values()), ["die", "in the handler"]);
 
@@ -93,7 +93,7 @@ async fn perl_monitors(pair: &mut Pair, reason: &Reason) {
     let Pair { rust, perl, .. } = pair;
     for (list, reason) in [("why => 7, chr 0x20ac, [undef]", reason.clone()), ("", Reason::NORMAL)] {
         let (port, mut received) = inbox(rust);
-        let here = rust.died(&port);
+        let here = rust.exited(&port);
         perl.run(&format!("mon '{port}', sub {{ ev (died => @_) }} for 1, 2")).await;
         perl.run(&format!("snd '{port}', 'before'; kil '{port}', {list}; snd '{port}', 'after'")).await;
         let expected = if list.is_empty() {
@@ -118,7 +118,7 @@ async fn perl_monitors(pair: &mut Pair, reason: &Reason) {
     perl.reached(rust.id()).await;
     let (third, _also) = inbox(rust);
     rust.monitor_kill(&second, &third).detach();
-    let end = rust.died(&third);
+    let end = rust.exited(&third);
     rust.kill(&first, Reason::text("chain", "pulled"));
     assert_eq!(words(soon("the death", end).await.values()), ["chain", "pulled"]);
     // A panic is a death with a reason.
@@ -173,7 +173,7 @@ pub(crate) async fn withdrawn_monitors(pair: &mut Pair) {
 
 pub(crate) async fn node_requests(pair: &mut Pair) {
     let Pair { rust, perl, .. } = pair;
-    let to = perl.node.port();
+    let to = perl.node.control_port();
     let (tail, time): (String, f64) =
         rust.call(&to, LIMIT, |reply: ReplyTo<(String, f64)>| ("time", reply, "tail")).await.unwrap();
     assert!(tail == "tail" && time > 1.7e9);

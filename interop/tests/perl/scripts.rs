@@ -12,7 +12,7 @@ use crate::network::{Pair, Setup, inbox, next, words};
 async fn start(setup: Setup) -> Pair {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/aemp-script/scripts");
     let scripts = Scripts::new([path], Limits::default());
-    let builder = setup.rust("rust").find_functions(scripts.clone()).evaluate(scripts);
+    let builder = setup.rust("rust").function_resolver(scripts.clone()).evaluate(scripts);
     Pair::start_as(setup, builder).await
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aemp::{Message, PortId, Reason, Value};
+use aemp::{AnyMessage, PortId, Reason, Value};
 use serde_json::json;
 
 use crate::network::{Pair, inbox, next, soon, words};
@@ -15,7 +15,7 @@ pub(crate) async fn in_perl(pair: &mut Pair) {
     let (me, mut received) = inbox(rust);
     // Messages, a call and a monitor follow at once.
     let counter = rust.spawn(&there, "main::counter", ()).unwrap();
-    let death = rust.died(&counter);
+    let death = rust.exited(&counter);
     for n in 0..500 {
         rust.send(&counter, (n,)).unwrap();
     }
@@ -34,7 +34,7 @@ pub(crate) async fn in_perl(pair: &mut Pair) {
         rust.spawn(&there, "main::no_such_function", ()).unwrap(),
         rust.spawn(&there, "No::Such::Package::function", ()).unwrap(),
     ] {
-        let reason = soon("the refusal", rust.died(&failing)).await;
+        let reason = soon("the refusal", rust.exited(&failing)).await;
         assert_eq!(reason.identifier().as_deref(), Some("no_such_port"), "{reason}");
         rust.send(&failing, ("nobody is there",)).unwrap();
     }
@@ -58,7 +58,7 @@ pub(crate) async fn in_rust(pair: &mut Pair) {
     assert_eq!([told[2].clone()], perl.ask("$told").await[..]);
     // The port that it made has the name that Perl gave it, and Rust reaches it too.
     let port = PortId::parse(told[2].as_str().unwrap()).unwrap();
-    let death = rust.died(&port);
+    let death = rust.exited(&port);
     rust.kill(&port, Reason::NORMAL);
     assert!(soon("the death", death).await.is_normal());
 
@@ -79,6 +79,6 @@ pub(crate) async fn in_rust(pair: &mut Pair) {
         assert_eq!(perl.event("died").await[0], identifier);
     }
     let (me, mut received) = inbox(rust);
-    rust.send(&me, Message(vec![Value::name("alive")])).unwrap();
+    rust.send(&me, AnyMessage(vec![Value::name("alive")])).unwrap();
     assert_eq!(words(&next(&mut received).await), ["alive"]);
 }

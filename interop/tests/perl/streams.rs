@@ -4,7 +4,7 @@ use aemp::StreamError;
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 
-use crate::network::{LIMIT, Pair, Setup, soon, up};
+use crate::network::{LIMIT, Pair, Setup, addresses, soon, up};
 use crate::peer::Perl;
 
 /// More than any buffer on the way.
@@ -42,7 +42,7 @@ pub(crate) async fn from_perl(setup: Setup) {
     let Pair { rust, mut perl, .. } = Pair::start(setup).await;
     let here = rust.id().clone();
     // It dials; and where it knows no address, it wants to be dialled.
-    for addresses in [json!(rust.listeners()), json!([])] {
+    for addresses in [json!(addresses(&rust)), json!([])] {
         perl.run(&format!("stream_to '{here}', {addresses}, 'rust::stream', 'perl'")).await;
         assert_eq!(perl.event("stream_line").await, [json!("hello perl")]);
         assert_eq!(perl.event("stream_line").await, [json!("from perl")]);
@@ -59,7 +59,7 @@ pub(crate) async fn from_perl(setup: Setup) {
 pub(crate) async fn impossible(setup: Setup) {
     // Perl cannot dial whom it would have to.
     let hub = setup.rust("hub").start().await.unwrap();
-    let mut config = setup.perl("perl", &hub.listeners());
+    let mut config = setup.perl("perl", &addresses(&hub));
     config["binds"] = json!([]);
     let perl = Perl::start(config).await;
     up(&hub, &perl.node).await;

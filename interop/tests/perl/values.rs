@@ -1,6 +1,6 @@
 //! Values and tags cross in both directions without change.
 
-use aemp::{Context, Message, Value};
+use aemp::{AnyMessage, Context, Value};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -95,7 +95,7 @@ pub(crate) async fn every_value(pair: &mut Pair) {
 
     // Rust sends them and Perl looks at them.
     let look = perl.port("port { @got = @_; ev 'got' }").await;
-    rust.send(&look, Message(values.clone())).unwrap();
+    rust.send(&look, AnyMessage(values.clone())).unwrap();
     perl.event("got").await;
     for (at, row) in rows.iter().enumerate() {
         let right = perl.ask(&format!("$_ = $got[{at}]; ({}) ? 1 : 0", row.1)).await;
@@ -106,14 +106,14 @@ pub(crate) async fn every_value(pair: &mut Pair) {
     let echo = perl.port("$echo = port; peval $echo, \\&echo; $echo").await;
     let mut there = values.clone();
     there.push(Value::from(&me));
-    rust.send(&echo, Message(there)).unwrap();
+    rust.send(&echo, AnyMessage(there)).unwrap();
     assert_eq!(compared(&next(&mut received).await), compared(&values));
 
     // A message of no value, and a large one.
     rust.send(&echo, (&me,)).unwrap();
     assert_eq!(next(&mut received).await, []);
     let large = Value::Bytes(vec![b'x'; 3 << 20].into());
-    rust.send(&echo, Message(vec![large.clone(), Value::from(&me)])).unwrap();
+    rust.send(&echo, AnyMessage(vec![large.clone(), Value::from(&me)])).unwrap();
     let back = next(&mut received).await;
     assert!(compared(&back) == compared(std::slice::from_ref(&large)), "the large message has changed");
 }
@@ -165,7 +165,7 @@ pub(crate) async fn tags(pair: &mut Pair) {
     assert_eq!(perl.event("begin").await, [json!(1)]);
 
     // A tag that nobody handles kills the port, here and there.
-    let death = rust.died(&there);
+    let death = rust.exited(&there);
     rust.send(&there, ("unknown",)).unwrap();
     assert_eq!(soon("the death", death).await.identifier().as_deref(), Some("unhandled_message"));
     perl.run(&format!("mon '{port}', sub {{ ev (died => @_) }}; snd '{port}', 'unknown'")).await;

@@ -39,11 +39,11 @@ impl Operation {
     fn apply_to(self, section: &mut Map<String, Json>) -> Result<(), Failure> {
         match self {
             Operation::Set(key, value) => {
-                section.insert(key.into(), Key::find(key)?.normal(&value)?);
+                let value = Key::find(key)?.normal(&value)?;
+                unset(section, key)?;
+                section.insert(key.into(), value);
             }
-            Operation::Unset(key) => {
-                section.remove(key);
-            }
+            Operation::Unset(key) => unset(section, key)?,
             Operation::Add(key, item) => {
                 let mut items = list(section, key)?;
                 items.retain(|other| !same(other, &item));
@@ -76,6 +76,15 @@ impl Operation {
         }
         Ok(())
     }
+}
+
+/// Removes a setting, also under the names that it had before.
+fn unset(section: &mut Map<String, Json>, key: &str) -> Result<(), Failure> {
+    section.remove(key);
+    for old in Key::find(key)?.old_names() {
+        section.remove(old);
+    }
+    Ok(())
 }
 
 /// A port alone may stand in the file as a number.
@@ -122,6 +131,13 @@ mod tests {
             json!({"seeds": ["a", "b"], "other": 1})
         );
         assert_eq!(after(json!({"seeds": ["x"]}), [Operation::Unset("seeds")]), json!({}));
+    }
+
+    #[test]
+    fn a_setting_under_its_old_name_is_replaced_and_removed() {
+        let set = Operation::Set("relay", json!("0"));
+        assert_eq!(after(json!({"carry": 1}), [set]), json!({"relay": 0}));
+        assert_eq!(after(json!({"private": 1}), [Operation::Unset("behind_nat")]), json!({}));
     }
 
     #[test]

@@ -30,10 +30,10 @@ const SETTINGS: &[Setting] = &[
         about: "Set whether other nodes are refused to run registered functions here" },
     Setting { key: "advertise", value: "ADDRESSES", values: "HOST:PORT,… or a JSON list; `*` is every address of this machine, and without a port the one that the node listens on",
         about: "Set the addresses that other nodes are told to dial, where they differ from those that the node listens on" },
-    Setting { key: "private", value: "FLAG", values: "1 or 0",
+    Setting { key: "behind_nat", value: "FLAG", values: "1 or 0",
         about: "Set whether other nodes cannot dial this one, so that it is reached through a global node" },
-    Setting { key: "carry", value: "FLAG", values: "1 or 0; 1 where it is not set",
-        about: "Set whether this node carries the connections of nodes that cannot be dialled" },
+    Setting { key: "relay", value: "FLAG", values: "1 or 0; 1 where it is not set",
+        about: "Set whether this node relays the connections of nodes that cannot be dialled" },
     Setting { key: "monitor_timeout", value: "SECONDS", values: "30 where it is not set",
         about: "Set how long a node may be silent, or take to be reached, before its monitors fire" },
     Setting { key: "connect_interval", value: "SECONDS", values: "a third of monitor_timeout where it is not set",
@@ -128,13 +128,17 @@ impl Subcommand for Protocol {
                 "" => format!("Set {}", setting.key),
                 about => about.to_owned(),
             };
-            let set = Command::new(format!("set{}", setting.key)).about(about).arg(value);
-            command = command
-                .subcommand(if setting.key == WITHOUT_ALIAS { set } else { set.visible_alias(setting.key) })
-                .subcommand(
-                    Command::new(format!("del{}", setting.key))
-                        .about(format!("Remove {}, so that it is inherited", setting.key)),
-                );
+            let mut set = Command::new(format!("set{}", setting.key)).about(about).arg(value);
+            if setting.key != WITHOUT_ALIAS {
+                set = set.visible_alias(setting.key);
+            }
+            let mut del = Command::new(format!("del{}", setting.key))
+                .about(format!("Remove {}, so that it is inherited", setting.key));
+            for old in Key::find(setting.key).into_iter().flat_map(Key::old_names) {
+                set = set.aliases([format!("set{old}"), old.to_owned()]);
+                del = del.alias(format!("del{old}"));
+            }
+            command = command.subcommand(set).subcommand(del);
         }
         command
     }
@@ -167,6 +171,24 @@ mod tests {
         }
         for setting in SETTINGS {
             assert!(Key::find(setting.key).is_ok(), "{}", setting.key);
+        }
+    }
+
+    #[test]
+    fn the_old_names_of_settings_are_commands_too() {
+        let cli = args::command();
+        for (old, now) in [("private", "behind_nat"), ("carry", "relay")] {
+            for (command, canonical) in [
+                (format!("set{old}"), format!("set{now}")),
+                (format!("del{old}"), format!("del{now}")),
+                (old.into(), format!("set{now}")),
+            ] {
+                assert_eq!(
+                    cli.find_subcommand(&command).map(Command::get_name),
+                    Some(&*canonical),
+                    "{command}"
+                );
+            }
         }
     }
 

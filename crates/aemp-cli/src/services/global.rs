@@ -1,13 +1,13 @@
 //! `aemp::global`: this node holds a copy of the shared database and serves it to others.
 
-use aemp::{Context, Message, Reason};
+use aemp::{AnyMessage, Context, Reason};
 
 pub(super) const NAME: &str = "aemp::global";
 
 /// Asks the own node what any node may ask of it: to become global.
-pub(super) fn init(cx: &mut Context<'_>, _arguments: Message) -> Result<(), Reason> {
-    let node = cx.node().id().port();
+pub(super) fn init(cx: &mut Context<'_>, _arguments: AnyMessage) -> Result<(), Reason> {
+    let node = cx.node().id().control_port();
     cx.send(&node, ("g_slave",));
-    cx.receive(|_, _: Message| {});
+    cx.receive(|_, _: AnyMessage| {});
     Ok(())
 }

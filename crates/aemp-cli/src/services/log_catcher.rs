@@ -4,14 +4,14 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aemp::log::{Level, LogCatcher};
-use aemp::{Context, Message, PortId, Reason, Value};
+use aemp::{AnyMessage, Context, PortId, Reason, Value};
 
 pub(super) const NAME: &str = "AnyEvent::MP::LogCatcher::catch";
 
 /// The function, which remembers the port that catches.
-pub(super) fn init() -> impl Fn(&mut Context<'_>, Message) -> Result<(), Reason> {
+pub(super) fn init() -> impl Fn(&mut Context<'_>, AnyMessage) -> Result<(), Reason> {
     let catching: Arc<Mutex<Option<PortId>>> = Arc::default();
-    move |cx, Message(arguments)| {
+    move |cx, AnyMessage(arguments)| {
         let level = level(arguments.first())?;
         let mut catching = catching.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(port) = catching.take() {

@@ -1,7 +1,7 @@
 //! `aemp::sink`: a port in the family `aemp::sink` that counts messages and their octets, and answers `["stats", PORT]` with
 //! the two numbers.
 
-use aemp::{Body, Context, Message, PortId, Reason};
+use aemp::{AnyMessage, Body, Context, PortId, Reason};
 
 pub(super) const NAME: &str = "aemp::sink";
 
@@ -13,7 +13,7 @@ struct Count {
     octets: u64,
 }
 
-pub(super) fn init(cx: &mut Context<'_>, _arguments: Message) -> Result<(), Reason> {
+pub(super) fn init(cx: &mut Context<'_>, _arguments: AnyMessage) -> Result<(), Reason> {
     cx.node().db().register(NAME, &cx.me())?;
     cx.set_state(Count::default());
     cx.receive(|cx, body: Body| {

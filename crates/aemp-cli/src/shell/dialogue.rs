@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use aemp::{Death, Evaluate, Message, Node, NodeId, PortId, Value};
+use aemp::{AnyMessage, Evaluate, ExitFuture, Node, NodeId, PortId, Value};
 use tokio::signal::unix::{Signal, SignalKind};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
@@ -33,7 +33,7 @@ pub(super) struct Dialogue<'a> {
     limit: &'a Limit,
     /// Shows what is sent to it, and takes the answers.
     echo: PortId,
-    mailbox: mpsc::UnboundedReceiver<Message>,
+    mailbox: mpsc::UnboundedReceiver<AnyMessage>,
     interrupt: Signal,
     /// Whether Ctrl-C has ended the wait for an answer.
     pub(super) interrupted: bool,
@@ -58,7 +58,7 @@ impl<'a> Dialogue<'a> {
         let interrupt = run::catch(SignalKind::interrupt())?;
         let (sender, mailbox) = mpsc::unbounded_channel();
         // Nobody listens any more when the shell ends.
-        let echo = node.port(move |_, message: Message| drop(sender.send(message)));
+        let echo = node.port(move |_, message: AnyMessage| drop(sender.send(message)));
         let target = node.id().clone();
         let languages = HashMap::from([(target.clone(), Language::Script)]);
         let package = PACKAGE.to_owned();
@@ -169,12 +169,12 @@ impl<'a> Dialogue<'a> {
                 outcome.map_or_else(|error| (error, Vec::new()), |results| ("".into(), results));
             let head = [Value::name(ANSWER), number.into(), Value::Text(error)];
             // It goes where the messages go, so that their order is kept.
-            if let Err(error) = node.send(&echo, Message(head.into_iter().chain(results).collect())) {
+            if let Err(error) = node.send(&echo, AnyMessage(head.into_iter().chain(results).collect())) {
                 tracing::warn!(%error, "a result cannot be shown");
             }
         };
         evaluator.evaluate(self.node, code, Box::new(answer));
-        self.answer(&target, self.node.died(&target.port()), keyboard).await
+        self.answer(&target, self.node.exited(&target.control_port()), keyboard).await
     }
 
     /// Sends a request to a node and waits for the answer; shows what else comes meanwhile.
@@ -185,9 +185,9 @@ impl<'a> Dialogue<'a> {
         keyboard: &Keyboard,
     ) -> Result<Vec<Value>, String> {
         self.asked += 1;
-        let death = self.node.died(&target.port());
+        let death = self.node.exited(&target.control_port());
         self.node
-            .send(&target.port(), (tag, argument, &self.echo, ANSWER, self.asked))
+            .send(&target.control_port(), (tag, argument, &self.echo, ANSWER, self.asked))
             .map_err(|error| format!("{target}: {error}"))?;
         self.answer(target, death, keyboard).await
     }
@@ -196,7 +196,7 @@ impl<'a> Dialogue<'a> {
     async fn answer(
         &mut self,
         target: &NodeId,
-        death: Death,
+        death: ExitFuture,
         keyboard: &Keyboard,
     ) -> Result<Vec<Value>, String> {
         let time = sleep(self.limit.timeout);

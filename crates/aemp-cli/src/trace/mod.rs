@@ -12,7 +12,8 @@ use std::fmt::Write as _;
 use std::time::Instant;
 
 use aemp::log::OneLine;
-use aemp::{Message, MonitorGuard, Node, NodeId, PortId, UP_NODES_AND_CARRIERS, Value};
+use aemp::trace::UP_NODES_AND_RELAYS;
+use aemp::{AnyMessage, MonitorGuard, Node, NodeId, PortId, Value};
 use clap::Args;
 use tokio::sync::mpsc;
 use tokio::time::{sleep_until, timeout};
@@ -81,14 +82,14 @@ impl Trace {
     async fn explore(&self, node: &Node, start: Option<NodeId>) -> Result<Network, Failure> {
         let mut events = node.node_events();
         if start.is_none() {
-            let up = async { while node.up_nodes().is_empty() && events.recv().await.is_ok() {} };
+            let up = async { while node.connected_nodes().is_empty() && events.recv().await.is_ok() {} };
             timeout(self.limit.timeout, up).await.map_err(|_| Failure::failed(self.limit.no_seed(node)))?;
         }
         let began = Instant::now();
         let mut inquirer = Inquirer::new(node);
         let mut survey = Survey::new(node.id().clone(), self.limit.timeout);
         loop {
-            let roots = start.clone().map_or_else(|| node.up_nodes(), |start| vec![start]);
+            let roots = start.clone().map_or_else(|| node.connected_nodes(), |start| vec![start]);
             let mut questions: Vec<Question> =
                 roots.iter().filter_map(|root| survey.begin_at(root, began.elapsed())).collect();
             questions.extend(survey.due(began.elapsed()));
@@ -122,7 +123,7 @@ const REASON_MAX: usize = 300;
 /// What comes back.
 enum News {
     /// `NODE, ERROR, NEIGHBOUR…`.
-    Answer(Message),
+    Answer(AnyMessage),
     /// A node that was asked directly cannot be reached.
     Unreachable(NodeId, String),
 }
@@ -130,7 +131,7 @@ enum News {
 /// Tells the survey; what it wants to know next.
 fn take(news: News, survey: &mut Survey, began: Instant) -> Vec<Question> {
     match news {
-        News::Answer(Message(values)) => match answer(&values) {
+        News::Answer(AnyMessage(values)) => match answer(&values) {
             Some((node, Ok(neighbours))) => survey.answered(&node, neighbours, began.elapsed()),
             Some((node, Err(why))) => {
                 survey.refused(&node, why);
@@ -187,12 +188,12 @@ impl<'a> Inquirer<'a> {
         let (sender, news) = mpsc::channel(NEWS_MAX);
         let answers = sender.clone();
         // Nobody listens any more when the survey is over, and what is too much is lost.
-        let port = node.port(move |_, answer: Message| drop(answers.try_send(News::Answer(answer))));
+        let port = node.port(move |_, answer: AnyMessage| drop(answers.try_send(News::Answer(answer))));
         Inquirer { node, port, sender, news, monitors: Vec::new() }
     }
 
     fn ask(&mut self, question: &Question) -> Result<(), Failure> {
-        let first = question.way.first().unwrap_or(&question.node).port();
+        let first = question.way.first().unwrap_or(&question.node).control_port();
         if question.way.is_empty() {
             let (sender, node) = (self.sender.clone(), question.node.clone());
             self.monitors.push(self.node.monitor(&first, move |reason| {
@@ -205,25 +206,25 @@ impl<'a> Inquirer<'a> {
 }
 
 /// The question as the first node gets it: it passes on what the next one gets, and the answer comes back the same way.
-fn message(question: &Question, answer_to: &PortId) -> Message {
+fn message(question: &Question, answer_to: &PortId) -> AnyMessage {
     let (snd, node) = (Value::name("snd"), Value::name(question.node.as_str()));
     let mut values = Vec::new();
     for next in question.way.iter().chain([&question.node]).skip(1) {
         values.extend([snd.clone(), Value::name(next.as_str())]);
     }
-    values.extend([Value::name("eval"), Value::name(UP_NODES_AND_CARRIERS)]);
+    values.extend([Value::name("eval"), Value::name(UP_NODES_AND_RELAYS)]);
     for back in question.way.iter().rev() {
         values.extend([Value::name(back.as_str()), snd.clone()]);
     }
     values.extend([Value::from(answer_to), node]);
-    Message(values)
+    AnyMessage(values)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn words(message: &Message) -> Vec<String> {
+    fn words(message: &AnyMessage) -> Vec<String> {
         message.0.iter().map(|value| value.to_name().unwrap()).collect()
     }
 
@@ -232,10 +233,10 @@ mod tests {
         let node = |name: &str| NodeId::new(name).unwrap();
         let me = PortId::parse("me#port").unwrap();
         let direct = message(&Question { node: node("a"), way: Vec::new() }, &me);
-        assert_eq!(words(&direct), ["eval", UP_NODES_AND_CARRIERS, "me#port", "a"]);
+        assert_eq!(words(&direct), ["eval", UP_NODES_AND_RELAYS, "me#port", "a"]);
         let relayed = message(&Question { node: node("c"), way: vec![node("a"), node("b")] }, &me);
         let expected =
-            ["snd", "b", "snd", "c", "eval", UP_NODES_AND_CARRIERS, "b", "snd", "a", "snd", "me#port", "c"];
+            ["snd", "b", "snd", "c", "eval", UP_NODES_AND_RELAYS, "b", "snd", "a", "snd", "me#port", "c"];
         assert_eq!(words(&relayed), expected);
     }
 

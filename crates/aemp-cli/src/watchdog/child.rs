@@ -7,7 +7,7 @@ use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aemp::{Builder, Context, Message, Node, Reason, ReplyTo};
+use aemp::{AnyMessage, Builder, Context, Node, Reason, ReplyTo};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{self, UnboundedSender};
 
@@ -66,7 +66,7 @@ impl Leash {
     /// Makes the node one that can be started again from elsewhere.
     pub(crate) fn register(&self, builder: Builder) -> Builder {
         let words = self.words.clone();
-        builder.function(FUNCTION, move |cx: &mut Context<'_>, _: Message| {
+        builder.function(FUNCTION, move |cx: &mut Context<'_>, _: AnyMessage| {
             tracing::info!("ending, to be started again");
             // An error says that the watchdog is gone, and that this process ends anyway.
             let _ = words.send(RESTART);

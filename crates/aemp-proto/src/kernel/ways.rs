@@ -2,7 +2,7 @@
 //! connection (`PROTOCOL.md` §2.8).
 //!
 //! Such a node keeps its entry in [`WAYS`] as its connections to global nodes come and go. For an attempt to connect these ways
-//! come after the addresses (`dial`). What a carrier does is not here but in [`crate::carry`].
+//! come after the addresses (`dial`). What a carrier does is not here but in [`crate::relay`].
 
 use std::collections::BTreeMap;
 

@@ -159,7 +159,7 @@ impl<M> Outbox<M> {
         self.records = records;
         (self.frames, self.next_seq, self.bulk) = (frames as usize, frames + 1, BULK);
         let lost = lost.into_iter().map(|(name, why)| {
-            let port = if name.is_empty() { self.node.port() } else { self.node.named(&name) };
+            let port = if name.is_empty() { self.node.control_port() } else { self.node.named(&name) };
             LostPort { fires: self.take_losses(&port), port, why }
         });
         (lost.collect(), left_out)

@@ -10,7 +10,7 @@ use serde::de::{EnumAccess, Error as _, MapAccess, SeqAccess, VariantAccess, Vis
 use serde::ser::{SerializeMap, SerializeSeq, SerializeTupleStruct};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{Message, NodeId, PortId, Reason, Value};
+use crate::{AnyMessage, NodeId, PortId, Reason, Value};
 
 /// Newtype around a string that is a name.
 pub(super) const NAME: &str = "$aemp::name";
@@ -194,15 +194,15 @@ impl<'de> Visitor<'de> for ValuesVisitor {
     }
 }
 
-impl Serialize for Message {
+impl Serialize for AnyMessage {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_newtype_struct(VALUES, &self.0)
     }
 }
 
-impl<'de> Deserialize<'de> for Message {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Message, D::Error> {
-        deserializer.deserialize_newtype_struct(VALUES, ValuesVisitor).map(Message)
+impl<'de> Deserialize<'de> for AnyMessage {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<AnyMessage, D::Error> {
+        deserializer.deserialize_newtype_struct(VALUES, ValuesVisitor).map(AnyMessage)
     }
 }
 

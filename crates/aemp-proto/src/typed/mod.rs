@@ -5,7 +5,7 @@
 //! | Rust | message |
 //! |---|---|
 //! | tuple, array | one value each |
-//! | [`Message`](crate::Message), [`Reason`](crate::Reason) | their values |
+//! | [`AnyMessage`](crate::AnyMessage), [`Reason`](crate::Reason) | their values |
 //! | unit, unit struct | no value |
 //! | newtype struct | as what it holds |
 //! | type with [`Variants`] (`derive(Message)`) | the tag, then the fields in order |
@@ -45,7 +45,7 @@ pub struct Variants {
     pub tags: &'static [(&'static str, &'static str)],
     /// Name in `serde` of the variant that takes all messages whose tag is not in `tags`.
     ///
-    /// It holds the whole message, tag included: a newtype variant with a list ([`Message`](crate::Message)) holds all
+    /// It holds the whole message, tag included: a newtype variant with a list ([`AnyMessage`](crate::AnyMessage)) holds all
     /// values and with anything else (`String`) the first one; a tuple or struct variant holds the values in order; a
     /// unit variant holds nothing. It is written as the same values, so only a unit variant needs an entry in `tags`.
     pub other: Option<&'static str>,
@@ -55,7 +55,7 @@ pub struct Variants {
 }
 
 impl Variants {
-    /// For types without tags: tuples, `Message`, single values.
+    /// For types without tags: tuples, `AnyMessage`, single values.
     pub const NONE: Variants = Variants { tags: &[], other: None, optional: &[] };
 
     /// The fields of a variant, or of the struct, that may be left out.
@@ -78,7 +78,7 @@ impl Variants {
     }
 }
 
-/// Encodes a message without tags of its own: a tuple, a [`Message`](crate::Message), a single value.
+/// Encodes a message without tags of its own: a tuple, a [`AnyMessage`](crate::AnyMessage), a single value.
 ///
 /// # Errors
 ///
@@ -112,7 +112,7 @@ pub fn encode_into<T: Serialize + ?Sized>(
     value.serialize(ser::MessageSerializer::new(out, variants)).inspect_err(|_| out.truncate(start))
 }
 
-/// Decodes a message without tags: a tuple, a [`Message`](crate::Message), a single value.
+/// Decodes a message without tags: a tuple, a [`AnyMessage`](crate::AnyMessage), a single value.
 ///
 /// Lenient where Perl's data is, at every level:
 ///

@@ -25,5 +25,5 @@ pub use framing::Framing;
 pub use limits::Limits;
 pub use native::{Control, message_len, write_control, write_message};
 pub use records::{Records, reframe};
-pub use request::{CarryId, CarryRequest, MeshRequest, Request, RequestError, Tables};
+pub use request::{MeshRequest, RelayId, RelayRequest, Request, RequestError, Tables};
 pub use text::Str;

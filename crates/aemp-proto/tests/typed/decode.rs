@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
 
 use aemp_proto::typed::{from_body, from_body_skip};
-use aemp_proto::{Message, NodeId, PortId, Reason, Value};
+use aemp_proto::{AnyMessage, NodeId, PortId, Reason, Value};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -289,7 +289,7 @@ fn arguments_come_after_the_tag() {
     assert_eq!(from_body_skip(&message, 1), Ok(7u8));
     assert_eq!(from_body_skip(&message, 1), Ok(()));
     assert_eq!(from_body_skip(&message, 3), Ok(()));
-    assert_eq!(from_body_skip::<Message>(&message, 2).unwrap().0.len(), 1);
+    assert_eq!(from_body_skip::<AnyMessage>(&message, 2).unwrap().0.len(), 1);
     assert_eq!(from_body_skip::<u8>(&message, 9).unwrap_err().to_string(), "value 3: missing");
 }
 

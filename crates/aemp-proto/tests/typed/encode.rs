@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aemp_proto::typed::{DEPTH_MAX, EncodeError, Variants, encode_into, to_body};
-use aemp_proto::{Message, NodeId, PortId, Reason, Value};
+use aemp_proto::{AnyMessage, NodeId, PortId, Reason, Value};
 use bytes::Bytes;
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
@@ -53,9 +53,9 @@ fn a_newtype_struct_is_what_it_holds() {
 #[test]
 fn the_values_of_a_message_and_of_a_reason_are_the_message() {
     let values = || [Value::from(1), Value::Text("x".into())];
-    assert_eq!(encoded(&Message(values().into())), body(2, "01 6178"));
+    assert_eq!(encoded(&AnyMessage(values().into())), body(2, "01 6178"));
     assert_eq!(encoded(&Reason::new(values())), body(2, "01 6178"));
-    assert_eq!(encoded(&(0, Message(values().into()))), body(2, "00 82 01 6178"));
+    assert_eq!(encoded(&(0, AnyMessage(values().into()))), body(2, "00 82 01 6178"));
     assert_eq!(encoded(&(0, Reason::NORMAL)), body(2, "00 80"));
 }
 

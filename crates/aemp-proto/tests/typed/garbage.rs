@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aemp_proto::typed::{Variants, from_body, from_body_skip, from_body_tagged, to_body};
-use aemp_proto::{Body, Message, PortId, Reason, Value};
+use aemp_proto::{AnyMessage, Body, PortId, Reason, Value};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde::Deserialize;
@@ -14,7 +14,7 @@ enum Work {
     Add(i64, u8),
     Load { name: String, more: BTreeMap<u16, Option<f32>> },
     Stop,
-    Other(Message),
+    Other(AnyMessage),
 }
 
 #[derive(Debug, Deserialize)]
@@ -31,7 +31,7 @@ const WORK: Variants =
 
 fn read_as_everything(body: &Body) {
     let _ = from_body::<Value>(body);
-    let _ = from_body::<Message>(body);
+    let _ = from_body::<AnyMessage>(body);
     let _ = from_body::<Reason>(body);
     let _ = from_body::<serde_json::Value>(body);
     let _ = from_body::<Any>(body);

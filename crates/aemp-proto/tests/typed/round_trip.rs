@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use aemp_proto::typed::{Variants, encode_into, from_body, from_body_tagged, to_body, to_body_tagged};
-use aemp_proto::{Body, Message, NodeId, PortId, Reason, Value};
+use aemp_proto::{AnyMessage, Body, NodeId, PortId, Reason, Value};
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
@@ -140,7 +140,7 @@ proptest! {
 
     #[test]
     fn messages_and_reasons_survive(list in vec(values(), 0..5)) {
-        survives(&Message(list.clone()))?;
+        survives(&AnyMessage(list.clone()))?;
         survives(&Reason::new(list))?;
     }
 
@@ -161,14 +161,14 @@ proptest! {
     #[test]
     fn values_are_written_and_read_as_a_body_does_it(list in vec(values(), 0..5)) {
         let body = Body::encode(&list).unwrap();
-        prop_assert_eq!(&to_body(&Message(list)).unwrap(), &body);
-        prop_assert_eq!(from_body::<Message>(&body).unwrap().0, body.decode().unwrap());
+        prop_assert_eq!(&to_body(&AnyMessage(list)).unwrap(), &body);
+        prop_assert_eq!(from_body::<AnyMessage>(&body).unwrap().0, body.decode().unwrap());
     }
 
     #[test]
     fn the_count_is_the_number_of_items(list in vec(values(), 0..5)) {
         let mut items = Vec::new();
-        let count = encode_into(&Message(list.clone()), &Variants::NONE, &mut items).unwrap();
+        let count = encode_into(&AnyMessage(list.clone()), &Variants::NONE, &mut items).unwrap();
         prop_assert_eq!(count as usize, list.len());
         let mut decoder = minicbor::Decoder::new(&items);
         for _ in 0..count {

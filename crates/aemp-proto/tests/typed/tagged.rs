@@ -3,7 +3,7 @@
 use aemp_proto::typed::{
     DecodeError, EncodeError, Variants, from_body, from_body_tagged, to_body, to_body_tagged,
 };
-use aemp_proto::{Body, Message, Value};
+use aemp_proto::{AnyMessage, Body, Message, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::common::body;
@@ -141,7 +141,7 @@ const OPEN: Variants = Variants { tags: &[("Known", "known")], other: Some("Othe
 
 #[test]
 fn other_takes_the_whole_message() {
-    let message = Message(vec![Value::name("x"), Value::Int(1)]);
+    let message = AnyMessage(vec![Value::name("x"), Value::Int(1)]);
     both_ways(&OPEN, &Open::Other(message), &body(2, "4178 01"));
     both_ways(&OPEN, &Open::Other(vec![Value::name("x")]), &body(1, "4178"));
     both_ways(&OPEN, &Open::Other(Value::List(vec![Value::name("x")])), &body(1, "4178"));
@@ -152,15 +152,15 @@ fn other_takes_the_whole_message() {
 
 #[test]
 fn other_takes_messages_without_a_tag() {
-    let none: Open<Message> = from_body_tagged(&body(0, ""), &OPEN).unwrap();
-    assert_eq!(none, Open::Other(Message(vec![])));
-    let list: Open<Message> = from_body_tagged(&body(2, "80 01"), &OPEN).unwrap();
-    assert_eq!(list, Open::Other(Message(vec![Value::List(vec![]), Value::Int(1)])));
+    let none: Open<AnyMessage> = from_body_tagged(&body(0, ""), &OPEN).unwrap();
+    assert_eq!(none, Open::Other(AnyMessage(vec![])));
+    let list: Open<AnyMessage> = from_body_tagged(&body(2, "80 01"), &OPEN).unwrap();
+    assert_eq!(list, Open::Other(AnyMessage(vec![Value::List(vec![]), Value::Int(1)])));
 }
 
 #[test]
 fn other_does_not_take_what_does_not_fit_a_known_tag() {
-    let misfit = from_body_tagged::<Open<Message>>(&body(2, "456b6e6f776e 80"), &OPEN);
+    let misfit = from_body_tagged::<Open<AnyMessage>>(&body(2, "456b6e6f776e 80"), &OPEN);
     assert!(matches!(misfit, Err(DecodeError::Misfit(_))));
 }
 

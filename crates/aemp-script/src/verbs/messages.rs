@@ -1,6 +1,6 @@
 //! `snd`, `kil`, `cal`, `spawn`: what goes to other ports.
 
-use aemp::{Message, Reason};
+use aemp::{AnyMessage, Reason};
 use rhai::{Dynamic, Engine, ImmutableString};
 
 use super::ports::later;
@@ -43,7 +43,7 @@ fn send(run: &mut Run, arguments: Vec<Dynamic>) -> Result<Dynamic, Fault> {
     let mut arguments = Arguments::new(arguments);
     let to = arguments.port()?;
     let (values, weight) = arguments.message()?;
-    run.ask(weight, Effect::Send(to, Message(values)))?;
+    run.ask(weight, Effect::Send(to, AnyMessage(values)))?;
     Ok(Dynamic::UNIT)
 }
 
@@ -54,7 +54,7 @@ fn send_all(run: &mut Run, arguments: Vec<Dynamic>) -> Result<Dynamic, Fault> {
     let values =
         arguments.take().into_array().map_err(|found| format!("expected an array, found {found}"))?;
     let (values, weight) = message(&values)?;
-    run.ask(weight, Effect::Send(to, Message(values)))?;
+    run.ask(weight, Effect::Send(to, AnyMessage(values)))?;
     Ok(Dynamic::UNIT)
 }
 
@@ -88,7 +88,7 @@ fn spawn(run: &mut Run, arguments: Vec<Dynamic>) -> Result<Dynamic, Fault> {
     let here = node == *run.node.id();
     // Taken before, so that no port comes to be beyond the limit; held until it dies.
     let share = if here { Some(run.host.spawned.take(1)?) } else { None };
-    let port = run.node.spawn(&node, &function, Message(values)).map_err(|error| error.to_string())?;
+    let port = run.node.spawn(&node, &function, AnyMessage(values)).map_err(|error| error.to_string())?;
     if let Some(share) = share {
         run.node.monitor(&port, move |_| drop(share)).detach();
     }

@@ -30,7 +30,7 @@ pub(super) fn register(engine: &mut Engine) {
         Ok(octets_text(Arguments::new(arguments).port()?.node().as_str()))
     });
     verb(engine, "up_nodes", 0..=0, |run, _| {
-        let nodes = run.node.up_nodes();
+        let nodes = run.node.connected_nodes();
         Ok(Dynamic::from_array(nodes.iter().map(|node| octets_text(node.as_str())).collect()))
     });
     verb(engine, "text", 1..=1, |_, arguments| decoded(Arguments::new(arguments).take()));

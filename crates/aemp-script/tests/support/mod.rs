@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use aemp::{Evaluate, Message, Node, PortId, Reason, Value};
+use aemp::{AnyMessage, Evaluate, Node, PortId, Reason, Value};
 use aemp_script::{Limits, Scripts};
 use tempfile::TempDir;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -61,23 +61,23 @@ impl Scripted {
             std::fs::write(file, source).unwrap();
         }
         let scripts = Scripts::measured([folder.path().to_owned()], limits, allocated);
-        let node = Node::builder().find_functions(scripts.clone()).evaluate(scripts.clone()).start().await;
+        let node = Node::builder().function_resolver(scripts.clone()).evaluate(scripts.clone()).start().await;
         Scripted { node: node.unwrap(), scripts, _folder: folder, names: AtomicUsize::new(0) }
     }
 
     /// Spawns a function of a script here.
     pub(crate) fn spawn(&self, function: &str, values: impl IntoIterator<Item = Value>) -> PortId {
-        self.node.spawn(self.node.id(), function, Message(values.into_iter().collect())).unwrap()
+        self.node.spawn(self.node.id(), function, AnyMessage(values.into_iter().collect())).unwrap()
     }
 
     /// Spawns as another node does, under a name, so that the reason of the death is remembered; and waits for it.
     pub(crate) async fn death_of(&self, function: &str) -> Reason {
         let name = format!("t{}", self.names.fetch_add(1, Ordering::Relaxed));
         let port = PortId::parse(&format!("{}#{name}", self.node.id())).unwrap();
-        self.node.send(&self.node.id().port(), ("AnyEvent::MP::_spawn", name, function)).unwrap();
+        self.node.send(&self.node.id().control_port(), ("AnyEvent::MP::_spawn", name, function)).unwrap();
         let known = async {
             loop {
-                let reason = self.node.died(&port).await;
+                let reason = self.node.exited(&port).await;
                 // Between the end of a port and the note of why it ended there is a moment in which nothing is known of it.
                 if reason != Reason::no_such_port(&port) {
                     return reason;
@@ -110,7 +110,7 @@ pub(crate) struct Probe {
 
 pub(crate) fn probe(node: &Node) -> Probe {
     let (sender, messages) = tokio::sync::mpsc::unbounded_channel();
-    let port = node.port(move |_, Message(values): Message| sender.send(values).unwrap());
+    let port = node.port(move |_, AnyMessage(values): AnyMessage| sender.send(values).unwrap());
     Probe { port, messages }
 }
 

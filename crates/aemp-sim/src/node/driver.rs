@@ -139,7 +139,7 @@ impl Node {
         self.attach_outbox(link, node, cx);
         self.attach(link, node, cx);
         if peer.is_neighbour() {
-            self.carriage.up(node);
+            self.relay.up(node);
         }
         let (conn, pinc) = self.conn_to(node);
         self.tell_of(node, Event::Up { peer: node.to_string(), pinc, conn }, cx);
@@ -179,7 +179,7 @@ impl Node {
         // The outbox keeps them in a hash map; a run has to be repeatable.
         broken.fires.sort_by(|a, b| (&a.port, a.id).cmp(&(&b.port, b.id)));
         self.record(Event::Broke { peer: node.to_string(), epoch }, cx);
-        self.carriage.down(node, reason);
+        self.relay.down(node, reason);
         self.carry_on(cx);
         if !cx.sabotage(Sabotage::KeepWatchers, 1) {
             self.forget_watchers(node, cx);

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use aemp_proto::carry::{Carriage, EndId};
 use aemp_proto::kernel::{LinkId, Time};
 use aemp_proto::link::{Handshake, HandshakeEvent, Liveness, Side, Terms};
+use aemp_proto::relay::{EndId, Relay};
 use aemp_proto::wire::native::{self, Control};
 use aemp_proto::wire::{FrameReader, Limits, Records};
 use aemp_proto::{Framing, NodeId};
@@ -303,7 +303,7 @@ impl Node {
                 let rest = &known.out[known.taken..];
                 let count = match known.line {
                     Line::Wire(wire, side) => cx.write(wire, side, rest),
-                    Line::Carried(end) => write_carried(&mut self.carriage, end, rest),
+                    Line::Carried(end) => write_carried(&mut self.relay, end, rest),
                 };
                 if count > 0 {
                     known.sent = cx.now;
@@ -363,10 +363,10 @@ impl Link {
 }
 
 /// Gives octets to the carrier, as many as it may get.
-fn write_carried(carriage: &mut Carriage, end: EndId, octets: &[u8]) -> usize {
+fn write_carried(relay: &mut Relay, end: EndId, octets: &[u8]) -> usize {
     let mut count = 0;
     loop {
-        match carriage.write(end, &octets[count..]) {
+        match relay.write(end, &octets[count..]) {
             0 => return count,
             more => count += more,
         }

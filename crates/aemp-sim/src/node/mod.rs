@@ -15,7 +15,6 @@
 //! | `verbs` | what programs do: send, kill, spawn, use the database |
 
 mod calls;
-mod carry;
 mod driver;
 mod frames;
 mod link;
@@ -23,6 +22,7 @@ mod links;
 mod monitors;
 mod ports;
 mod pressure;
+mod relay;
 mod requests;
 mod stop;
 mod verbs;
@@ -31,11 +31,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use aemp_proto::carry::{Carriage, EndId};
 use aemp_proto::kernel::{Kernel, KernelConfig, LinkId, Time};
 use aemp_proto::link::LinkConfig;
 use aemp_proto::name::random_head;
 use aemp_proto::outbox::Outbox;
+use aemp_proto::relay::{EndId, Relay};
 use aemp_proto::wire::request::Family;
 use aemp_proto::{Home, NodeId, PortId};
 
@@ -97,11 +97,11 @@ pub(crate) struct Node {
     accepted: u64,
     /// Messages that came from other nodes.
     came: u64,
-    carriage: Carriage,
+    relay: Relay,
     /// The links that are carried.
     ends: BTreeMap<EndId, LinkId>,
-    /// What the carriage wants is being done.
-    carrying: bool,
+    /// What the relay wants is being done.
+    relaying: bool,
     /// Of every established link: the connection, and the run of the peer.
     conns: BTreeMap<LinkId, (u64, u64)>,
     remotes: BTreeMap<NodeId, Remote>,
@@ -189,9 +189,9 @@ impl Node {
             links: Links::default(),
             accepted: 0,
             came: 0,
-            carriage: Carriage::new(id.clone(), true, cx.options.carry),
+            relay: Relay::new(id.clone(), true, cx.options.carry),
             ends: BTreeMap::new(),
-            carrying: false,
+            relaying: false,
             conns: BTreeMap::new(),
             remotes: BTreeMap::new(),
             ports: Ports::new(Home::new(id.clone(), &head)),

@@ -26,7 +26,7 @@ impl Node {
                 }
             }
             Request::Carry(request) => {
-                self.carriage.request(peer, request, cx.now);
+                self.relay.request(peer, request, cx.now);
                 self.carry_on(cx);
             }
             Request::Mesh(request) => self.tell(Told::Request(peer.clone(), request), cx),

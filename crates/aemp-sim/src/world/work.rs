@@ -256,7 +256,7 @@ impl Work {
             93..94 => node.start_flood(me, cx),
             94..96 => {
                 let other = node_id(cx.random.below(nodes));
-                let m = node.monitor(me, &other.port(), None, cx);
+                let m = node.monitor(me, &other.control_port(), None, cx);
                 self.monitors.push((node.index, node.inc, m));
             }
             _ => {

@@ -58,7 +58,7 @@ impl Terminal {
 
 /// The listening side says where it can be found.
 pub(crate) fn announce(node: &Node) {
-    for address in node.listeners() {
+    for address in node.local_addrs() {
         println!("listening on {address}");
     }
 }

@@ -7,11 +7,11 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use aemp_proto::budget::PeerBudgets;
-use aemp_proto::carry::Carriage;
 use aemp_proto::kernel::{CONNECT_TIMEOUTS, Kernel, KernelConfig, KernelLimits, MONITOR_TIMEOUTS};
 use aemp_proto::link::LinkConfig;
 use aemp_proto::name::{HEAD_LEN, random_head};
-use aemp_proto::{Home, Message, NameError, NodeId};
+use aemp_proto::relay::Relay;
+use aemp_proto::{AnyMessage, Home, NameError, NodeId};
 use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::runtime::Handle;
@@ -24,9 +24,9 @@ use crate::node::{Inner, Node, NodeSettings};
 use crate::port::scheduler::Scheduler;
 use crate::remote::Remotes;
 use crate::runtime::Shared;
-use crate::runtime::carry::Carrying;
 use crate::runtime::driver::Driver;
 use crate::runtime::listen::Listening;
+use crate::runtime::relay::Relaying;
 use crate::runtime::resolve::is_loopback;
 #[cfg(feature = "tls")]
 use crate::runtime::tls::BundleError;
@@ -135,7 +135,7 @@ impl Builder {
                 node: id,
                 binds: node.inner().shared.listening.advertised().addresses,
                 seeds: self.seeds,
-                private: self.private,
+                private: self.behind_nat,
                 client: self.client,
                 global: self.global,
                 monitor_timeout: self.monitor_timeout,
@@ -150,7 +150,7 @@ impl Builder {
         tokio::spawn(Driver::new(node.clone(), kernel).run(receiver));
         node.inner().shared.listening.start(&node);
         for (function, arguments) in self.services {
-            node.spawn(node.id(), &function, Message(arguments))
+            node.spawn(node.id(), &function, AnyMessage(arguments))
                 .map_err(|error| StartError::Service { function, error })?;
         }
         Ok(node)
@@ -173,7 +173,7 @@ impl Builder {
             accept: self.accept.clone(),
             framings: self.framings.clone(),
             verify_peeraddr: self.verify_peeraddr,
-            carries: self.carry && !self.client,
+            carries: self.relay && !self.client,
             client: self.client,
             parts: true,
         };
@@ -185,12 +185,12 @@ impl Builder {
             tls,
             frames: self.frames,
             database: KernelLimits { message: self.outbox.message, ..KernelLimits::default() },
-            handshake_limit: self.handshake_limit,
+            handshake_limit: self.handshake_timeout,
             nodelay: self.nodelay,
             requests: Default::default(),
             evaluations: Default::default(),
             up: Default::default(),
-            carrying: Carrying::new(Carriage::new(id.clone(), self.carry && !self.client, self.carry_limits)),
+            relaying: Relaying::new(Relay::new(id.clone(), self.relay && !self.client, self.relay_limits)),
             listening: Listening::new(self.advertise.clone(), self.is_protected()),
             failed_addresses: Default::default(),
             unreached_seeds: Default::default(),
@@ -210,7 +210,7 @@ impl Builder {
     /// What can never work is refused before anything is begun.
     fn check(&self) -> Result<(), StartError> {
         check_timeout("monitor_timeout", self.monitor_timeout, MONITOR_TIMEOUTS)?;
-        check_timeout("handshake_limit", self.handshake_limit, CONNECT_TIMEOUTS)?;
+        check_timeout("handshake_limit", self.handshake_timeout, CONNECT_TIMEOUTS)?;
         if let Some(interval) = self.connect_interval {
             check_timeout("connect_interval", interval, CONNECT_TIMEOUTS)?;
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use aemp_proto::{Message, NodeId, PortId, Reason};
+use aemp_proto::{AnyMessage, NodeId, PortId, Reason};
 use parking_lot::Mutex;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Notify, mpsc};
@@ -111,7 +111,7 @@ async fn catch(node: Node, wish: Wish) {
     let mut events = node.node_events();
     let [mut listeners, mut others] = FAMILIES.map(|family| node.db().watch(family));
     let mut followed = Followed::new(&node, wish);
-    for up in node.up_nodes() {
+    for up in node.connected_nodes() {
         followed.up(up);
     }
     loop {
@@ -171,7 +171,7 @@ impl Followed {
         }
         for id in change.deleted.iter().filter_map(|id| NodeId::new(id).ok()) {
             self.listed[family].remove(&id);
-            if !self.is_listed(&id) && !self.node.up_nodes().contains(&id) {
+            if !self.is_listed(&id) && !self.node.connected_nodes().contains(&id) {
                 self.forget(&id);
             }
         }
@@ -196,7 +196,7 @@ impl Followed {
 
     /// News were missed: of nodes that came, and of nodes that went.
     fn look_again(&mut self) {
-        let up = self.node.up_nodes();
+        let up = self.node.connected_nodes();
         let gone: Vec<NodeId> =
             self.nodes.keys().filter(|id| !self.is_listed(id) && !up.contains(id)).cloned().collect();
         gone.iter().for_each(|id| self.forget(id));
@@ -238,7 +238,7 @@ async fn listen(node: &Node, other: &NodeId, wish: &Wish) -> bool {
     let mut asked = false;
     let mut port = None;
     // Monitored first: once it is lost there is no answer to wait for.
-    let death = node.died(&other.port());
+    let death = node.exited(&other.control_port());
     tokio::pin!(death);
     loop {
         match ask_time(node, other, &clock).await {
@@ -250,7 +250,7 @@ async fn listen(node: &Node, other: &NodeId, wish: &Wish) -> bool {
         if port.is_none() {
             let own = Receiving::open(node, other, wish, &clock);
             let request = (CONNECT, 0, own.port.to_string(), wish.level.number());
-            if let Err(error) = node.send(&other.port(), request) {
+            if let Err(error) = node.send(&other.control_port(), request) {
                 tracing::error!(node = %other, %error, "a node could not be asked for its log records");
                 return asked;
             }
@@ -266,7 +266,7 @@ async fn listen(node: &Node, other: &NodeId, wish: &Wish) -> bool {
 /// Compares the clocks.
 async fn ask_time(node: &Node, other: &NodeId, clock: &Mutex<Clock>) -> Result<(), CallError> {
     let asked = now();
-    let theirs: f64 = node.call(&other.port(), TIME_LIMIT, |reply| ("time", reply)).await?;
+    let theirs: f64 = node.call(&other.control_port(), TIME_LIMIT, |reply| ("time", reply)).await?;
     clock.lock().measured(asked, now(), theirs);
     Ok(())
 }
@@ -281,7 +281,7 @@ impl Receiving {
     fn open(node: &Node, other: &NodeId, wish: &Wish, clock: &Arc<Mutex<Clock>>) -> Receiving {
         let (other, wish, clock) = (other.clone(), wish.clone(), clock.clone());
         let mut allowance = Allowance::new(Instant::now());
-        let port = node.port(move |_, message: Message| {
+        let port = node.port(move |_, message: AnyMessage| {
             let record = Record::from_message(&other, clock.lock().difference(), &message);
             // Nodes may know levels in between, or care less about what was asked for.
             if record.level > wish.level {

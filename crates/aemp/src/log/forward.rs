@@ -1,6 +1,6 @@
 //! The side that is caught: answers `AnyEvent::MP::LogCatcher::connect VERSION PORTID LEVEL` by sending its records to that port.
 
-use aemp_proto::{Message, PortId, Reason, Value};
+use aemp_proto::{AnyMessage, PortId, Reason, Value};
 
 use super::clock::now;
 use super::layer::unheard;
@@ -23,10 +23,10 @@ pub(crate) fn register(functions: &mut Functions) {
 }
 
 /// Somebody wants the records of this node. The port that this runs in lives as long as they are wanted.
-fn connect(cx: &mut Context<'_>, Message(arguments): Message) -> Result<(), Reason> {
+fn connect(cx: &mut Context<'_>, AnyMessage(arguments): AnyMessage) -> Result<(), Reason> {
     let port = arguments.get(1).and_then(Value::to_name).and_then(|port| PortId::parse(&port).ok());
     let port = port.ok_or_else(|| Reason::text("bad_message", "the second argument must be a port ID"))?;
-    cx.receive(|_, _: Message| {});
+    cx.receive(|_, _: AnyMessage| {});
     let level = arguments.get(2).and_then(Level::from_value);
     // No level, or 0, is no log.
     let Some((level, source)) = level.zip(cx.node().log_source()) else {

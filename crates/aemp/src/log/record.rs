@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aemp_proto::{Message, NodeId, Value};
+use aemp_proto::{AnyMessage, NodeId, Value};
 
 use super::limited::Limited;
 use super::{CAUGHT, Level};
@@ -38,7 +38,7 @@ impl Record {
     pub(crate) fn from_message(
         node: &NodeId,
         clock_difference: Option<f64>,
-        Message(values): &Message,
+        AnyMessage(values): &AnyMessage,
     ) -> Record {
         let value = |index: usize| values.get(index).unwrap_or(&Value::Null);
         Record {
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     fn record(values: Vec<Value>, difference: Option<f64>) -> Record {
-        Record::from_message(&NodeId::new("n").unwrap(), difference, &Message(values))
+        Record::from_message(&NodeId::new("n").unwrap(), difference, &AnyMessage(values))
     }
 
     #[test]
@@ -190,7 +190,7 @@ mod tests {
     fn no_time_is_beyond_what_a_calendar_shows() {
         let node = NodeId::new("n").expect("a node ID");
         let record = |time: f64, difference: f64| {
-            Record::from_message(&node, Some(difference), &Message(vec![Value::Float(time)]))
+            Record::from_message(&node, Some(difference), &AnyMessage(vec![Value::Float(time)]))
         };
         let last = LATEST as f64;
         for (seconds, shown) in [

@@ -4,7 +4,7 @@
 //!
 //! - an enum with `#[derive(Serialize, Deserialize, Message)]`: one variant is one message, its tag first;
 //! - a tuple of serde values: `("ping", 1)`; `()` is the empty message;
-//! - an untyped [`Message`].
+//! - an untyped [`AnyMessage`].
 //!
 //! The wire form is the meaning. A local send between equal derived (or untyped) types moves the value; everything else is
 //! encoded once and decoded once, exactly as over the wire.
@@ -17,7 +17,7 @@ pub use envelope::Envelope;
 pub use reply::ReplyTo;
 
 use aemp_proto::wire::Span;
-use aemp_proto::{Body, Message, Reason, typed};
+use aemp_proto::{AnyMessage, Body, Reason, typed};
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -26,7 +26,7 @@ use crate::port::known::AnyMailbox;
 use crate::port::mailbox::Queue;
 
 /// What `#[derive(Message)]` implements: the tags of a type's variants.
-pub trait Typed: Serialize + DeserializeOwned + Send + 'static {
+pub trait Message: Serialize + DeserializeOwned + Send + 'static {
     /// Variant → tag, and the variant that takes unknown tags.
     const VARIANTS: Variants;
 }
@@ -98,7 +98,7 @@ pub trait FromMessage: IntoMessage + Send + 'static {
     }
 }
 
-impl<T: Typed> IntoMessage for T {
+impl<T: Message> IntoMessage for T {
     fn encode(&self) -> Result<Body, EncodeError> {
         typed::to_body_tagged(self, &T::VARIANTS)
     }
@@ -117,7 +117,7 @@ impl<T: Typed> IntoMessage for T {
     }
 }
 
-impl<T: Typed> FromMessage for T {
+impl<T: Message> FromMessage for T {
     fn decode(body: &Body) -> Result<T, DecodeError> {
         typed::from_body_tagged(body, &T::VARIANTS)
     }
@@ -128,7 +128,7 @@ impl<T: Typed> FromMessage for T {
     }
 }
 
-impl IntoMessage for Message {
+impl IntoMessage for AnyMessage {
     fn encode(&self) -> Result<Body, EncodeError> {
         typed::to_body(self)
     }
@@ -142,22 +142,22 @@ impl IntoMessage for Message {
     }
 
     #[inline]
-    fn own_queue(mailbox: AnyMailbox<'_>) -> Option<&mut Queue<Message>> {
+    fn own_queue(mailbox: AnyMailbox<'_>) -> Option<&mut Queue<AnyMessage>> {
         mailbox.downcast()
     }
 }
 
-impl FromMessage for Message {
-    fn decode(body: &Body) -> Result<Message, DecodeError> {
+impl FromMessage for AnyMessage {
+    fn decode(body: &Body) -> Result<AnyMessage, DecodeError> {
         typed::from_body(body)
     }
 
-    fn decode_at(batch: &Bytes, span: Span) -> Result<Message, DecodeError> {
+    fn decode_at(batch: &Bytes, span: Span) -> Result<AnyMessage, DecodeError> {
         typed::from_items(span.count(), span.items(batch), &Variants::NONE)
     }
 }
 
-impl IntoMessage for &Message {
+impl IntoMessage for &AnyMessage {
     fn encode(&self) -> Result<Body, EncodeError> {
         typed::to_body(*self)
     }

@@ -15,7 +15,7 @@ use super::handlers::{Change, Tagged};
 use super::known::{BoxedMailbox, Known};
 use super::mailbox::Queue;
 use super::pressure::{Crowded, Pressure};
-use super::task::{Ended, Port};
+use super::task::{ExitResult, Mailbox};
 use crate::message::{Envelope, FromMessage, IntoMessage, ReplyTo};
 use crate::monitor::{Action, MonitorGuard, PortAction};
 use crate::node::Node;
@@ -193,7 +193,7 @@ impl<'a> Context<'a> {
             }
             Err(error) => {
                 self.fail(error);
-                node.port()
+                node.control_port()
             }
         }
     }
@@ -247,7 +247,7 @@ impl<'a> Context<'a> {
     }
 
     /// Sets the handler for messages that no tag fits, from the next message on.
-    pub fn on_other<M: FromMessage>(&mut self, handler: impl FnMut(&mut Context<'_>, M) + Send + 'static) {
+    pub fn fallback<M: FromMessage>(&mut self, handler: impl FnMut(&mut Context<'_>, M) + Send + 'static) {
         self.asked().changes.push(Change::other(handler));
     }
 
@@ -268,9 +268,9 @@ impl<'a> Context<'a> {
     }
 
     /// From now on the own port is an async one, and this is its code; see [`Node::port_async`].
-    pub fn receive_async<F>(&mut self, code: impl FnOnce(Port) -> F + Send + 'static)
+    pub fn receive_async<F>(&mut self, code: impl FnOnce(Mailbox) -> F + Send + 'static)
     where
-        F: Future<Output = Ended> + Send + 'static,
+        F: Future<Output = ExitResult> + Send + 'static,
     {
         let start = Box::new(move |node: &Node, number, crowded| node.start_task(number, crowded, code));
         self.asked().successor = Some(Becoming::Ready(Successor::Task(start)));

@@ -106,7 +106,7 @@ impl Handle<Envelope> for Tagged {
 
 /// A port with tagged handlers, before it is opened. Handlers can be changed later with [`Context::on`] and
 /// [`Context::off`], from outside by [`Node::run_in`].
-#[must_use = "the port exists only after open()"]
+#[must_use = "the port exists only after build()"]
 pub struct Handlers {
     node: Node,
     tagged: Tagged,
@@ -129,7 +129,7 @@ impl Handlers {
     }
 
     /// Handles what no tag fits. Without it such a message kills the port with `unhandled_message`.
-    pub fn other<M: FromMessage>(
+    pub fn fallback<M: FromMessage>(
         mut self,
         handler: impl FnMut(&mut Context<'_>, M) + Send + 'static,
     ) -> Handlers {
@@ -144,7 +144,7 @@ impl Handlers {
     }
 
     /// Opens the port.
-    pub fn open(self) -> PortId {
+    pub fn build(self) -> PortId {
         let actor = Callback::<Envelope, Tagged>::new(self.tagged, self.state);
         self.node.open(State::Idle, Known::boxed(Queue::<Envelope>::default()), Some(Box::new(actor)))
     }

@@ -34,4 +34,4 @@ pub(crate) mod wake;
 
 pub use context::Context;
 pub use handlers::Handlers;
-pub use task::{Ended, Port};
+pub use task::{ExitResult, Mailbox};

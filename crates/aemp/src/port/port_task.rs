@@ -16,7 +16,7 @@ use aemp_proto::Reason;
 use super::doom::Doom;
 use super::mailbox::{Signal, TaskQueue};
 use super::run::panic_text;
-use super::task::Ended;
+use super::task::ExitResult;
 use crate::node::Node;
 use crate::remote::Gate;
 use crate::runtime::sender;
@@ -30,7 +30,7 @@ pub(crate) struct TaskState {
 }
 
 /// The code of an async port.
-type Code = Pin<Box<dyn Future<Output = Ended> + Send>>;
+type Code = Pin<Box<dyn Future<Output = ExitResult> + Send>>;
 
 /// The task of an async port.
 pub(super) struct PortTask {

@@ -181,7 +181,7 @@ mod tests {
     use super::*;
     use crate::message::ReplyTo;
     use crate::node::Limits;
-    use crate::port::{Context, Port};
+    use crate::port::{Context, Mailbox};
 
     const HIGH: usize = 1000;
 
@@ -224,9 +224,9 @@ mod tests {
     /// A port that takes what waits in its mailbox each time it is told to.
     fn receiver(node: &Node) -> (PortId, UnboundedSender<()>) {
         let (take, mut takes) = unbounded_channel();
-        let port = node.port_async(async move |mut port: Port| {
+        let port = node.port_async(async move |mut port: Mailbox| {
             while takes.recv().await.is_some() {
-                port.next().await;
+                port.recv::<aemp_proto::AnyMessage>().await;
             }
             std::future::pending().await
         });
@@ -361,8 +361,8 @@ mod tests {
         let node = node().await;
         let (crowded, take) = receiver(&node);
         let runs = Arc::new(AtomicUsize::new(0));
-        let sender = node.port_async(async move |mut port: Port| {
-            port.next().await;
+        let sender = node.port_async(async move |mut port: Mailbox| {
+            port.recv::<aemp_proto::AnyMessage>().await;
             Ok(())
         });
         for _ in 0..2 {
@@ -385,15 +385,15 @@ mod tests {
         let node = node().await;
         let (done, mut told) = unbounded_channel();
         let open = |done: UnboundedSender<()>| {
-            node.port_async(async move |mut port: Port| {
-                let (other,) = port.get_tag::<(PortId,)>("other").await;
+            node.port_async(async move |mut port: Mailbox| {
+                let (other,) = port.recv_tag::<(PortId,)>("other").await;
                 for _ in 0..10 {
                     port.send(&other, ("more", large().0))?;
                 }
                 for _ in 0..10 {
                     port.ready(&other).await;
                     port.send(&other, ("more", large().0))?;
-                    port.get_tag::<(String,)>("more").await;
+                    port.recv_tag::<(String,)>("more").await;
                 }
                 done.send(()).map_err(Reason::died)?;
                 std::future::pending().await

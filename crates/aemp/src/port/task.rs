@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
-use aemp_proto::{Body, Message, PortId, Reason, typed};
+use aemp_proto::{Body, PortId, Reason, typed};
 use serde::de::DeserializeOwned;
 use tokio::task::coop::consume_budget;
 
@@ -28,12 +28,12 @@ use crate::remote::Gate;
 
 /// How the code of an async port ends: `Ok` is a normal death, and an error is the reason of an abnormal one. `?` makes a
 /// `die, TEXT` of any error.
-pub type Ended = Result<(), Reason>;
+pub type ExitResult = Result<(), Reason>;
 
 /// The code's end of an async port.
 ///
 /// Messages that were not picked stay queued, in order. When the port is killed, the task ends at its next `await`.
-pub struct Port {
+pub struct Mailbox {
     node: Node,
     number: u64,
     id: Arc<PortId>,
@@ -62,7 +62,7 @@ impl Drop for Ticket {
     }
 }
 
-impl Port {
+impl Mailbox {
     /// The ID of the port.
     pub fn id(&self) -> &PortId {
         &self.id
@@ -77,41 +77,27 @@ impl Port {
         self.number
     }
 
-    /// The next message, whatever it is.
+    /// The next message as an `M`, for example an [`AnyMessage`](crate::AnyMessage). One that does not fit kills the port with `bad_message` or `unhandled_message`.
     ///
     /// # Cancel safety
     ///
     /// No message is lost when the future is dropped.
-    pub async fn next(&mut self) -> Message {
-        loop {
-            match self.pick(Ok::<Message, Message>).await {
-                Ok(message) => return message,
-                Err(reason) => self.end(reason).await,
-            }
-        }
-    }
-
-    /// The next message, or `None` if there is none within `limit`.
-    ///
-    /// # Cancel safety
-    ///
-    /// No message is lost when the future is dropped.
-    pub async fn next_within(&mut self, limit: Duration) -> Option<Message> {
-        tokio::time::timeout(limit, self.next()).await.ok()
-    }
-
-    /// The next message as an `M`. One that does not fit kills the port with `bad_message` or `unhandled_message`.
-    ///
-    /// # Cancel safety
-    ///
-    /// No message is lost when the future is dropped.
-    pub async fn receive<M: FromMessage>(&mut self) -> M {
+    pub async fn recv<M: FromMessage>(&mut self) -> M {
         self.fill().await;
         match self.stash.pop_front().map(|waiting| waiting.message.open()) {
             Some(Ok(message)) => message,
             Some(Err(error)) => self.end(misfit(&error)).await,
             None => unreachable!("fill() returns when something waits"),
         }
+    }
+
+    /// As [`Mailbox::recv`], or `None` if no message is there within `timeout`.
+    ///
+    /// # Cancel safety
+    ///
+    /// No message is lost when the future is dropped.
+    pub async fn recv_timeout<M: FromMessage>(&mut self, timeout: Duration) -> Option<M> {
+        tokio::time::timeout(timeout, self.recv()).await.ok()
     }
 
     /// Waits for the first message that `picker` takes, see [`pick!`](crate::pick). It gives back what it does not want, and that
@@ -122,24 +108,24 @@ impl Port {
     /// # Cancel safety
     ///
     /// No message is lost when the future is dropped.
-    pub async fn get<M: FromMessage, T>(&mut self, picker: impl FnMut(M) -> Result<T, M>) -> T {
+    pub async fn recv_match<M: FromMessage, T>(&mut self, picker: impl FnMut(M) -> Result<T, M>) -> T {
         match self.pick(picker).await {
             Ok(picked) => picked,
             Err(reason) => self.end(reason).await,
         }
     }
 
-    /// As [`Port::get`], or `None` if no such message is there within `limit`.
+    /// As [`Mailbox::recv_match`], or `None` if no such message is there within `limit`.
     ///
     /// # Cancel safety
     ///
     /// No message is lost when the future is dropped.
-    pub async fn get_within<M: FromMessage, T>(
+    pub async fn recv_match_timeout<M: FromMessage, T>(
         &mut self,
         limit: Duration,
         picker: impl FnMut(M) -> Result<T, M>,
     ) -> Option<T> {
-        tokio::time::timeout(limit, self.get(picker)).await.ok()
+        tokio::time::timeout(limit, self.recv_match(picker)).await.ok()
     }
 
     /// Waits for the first message with this tag and gives what follows it: a tuple for several values, `()` for none.
@@ -147,7 +133,7 @@ impl Port {
     /// # Cancel safety
     ///
     /// No message is lost when the future is dropped.
-    pub async fn get_tag<T: DeserializeOwned>(&mut self, tag: &str) -> T {
+    pub async fn recv_tag<T: DeserializeOwned>(&mut self, tag: &str) -> T {
         consume_budget().await;
         let mut from = 0;
         loop {
@@ -167,13 +153,13 @@ impl Port {
         }
     }
 
-    /// As [`Port::get_tag`], or `None` if no such message is there within `limit`.
+    /// As [`Mailbox::recv_tag`], or `None` if no such message is there within `limit`.
     ///
     /// # Cancel safety
     ///
     /// No message is lost when the future is dropped.
-    pub async fn get_tag_within<T: DeserializeOwned>(&mut self, limit: Duration, tag: &str) -> Option<T> {
-        tokio::time::timeout(limit, self.get_tag(tag)).await.ok()
+    pub async fn recv_tag_timeout<T: DeserializeOwned>(&mut self, limit: Duration, tag: &str) -> Option<T> {
+        tokio::time::timeout(limit, self.recv_tag(tag)).await.ok()
     }
 
     async fn pick<M: FromMessage, T>(
@@ -332,7 +318,7 @@ fn try_pick<M: FromMessage, T>(
     }
 }
 
-impl fmt::Debug for Port {
+impl fmt::Debug for Mailbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Port({}, {} waiting)", self.id, self.stash.len())
     }
@@ -342,9 +328,9 @@ impl Node {
     /// Opens an async port: `code` runs as a task and takes messages out of the port that it is given.
     ///
     /// `Ok(())` kills the port normally, an error is the reason of an abnormal death, a panic is `die, TEXT`.
-    pub fn port_async<F>(&self, code: impl FnOnce(Port) -> F + Send + 'static) -> PortId
+    pub fn port_async<F>(&self, code: impl FnOnce(Mailbox) -> F + Send + 'static) -> PortId
     where
-        F: Future<Output = Ended> + Send + 'static,
+        F: Future<Output = ExitResult> + Send + 'static,
     {
         let number = self.table().insert(State::Task, Known::boxed(TaskQueue::default()), None, None);
         self.end_if_over(number);
@@ -358,9 +344,9 @@ impl Node {
         &self,
         number: u64,
         crowded: Crowded,
-        code: impl FnOnce(Port) -> F + Send + 'static,
+        code: impl FnOnce(Mailbox) -> F + Send + 'static,
     ) where
-        F: Future<Output = Ended> + Send + 'static,
+        F: Future<Output = ExitResult> + Send + 'static,
     {
         let state = self.table().get(number).and_then(|mut cell| {
             let mailbox = cell.mailbox.as_mut()?.downcast_mut::<TaskQueue>()?;
@@ -368,7 +354,7 @@ impl Node {
         });
         // The node, or the port, has ended.
         let Some(state) = state else { return };
-        let port = Port {
+        let port = Mailbox {
             node: self.clone(),
             number,
             id: Arc::new(self.port_id(number)),
@@ -385,7 +371,7 @@ impl Node {
     }
 }
 
-/// Picks a message by pattern, for [`Port::get`](crate::Port::get): `pick!(Boss::Down { reason } => reason)`. A guard may
+/// Picks a message by pattern, for [`Mailbox::recv_match`](crate::Mailbox::recv_match): `pick!(Boss::Down { reason } => reason)`. A guard may
 /// follow the pattern: `pick!(Work::Add { a, .. } if a > 0 => a)`.
 #[macro_export]
 macro_rules! pick {

@@ -14,7 +14,7 @@ use aemp_proto::{Body, Framing, PortId, Reason};
 use bytes::Bytes;
 
 use super::table::State;
-use super::{Context, Port};
+use super::{Context, Mailbox};
 use crate::message::ReplyTo;
 use crate::node::{Limits, Node};
 
@@ -38,7 +38,7 @@ async fn until(node: &Node, port: &PortId, state: State) {
 
 /// A port that takes nothing out of its mailbox.
 fn idler(node: &Node) -> PortId {
-    node.port_async(|_port: Port| std::future::pending())
+    node.port_async(|_port: Mailbox| std::future::pending())
 }
 
 #[tokio::test]
@@ -51,7 +51,7 @@ async fn a_parked_port_that_passes_its_limit_dies_at_once() {
     });
     node.send(&port, ("",)).unwrap();
     until(&node, &port, State::Parked).await;
-    let death = node.died(&port);
+    let death = node.exited(&port);
     node.send(&port, ("x".repeat(5000),)).unwrap();
     assert_eq!(soon(death).await.identifier().as_deref(), Some("mailbox_full"));
     assert!(node.table().get(crowded.parts().1).is_some());
@@ -65,9 +65,9 @@ async fn an_async_port_that_always_finds_something_lets_others_run() {
     let stop = Arc::new(AtomicBool::new(false));
     let (sender, count) = tokio::sync::oneshot::channel();
     let stopped = stop.clone();
-    let port = node.port_async(async move |mut port: Port| {
+    let port = node.port_async(async move |mut port: Mailbox| {
         for n in 0..=MOST {
-            let message = port.next().await;
+            let message = port.recv::<aemp_proto::AnyMessage>().await;
             port.send(port.id(), message)?;
             if n == MOST || stopped.load(Ordering::Relaxed) {
                 let _ = sender.send(n);
@@ -91,11 +91,11 @@ async fn very_many_messages_that_are_not_picked_stay_in_order() {
     const MANY: u64 = 200_000;
     let node = Node::builder().start().await.unwrap();
     let (sender, told) = tokio::sync::oneshot::channel();
-    let port = node.port_async(async move |mut port: Port| {
-        let last = port.get(|(n,): (u64,)| if n == MANY - 1 { Ok(n) } else { Err((n,)) }).await;
+    let port = node.port_async(async move |mut port: Mailbox| {
+        let last = port.recv_match(|(n,): (u64,)| if n == MANY - 1 { Ok(n) } else { Err((n,)) }).await;
         let mut rest = vec![last];
         for _ in 1..MANY {
-            rest.push(port.receive::<(u64,)>().await.0);
+            rest.push(port.recv::<(u64,)>().await.0);
         }
         let _ = sender.send(rest);
         Ok(())
@@ -187,16 +187,16 @@ async fn what_is_no_port_waits_for_a_local_port_that_is_behind() {
     let (sender, mut told) = tokio::sync::mpsc::unbounded_channel();
     let go = Arc::new(tokio::sync::Notify::new());
     let goes = go.clone();
-    let behind = node.port_async(async move |mut port: Port| {
+    let behind = node.port_async(async move |mut port: Mailbox| {
         goes.notified().await;
         loop {
-            let (n,) = port.get_tag::<(u64,)>("n").await;
+            let (n,) = port.recv_tag::<(u64,)>("n").await;
             let _ = sender.send(n);
         }
     });
     let target = behind.clone();
     let (steps, mut done) = tokio::sync::mpsc::unbounded_channel();
-    node.port_async(async move |port: Port| {
+    node.port_async(async move |port: Mailbox| {
         port.ready(&target).await;
         steps.send("first").unwrap();
         for n in 0..100u64 {

@@ -7,13 +7,13 @@ use aemp_proto::{NodeId, PortId, Reason};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::task::Port;
+use super::task::Mailbox;
 use crate::call::CallError;
 use crate::message::{EncodeError, IntoMessage, ReplyTo};
-use crate::monitor::{Death, MonitorGuard};
+use crate::monitor::{ExitFuture, MonitorGuard};
 use crate::send::SendError;
 
-impl Port {
+impl Mailbox {
     /// Sends a message, see [`Node::send`](crate::Node::send).
     ///
     /// # Errors
@@ -93,9 +93,9 @@ impl Port {
         self.node().monitor_kill(port, self.id())
     }
 
-    /// Waits until a port dies, see [`Node::died`](crate::Node::died).
-    pub fn died(&self, port: &PortId) -> Death {
-        self.node().died(port)
+    /// Waits until a port dies, see [`Node::exited`](crate::Node::exited).
+    pub fn exited(&self, port: &PortId) -> ExitFuture {
+        self.node().exited(port)
     }
 
     /// Spawns a port on a node, see [`Node::spawn`](crate::Node::spawn).
@@ -110,7 +110,7 @@ impl Port {
     /// Runs a future beside the port's code (Coro::MP's `peval_async`): it ends with the port, and if it fails or panics, the port
     /// dies of it.
     #[doc(alias = "peval_async")]
-    pub fn task(&self, future: impl Future<Output = super::Ended> + Send + 'static) {
+    pub fn task(&self, future: impl Future<Output = super::ExitResult> + Send + 'static) {
         self.node().task_of(self.number(), future, |cx, ended| {
             if let Err(reason) = ended {
                 cx.end(reason);

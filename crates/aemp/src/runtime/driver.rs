@@ -272,7 +272,7 @@ impl Driver {
         }
         let shared = &self.node.inner().shared;
         if peer.is_neighbour() {
-            shared.carrying.up(node);
+            shared.relaying.up(node);
         }
         shared.up.write().insert(node.clone(), peer.route());
         self.announce_in_order(node, NodeEvent::Up(node.clone()));
@@ -343,7 +343,7 @@ impl Driver {
     fn dial_through(&mut self, link: LinkId, carrier: NodeId, to: &NodeId) {
         let (sender, commands) = mpsc::unbounded_channel();
         self.links.insert(link, sender);
-        let stream = self.node.inner().shared.carrying.dial(&self.node, &carrier, to);
+        let stream = self.node.inner().shared.relaying.dial(&self.node, &carrier, to);
         let node = self.node.clone();
         tokio::spawn(link::run_carried(node, link, Side::Dialler, stream, carrier, commands));
     }

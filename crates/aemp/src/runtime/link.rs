@@ -11,9 +11,9 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use super::admission::Permit;
-use super::carry::Carried;
 use super::handshake::{Failure, Greeter, Opened, Stream};
 use super::pump::Pump;
+use super::relay::Carried;
 use super::shutdown::SHUT_DOWN;
 use super::{Command, Event, tcp};
 use crate::node::Node;

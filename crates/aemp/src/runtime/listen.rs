@@ -233,8 +233,8 @@ impl Listening {
     }
 
     /// Where the node listens.
-    pub(crate) fn addresses(&self) -> Vec<String> {
-        self.state.lock().sockets.iter().map(|socket| socket.address.to_string()).collect()
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        self.state.lock().sockets.iter().map(|socket| socket.address).collect()
     }
 
     /// Accepts nothing from now on.

@@ -9,7 +9,6 @@
 pub(crate) mod admission;
 mod announce;
 pub(crate) mod backlog;
-pub(crate) mod carry;
 pub(crate) mod dial;
 pub(crate) mod dialled;
 pub(crate) mod driver;
@@ -25,6 +24,7 @@ pub(crate) mod no_tls;
 pub(crate) mod prefixed;
 pub(crate) mod pump;
 pub(crate) mod ration;
+pub(crate) mod relay;
 pub(crate) mod request;
 pub(crate) mod resolve;
 pub(crate) mod seeds;
@@ -34,11 +34,11 @@ mod streak;
 pub(crate) mod tcp;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;
-pub(crate) mod up_nodes;
 mod write_turn;
 pub(crate) mod writer;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -148,7 +148,7 @@ pub enum NodeEvent {
     /// A connection to the node is up.
     Up(NodeId),
     /// It is lost, and why. All monitors on ports of the node were told before: callbacks have run, messages and code for ports
-    /// are in their mailboxes, and tasks that wait in [`Node::died`] are woken.
+    /// are in their mailboxes, and tasks that wait in [`Node::exited`] are woken.
     Down(NodeId, String),
 }
 
@@ -171,7 +171,7 @@ pub(crate) struct Shared {
     /// Code that other nodes have evaluated here.
     pub(crate) evaluations: evaluation::Evaluations,
     pub(crate) up: RwLock<BTreeMap<NodeId, Route>>,
-    pub(crate) carrying: carry::Carrying,
+    pub(crate) relaying: relay::Relaying,
     pub(crate) listening: listen::Listening,
     pub(crate) failed_addresses: dial::FailedAddresses,
     pub(crate) unreached_seeds: seeds::UnreachedSeeds,
@@ -202,7 +202,7 @@ impl Shared {
 
 impl Node {
     /// The nodes that are connected now; [`Node::route`] says of each one how.
-    pub fn up_nodes(&self) -> Vec<NodeId> {
+    pub fn connected_nodes(&self) -> Vec<NodeId> {
         self.inner().shared.up.read().keys().cloned().collect()
     }
 
@@ -213,7 +213,7 @@ impl Node {
     }
 
     /// The addresses that the node listens on now. What others are told may differ, see [`Builder::advertise`](crate::Builder::advertise).
-    pub fn listeners(&self) -> Vec<String> {
+    pub fn local_addrs(&self) -> Vec<SocketAddr> {
         self.inner().shared.listening.addresses()
     }
 }

@@ -6,10 +6,10 @@ use aemp_proto::kernel::LinkId;
 use aemp_proto::wire::{BodyBuilder, Request, RequestError};
 use aemp_proto::{Body, NodeId, PortId, Reason, Value};
 
-use super::up_nodes;
 use crate::log::clock;
 use crate::node::{Node, Place};
 use crate::remote::Remote;
+use crate::trace;
 
 /// Requests that every node knows, for `can`.
 const KNOWN: [&str; 33] = [
@@ -81,7 +81,7 @@ impl Node {
             Request::Unmonitor(name) => self.unwatch(remote, &name),
             Request::Died(name, reason) => self.died_there(remote, &name, &reason),
             Request::Kill(name, reason) => self.kill_here(&name, reason),
-            Request::Carry(request) => self.inner().shared.carrying.request(self, &remote.node, request),
+            Request::Carry(request) => self.inner().shared.relaying.request(self, &remote.node, request),
             Request::Spawn { name, function, args } => {
                 self.spawned_from(&remote.node, &name, &function, args)
             }
@@ -153,7 +153,7 @@ impl Node {
                 // Perl's own truth values.
                 self.answer_with(&to, &values, &[Value::name(if known { "1" } else { "" })])
             }
-            Request::Eval(code, Some((to, values))) if up_nodes::is_asked(&code) => {
+            Request::Eval(code, Some((to, values))) if trace::is_asked(&code) => {
                 self.answer_with(&to, &values, &self.up_nodes_answer(&code))
             }
             Request::Eval(code, reply) if is_restart(&code) && self.can_be_restarted() => {

@@ -254,7 +254,7 @@ impl Driver {
                 Event::Closed(link, reason) => {
                     self.links.remove(&link);
                     if let Some((_, carrier)) = carriers.iter().find(|(carrier, _)| *carrier == link) {
-                        self.node.inner().shared.carrying.down(&self.node, &carrier.node, &reason);
+                        self.node.inner().shared.relaying.down(&self.node, &carrier.node, &reason);
                     }
                     if let Some(node) = open.remove(&link)
                         && !shutdown.delivered.contains(&link)

@@ -153,7 +153,7 @@ async fn nothing_of_a_broken_link_is_delivered() {
     // One monitor: the new link's.
     assert_eq!(remote.watching.lock().link, Some(LinkId::dialled(2)));
     node.kill(&port, Reason::NORMAL);
-    soon(node.died(&port)).await;
+    soon(node.exited(&port)).await;
     assert!(remote.watching.lock().ports.is_empty());
     node.shutdown().await;
 }
@@ -207,7 +207,7 @@ async fn what_a_port_has_is_not_dropped_by_the_reader_of_a_link() {
     let port = node.port(move |_: &mut Context<'_>, (): ()| {
         let _ = &witness;
     });
-    let death = node.died(&port);
+    let death = node.exited(&port);
     let mut link = Link::attach(&node, &remote, LinkId::dialled(1));
     link.request(&Request::Kill(port.name().to_string(), Reason::text("why", "not"))).await;
     assert_eq!(soon(told.recv()).await, Some(false));
@@ -339,7 +339,7 @@ async fn each_monitor_that_is_not_withdrawn_is_answered_and_the_port_keeps_one_e
         assert_eq!(entries, usize::from(monitors > withdrawn));
         let before = remote.outbox.lock().backlog();
         node.kill(&port, Reason::text("why", "not"));
-        soon(node.died(&port)).await;
+        soon(node.exited(&port)).await;
         told.push(remote.outbox.lock().backlog() - before);
         assert!(remote.watching.lock().ports.is_empty());
         remote.outbox.lock().break_now();

@@ -4,7 +4,7 @@ use std::future::{Future, pending};
 use std::time::Duration;
 
 use aemp_proto::wire::BodyBuilder;
-use aemp_proto::{Body, Message, NodeId, PortId, Reason, typed};
+use aemp_proto::{AnyMessage, Body, NodeId, PortId, Reason, typed};
 use bytes::BytesMut;
 use serde::Serialize;
 use tokio::sync::oneshot;
@@ -15,7 +15,7 @@ use super::pipe::{Pipe, pipe};
 use super::table::Arriving;
 use super::{CONNECT, EXPECT, REQUESTS, StreamError};
 use crate::message::EncodeError;
-use crate::monitor::Death;
+use crate::monitor::ExitFuture;
 use crate::node::Node;
 use crate::port::Context;
 use crate::runtime::handshake::Failure;
@@ -121,8 +121,8 @@ struct Attempt<'a> {
     id: String,
     port: OwnPort<'a>,
     announced: oneshot::Receiver<()>,
-    refused: Death,
-    lost: Death,
+    refused: ExitFuture,
+    lost: ExitFuture,
 }
 
 impl<'a> Attempt<'a> {
@@ -136,16 +136,16 @@ impl<'a> Attempt<'a> {
     ) -> Result<Attempt<'a>, StreamError> {
         let (sender, announced) = oneshot::channel();
         let mut sender = Some(sender);
-        let port = node.port(move |_: &mut Context<'_>, _: Message| {
+        let port = node.port(move |_: &mut Context<'_>, _: AnyMessage| {
             // An error says that the attempt is over.
             let _ = sender.take().map(|sender| sender.send(()));
         });
         let port = OwnPort { node, id: port };
-        let (refused, lost) = (node.died(&port.id), node.died(&to.port()));
+        let (refused, lost) = (node.exited(&port.id), node.exited(&to.control_port()));
         let id = unguessable()?;
         let expect = expect(&id, &port.id, limit, function, args)?;
-        node.send(&to.port(), expect)?;
-        node.send(&to.port(), ("snd", &port.id))?;
+        node.send(&to.control_port(), expect)?;
+        node.send(&to.control_port(), ("snd", &port.id))?;
         Ok(Attempt { node, to, id, port, announced, refused, lost })
     }
 
@@ -170,7 +170,7 @@ impl<'a> Attempt<'a> {
 
 /// Dials the announced data connection, or lets it be dialled.
 async fn establish(node: &Node, to: &NodeId, id: &str, limit: Duration) -> Result<Stream, StreamError> {
-    let listens = !node.listeners().is_empty();
+    let listens = !node.local_addrs().is_empty();
     let dialling = if listens { DIALLING.min(limit / 2) } else { limit };
     // It is never closed.
     let place = node.streams().dials.acquire().await;
@@ -185,13 +185,13 @@ async fn establish(node: &Node, to: &NodeId, id: &str, limit: Duration) -> Resul
     };
     drop(place);
     if !listens {
-        return Err(StreamError::NoWay { node: to.clone(), tried });
+        return Err(StreamError::Unreachable { node: to.clone(), tried });
     }
     tracing::debug!(peer = %to, tried, "asking for being dialled");
     let taken = || StreamError::Failed { node: to.clone(), error: "the ID is taken".into() };
     let mut arriving = Arriving::new(node, to, id).ok_or_else(taken)?;
     arriving.prepared();
-    node.send(&to.port(), (format!("{REQUESTS}{CONNECT}"), id, node.id()))?;
+    node.send(&to.control_port(), (format!("{REQUESTS}{CONNECT}"), id, node.id()))?;
     arriving.arrival.next().await.map_err(|error| StreamError::Failed { node: to.clone(), error })
 }
 

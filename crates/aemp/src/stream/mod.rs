@@ -65,7 +65,7 @@ pub enum StreamError {
     },
     /// This node reaches none of the other one's addresses, and has none itself at which it could be dialled.
     #[error("there is no way to node {node}, and this node listens nowhere: {tried}")]
-    NoWay {
+    Unreachable {
         /// The other node.
         node: NodeId,
         /// What was tried.

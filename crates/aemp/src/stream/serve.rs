@@ -148,7 +148,7 @@ impl Node {
     /// The arguments of a stream's function cannot be read. If the stream's handshake has begun, it waits until the other node has been
     /// told why nothing comes of it.
     async fn refuse_stream(&self, arriving: Arriving, port: &PortId, error: &str) {
-        let told = self.died(port);
+        let told = self.exited(port);
         self.kill(port, Reason::text(IDENTIFIER, error));
         if let Some(withheld) = self.may_complain() {
             tracing::warn!(from = %port.node(), withheld, "refused a data connection: {error}");
@@ -160,7 +160,7 @@ impl Node {
 
     /// Waits for the stream; `None` if nobody wants it any more.
     async fn await_stream(&self, arriving: Arriving, port: &PortId, limit: Duration) -> Option<Arrival> {
-        let gone = self.died(port);
+        let gone = self.exited(port);
         let Arriving { expected, mut arrival, asked, .. } = arriving;
         let dial = async {
             if asked.await.is_ok() {

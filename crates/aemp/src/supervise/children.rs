@@ -8,7 +8,7 @@ use super::{Child, Event, Restart, stopped};
 use crate::monitor::MonitorGuard;
 use crate::node::Node;
 use crate::pick;
-use crate::port::Port;
+use crate::port::Mailbox;
 
 /// One life of a child.
 struct Life {
@@ -39,14 +39,14 @@ impl Children {
     }
 
     /// Starts all, in order, up to the first one that cannot be started.
-    pub(super) fn start_all(&mut self, supervisor: &Port) -> Result<(), Reason> {
+    pub(super) fn start_all(&mut self, supervisor: &Mailbox) -> Result<(), Reason> {
         (0..self.slots.len()).try_for_each(|at| self.start(supervisor, at))
     }
 
     /// Starts the one that died, and those that were stopped because of it and want to live.
     pub(super) fn start_again(
         &mut self,
-        supervisor: &Port,
+        supervisor: &Mailbox,
         died: usize,
         stopped: &[usize],
     ) -> Result<(), Reason> {
@@ -59,7 +59,7 @@ impl Children {
         Ok(())
     }
 
-    fn start(&mut self, supervisor: &Port, at: usize) -> Result<(), Reason> {
+    fn start(&mut self, supervisor: &Mailbox, at: usize) -> Result<(), Reason> {
         let slot = &mut self.slots[at];
         let port = (slot.child.start)(&self.node)?;
         self.runs += 1;
@@ -104,7 +104,7 @@ impl Children {
     }
 
     /// Stops those of this range that live, in reverse order, and says which they were.
-    pub(super) async fn stop_range(&mut self, supervisor: &mut Port, range: Range<usize>) -> Vec<usize> {
+    pub(super) async fn stop_range(&mut self, supervisor: &mut Mailbox, range: Range<usize>) -> Vec<usize> {
         let mut stopped = Vec::new();
         for at in range.rev() {
             if self.slots[at].life.is_some() {
@@ -134,7 +134,7 @@ impl Drop for Children {
 }
 
 impl Life {
-    fn watch(&mut self, supervisor: &Port) {
+    fn watch(&mut self, supervisor: &Mailbox) {
         let run = self.run;
         let news = move |reason| Event::Died { run, reason };
         self.monitor = Some(supervisor.node().monitor_send(&self.port, supervisor.id(), news));
@@ -148,13 +148,15 @@ impl Life {
     }
 
     /// Waits for the news of the death.
-    async fn death(&self, supervisor: &mut Port, limit: std::time::Duration) -> Option<Reason> {
-        supervisor.get_within(limit, pick!(Event::Died { run, reason } if run == self.run => reason)).await
+    async fn death(&self, supervisor: &mut Mailbox, limit: std::time::Duration) -> Option<Reason> {
+        supervisor
+            .recv_match_timeout(limit, pick!(Event::Died { run, reason } if run == self.run => reason))
+            .await
     }
 }
 
 /// Stops a child, if it lives, and waits until it is dead. Until then it keeps its life: this wait may itself be cut short.
-async fn stop(slot: &mut Slot, supervisor: &mut Port) {
+async fn stop(slot: &mut Slot, supervisor: &mut Mailbox) {
     let (child, Some(life)) = (&mut slot.child, &mut slot.life) else { return };
     let node = supervisor.node().clone();
     if let Err(error) = (child.stop)(&node, &life.port) {

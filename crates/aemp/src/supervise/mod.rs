@@ -15,14 +15,14 @@
 //!
 //! ```
 //! use aemp::supervise::{Child, Restart, Strategy, Supervisor};
-//! use aemp::{Context, Message, Node};
+//! use aemp::{Context, AnyMessage, Message, Node};
 //! use std::time::Duration;
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let node = Node::builder().start().await?;
 //! let echo = Child::new("echo", |node| {
-//!     let port = node.port(|_: &mut Context<'_>, message: Message| println!("{message:?}"));
+//!     let port = node.port(|_: &mut Context<'_>, message: AnyMessage| println!("{message:?}"));
 //!     node.db().register("echo", &port)?;
 //!     Ok(port)
 //! });
@@ -36,7 +36,7 @@
 //!
 //! let echo = node.db().any("echo").await?;
 //! node.send(&echo, ("hello",))?;
-//! # let death = node.died(&supervisor);
+//! # let death = node.exited(&supervisor);
 //! node.send(&supervisor, ("stop",))?;
 //! # assert!(death.await.is_normal());
 //! # Ok(())
@@ -71,7 +71,7 @@ use tokio::time::Instant;
 
 use crate::message::ReplyTo;
 use crate::node::Node;
-use crate::port::{Ended, Port};
+use crate::port::{ExitResult, Mailbox};
 use crate::send::SendError;
 use children::Children;
 
@@ -262,7 +262,7 @@ impl Supervisor {
     ///     Ok::<(), Reason>(())
     /// });
     /// ```
-    pub async fn run(self, mut port: Port) -> Ended {
+    pub async fn run(self, mut port: Mailbox) -> ExitResult {
         let mut restarts = Restarts { limit: self.limit, times: VecDeque::new() };
         let mut children = Children::new(port.node(), self.children);
         let outcome = match children.start_all(&port) {
@@ -280,10 +280,10 @@ async fn supervise(
     strategy: Strategy,
     restarts: &mut Restarts,
     children: &mut Children,
-    port: &mut Port,
-) -> Ended {
+    port: &mut Mailbox,
+) -> ExitResult {
     loop {
-        let (run, reason) = match port.receive().await {
+        let (run, reason) = match port.recv().await {
             Event::Stop => return Ok(()),
             Event::Children { reply } => {
                 port.send(reply.port(), (children.living(),))?;

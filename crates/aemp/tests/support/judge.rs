@@ -77,7 +77,7 @@ pub(crate) fn sender(node: &Node, to: &PortId) -> (PortId, watch::Receiver<u64>)
             });
         })
         .state(sender)
-        .open();
+        .build();
     let target = to.clone();
     node.run_in(&port, move |cx| {
         watch_it(cx, target);

@@ -34,7 +34,7 @@ pub(crate) fn builder(always_encode: bool) -> Builder {
 pub(crate) async fn up(node: &Node, other: &NodeId) {
     let mut events = node.node_events();
     soon("the connection", async {
-        while !node.up_nodes().contains(other) {
+        while !node.connected_nodes().contains(other) {
             events.recv().await.unwrap();
         }
     })

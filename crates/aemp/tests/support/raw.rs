@@ -23,7 +23,7 @@ pub(crate) struct Raw {
 impl Raw {
     /// Connects and reads the node's two lines.
     pub(crate) async fn connect(node: &Node) -> Raw {
-        let stream = TcpStream::connect(&node.listeners()[0]).await.unwrap();
+        let stream = TcpStream::connect(&node.local_addrs()[0]).await.unwrap();
         let (reader, writer) = stream.into_split();
         let mut raw = Raw { reader: BufReader::new(reader), writer, theirs: Lines::default() };
         raw.theirs = Lines { greeting: raw.line().await, nonce: raw.line().await };

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{CarryRequest, Family, MeshRequest, Request, RequestError, Tables, hops};
+use super::{Family, MeshRequest, RelayRequest, Request, RequestError, Tables, hops};
 use crate::name::PORT_NAME_MAX;
 use crate::wire::{Body, memory};
 use crate::{NameError, NodeId, PortId, Reason, Value};
@@ -56,7 +56,7 @@ impl Request {
             },
             _ => match mesh(&tag, &mut args)? {
                 Some(request) => Request::Mesh(request),
-                None => match CarryRequest::decode(&tag, &mut args)? {
+                None => match RelayRequest::decode(&tag, &mut args)? {
                     Some(request) => request,
                     None => Request::Call(tag.into_owned(), args.left),
                 },

@@ -1,17 +1,17 @@
 //! Requests to the node port, as one enum (`PROTOCOL.md` §3, §7).
 
-mod carry;
 mod decode;
 mod encode;
 mod hops;
+mod relay;
 
 use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-pub use carry::{CarryId, CarryRequest};
 pub use decode::{REASON_MEMORY_MAX, REQUEST_MEMORY_MAX};
 pub use hops::HOPS_MAX;
+pub use relay::{RelayId, RelayRequest};
 
 use crate::wire::Body;
 use crate::{NameError, NodeId, PortId, Reason, Value};
@@ -55,7 +55,7 @@ pub enum Request {
     /// Requests of the shared database.
     Mesh(MeshRequest),
     /// Requests about carried connections.
-    Carry(CarryRequest),
+    Carry(RelayRequest),
     /// Any other tag: the name of a function to be called.
     Call(String, Body),
 }

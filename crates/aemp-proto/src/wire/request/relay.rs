@@ -10,7 +10,7 @@ use crate::{NodeId, Value};
 
 /// The name of a carried connection between two nodes that are connected: whoever began it there has numbered it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CarryId {
+pub struct RelayId {
     /// Whether the sender of the request has numbered it, and not the receiver. Travels as the sign.
     pub by_sender: bool,
     /// The number, from 1.
@@ -19,20 +19,20 @@ pub struct CarryId {
 
 /// What the two ends of a carried connection and the node that carries it tell each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CarryRequest {
+pub enum RelayRequest {
     /// `x_dial ID NODE`: carry a connection from the sender to this node, please.
     Dial(u64, NodeId),
     /// `x_call ID NODE`: the sender carries a connection from this node to the receiver.
     Call(u64, NodeId),
     /// `x_data ID OCTETS`: the next octets.
-    Data(CarryId, Bytes),
+    Data(RelayId, Bytes),
     /// `x_ack ID COUNT`: so many more octets may be sent.
-    Ack(CarryId, u64),
+    Ack(RelayId, u64),
     /// `x_end ID TEXT`: the connection is over, and why.
-    End(CarryId, String),
+    End(RelayId, String),
 }
 
-impl CarryRequest {
+impl RelayRequest {
     /// The message for the node port of the other node.
     ///
     /// # Errors
@@ -41,23 +41,23 @@ impl CarryRequest {
     pub fn encode(&self) -> Result<Body, EncodeError> {
         let mut out = BodyBuilder::default();
         match self {
-            CarryRequest::Dial(number, node) => {
+            RelayRequest::Dial(number, node) => {
                 out.name("x_dial").value(&(*number).into())?;
                 out.name(node.as_str());
             }
-            CarryRequest::Call(number, node) => {
+            RelayRequest::Call(number, node) => {
                 out.name("x_call").value(&(*number).into())?;
                 out.name(node.as_str());
             }
-            CarryRequest::Data(id, octets) => {
+            RelayRequest::Data(id, octets) => {
                 out.name("x_data").value(&id.to_value())?;
                 out.value(&Value::Bytes(octets.clone()))?;
             }
-            CarryRequest::Ack(id, count) => {
+            RelayRequest::Ack(id, count) => {
                 out.name("x_ack").value(&id.to_value())?;
                 out.value(&(*count).into())?;
             }
-            CarryRequest::End(id, text) => {
+            RelayRequest::End(id, text) => {
                 out.name("x_end").value(&id.to_value())?;
                 out.value(&Value::Text(text.clone()))?;
             }
@@ -68,26 +68,26 @@ impl CarryRequest {
     /// Reads the arguments that follow the tag; `None` if it is another one.
     pub(super) fn decode(tag: &str, args: &mut Args) -> Result<Option<Request>, RequestError> {
         Ok(Some(Request::Carry(match tag {
-            "x_dial" => CarryRequest::Dial(args.of("x_dial").count()?, args.node()?),
-            "x_call" => CarryRequest::Call(args.of("x_call").count()?, args.node()?),
-            "x_data" => CarryRequest::Data(CarryId::read(args.of("x_data"))?, args.octets()?),
-            "x_ack" => CarryRequest::Ack(CarryId::read(args.of("x_ack"))?, args.count()?),
-            "x_end" => CarryRequest::End(CarryId::read(args.of("x_end"))?, args.string("the reason")?),
+            "x_dial" => RelayRequest::Dial(args.of("x_dial").count()?, args.node()?),
+            "x_call" => RelayRequest::Call(args.of("x_call").count()?, args.node()?),
+            "x_data" => RelayRequest::Data(RelayId::read(args.of("x_data"))?, args.octets()?),
+            "x_ack" => RelayRequest::Ack(RelayId::read(args.of("x_ack"))?, args.count()?),
+            "x_end" => RelayRequest::End(RelayId::read(args.of("x_end"))?, args.string("the reason")?),
             _ => return Ok(None),
         })))
     }
 }
 
-impl CarryId {
+impl RelayId {
     fn to_value(self) -> Value {
         let number = i128::from(self.number);
         Value::Int(if self.by_sender { number } else { -number })
     }
 
-    fn read(args: &mut Args) -> Result<CarryId, RequestError> {
+    fn read(args: &mut Args) -> Result<RelayId, RequestError> {
         let number = args.integer()?;
         let magnitude = u64::try_from(number.unsigned_abs()).ok().filter(|number| *number > 0);
-        let number_of = |magnitude| CarryId { by_sender: number > 0, number: magnitude };
+        let number_of = |magnitude| RelayId { by_sender: number > 0, number: magnitude };
         magnitude.map(number_of).ok_or_else(|| args.wrong("the connection", "a number other than 0"))
     }
 }
@@ -127,13 +127,13 @@ mod tests {
     fn every_request_survives_the_way() {
         let node = NodeId::new("far").unwrap();
         let (mine, yours) =
-            (CarryId { by_sender: true, number: 7 }, CarryId { by_sender: false, number: 1 << 62 });
+            (RelayId { by_sender: true, number: 7 }, RelayId { by_sender: false, number: 1 << 62 });
         for request in [
-            CarryRequest::Dial(1, node.clone()),
-            CarryRequest::Call(u64::MAX, node),
-            CarryRequest::Data(mine, Bytes::from_static(b"\0\xff")),
-            CarryRequest::Ack(yours, 4096),
-            CarryRequest::End(yours, "over".into()),
+            RelayRequest::Dial(1, node.clone()),
+            RelayRequest::Call(u64::MAX, node),
+            RelayRequest::Data(mine, Bytes::from_static(b"\0\xff")),
+            RelayRequest::Ack(yours, 4096),
+            RelayRequest::End(yours, "over".into()),
         ] {
             let body = request.encode().unwrap();
             assert_eq!(Request::decode(&body), Ok(Request::Carry(request)));

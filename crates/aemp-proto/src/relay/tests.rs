@@ -2,14 +2,14 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::*;
 use crate::time::Time;
-use crate::wire::CarryId;
+use crate::wire::RelayId;
 
 fn node(id: &str) -> NodeId {
     NodeId::new(id).unwrap()
 }
 
-fn limits(window: u64) -> CarryLimits {
-    CarryLimits { connections: 4, of_one_node: 3, window, idle: Duration::from_secs(10) }
+fn limits(window: u64) -> RelayLimits {
+    RelayLimits { connections: 4, of_one_node: 3, window, idle: Duration::from_secs(10) }
 }
 
 /// What one end has seen.
@@ -23,18 +23,18 @@ struct Seen {
 /// Ends `a`, `b` and `c`, all connected to the carrier `r`.
 struct Net {
     now: Time,
-    nodes: BTreeMap<&'static str, Carriage>,
+    nodes: BTreeMap<&'static str, Relay>,
     called: Vec<(&'static str, EndId)>,
     seen: BTreeMap<(&'static str, EndId), Seen>,
     /// Octets on their way, or unread, between the carrier and each node.
-    requests: Vec<(String, &'static str, CarryRequest)>,
+    requests: Vec<(String, &'static str, RelayRequest)>,
 }
 
 impl Net {
     fn new(window: u64) -> Net {
         let ids = ["a", "b", "c", "r"];
         let mut nodes: BTreeMap<_, _> =
-            ids.iter().map(|id| (*id, Carriage::new(node(id), *id == "r", limits(window)))).collect();
+            ids.iter().map(|id| (*id, Relay::new(node(id), *id == "r", limits(window)))).collect();
         for id in ["a", "b", "c"] {
             nodes.get_mut(id).unwrap().up(&node("r"));
             nodes.get_mut("r").unwrap().up(&node(id));
@@ -42,7 +42,7 @@ impl Net {
         Net { now: Time::ZERO, nodes, called: Vec::new(), seen: BTreeMap::new(), requests: Vec::new() }
     }
 
-    fn at(&mut self, id: &str) -> &mut Carriage {
+    fn at(&mut self, id: &str) -> &mut Relay {
         self.nodes.get_mut(id).unwrap()
     }
 
@@ -63,21 +63,21 @@ impl Net {
         }
     }
 
-    fn act(&mut self, id: &'static str, action: CarryAction) {
+    fn act(&mut self, id: &'static str, action: RelayAction) {
         match action {
-            CarryAction::Send { to, request } => {
+            RelayAction::Send { to, request } => {
                 self.requests.push((to.to_string(), id, request.clone()));
                 let now = self.now;
                 self.at(to.as_str()).request(&node(id), request, now);
             }
-            CarryAction::Called { end, .. } => self.called.push((id, end)),
-            CarryAction::Came { end, octets } => {
+            RelayAction::Called { end, .. } => self.called.push((id, end)),
+            RelayAction::Came { end, octets } => {
                 let seen = self.seen.entry((id, end)).or_default();
                 seen.octets.extend_from_slice(&octets);
                 seen.pieces.push_back(octets.len());
             }
-            CarryAction::Room { .. } => {}
-            CarryAction::Ended { end, reason } => {
+            RelayAction::Room { .. } => {}
+            RelayAction::Ended { end, reason } => {
                 self.seen.entry((id, end)).or_default().ended = Some(reason);
             }
         }
@@ -108,7 +108,7 @@ impl Net {
     }
 
     /// A request by hand, as a hostile node would send it.
-    fn inject(&mut self, from: &str, to: &'static str, request: CarryRequest) {
+    fn inject(&mut self, from: &str, to: &'static str, request: RelayRequest) {
         let now = self.now;
         self.at(to).request(&node(from), request, now);
         self.settle();
@@ -118,7 +118,7 @@ impl Net {
 /// How the carrier has numbered the connection towards this node.
 fn number_towards(net: &Net, id: &str) -> u64 {
     let mut calls = net.requests.iter().filter_map(|(to, from, request)| match request {
-        CarryRequest::Call(number, _) if to == id && *from == "r" => Some(*number),
+        RelayRequest::Call(number, _) if to == id && *from == "r" => Some(*number),
         _ => None,
     });
     calls.next_back().unwrap()
@@ -180,7 +180,7 @@ fn what_was_sent_before_the_end_arrives_before_it() {
     net.at("a").close(near, "done");
     net.settle();
     assert_eq!((net.octets("b", far), net.ended("b", far)), (&b"last words"[..], Some("done")));
-    assert_eq!((net.at("r").carried(), net.at("a").ends(), net.at("b").ends()), (0, 0, 0));
+    assert_eq!((net.at("r").relayed(), net.at("a").ends(), net.at("b").ends()), (0, 0, 0));
     assert_eq!(net.at("b").write(far, b"too late"), 0);
 }
 
@@ -203,7 +203,7 @@ fn when_a_connection_of_the_carrier_breaks_all_that_went_over_it_is_over() {
     net.settle();
     assert!(net.ended("a", to_b).is_some() && net.ended("b", far).is_some());
     assert!(net.ended("a", to_c).is_none() && net.ended("c", third).is_none());
-    assert_eq!(net.at("r").carried(), 1);
+    assert_eq!(net.at("r").relayed(), 1);
 }
 
 #[test]
@@ -233,7 +233,7 @@ fn a_carrier_carries_no_more_than_it_may() {
     net.at("a").write(first.0, b"alive");
     net.settle();
     net.join("c");
-    assert_eq!(net.at("r").carried(), 2);
+    assert_eq!(net.at("r").relayed(), 2);
     assert_eq!(net.ended("a", first.0), None);
 }
 
@@ -243,9 +243,9 @@ fn whoever_sends_more_than_the_window_loses_that_connection_and_no_other() {
     let (near, far) = net.join("b");
     let (other, third) = net.join("c");
     let number = number_towards(&net, "b");
-    let id = CarryId { by_sender: false, number };
+    let id = RelayId { by_sender: false, number };
     for _ in 0..5 {
-        net.inject("b", "r", CarryRequest::Data(id, Bytes::from(vec![0; 1000])));
+        net.inject("b", "r", RelayRequest::Data(id, Bytes::from(vec![0; 1000])));
     }
     assert!(net.ended("a", near).unwrap().contains("window"));
     assert!(net.ended("b", far).unwrap().contains("window"));
@@ -260,12 +260,12 @@ fn a_carrier_that_sends_more_than_it_said_is_believed_no_more() {
     let mut net = Net::new(1 << 12);
     let (near, _) = net.join("b");
     let number = net.requests.iter().find_map(|(_, from, request)| match request {
-        CarryRequest::Dial(number, _) if *from == "a" => Some(*number),
+        RelayRequest::Dial(number, _) if *from == "a" => Some(*number),
         _ => None,
     });
-    let id = CarryId { by_sender: false, number: number.unwrap() };
+    let id = RelayId { by_sender: false, number: number.unwrap() };
     for _ in 0..5 {
-        net.inject("r", "a", CarryRequest::Data(id, Bytes::from(vec![0; 1000])));
+        net.inject("r", "a", RelayRequest::Data(id, Bytes::from(vec![0; 1000])));
     }
     assert!(net.ended("a", near).unwrap().contains("window"));
 }
@@ -277,18 +277,18 @@ fn what_concerns_no_connection_of_the_sender_does_nothing() {
     let number = number_towards(&net, "b");
     for by_sender in [true, false] {
         for number in [number, 1, 2, 99, u64::MAX] {
-            let id = CarryId { by_sender, number };
+            let id = RelayId { by_sender, number };
             for from in ["c", "stranger"] {
-                net.inject(from, "r", CarryRequest::Data(id, Bytes::from_static(b"evil")));
-                net.inject(from, "r", CarryRequest::Ack(id, 5));
-                net.inject(from, "r", CarryRequest::End(id, "evil".into()));
+                net.inject(from, "r", RelayRequest::Data(id, Bytes::from_static(b"evil")));
+                net.inject(from, "r", RelayRequest::Ack(id, 5));
+                net.inject(from, "r", RelayRequest::End(id, "evil".into()));
             }
         }
     }
-    net.inject("stranger", "r", CarryRequest::Dial(1, node("b")));
-    net.inject("stranger", "b", CarryRequest::Call(1, node("a")));
+    net.inject("stranger", "r", RelayRequest::Dial(1, node("b")));
+    net.inject("stranger", "b", RelayRequest::Call(1, node("a")));
     assert_eq!((net.ended("a", near), net.ended("b", far)), (None, None));
-    assert_eq!((net.at("r").carried(), net.at("b").ends()), (1, 1));
+    assert_eq!((net.at("r").relayed(), net.at("b").ends()), (1, 1));
     assert!(net.octets("a", near).is_empty() && net.octets("b", far).is_empty());
 }
 
@@ -299,20 +299,20 @@ fn broken_rules_end_the_connection() {
         let mut net = Net::new(1 << 20);
         let (near, far) = net.join("b");
         let number = number_towards(&net, "b");
-        let id = CarryId { by_sender: false, number };
+        let id = RelayId { by_sender: false, number };
         let request = match broken {
-            0 => CarryRequest::Data(id, data(0)),
-            1 => CarryRequest::Data(id, data(PIECE + 1)),
-            _ => CarryRequest::Ack(id, 1),
+            0 => RelayRequest::Data(id, data(0)),
+            1 => RelayRequest::Data(id, data(PIECE + 1)),
+            _ => RelayRequest::Ack(id, 1),
         };
         net.inject("b", "r", request);
         assert!(net.ended("a", near).is_some() && net.ended("b", far).is_some(), "{broken}");
     }
     let mut net = Net::new(1 << 12);
     let (near, _) = net.join("b");
-    let Some((_, _, CarryRequest::Dial(number, _))) = net.requests.first().cloned() else { panic!() };
+    let Some((_, _, RelayRequest::Dial(number, _))) = net.requests.first().cloned() else { panic!() };
     // The number of a living connection: refused, and the living one is over with it, for nobody can tell them apart.
-    net.inject("a", "r", CarryRequest::Dial(number, node("c")));
+    net.inject("a", "r", RelayRequest::Dial(number, node("c")));
     assert!(net.ended("a", near).is_some());
     assert!(net.called.is_empty());
 }

@@ -8,8 +8,8 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use aemp_proto::carry::{CLOSED, Carriage, CarryAction, EndId};
-use aemp_proto::wire::{CarryRequest, Request};
+use aemp_proto::relay::{CLOSED, EndId, Relay, RelayAction};
+use aemp_proto::wire::{RelayRequest, Request};
 use aemp_proto::{NodeId, kernel::Route};
 use bytes::{Buf as _, Bytes};
 use parking_lot::Mutex;
@@ -20,10 +20,10 @@ use super::tcp::Abort;
 use crate::node::Node;
 
 /// The carried connections of a node.
-pub(crate) struct Carrying(Mutex<State>);
+pub(crate) struct Relaying(Mutex<State>);
 
 struct State {
-    carriage: Carriage,
+    relay: Relay,
     pipes: HashMap<EndId, Pipe>,
     /// Connections that have come and that nobody has taken yet.
     calls: Vec<Call>,
@@ -50,27 +50,27 @@ struct Piece {
     octets: usize,
 }
 
-impl Carrying {
-    pub(crate) fn new(carriage: Carriage) -> Carrying {
-        Carrying(Mutex::new(State { carriage, pipes: HashMap::new(), calls: Vec::new() }))
+impl Relaying {
+    pub(crate) fn new(relay: Relay) -> Relaying {
+        Relaying(Mutex::new(State { relay, pipes: HashMap::new(), calls: Vec::new() }))
     }
 
     /// A native node is up, over a connection that is not carried itself.
     pub(crate) fn up(&self, node: &NodeId) {
-        self.0.lock().carriage.up(node);
+        self.0.lock().relay.up(node);
     }
 
     /// The outbox of a node broke, and nothing of the old connection is delivered any more.
     pub(crate) fn down(&self, node: &Node, peer: &NodeId, reason: &str) {
         let mut state = self.0.lock();
-        state.carriage.down(peer, reason);
+        state.relay.down(peer, reason);
         state.settle(node);
     }
 
     /// A request that came over the connection to `from`.
-    pub(crate) fn request(&self, node: &Node, from: &NodeId, request: CarryRequest) {
+    pub(crate) fn request(&self, node: &Node, from: &NodeId, request: RelayRequest) {
         let mut state = self.0.lock();
-        state.carriage.request(from, request, node.inner().shared.now());
+        state.relay.request(from, request, node.inner().shared.now());
         state.settle(node);
         let calls = std::mem::take(&mut state.calls);
         // Whatever becomes of the streams needs the lock.
@@ -83,7 +83,7 @@ impl Carrying {
     /// Begins a connection to a node through another one.
     pub(crate) fn dial(&self, node: &Node, carrier: &NodeId, to: &NodeId) -> Carried {
         let mut state = self.0.lock();
-        let end = state.carriage.dial(carrier, to);
+        let end = state.relay.dial(carrier, to);
         state.pipes.insert(end, Pipe::default());
         state.settle(node);
         Carried { node: node.clone(), end }
@@ -91,32 +91,32 @@ impl Carrying {
 
     /// Connections that this node carries for others.
     pub(crate) fn carried(&self) -> usize {
-        self.0.lock().carriage.carried()
+        self.0.lock().relay.relayed()
     }
 }
 
 impl State {
     /// Carries out what the machine wants.
     fn settle(&mut self, node: &Node) {
-        while let Some(action) = self.carriage.poll() {
+        while let Some(action) = self.relay.poll() {
             match action {
-                CarryAction::Send { to, request } => send(node, &to, request),
-                CarryAction::Called { end, carrier, from } => {
+                RelayAction::Send { to, request } => send(node, &to, request),
+                RelayAction::Called { end, carrier, from } => {
                     self.pipes.insert(end, Pipe::default());
                     self.calls.push(Call { end, carrier, from });
                 }
-                CarryAction::Came { end, octets } => {
+                RelayAction::Came { end, octets } => {
                     let Some(pipe) = self.pipes.get_mut(&end) else { continue };
                     // A copy: a piece must not keep the whole batch that it was read with.
                     let left = Bytes::copy_from_slice(&octets);
                     pipe.came.push_back(Piece { octets: left.len(), left });
                     pipe.reader.take().into_iter().for_each(Waker::wake);
                 }
-                CarryAction::Room { end } => {
+                RelayAction::Room { end } => {
                     let Some(pipe) = self.pipes.get_mut(&end) else { continue };
                     pipe.writer.take().into_iter().for_each(Waker::wake);
                 }
-                CarryAction::Ended { end, reason } => {
+                RelayAction::Ended { end, reason } => {
                     let Some(pipe) = self.pipes.get_mut(&end) else { continue };
                     pipe.end(reason);
                 }
@@ -125,7 +125,7 @@ impl State {
     }
 
     fn close(&mut self, node: &Node, end: EndId) {
-        self.carriage.close(end, CLOSED);
+        self.relay.close(end, CLOSED);
         self.settle(node);
         if let Some(pipe) = self.pipes.get_mut(&end) {
             pipe.end(CLOSED.into());
@@ -141,7 +141,7 @@ impl Pipe {
 }
 
 /// Puts a request into the outbox of a node, if that has the connection that the request is meant for.
-fn send(node: &Node, to: &NodeId, request: CarryRequest) {
+fn send(node: &Node, to: &NodeId, request: RelayRequest) {
     let remote = node.remotes().get(to);
     let queued = {
         let mut outbox = remote.outbox.lock();
@@ -161,7 +161,7 @@ pub(crate) struct Carried {
 
 impl Carried {
     fn state(&self) -> parking_lot::MutexGuard<'_, State> {
-        self.node.inner().shared.carrying.0.lock()
+        self.node.inner().shared.relaying.0.lock()
     }
 }
 
@@ -183,7 +183,7 @@ impl AsyncRead for Carried {
         if piece.left.is_empty() {
             let octets = piece.octets;
             pipe.came.pop_front();
-            state.carriage.read(self.end, octets);
+            state.relay.read(self.end, octets);
             state.settle(&self.node);
         }
         Poll::Ready(Ok(()))
@@ -200,7 +200,7 @@ impl AsyncWrite for Carried {
         if let Some(reason) = ended {
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::BrokenPipe, reason)));
         }
-        let count = state.carriage.write(self.end, octets);
+        let count = state.relay.write(self.end, octets);
         if count == 0 && !octets.is_empty() {
             if let Some(pipe) = state.pipes.get_mut(&self.end) {
                 pipe.writer = Some(cx.waker().clone());
@@ -242,14 +242,14 @@ impl Node {
     }
 
     /// How many connections this node carries for others, now.
-    pub fn carried_connections(&self) -> usize {
-        self.inner().shared.carrying.carried()
+    pub fn relayed_connections(&self) -> usize {
+        self.inner().shared.relaying.carried()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use aemp_proto::wire::CarryId;
+    use aemp_proto::wire::RelayId;
     use tokio::io::AsyncReadExt as _;
 
     use super::*;
@@ -258,11 +258,11 @@ mod tests {
     async fn told(reason: &str) -> io::Result<usize> {
         let node = Node::builder().start().await.expect("it starts");
         let [carrier, far] = ["carrier", "far"].map(|id| NodeId::new(id).expect("a node ID"));
-        let carrying = &node.inner().shared.carrying;
-        carrying.up(&carrier);
-        let mut carried = carrying.dial(&node, &carrier, &far);
-        let first = CarryId { by_sender: false, number: 1 };
-        carrying.request(&node, &carrier, CarryRequest::End(first, reason.into()));
+        let relaying = &node.inner().shared.relaying;
+        relaying.up(&carrier);
+        let mut carried = relaying.dial(&node, &carrier, &far);
+        let first = RelayId { by_sender: false, number: 1 };
+        relaying.request(&node, &carrier, RelayRequest::End(first, reason.into()));
         carried.read(&mut [0; 8]).await
     }
 

@@ -11,11 +11,11 @@
 //! hold: every direction has a *window*, the octets that may be on their way, which the receiving end opens again by
 //! acknowledging what it has read. So a slow end stops the other end, and nothing else.
 //!
-//! [`Carriage`] is all of this for one node, as an end and as a carrier; a pure machine with the contract of the others. It
+//! [`Relay`] is all of this for one node, as an end and as a carrier; a pure machine with the contract of the others. It
 //! stands beside the kernel, not in it: octets do not pass through the kernel. Which nodes are dialled this way is the kernel's
 //! business (`kernel/ways`).
 
-mod carriage;
+mod machine;
 
 use std::fmt;
 use std::time::Duration;
@@ -23,9 +23,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::NodeId;
-use crate::wire::CarryRequest;
+use crate::wire::RelayRequest;
 
-pub use carriage::Carriage;
+pub use machine::Relay;
 
 /// The most octets of one request: short enough that the requests of the node itself get in between.
 pub const PIECE: usize = 16 << 10;
@@ -50,7 +50,7 @@ fn cost(octets: usize) -> u64 {
 /// What a carrier takes upon itself. Together it holds at most `connections * 2 * window` octets, and for one node that reads
 /// slowly `of_one_node * window`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CarryLimits {
+pub struct RelayLimits {
     /// Connections that are carried at once, and that may be carried to this node as an end: 1024.
     pub connections: usize,
     /// Of these, such as have one node as an end: 256, so that with the default window they leave half of its outbox's
@@ -64,9 +64,9 @@ pub struct CarryLimits {
     pub idle: Duration,
 }
 
-impl Default for CarryLimits {
-    fn default() -> CarryLimits {
-        CarryLimits {
+impl Default for RelayLimits {
+    fn default() -> RelayLimits {
+        RelayLimits {
             connections: 1024,
             of_one_node: 256,
             window: 128 << 10,
@@ -87,13 +87,13 @@ impl fmt::Debug for EndId {
 
 /// What is to be done, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CarryAction {
+pub enum RelayAction {
     /// Put this request into the outbox of a node.
     Send {
         /// The node.
         to: NodeId,
         /// The request.
-        request: CarryRequest,
+        request: RelayRequest,
     },
     /// A connection has come to this node: it is an accepted one from now on.
     Called {
@@ -104,14 +104,14 @@ pub enum CarryAction {
         /// Who is said to be at the other end; its greeting will prove it.
         from: NodeId,
     },
-    /// Octets have come. [`Carriage::read`] when they are out of the way.
+    /// Octets have come. [`Relay::read`] when they are out of the way.
     Came {
         /// Our end.
         end: EndId,
         /// The octets.
         octets: Bytes,
     },
-    /// There is room for [`Carriage::write`] again.
+    /// There is room for [`Relay::write`] again.
     Room {
         /// Our end.
         end: EndId,

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
-use super::{CarryAction, CarryLimits, EndId, PIECE, PIECE_COST, REASON_MAX, WINDOW_MAX, WINDOW_MIN, cost};
+use super::{EndId, PIECE, PIECE_COST, REASON_MAX, RelayAction, RelayLimits, WINDOW_MAX, WINDOW_MIN, cost};
 use crate::NodeId;
 use crate::time::Time;
-use crate::wire::{CarryId, CarryRequest};
+use crate::wire::{RelayId, RelayRequest};
 
 /// A carried connection on its way between this node and one that it is connected to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,8 +19,8 @@ struct Hop {
 }
 
 impl Hop {
-    fn id(&self) -> CarryId {
-        CarryId { by_sender: self.ours, number: self.number }
+    fn id(&self) -> RelayId {
+        RelayId { by_sender: self.ours, number: self.number }
     }
 
     fn all_of(peer: &NodeId) -> std::ops::RangeInclusive<Hop> {
@@ -63,11 +63,11 @@ struct End {
 
 /// The carried connections of a node. See the [module](super).
 #[derive(Debug)]
-pub struct Carriage {
+pub struct Relay {
     own: NodeId,
     /// Whether we carry for others.
     carries: bool,
-    limits: CarryLimits,
+    limits: RelayLimits,
     /// Nodes that are up, understand us, and are connected directly.
     neighbours: BTreeSet<NodeId>,
     hops: BTreeMap<Hop, Use>,
@@ -76,14 +76,14 @@ pub struct Carriage {
     carried: usize,
     by_node: BTreeMap<NodeId, usize>,
     count: u64,
-    out: VecDeque<CarryAction>,
+    out: VecDeque<RelayAction>,
 }
 
-impl Carriage {
+impl Relay {
     /// No connections. `carries`: whether this node carries for others.
-    pub fn new(own: NodeId, carries: bool, limits: CarryLimits) -> Carriage {
-        let limits = CarryLimits { window: limits.window.clamp(WINDOW_MIN, WINDOW_MAX), ..limits };
-        Carriage {
+    pub fn new(own: NodeId, carries: bool, limits: RelayLimits) -> Relay {
+        let limits = RelayLimits { window: limits.window.clamp(WINDOW_MIN, WINDOW_MAX), ..limits };
+        Relay {
             own,
             carries,
             limits,
@@ -106,17 +106,17 @@ impl Carriage {
     pub fn down(&mut self, node: &NodeId, reason: &str) {
         self.neighbours.remove(node);
         // Nor is the next connection to get what was meant for this one.
-        self.out.retain(|action| !matches!(action, CarryAction::Send { to, .. } if to == node));
+        self.out.retain(|action| !matches!(action, RelayAction::Send { to, .. } if to == node));
         let hops: Vec<Hop> = self.hops.range(Hop::all_of(node)).map(|(hop, _)| hop.clone()).collect();
         for hop in hops {
             self.end_of(&hop, format!("the connection to {node} is lost: {reason}"));
         }
     }
 
-    /// Begins a connection to a node through another one, which is up. [`CarryAction::Ended`] comes if nothing becomes of it.
+    /// Begins a connection to a node through another one, which is up. [`RelayAction::Ended`] comes if nothing becomes of it.
     pub fn dial(&mut self, carrier: &NodeId, to: &NodeId) -> EndId {
         let hop = self.number(carrier);
-        let request = CarryRequest::Dial(hop.number, to.clone());
+        let request = RelayRequest::Dial(hop.number, to.clone());
         let end = self.begin(hop);
         self.send(carrier, request);
         end
@@ -130,12 +130,12 @@ impl Carriage {
         if count > 0 {
             known.room -= cost(count);
             let (peer, id) = (known.hop.peer.clone(), known.hop.id());
-            self.send(&peer, CarryRequest::Data(id, Bytes::copy_from_slice(&octets[..count])));
+            self.send(&peer, RelayRequest::Data(id, Bytes::copy_from_slice(&octets[..count])));
         }
         count
     }
 
-    /// A piece of so many octets, as one [`CarryAction::Came`] brought it, is out of the way: another one may come.
+    /// A piece of so many octets, as one [`RelayAction::Came`] brought it, is out of the way: another one may come.
     pub fn read(&mut self, end: EndId, octets: usize) {
         let Some(known) = self.ends.get_mut(&end) else { return };
         known.read += cost(octets);
@@ -144,7 +144,7 @@ impl Carriage {
             let count = std::mem::take(&mut known.read);
             known.came = known.came.saturating_sub(count);
             let (peer, id) = (known.hop.peer.clone(), known.hop.id());
-            self.send(&peer, CarryRequest::Ack(id, count));
+            self.send(&peer, RelayRequest::Ack(id, count));
         }
     }
 
@@ -152,28 +152,28 @@ impl Carriage {
     pub fn close(&mut self, end: EndId, reason: &str) {
         let Some(known) = self.ends.remove(&end) else { return };
         self.hops.remove(&known.hop);
-        let request = CarryRequest::End(known.hop.id(), reason.into());
+        let request = RelayRequest::End(known.hop.id(), reason.into());
         self.send(&known.hop.peer, request);
     }
 
     /// A request came from a node that is up, over its direct connection.
-    pub fn request(&mut self, from: &NodeId, request: CarryRequest, now: Time) {
+    pub fn request(&mut self, from: &NodeId, request: RelayRequest, now: Time) {
         if !self.neighbours.contains(from) {
             return;
         }
         match request {
-            CarryRequest::Dial(number, to) => {
+            RelayRequest::Dial(number, to) => {
                 let near = Hop { peer: from.clone(), ours: false, number };
                 if let Err(reason) = self.carry(&near, &to, now) {
-                    self.send(from, CarryRequest::End(near.id(), reason));
+                    self.send(from, RelayRequest::End(near.id(), reason));
                 }
             }
-            CarryRequest::Call(number, caller) => {
+            RelayRequest::Call(number, caller) => {
                 self.called(Hop { peer: from.clone(), ours: false, number }, caller);
             }
-            CarryRequest::Data(id, octets) => self.data(&hop_of(from, id), octets, now),
-            CarryRequest::Ack(id, count) => self.acknowledged(&hop_of(from, id), count, now),
-            CarryRequest::End(id, reason) => {
+            RelayRequest::Data(id, octets) => self.data(&hop_of(from, id), octets, now),
+            RelayRequest::Ack(id, count) => self.acknowledged(&hop_of(from, id), count, now),
+            RelayRequest::End(id, reason) => {
                 let end = reason.floor_char_boundary(REASON_MAX);
                 self.end_of(&hop_of(from, id), reason[..end].into());
             }
@@ -181,17 +181,17 @@ impl Carriage {
     }
 
     /// What is to be done next.
-    pub fn poll(&mut self) -> Option<CarryAction> {
+    pub fn poll(&mut self) -> Option<RelayAction> {
         self.out.pop_front()
     }
 
-    /// Whether [`Carriage::write`] would take something.
+    /// Whether [`Relay::write`] would take something.
     pub fn has_room(&self, end: EndId) -> bool {
         self.ends.get(&end).is_some_and(|end| end.room > PIECE_COST)
     }
 
     /// How many connections this node carries for others.
-    pub fn carried(&self) -> usize {
+    pub fn relayed(&self) -> usize {
         self.carried
     }
 
@@ -224,9 +224,9 @@ impl Carriage {
             *self.by_node.entry(hop.peer.clone()).or_default() += 1;
         }
         self.carried += 1;
-        self.send(to, CarryRequest::Call(far.number, near.peer.clone()));
+        self.send(to, RelayRequest::Call(far.number, near.peer.clone()));
         for hop in [&far, near] {
-            self.send(&hop.peer, CarryRequest::Ack(hop.id(), self.limits.window));
+            self.send(&hop.peer, RelayRequest::Ack(hop.id(), self.limits.window));
         }
         Ok(())
     }
@@ -238,10 +238,10 @@ impl Carriage {
             () => {
                 let carrier = hop.peer.clone();
                 let end = self.begin(hop);
-                return self.out.push_back(CarryAction::Called { end, carrier, from: caller });
+                return self.out.push_back(RelayAction::Called { end, carrier, from: caller });
             }
         };
-        self.send(&hop.peer, CarryRequest::End(hop.id(), refusal.into()));
+        self.send(&hop.peer, RelayRequest::End(hop.id(), refusal.into()));
     }
 
     fn data(&mut self, hop: &Hop, octets: Bytes, now: Time) {
@@ -259,7 +259,7 @@ impl Carriage {
                 if known.came > known.window.unwrap_or(0) {
                     return self.abort(hop, "more octets came than the window has room for");
                 }
-                self.out.push_back(CarryAction::Came { end, octets });
+                self.out.push_back(RelayAction::Came { end, octets });
             }
             Some(Use::Through(through)) => {
                 through.under_way += count;
@@ -268,7 +268,7 @@ impl Carriage {
                     return self.abort(hop, "more octets came than the window has room for");
                 }
                 let other = through.other.clone();
-                self.send(&other.peer, CarryRequest::Data(other.id(), octets));
+                self.send(&other.peer, RelayRequest::Data(other.id(), octets));
             }
         }
     }
@@ -282,7 +282,7 @@ impl Carriage {
                 let window = *known.window.get_or_insert(count.min(WINDOW_MAX));
                 // No more than the window can ever be free.
                 known.room = known.room.saturating_add(count).min(window);
-                self.out.push_back(CarryAction::Room { end });
+                self.out.push_back(RelayAction::Room { end });
             }
             Some(Use::Through(through)) => {
                 through.last = now;
@@ -291,7 +291,7 @@ impl Carriage {
                 match back.under_way.checked_sub(count) {
                     Some(left) => {
                         back.under_way = left;
-                        self.send(&other.peer, CarryRequest::Ack(other.id(), count));
+                        self.send(&other.peer, RelayRequest::Ack(other.id(), count));
                     }
                     None => self.abort(hop, "more octets were acknowledged than were sent"),
                 }
@@ -302,9 +302,9 @@ impl Carriage {
     /// A hop is gone: what is behind it is told.
     fn end_of(&mut self, hop: &Hop, reason: String) {
         match self.forget(hop) {
-            Some(Use::End(end)) => self.out.push_back(CarryAction::Ended { end, reason }),
+            Some(Use::End(end)) => self.out.push_back(RelayAction::Ended { end, reason }),
             Some(Use::Through(Through { other, .. })) => {
-                self.send(&other.peer, CarryRequest::End(other.id(), reason));
+                self.send(&other.peer, RelayRequest::End(other.id(), reason));
             }
             None => {}
         }
@@ -312,7 +312,7 @@ impl Carriage {
 
     /// Whoever is at this hop does not keep to the rules: both sides are told.
     fn abort(&mut self, hop: &Hop, reason: &str) {
-        self.send(&hop.peer, CarryRequest::End(hop.id(), reason.into()));
+        self.send(&hop.peer, RelayRequest::End(hop.id(), reason.into()));
         self.end_of(hop, reason.into());
     }
 
@@ -373,15 +373,15 @@ impl Carriage {
         }
     }
 
-    fn send(&mut self, to: &NodeId, request: CarryRequest) {
+    fn send(&mut self, to: &NodeId, request: RelayRequest) {
         // Whoever is not connected any more gets nothing: a request must not wait for the next connection.
         if self.neighbours.contains(to) {
-            self.out.push_back(CarryAction::Send { to: to.clone(), request });
+            self.out.push_back(RelayAction::Send { to: to.clone(), request });
         }
     }
 }
 
 /// What the receiver of a request calls the connection.
-fn hop_of(from: &NodeId, id: CarryId) -> Hop {
+fn hop_of(from: &NodeId, id: RelayId) -> Hop {
     Hop { peer: from.clone(), ours: !id.by_sender, number: id.number }
 }

@@ -1,10 +1,10 @@
 //! Connections that are carried: as one of the ends, or as the node in between.
 
-use aemp_proto::carry::CarryAction;
 use aemp_proto::kernel::LinkId;
 use aemp_proto::link::{Handshake, Side};
-use aemp_proto::wire::{CarryRequest, Request};
-use aemp_proto::{NodeId, carry::EndId};
+use aemp_proto::relay::RelayAction;
+use aemp_proto::wire::{RelayRequest, Request};
+use aemp_proto::{NodeId, relay::EndId};
 
 use super::Node;
 use super::link::Line;
@@ -16,7 +16,7 @@ impl Node {
     pub(super) fn dial_through(&mut self, link: LinkId, carrier: &NodeId, to: &NodeId, cx: &mut Cx) {
         self.record(Event::Dial { address: format!("via:{carrier}#{to}") }, cx);
         let conn = cx.name_carried(&self.id, carrier, to);
-        let end = self.carriage.dial(carrier, to);
+        let end = self.relay.dial(carrier, to);
         self.begin_carried(link, end, carrier, conn, cx);
         self.carry_on(cx);
     }
@@ -27,7 +27,7 @@ impl Node {
             Line::Wire(wire, side) => cx.close(wire, side),
             Line::Carried(end) => {
                 self.ends.remove(&end);
-                self.carriage.close(end, "closed by the node");
+                self.relay.close(end, "closed by the node");
                 self.carry_on(cx);
             }
         }
@@ -35,35 +35,35 @@ impl Node {
 
     /// Does what is to be done for carried connections. Gives whether there was anything.
     pub(super) fn carry_on(&mut self, cx: &mut Cx) -> bool {
-        if std::mem::replace(&mut self.carrying, true) {
+        if std::mem::replace(&mut self.relaying, true) {
             return false; // whoever does it already will do this too
         }
         let mut any = false;
-        while let Some(action) = self.carriage.poll() {
+        while let Some(action) = self.relay.poll() {
             any = true;
             match action {
-                CarryAction::Send { to, request } => self.send_carried(&to, request, cx),
-                CarryAction::Called { end, carrier, from } => {
+                RelayAction::Send { to, request } => self.send_carried(&to, request, cx),
+                RelayAction::Called { end, carrier, from } => {
                     let link = self.accept();
                     let conn = cx.carried_name(&from, &carrier, &self.id);
                     self.begin_carried(link, end, &carrier, conn, cx);
                 }
-                CarryAction::Came { end, octets } => {
+                RelayAction::Came { end, octets } => {
                     if let Some(link) = self.ends.get(&end).copied() {
                         self.take_octets(link, &octets, cx);
-                        self.carriage.read(end, octets.len());
+                        self.relay.read(end, octets.len());
                     }
                 }
                 // What waits is written after every step.
-                CarryAction::Room { .. } => {}
-                CarryAction::Ended { end, reason } => {
+                RelayAction::Room { .. } => {}
+                RelayAction::Ended { end, reason } => {
                     if let Some(link) = self.ends.remove(&end) {
                         self.lose_link(link, &reason, cx);
                     }
                 }
             }
         }
-        self.carrying = false;
+        self.relaying = false;
         any
     }
 
@@ -75,7 +75,7 @@ impl Node {
     }
 
     /// Puts a request into the outbox of a node, if that has the connection that it is meant for.
-    fn send_carried(&mut self, to: &NodeId, request: CarryRequest, cx: &mut Cx) {
+    fn send_carried(&mut self, to: &NodeId, request: RelayRequest, cx: &mut Cx) {
         let outbox = &mut self.remote(to, cx).outbox;
         if outbox.link().is_some() {
             let queued = outbox.request(&Request::Carry(request));

@@ -14,12 +14,12 @@ pub const UP_NODES: &str = "AnyEvent::MP::Kernel::up_nodes";
 
 /// The same question; nodes of ours tell a connection that another node carries as the list `[NODE, CARRIER]`. To Perl nodes, which
 /// have none, the end is a comment.
-pub const UP_NODES_AND_CARRIERS: &str = "AnyEvent::MP::Kernel::up_nodes # and carriers";
+pub const UP_NODES_AND_RELAYS: &str = "AnyEvent::MP::Kernel::up_nodes # and carriers";
 
 /// Whether this code asks for the connections.
 pub(crate) fn is_asked(code: &str) -> bool {
     let call = code.trim().trim_end_matches(';').trim_end();
-    call == UP_NODES_AND_CARRIERS || call.strip_suffix("()").unwrap_or(call).trim_end() == UP_NODES
+    call == UP_NODES_AND_RELAYS || call.strip_suffix("()").unwrap_or(call).trim_end() == UP_NODES
 }
 
 impl Node {
@@ -42,7 +42,7 @@ mod tests {
 
     #[test]
     fn the_call_alone_is_the_question() {
-        for asked in [UP_NODES, UP_NODES_AND_CARRIERS, " AnyEvent::MP::Kernel::up_nodes () ;\n"] {
+        for asked in [UP_NODES, UP_NODES_AND_RELAYS, " AnyEvent::MP::Kernel::up_nodes () ;\n"] {
             assert!(is_asked(asked), "{asked}");
         }
         for other in
