@@ -16,7 +16,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// same way. The tag is the name in snake case:
 ///
 /// ```
-/// use aemp::{IntoMessage, AnyMessage, Message};
+/// use aemp::{AnyMessage, IntoMessage, Message};
 /// use serde::{Deserialize, Serialize};
 ///
 /// #[derive(Serialize, Deserialize, Message)]

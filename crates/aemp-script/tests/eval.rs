@@ -60,7 +60,7 @@ async fn only_nodes_that_allow_it_evaluate_for_others() {
     let open = Node::builder().id("open").secret("geheim").bind("127.0.0.1:0").evaluate(scripts());
     let open = open.start().await.unwrap();
     let seed = open.local_addrs().remove(0);
-    let builder = |id: &str| Node::builder().id(id).secret("geheim").seed(seed.clone());
+    let builder = |id: &str| Node::builder().id(id).secret("geheim").seed(seed);
     let closed = builder("closed").bind("127.0.0.1:0").function_resolver(scripts()).start().await.unwrap();
     let secure =
         builder("secure").bind("127.0.0.1:0").evaluate(scripts()).secure(true).start().await.unwrap();

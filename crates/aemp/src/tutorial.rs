@@ -11,7 +11,7 @@
 //! needs no lock.
 //!
 //! ```
-//! use aemp::{Context, AnyMessage, Message, Node};
+//! use aemp::{Context, Message, Node};
 //! use serde::{Deserialize, Serialize};
 //!
 //! #[derive(Serialize, Deserialize, Message)]
@@ -52,7 +52,7 @@
 //! names of the fields do not travel. So the same message can be sent in several ways, from Rust as from Perl:
 //!
 //! ```
-//! # use aemp::{Context, AnyMessage, Node, Value};
+//! # use aemp::{AnyMessage, Context, Node, Value};
 //! # use serde::{Deserialize, Serialize};
 //! # #[derive(Debug, PartialEq, Serialize, Deserialize, Message)]
 //! # enum Counter { Add { n: u64 } }
@@ -79,7 +79,7 @@
 //! monitors the other one, and waits:
 //!
 //! ```
-//! use aemp::{CallError, Context, AnyMessage, Message, Node, ReplyTo};
+//! use aemp::{CallError, Context, Message, Node, ReplyTo};
 //! use serde::{Deserialize, Serialize};
 //! use std::time::Duration;
 //!
@@ -112,7 +112,7 @@
 //! > monitor fires.
 //!
 //! ```
-//! # use aemp::{Context, AnyMessage, Node};
+//! # use aemp::{AnyMessage, Context, Node};
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let node = Node::builder().start().await?;
@@ -147,7 +147,7 @@
 //! Afterwards it makes no difference where a port is.
 //!
 //! ```
-//! use aemp::{Context, AnyMessage, Message, Node};
+//! use aemp::{Context, Node};
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -181,7 +181,7 @@
 //! at both ends, and over as soon as either end is.
 //!
 //! ```
-//! use aemp::{Context, AnyMessage, Message, Node, PortId, Reason};
+//! use aemp::{Context, Message, Node, PortId, Reason};
 //! use serde::{Deserialize, Serialize};
 //!
 //! #[derive(Serialize, Deserialize, Message)]
@@ -270,7 +270,7 @@
 //! it needs next. The rest stays queued, in order. That is the shorter way to write a protocol of several steps.
 //!
 //! ```
-//! use aemp::{AnyMessage, Message, Node, pick};
+//! use aemp::{Message, Node, pick};
 //! use serde::{Deserialize, Serialize};
 //! use std::time::Duration;
 //!

@@ -258,7 +258,7 @@ fn an_async_port_picks_and_the_rest_stays_in_order() {
             }
             let rest: Work = port.recv().await;
             sender.send(u64::from(rest == Work::Count(9)))?;
-            assert_eq!(port.recv_timeout(Duration::from_millis(10)).await, None);
+            assert_eq!(port.recv_timeout::<AnyMessage>(Duration::from_millis(10)).await, None);
             Ok(())
         });
         let death = node.exited(&port);

@@ -63,8 +63,8 @@ fn counting(node: &Node) -> (PortId, mpsc::UnboundedReceiver<u64>) {
 /// A seed that carries, and two nodes that can reach nobody else.
 async fn three(mode: bool) -> (Node, Node, Node) {
     let seed = seed(mode, "seed").start().await.unwrap();
-    let a = private(mode, "a", &[&seed.local_addrs()[0]]).await;
-    let b = private(mode, "b", &[&seed.local_addrs()[0]]).await;
+    let a = private(mode, "a", &[&seed.local_addrs()[0].to_string()]).await;
+    let b = private(mode, "b", &[&seed.local_addrs()[0].to_string()]).await;
     known(&a, &b).await;
     known(&b, &a).await;
     (seed, a, b)

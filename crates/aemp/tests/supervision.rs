@@ -263,7 +263,7 @@ fn children_live_on_other_nodes_and_move_when_these_end() {
             .id("boss")
             .secret("s")
             .seed(&seed)
-            .seed(&two.local_addrs()[0])
+            .seed(two.local_addrs()[0])
             .start()
             .await
             .unwrap();

@@ -178,7 +178,7 @@ pub(crate) async fn simultaneous_connect(setup: Setup) {
         Kind::Rust => Err(setup.rust("global").start().await.unwrap()),
         Kind::Perl => Ok(Perl::start(setup.perl("global", &[])).await),
     };
-    let addresses = global.as_ref().map_or_else(|rust| addresses(rust), |perl| perl.binds.clone());
+    let addresses = global.as_ref().map_or_else(addresses, |perl| perl.binds.clone());
     let mut perl = Perl::start(setup.perl("perl", &addresses)).await;
     perl.up(&NodeId::new("global").unwrap()).await;
     let sink = perl.port("port { ev (took => @_) }").await;
@@ -246,7 +246,7 @@ fn check_promise(numbers: &[u64], fired: bool, way: &str) {
 /// A node that ends in order is seen to go at once, by both kinds.
 pub(crate) async fn orderly_end(pair: &mut Pair) {
     let Pair { setup, rust, perl } = pair;
-    let addresses = if setup.seed == Kind::Rust { addresses(&rust) } else { perl.binds.clone() };
+    let addresses = if setup.seed == Kind::Rust { addresses(rust) } else { perl.binds.clone() };
     let third = seeds(setup.rust("third"), &addresses).start().await.unwrap();
     known(rust, &[third.id()]).await;
     let (port, _received) = inbox(&third);

@@ -21,7 +21,7 @@ pub(crate) fn use_bundle(octets: &[u8]) {
             Err(error) => return assert!(matches!(error, StartError::Certificate(_)), "{error}"),
         };
         let dialler =
-            start("dialler").seed(&listener.local_addrs()[0]).start().await.expect("the bundle was good");
+            start("dialler").seed(listener.local_addrs()[0]).start().await.expect("the bundle was good");
         let died = dialler.exited(&listener.id().named("nobody"));
         // It dies in any case: there is no such port, or no connection.
         tokio::time::timeout(LIMIT * 10, died).await.expect("an end");

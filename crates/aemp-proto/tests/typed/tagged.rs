@@ -3,7 +3,7 @@
 use aemp_proto::typed::{
     DecodeError, EncodeError, Variants, from_body, from_body_tagged, to_body, to_body_tagged,
 };
-use aemp_proto::{AnyMessage, Body, Message, Value};
+use aemp_proto::{AnyMessage, Body, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::common::body;

@@ -15,7 +15,7 @@
 //!
 //! ```
 //! use aemp::supervise::{Child, Restart, Strategy, Supervisor};
-//! use aemp::{Context, AnyMessage, Message, Node};
+//! use aemp::{AnyMessage, Context, Node};
 //! use std::time::Duration;
 //!
 //! # #[tokio::main]
