@@ -181,11 +181,13 @@ pub enum Sabotage {
     ResetAtEnd,
     /// The gate of a port opens when the news lies there for a task, not when the task knows.
     WaitWithoutGate,
+    /// Nobody introduces seeds to each other that were not told of each other.
+    NoIntroduction,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Sabotage; 34] = [
+    pub const ALL: [Sabotage; 35] = [
         Sabotage::DropMessage,
         Sabotage::DoubleMessage,
         Sabotage::SwapMessages,
@@ -220,6 +222,7 @@ impl Sabotage {
         Sabotage::Unchecked,
         Sabotage::ResetAtEnd,
         Sabotage::WaitWithoutGate,
+        Sabotage::NoIntroduction,
     ];
 }
 

@@ -65,6 +65,7 @@ fn rules(sabotage: Sabotage) -> &'static [&'static str] {
         Sabotage::Unchecked => &["N5", "M6"],
         Sabotage::ResetAtEnd => &["D1"],
         Sabotage::WaitWithoutGate => &["M4"],
+        Sabotage::NoIntroduction => &["NET2", "DB1"],
     }
 }
 

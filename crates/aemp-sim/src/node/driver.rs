@@ -107,6 +107,9 @@ impl Node {
             Action::Up { link, peer } => self.up(link, &peer, cx),
             Action::Break { node, reason } => self.break_outbox(&node, &reason, cx),
             Action::Send { to, request } => {
+                if introduces(&to, &request) && cx.sabotage(Sabotage::NoIntroduction, 1) {
+                    return;
+                }
                 cx.requests += 1;
                 let (queued, _) = self.remote(&to, cx).outbox.mesh(request);
                 self.queued(&to, queued, cx);
@@ -223,6 +226,11 @@ impl Node {
         }
         self.record(Event::A { id, keys, values }, cx);
     }
+}
+
+/// Whether a node is asked for its own addresses, which is how its introduction to another one begins.
+fn introduces(to: &NodeId, request: &MeshRequest) -> bool {
+    matches!(request, MeshRequest::Find(node) if node == to)
 }
 
 /// A value of the database as the history shows it.
