@@ -13,6 +13,8 @@ const TARGET: &str = "b#1";
 struct Story {
     history: History,
     now: u64,
+    /// It is told from outside of the library.
+    outside: Option<Duration>,
 }
 
 impl Story {
@@ -77,7 +79,8 @@ impl Story {
     fn broken(mut self) -> Vec<&'static str> {
         self.at("a", Event::End);
         let second = Duration::from_secs(1);
-        let bounds = Bounds { detect: second, heal: second, pressure: None, one_thread: true };
+        let bounds =
+            Bounds { detect: second, heal: second, pressure: None, one_thread: true, outside: self.outside };
         let mut rules: Vec<&str> =
             check::all(&self.history, &bounds).iter().map(|violation| violation.rule).collect();
         rules.sort_unstable();

@@ -19,6 +19,7 @@ pub(super) fn check(facts: &Facts<'_>, out: &mut Vec<Violation>) {
 /// A call from its beginning to its end.
 struct Call<'a> {
     at: usize,
+    sid: &'a str,
     r: &'a str,
     limit: u64,
     ends: Vec<(usize, Over)>,
@@ -31,8 +32,8 @@ fn calls(facts: &Facts<'_>, out: &mut Vec<Violation>) {
     for (at, record) in facts.records.iter().enumerate() {
         let run = facts.run(at);
         match &record.event {
-            Event::Call { id, r, limit, .. } => {
-                calls.insert((run, *id), Call { at, r, limit: *limit, ends: Vec::new() });
+            Event::Call { id, sid, r, limit, .. } => {
+                calls.insert((run, *id), Call { at, sid, r, limit: *limit, ends: Vec::new() });
             }
             Event::Rcv { p, .. } => {
                 got.insert(p, Over::Answer);
@@ -61,12 +62,15 @@ fn calls(facts: &Facts<'_>, out: &mut Vec<Violation>) {
         }
     }
     for ((run, id), call) in &calls {
-        if call.ends.len() > 1 || call.ends.is_empty() && facts.lasts(*run) {
+        // In the library a call ends with its port; the simulator has no tasks of ports.
+        let waits = facts.outside.is_none() || facts.is_alive(call.sid, facts.end);
+        if call.ends.len() > 1 || call.ends.is_empty() && facts.lasts(*run) && waits {
             let ends = &call.ends;
             report(out, "C1", format_args!("call {id} of {run:?} has ended {} times: {ends:?}", ends.len()));
         }
         let begun = facts.time(call.at);
-        let due = begun.saturating_add(call.limit).saturating_add(LATE);
+        let late = facts.outside.unwrap_or_default().max(LATE);
+        let due = begun.saturating_add(call.limit).saturating_add(late);
         if let Some((end, _)) = call.ends.first()
             && facts.time(*end) > due
             && !paused(facts, *run, begun, facts.time(*end))

@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
 
+use super::{Bounds, micros};
 use crate::history::{Event, FaultKind, History, Record, node_of};
+
+/// What comes first in the reason of a loss.
+pub(super) const LOST: &str = "transport_error";
 
 /// A message that was sent.
 pub(super) struct Sent<'a> {
@@ -30,6 +34,8 @@ pub(super) struct Monitor<'a> {
     pub(super) to: Option<&'a str>,
     /// A task waits for it.
     pub(super) task: bool,
+    /// It kills the port that it tells.
+    link: bool,
     pub(super) withdrawn: Option<usize>,
     pub(super) fires: Vec<(usize, &'a [String])>,
     /// Where it has fired or become deaf, whichever came first; `usize::MAX` if it is set until the end.
@@ -100,10 +106,15 @@ pub(super) struct Facts<'a> {
     pub(super) first_rest: Option<usize>,
     pub(super) rest: Option<usize>,
     pub(super) end: usize,
+    /// Who has called, by the port for the answer.
+    callers: FxHashMap<&'a str, &'a str>,
+    /// How late what happens within the library may stand in the history, in microseconds, if it was written from outside.
+    pub(super) outside: Option<u64>,
+    one_thread: bool,
 }
 
 impl<'a> Facts<'a> {
-    pub(super) fn new(history: &'a History) -> Facts<'a> {
+    pub(super) fn new(history: &'a History, bounds: &Bounds) -> Facts<'a> {
         let records = &history.records[..];
         let mut facts = Facts {
             records,
@@ -123,11 +134,17 @@ impl<'a> Facts<'a> {
             first_rest: None,
             rest: None,
             end: records.len(),
+            callers: FxHashMap::default(),
+            outside: bounds.outside.map(micros),
+            one_thread: bounds.one_thread,
         };
         for (at, record) in records.iter().enumerate() {
             facts.note(at, record);
         }
         facts.close_monitors();
+        if facts.outside.is_some() {
+            facts.suppose_gates();
+        }
         facts
     }
 
@@ -171,11 +188,17 @@ impl<'a> Facts<'a> {
                     self.at_gate.entry((run, p)).or_default().waiting.push(*m);
                 }
                 let waits = waits.then_some(usize::MAX);
-                let (task, withdrawn, fires) = (false, None, Vec::new());
+                let (task, link, withdrawn, fires) = (false, false, None, Vec::new());
                 let over = usize::MAX;
-                let monitor = Monitor { set: at, sid, waits, m: *m, p, to, task, withdrawn, fires, over };
+                let monitor =
+                    Monitor { set: at, sid, waits, m: *m, p, to, task, link, withdrawn, fires, over };
                 self.monitors.insert((run, *m), monitor);
                 self.on_port.entry((run, p)).or_default().push(*m);
+            }
+            Event::Link { m } => {
+                if let Some(monitor) = self.monitors.get_mut(&(run, *m)) {
+                    monitor.link = true;
+                }
             }
             Event::Wait { m } => {
                 if let Some(monitor) = self.monitors.get_mut(&(run, *m)) {
@@ -191,6 +214,13 @@ impl<'a> Facts<'a> {
                 if let Some(monitor) = self.monitors.get_mut(&(run, *m)) {
                     monitor.fires.push((at, reason));
                 }
+            }
+            Event::Call { sid, r, .. } => {
+                self.callers.insert(r, sid);
+            }
+            // A connection that could not be made is lost as well, and nobody outside sees when.
+            Event::Up { peer, .. } if self.outside.is_some() => {
+                self.breaks.entry((run, peer)).or_default().push(at);
             }
             Event::Down { peer, .. } => self.breaks.entry((run, peer)).or_default().push(at),
             Event::Broke { peer, .. } => self.broke(at, run, peer),
@@ -213,6 +243,36 @@ impl<'a> Facts<'a> {
             monitor.over = fire.into_iter().chain(self.deaf(monitor)).min().unwrap_or(usize::MAX);
         }
         self.monitors = monitors;
+    }
+
+    /// Where nobody has seen the gates, a monitor may have been set on a gated port if another one on the port had not told its owner
+    /// of a loss then.
+    fn suppose_gates(&mut self) {
+        let lost = |monitor: &Monitor<'_>| match monitor.fires.first() {
+            Some((fire, reason)) if *fire == monitor.over => {
+                reason.first().is_some_and(|first| first == LOST)
+            }
+            _ => monitor.over != usize::MAX,
+        };
+        for ((run, _), all) in &self.on_port {
+            // Where the last one is over that was set before, and may have kept the gate closed.
+            let mut closed = 0;
+            for m in all {
+                let Some(monitor) = self.monitors.get_mut(&(*run, *m)) else { continue };
+                if monitor.set < closed {
+                    monitor.waits = Some(usize::MAX);
+                }
+                if lost(monitor) {
+                    closed = closed.max(monitor.over);
+                }
+            }
+        }
+    }
+
+    /// Where a port has died a normal death.
+    fn normal_end(&self, port: &str) -> Option<usize> {
+        let died = &self.ports.get(port)?.died;
+        died.iter().find(|(_, reason)| reason.is_empty()).map(|(at, _)| *at)
     }
 
     /// An outbox broke: what was held is lost.
@@ -249,7 +309,7 @@ impl<'a> Facts<'a> {
     pub(super) fn speaks_for(
         &self,
         monitor: &Monitor<'_>,
-        all: &[&Monitor<'_>],
+        all: &[&Monitor<'a>],
         sid: &str,
         at: usize,
     ) -> bool {
@@ -263,9 +323,27 @@ impl<'a> Facts<'a> {
                 && other.withdrawn.is_none_or(|withdrawn| withdrawn > at)
         };
         !waits
-            || !all.iter().any(|other| {
-                other.set < monitor.set && unheard(other) && other.to.unwrap_or(other.sid) == sid
-            })
+            || !all.iter().any(|other| other.set < monitor.set && unheard(other) && self.owner(other) == sid)
+    }
+
+    /// Who has to be told by a monitor.
+    fn owner(&self, monitor: &Monitor<'a>) -> &'a str {
+        let told = monitor.to.unwrap_or(monitor.sid);
+        // The simulator lets the port for the answer send what a call asks.
+        self.callers.get(told).filter(|_| self.outside.is_some()).unwrap_or(&told)
+    }
+
+    /// Whether `sid` knows of a loss, if the monitor has fired as the history says, and not before: what happens on other threads does
+    /// so at about the time that it says. Within the library this is so for everybody.
+    pub(super) fn tells_exactly(&self, monitor: &Monitor<'a>, sid: &str) -> bool {
+        let to_port = monitor.to.is_some_and(|to| to == sid);
+        let to_code = monitor.to.is_none() && monitor.sid == sid && (monitor.task || self.one_thread);
+        self.outside.is_none() || to_port || to_code
+    }
+
+    /// Whether one record may stand after another one in spite of having happened before it.
+    pub(super) fn may_precede(&self, at: usize, other: usize) -> bool {
+        at < other || self.outside.is_some_and(|late| self.time(at) <= self.time(other).saturating_add(late))
     }
 
     pub(super) fn run(&self, at: usize) -> Run<'a> {
@@ -302,12 +380,21 @@ impl<'a> Facts<'a> {
         known.died.first().map(|(died, _)| *died).into_iter().chain(stop).min()
     }
 
+    /// Whether a port may have died before this place although nobody has noted it: its node was gone too soon.
+    pub(super) fn died_untold(&self, port: &str, at: usize) -> bool {
+        let Some(known) = self.ports.get(port).filter(|known| known.died.is_empty()) else { return false };
+        let stop = known.new.first().and_then(|new| self.lives.get(&self.run(*new))?.stop);
+        self.outside.is_some() && stop.is_some_and(|stop| self.may_precede(stop, at))
+    }
+
     /// Where nobody listens to a monitor any more, without it having fired: withdrawn, or the port that is told is gone. A kill
     /// that arrives closes a mailbox at once, though what is in it is still handled.
     pub(super) fn deaf(&self, monitor: &Monitor<'_>) -> Option<usize> {
         let closed = monitor.to.and_then(|to| self.closed.get(to).copied());
         let gone = monitor.to.and_then(|to| self.end_of(to));
-        monitor.withdrawn.into_iter().chain(closed).chain(gone).min()
+        // A normal death kills nobody, and nothing of it is seen outside.
+        let spared = (monitor.link && self.outside.is_some()).then(|| self.normal_end(monitor.p)).flatten();
+        monitor.withdrawn.into_iter().chain(closed).chain(gone).chain(spared).min()
     }
 
     /// Whether a monitor is set, and neither fired nor deaf, at this place.

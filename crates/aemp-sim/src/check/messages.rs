@@ -96,11 +96,13 @@ struct Step<'a> {
 
 /// M4, M5, M7.
 fn streams(facts: &Facts<'_>, bounds: &Bounds, out: &mut Vec<Violation>) {
-    let mut streams: FxHashMap<(Run<'_>, &str), Vec<Step<'_>>> = FxHashMap::default();
+    let mut streams: FxHashMap<(Run<'_>, &str, &str), Vec<Step<'_>>> = FxHashMap::default();
+    // From outside it cannot be seen which of two threads was first.
+    let of = |sid| if facts.outside.is_some() { sid } else { "" };
     for sent in &facts.sent {
         let Sent { at, enters, sid, k, epoch, .. } = *sent;
         let step = Step { at, enters, sid, k, epoch, came: facts.came(k) };
-        streams.entry((facts.run(sent.at), sent.p)).or_default().push(step);
+        streams.entry((facts.run(sent.at), sent.p, of(sid))).or_default().push(step);
     }
     // A kill takes its turn, but not at an async port.
     for (port, known) in facts.ports.iter().filter(|(_, known)| !known.task) {
@@ -109,11 +111,11 @@ fn streams(facts: &Facts<'_>, bounds: &Bounds, out: &mut Vec<Violation>) {
                 && p == port
             {
                 let step = Step { at: *at, enters: *enters, sid, k: 0, epoch: None, came: true };
-                streams.entry((facts.run(*at), port)).or_default().push(step);
+                streams.entry((facts.run(*at), port, of(sid))).or_default().push(step);
             }
         }
     }
-    for ((run, port), mut steps) in streams {
+    for ((run, port, _), mut steps) in streams {
         steps.sort_by_key(|step| step.at);
         if facts.is_local(run, port) {
             local(facts, run, port, &steps, out);
@@ -135,10 +137,10 @@ fn local(facts: &Facts<'_>, run: Run<'_>, port: &str, steps: &[Step<'_>], out: &
     }
 }
 
-fn holes(
-    facts: &Facts<'_>,
-    (run, port): (Run<'_>, &str),
-    monitors: &[&Monitor<'_>],
+fn holes<'a>(
+    facts: &Facts<'a>,
+    (run, port): (Run<'a>, &'a str),
+    monitors: &[&Monitor<'a>],
     steps: &[Step<'_>],
     out: &mut Vec<Violation>,
 ) {
@@ -156,15 +158,17 @@ fn holes(
 }
 
 /// Whether whoever watched knew of the loss of one message before the next one was sent that arrived.
-fn excused(
-    facts: &Facts<'_>,
-    (run, port): (Run<'_>, &str),
-    monitors: &[&Monitor<'_>],
+fn excused<'a>(
+    facts: &Facts<'a>,
+    (run, port): (Run<'a>, &'a str),
+    monitors: &[&Monitor<'a>],
     lost: &Step<'_>,
     next: &Step<'_>,
 ) -> Result<(), String> {
     let mut told = false;
-    let concerned = |monitor: &&&Monitor<'_>| facts.speaks_for(monitor, monitors, lost.sid, lost.at);
+    let concerned = |monitor: &&&Monitor<'a>| {
+        facts.tells_exactly(monitor, lost.sid) && facts.speaks_for(monitor, monitors, lost.sid, lost.at)
+    };
     for monitor in monitors.iter().filter(concerned) {
         let fired = monitor.fires.first().is_some_and(|(fire, _)| *fire < next.enters);
         let deaf = facts.deaf(monitor).is_some_and(|deaf| deaf < next.enters);
@@ -175,7 +179,8 @@ fn excused(
     }
     let breaks = facts.breaks.get(&(run, node_of(port))).map_or(&[][..], Vec::as_slice);
     let unreadable = facts.unreadable.get(&(run, port)).map_or(&[][..], Vec::as_slice);
-    let broke_between = breaks.iter().chain(unreadable).any(|at| lost.at < *at && *at < next.enters);
+    let between = |at: &usize| facts.may_precede(lost.at, *at) && facts.may_precede(*at, next.enters);
+    let broke_between = breaks.iter().chain(unreadable).any(between);
     if told || broke_between || lost.epoch.zip(next.epoch).is_some_and(|(lost, next)| lost < next) {
         return Ok(());
     }
@@ -189,10 +194,10 @@ fn excused(
 }
 
 /// M5.
-fn losses(
-    facts: &Facts<'_>,
-    (run, port): (Run<'_>, &str),
-    monitors: &[&Monitor<'_>],
+fn losses<'a>(
+    facts: &Facts<'a>,
+    (run, port): (Run<'a>, &'a str),
+    monitors: &[&Monitor<'a>],
     steps: &[Step<'_>],
     bounds: &Bounds,
     out: &mut Vec<Violation>,
@@ -202,7 +207,7 @@ fn losses(
     }
     let detect = micros(bounds.detect);
     for step in steps.iter().filter(|step| !step.came) {
-        let concerned = |monitor: &&&Monitor<'_>| facts.speaks_for(monitor, monitors, step.sid, step.at);
+        let concerned = |monitor: &&&Monitor<'a>| facts.speaks_for(monitor, monitors, step.sid, step.at);
         for monitor in monitors.iter().filter(concerned) {
             // A kill takes its turn behind what the port has not handled yet.
             let died = facts.end_of(port).map_or(0, |died| facts.time(died));

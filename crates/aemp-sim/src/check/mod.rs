@@ -1,16 +1,19 @@
 //! The promises, as checkers over a history. They know nothing of the code that made it: the same ones judge the simulator and
 //! real processes.
 //!
+//! [`RULES`] has them all, by name, and says which of them judge histories that were written from outside of the library.
+//!
 //! | file | rules |
 //! |---|---|
-//! | `messages` | M1 no invention, M2 no double, M3 order, M4 no silent hole (M10 and M11 are cases of it), M5 a loss fires, M7 local messages arrive, M8 signals are one stream, M9 nothing after death, M12 order of one sender to different ports, M13 every live port can be reached after the last fault |
-//! | `monitors` | MON1 one shot, MON2 and MON4 whoever is lost or missing is told of, MON3 nothing after withdrawal, MON5 reasons, MON6 by looking at each monitor alone, MON7 last words come first, MON8 and MON9 both tables agree, M6 no false alarm |
-//! | `calls` | C1 a call ends once, C2 in time, C3 as it says; L1 who is linked to a port dies with it |
-//! | `pressure` | B1 what ports send from their handlers fills no mailbox of their node |
-//! | `shutdown` | D1 a node that is shut down delivers what was sent before |
-//! | `ports` | P1 names are new, P2 runs are apart, K1 and K2 one death, S1 at most once, S2 init comes first, S3 what cannot be spawned receives nothing, S4 registered functions only |
-//! | `nodes` | N1 up and down alternate, N2 and N3 fires come before down and up, N4 one connection between two, N5 nothing is lost without a fault, N6 only the present run is up, N7 everything comes to rest, N8 a run has an end (found while it runs), NET1 seeds are found, NET2 and NET3 global nodes are joined, NET4 dialling has a pace, NET5 nobody dials itself for long |
-//! | `database` | DB1 and DB3 convergence to the last values, DB2 and DB4 nothing of the gone stays, DB5 values in order, DB6 and DB7 truthful watches, DB8 one answer, DB9 by deletions of what belonged to ports, DB10 nothing after the end of a watch |
+//! | `messages` | M1–M13: what is sent arrives, or a monitor tells |
+//! | `monitors` | MON1–MON9, M6: a monitor fires once, when it has to, and for a reason |
+//! | `calls` | C1–C3, L1: calls and links |
+//! | `pressure` | B1: back-pressure |
+//! | `shutdown` | D1: the end of a node in order |
+//! | `ports` | P1, P2, K1, K2, S1–S4: lives of ports |
+//! | `nodes` | N1–N8, NET1–NET5: connections |
+//! | `database` | DB1–DB10 |
+//! | `facts` | a history, sorted by what it is about |
 //!
 //! Not covered by any history: K3 and K4 (panics and log lines are the library's), P3 (randomness), and that a handler is never entered from
 //! within `send` (M7).
@@ -23,6 +26,7 @@ mod monitors;
 mod nodes;
 mod ports;
 mod pressure;
+mod rules;
 mod shutdown;
 
 use std::fmt;
@@ -30,6 +34,7 @@ use std::time::Duration;
 
 use crate::history::History;
 use facts::Facts;
+pub use rules::{RULES, Rule};
 
 /// What the checkers may expect of a run.
 #[derive(Debug, Clone)]
@@ -42,6 +47,10 @@ pub struct Bounds {
     pub pressure: Option<Pressure>,
     /// Whether everything that a node sends is in one order, not only what one sender sends.
     pub one_thread: bool,
+    /// The history was written from outside of the library, as that of real processes is. It does not know when a gate closes or
+    /// opens, and what happens within the library, such as the loss of a connection or the death of a port, stands in it so much
+    /// later at most.
+    pub outside: Option<Duration>,
 }
 
 /// How much a mailbox holds, in messages.
@@ -70,7 +79,7 @@ impl fmt::Display for Violation {
 
 /// All violations in a history, group by group.
 pub fn all(history: &History, bounds: &Bounds) -> Vec<Violation> {
-    let facts = Facts::new(history);
+    let facts = Facts::new(history, bounds);
     let mut out = Vec::new();
     messages::check(&facts, bounds, &mut out);
     monitors::check(&facts, bounds, &mut out);

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::FxHashMap;
 
-use super::facts::{Facts, Monitor, Run};
+use super::facts::{Facts, LOST, Monitor, Run};
 use super::{Bounds, Violation, micros, report};
 use crate::history::{CARRIED, Event, node_of};
 
-/// What comes first in the reason of a loss.
-const TRANSPORT: &str = "transport_error";
 /// How the text of a loss ends if a neighbour in common is missing.
 const NO_RELAY: &str = "cannot carry a connection";
+/// What comes first in the reason if the function of a spawn cannot run. From outside no such port is seen.
+const REFUSED: &str = "spawn_refused";
 /// What comes first in the reason if there is no such port.
 const MISSING: &str = "no_such_port";
 
@@ -48,12 +48,16 @@ fn once(facts: &Facts<'_>, m: u64, monitor: &Monitor<'_>, out: &mut Vec<Violatio
 fn reasons(facts: &Facts<'_>, monitor: &Monitor<'_>, at: usize, reason: &[String], out: &mut Vec<Violation>) {
     let identifier = reason.first().map(String::as_str);
     let known = facts.ports.get(monitor.p);
-    let of_death =
-        known.is_some_and(|port| port.died.iter().any(|(died, of_death)| *of_death == reason && *died < at));
+    let same = |(died, of_death): &(usize, &[String])| *of_death == reason && facts.may_precede(*died, at);
+    let of_death = known.is_some_and(|port| port.died.iter().any(same)) || facts.died_untold(monitor.p, at);
     let right = match identifier {
         _ if of_death => true,
-        Some(TRANSPORT) => reason.get(1).is_some_and(|node| node == node_of(monitor.p)),
-        Some(MISSING) => !facts.is_alive(monitor.p, at),
+        Some(LOST) => reason.get(1).is_some_and(|node| node == node_of(monitor.p)),
+        Some(MISSING) => {
+            !facts.is_alive(monitor.p, at)
+                || facts.end_of(monitor.p).is_some_and(|end| facts.may_precede(end, at))
+        }
+        Some(REFUSED) => facts.outside.is_some() && known.is_none(),
         _ => false,
     };
     if !right {
@@ -72,7 +76,7 @@ fn alarm(
     out: &mut Vec<Violation>,
 ) {
     // Of another node: the port has died of a loss that it had heard of itself.
-    let lost = reason.first().is_some_and(|first| first == TRANSPORT)
+    let lost = reason.first().is_some_and(|first| first == LOST)
         && reason.get(1).is_some_and(|node| node == node_of(monitor.p));
     if !lost {
         return;

@@ -90,7 +90,12 @@ fn fires_first(facts: &Facts<'_>, out: &mut Vec<Violation>) {
         // What was set after that belongs to the next connection.
         let since = broke.get(&(run, peer)).copied().unwrap_or(at);
         for m in by_node.get(&(run, peer)).into_iter().flatten() {
-            let late = |monitor: &Monitor<'_>| monitor.set < since && facts.is_active(monitor, at);
+            // From outside it is not seen when a connection was lost, but a long time ago it was not.
+            let before = |set: usize| match facts.outside {
+                Some(late) => facts.time(set).saturating_add(late) < record.t,
+                None => set < since,
+            };
+            let late = |monitor: &Monitor<'_>| before(monitor.set) && facts.is_active(monitor, at);
             if facts.monitors.get(&(run, *m)).is_some_and(late) {
                 report(out, "N2", format_args!("{peer} is down at {run:?}, and monitor {m} had not fired"));
             }

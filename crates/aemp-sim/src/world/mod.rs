@@ -95,6 +95,7 @@ impl World {
             heal: longest + Duration::from_secs(5),
             pressure: self.pressure(),
             one_thread: true,
+            outside: None,
         };
         for index in 0..self.hosts.len() {
             self.start(index);
