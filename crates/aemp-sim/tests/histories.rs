@@ -176,3 +176,29 @@ fn one_sender_is_heard_in_order_by_different_ports_of_a_node() {
     assert_eq!(arrived(1, 2), [""; 0]);
     assert_eq!(arrived(2, 1), ["M12"]);
 }
+
+#[test]
+fn from_outside_a_loss_may_be_noted_later_than_what_came_behind_it() {
+    let told = |outside: Option<Duration>| {
+        let mut story = Story { outside, ..Story::new() };
+        story.send(1, TARGET, 0);
+        story.send(2, TARGET, 0);
+        story.receive(2, TARGET, 1);
+        story.lose();
+        story.broken()
+    };
+    assert_eq!(told(None), ["M4"]);
+    assert_eq!(told(Some(Duration::from_secs(1))), [""; 0]);
+}
+
+#[test]
+fn from_outside_too_a_sender_must_have_been_told_before_something_arrives_behind_a_hole() {
+    let mut story = Story { outside: Some(Duration::from_secs(1)), ..Story::new() };
+    let to = Some("a#1".to_string());
+    story.at("a", Event::Mon { sid: "a#1".into(), m: 1, p: TARGET.into(), to, waits: false });
+    story.send(1, TARGET, 0);
+    story.lose();
+    story.send(2, TARGET, 1);
+    story.receive(2, TARGET, 1);
+    assert_eq!(story.broken(), ["M4", "M5"]);
+}

@@ -23,6 +23,7 @@ const ALLOWED: [(&str, &[&str]); 11] = [
     ("aemp-proto", &[]),
     ("aemp-script", &["aemp"]),
     ("aemp-sim", &["aemp-proto"]),
+    ("aemp-torture", &["aemp", "aemp-sim"]),
     ("xtask", &[]),
 ];
 

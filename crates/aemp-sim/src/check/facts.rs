@@ -182,19 +182,7 @@ impl<'a> Facts<'a> {
                 }
                 self.kills.insert(reason, Kill { at, enters: at, sid, p });
             }
-            Event::Mon { sid, m, p, to, waits } => {
-                let to = to.as_deref();
-                if *waits {
-                    self.at_gate.entry((run, p)).or_default().waiting.push(*m);
-                }
-                let waits = waits.then_some(usize::MAX);
-                let (task, link, withdrawn, fires) = (false, false, None, Vec::new());
-                let over = usize::MAX;
-                let monitor =
-                    Monitor { set: at, sid, waits, m: *m, p, to, task, link, withdrawn, fires, over };
-                self.monitors.insert((run, *m), monitor);
-                self.on_port.entry((run, p)).or_default().push(*m);
-            }
+            Event::Mon { .. } => self.set(at, run, &record.event),
             Event::Link { m } => {
                 if let Some(monitor) = self.monitors.get_mut(&(run, *m)) {
                     monitor.link = true;
@@ -233,6 +221,29 @@ impl<'a> Facts<'a> {
             Event::End => self.end = at,
             _ => {}
         }
+    }
+
+    /// Notes that a monitor is set.
+    fn set(&mut self, at: usize, run: Run<'a>, event: &'a Event) {
+        let Event::Mon { sid, m, p, to, waits } = event else { return };
+        if *waits {
+            self.at_gate.entry((run, p)).or_default().waiting.push(*m);
+        }
+        let monitor = Monitor {
+            set: at,
+            sid,
+            waits: waits.then_some(usize::MAX),
+            m: *m,
+            p,
+            to: to.as_deref(),
+            task: false,
+            link: false,
+            withdrawn: None,
+            fires: Vec::new(),
+            over: usize::MAX,
+        };
+        self.monitors.insert((run, *m), monitor);
+        self.on_port.entry((run, p)).or_default().push(*m);
     }
 
     /// Notes where each monitor is over: it is asked for very often.
