@@ -11,6 +11,7 @@ mod modules;
 mod operations;
 mod packages;
 mod parity;
+mod proof;
 mod protocol;
 mod purity;
 mod queues;
@@ -75,6 +76,7 @@ pub(crate) fn run(root: &Path, mode: Mode) -> Result<Vec<Problem>, Box<dyn Error
     problems.extend(modules::check(&sources));
     problems.extend(parity::check(&sources));
     problems.extend(operations::check(&sources));
+    problems.extend(proof::check(&sources));
     problems.extend(documents::check(root, &sources));
     problems.extend(purity::check(&sources));
     problems.extend(queues::check(&sources));
