@@ -233,11 +233,12 @@ impl Attempt {
             self.begin(now);
             return self.queue.remove(at).map(Due::Dial);
         }
-        if may_dial && (self.links.is_empty() || now >= self.detour) {
-            if let Some(at) = self.carriers.iter().position(ready) {
-                self.begin(now);
-                return self.carriers.remove(at).map(Due::Dial);
-            }
+        if may_dial
+            && (self.links.is_empty() || now >= self.detour)
+            && let Some(at) = self.carriers.iter().position(ready)
+        {
+            self.begin(now);
+            return self.carriers.remove(at).map(Due::Dial);
         }
         if !busy && !self.has_more() && self.links.is_empty() {
             // Every address has been tried, and every try has ended. The node may have come back elsewhere meanwhile.
