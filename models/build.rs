@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// A module of the library, and where it is.
-const MODULES: [(&str, &str); 6] = [
+const MODULES: [(&str, &str); 7] = [
+    ("slot", "port/slot.rs"),
     ("sleepers", "port/sleepers.rs"),
     ("table", "port/table.rs"),
     ("doom", "port/doom.rs"),
@@ -41,29 +42,29 @@ const MISTAKES: [Mistake; 12] = [
     },
     Mistake {
         name: "what_came_during_a_run_is_not_seen_at_its_end",
-        module: "table",
+        module: "slot",
         changes: &[("let more = left || self.waiting > 0;", "let more = left;")],
         found_by: ("hand_over", "what_two_threads_send_is_handled_once_and_in_order"),
     },
     Mistake {
         name: "a_port_that_gets_something_is_not_queued",
-        module: "table",
+        module: "slot",
         changes: &[("self.state = State::Queued;\n                Added::Schedule", "Added::Schedule")],
         found_by: ("hand_over", "what_two_threads_send_is_handled_once_and_in_order"),
     },
     Mistake {
         name: "the_next_port_in_a_slot_is_taken_for_the_last_one",
-        module: "table",
+        module: "slot",
         changes: &[(
-            "(cell.generation == self.generation && cell.state != State::Free)",
-            "(cell.state != State::Free)",
+            "self.generation == generation && self.state != State::Free",
+            "{ let _ = generation; self.state != State::Free }",
         )],
         found_by: ("hand_over", "nothing_of_a_port_that_has_ended_reaches_the_next_one_in_its_slot"),
     },
     Mistake {
         name: "a_slot_is_free_for_others_before_its_generation_has_changed",
-        module: "table",
-        changes: &[("cell.generation = next;\n        }", "let _ = next;\n        }")],
+        module: "slot",
+        changes: &[("(removed, self.renew())", "(removed, true)")],
         found_by: ("hand_over", "nothing_of_a_port_that_has_ended_reaches_the_next_one_in_its_slot"),
     },
     Mistake {
@@ -95,11 +96,8 @@ const MISTAKES: [Mistake; 12] = [
     },
     Mistake {
         name: "the_next_call_has_the_place_of_the_last_one",
-        module: "table",
-        changes: &[(
-            "cell.generation = next;\n        Some(self::number(index, next))",
-            "let _ = next;\n        Some(self::number(index, cell.generation))",
-        )],
+        module: "slot",
+        changes: &[("if !self.renew() {", "if false {")],
         found_by: ("replies", "a_late_answer_does_not_reach_the_next_call"),
     },
     Mistake {

@@ -9,7 +9,8 @@ use loom::sync::{Arc, Notify};
 use loom::thread;
 
 use super::sleepers::Sleepers;
-use super::table::{Added, State, Table};
+use super::slot::{Added, State};
+use super::table::Table;
 use crate::check;
 use crate::stand_ins::actor::Actor;
 use crate::stand_ins::known::Known;
@@ -74,7 +75,7 @@ impl Node {
 
     fn send(&self, port: u64, n: u32) {
         let Some(mut cell) = self.table.get(port) else { return };
-        let Some(mailbox) = &mut cell.mailbox else { return };
+        let Some(mailbox) = cell.mailbox() else { return };
         mailbox.downcast_mut::<Numbers>().expect("its type").0.push(n);
         match cell.added(1, usize::MAX) {
             Added::Nothing => {}
@@ -99,14 +100,14 @@ impl Node {
         let Some(port) = port else { return false };
         let Some(seat) = self.table.seat(port) else { return true };
         let Some(mut cell) = seat.lock() else { return true };
-        if cell.state != State::Queued {
+        if cell.state() != State::Queued {
             return true;
         }
         let Some(mut actor) = cell.begin_run() else { return true };
         drop(cell);
         self.handle(&mut *actor);
         let Some(mut cell) = seat.lock() else { return true };
-        let more = cell.end_run(actor, false);
+        let more = cell.end_run(actor, 8, false);
         drop(cell);
         if more {
             self.schedule(port);

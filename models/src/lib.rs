@@ -16,6 +16,8 @@ mod doom;
 mod reply_slot;
 #[path = "../../crates/aemp/src/port/sleepers.rs"]
 mod sleepers;
+#[path = "../../crates/aemp/src/port/slot.rs"]
+mod slot;
 #[path = "../../crates/aemp/src/port/table.rs"]
 mod table;
 #[path = "../../crates/aemp/src/runtime/write_turn.rs"]

@@ -8,7 +8,8 @@ use loom::sync::Arc as LoomArc;
 use loom::thread;
 
 use super::reply_slot::ReplySlot;
-use super::table::{State, Table};
+use super::slot::State;
+use super::table::Table;
 use crate::check;
 use crate::stand_ins::Bell;
 use crate::stand_ins::known::Known;
@@ -26,14 +27,13 @@ impl Mailbox for Answer {
 /// Answers a call, unless it has its answer.
 fn answer(table: &Table, port: u64, n: u32) {
     let Some(mut cell) = table.get(port) else { return };
-    if cell.closing {
+    if cell.is_closing() {
         return;
     }
-    let mailbox =
-        cell.mailbox.as_mut().and_then(|mailbox| mailbox.downcast_mut::<Answer>()).expect("its type");
+    let mailbox = cell.mailbox().and_then(|mailbox| mailbox.downcast_mut::<Answer>()).expect("its type");
     mailbox.0.put(n);
     let waiting = mailbox.0.take_waiting();
-    cell.closing = true;
+    cell.close();
     drop(cell);
     waiting.into_iter().for_each(Waker::wake);
 }
@@ -42,8 +42,7 @@ fn answer(table: &Table, port: u64, n: u32) {
 fn wait(table: &Table, port: u64, bell: &Arc<Bell>) -> (u32, u64) {
     loop {
         let mut cell = table.get(port).expect("only this thread ends it");
-        let mailbox =
-            cell.mailbox.as_mut().and_then(|mailbox| mailbox.downcast_mut::<Answer>()).expect("its type");
+        let mailbox = cell.mailbox().and_then(|mailbox| mailbox.downcast_mut::<Answer>()).expect("its type");
         if let Some(answer) = mailbox.0.take_or_wait(&bell.waker()) {
             return (answer, table.keep(port, cell).expect("few generations"));
         }

@@ -83,7 +83,7 @@ mod tests {
     use super::*;
     use crate::port::known::Known;
     use crate::port::mailbox::TaskQueue;
-    use crate::port::table::State;
+    use crate::port::slot::State;
 
     #[tokio::test(start_paused = true)]
     async fn ports_end_in_the_order_of_their_deadlines() {

@@ -416,7 +416,7 @@ mod tests {
             node.monitor_kill(&server, &port).detach();
         }
         let (_, number) = server.parts();
-        let watchers = node.table().get(number).map(|mut cell| cell.extra().watchers.local.len());
+        let watchers = node.table().get(number).map(|mut cell| cell.make_extra().watchers.local.len());
         assert_eq!(watchers, Some(0));
         assert_eq!(node.remotes().get(far.node()).outbox.lock().watched_ports(), 0);
         node.shutdown().await;

@@ -199,10 +199,10 @@ impl Node {
     #[inline(always)]
     fn deliver<M: IntoMessage>(&self, number: u64, message: M) -> Result<Option<Pressure>, SendError> {
         let Some(mut cell) = self.table().get(number) else { return Ok(None) };
-        if cell.closing {
+        if cell.is_closing() {
             return Ok(None);
         }
-        let Some(mailbox) = &mut cell.mailbox else { return Ok(None) };
+        let Some(mailbox) = cell.mailbox() else { return Ok(None) };
         if !self.always_encodes()
             && let Some(queue) = M::own_queue(AnyMailbox(mailbox))
         {

@@ -17,7 +17,7 @@ use crate::port::extra::Extra;
 use crate::port::known::Known;
 use crate::port::mailbox::{Queue, Signal};
 use crate::port::pressure::Pressure;
-use crate::port::table::State;
+use crate::port::slot::State;
 use crate::runtime::sender;
 use crate::spawn_share::{SpawnShare, SpawnedPorts};
 use crate::stream;
@@ -106,7 +106,7 @@ impl Node {
             let port = self.own_port(number);
             // A port with a name in its extra part leaves word of what it died of, for a monitor that comes too late.
             if let Some(mut cell) = self.table().get(number) {
-                cell.extra().name = Some(Arc::new(port.clone()));
+                cell.make_extra().name = Some(Arc::new(port.clone()));
             }
             self.run_init(number, function, args);
             self.end_if_over(number);

@@ -17,7 +17,7 @@ use crate::monitor::Fire;
 use crate::node::{Inner, Node};
 use crate::port::known::Known;
 use crate::port::mailbox::{After, Job, Mailbox, Signal};
-use crate::port::table::{self, State};
+use crate::port::slot::{Slot, State};
 use crate::port::wake::wake;
 
 thread_local! {
@@ -56,7 +56,7 @@ impl Node {
     }
 
     /// Ends a port for an answer that was taken out of its mailbox, which is empty now; nobody is to be told.
-    pub(super) fn end_answered(&self, number: u64, cell: MutexGuard<'_, table::Cell>) {
+    pub(super) fn end_answered(&self, number: u64, cell: MutexGuard<'_, Slot>) {
         match KEPT.get() {
             (whose, NO_PORT) if whose == self.identity() => {
                 KEPT.set((whose, self.table().keep(number, cell).unwrap_or(NO_PORT)));

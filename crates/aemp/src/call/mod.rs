@@ -111,8 +111,8 @@ impl Node {
         if let Some(number) = self.own_number(to)
             && !self.always_encodes()
             && let Some(mut cell) = self.table().get(number)
-            && !cell.closing
-            && let Some(mailbox) = &mut cell.mailbox
+            && !cell.is_closing()
+            && let Some(mailbox) = cell.mailbox()
             && let Some(waits) = mailbox.downcast_mut::<AnswerBox<T>>()
         {
             let waker = waits.answer(Ok(Given::Moved(answer)));
@@ -264,10 +264,10 @@ impl<R: Send + 'static> Awaited<R> {
     #[inline(always)]
     fn take_moved(&mut self) -> Option<R> {
         let mut cell = self.node.table().get(self.number)?;
-        if cell.extra.is_some() {
+        if cell.extra().is_some() {
             return None;
         }
-        let mailbox = cell.mailbox.as_mut()?.downcast_mut::<AnswerBox<R>>()?;
+        let mailbox = cell.mailbox()?.downcast_mut::<AnswerBox<R>>()?;
         if !mailbox.is_bare() {
             return None;
         }
@@ -279,11 +279,11 @@ impl<R: Send + 'static> Awaited<R> {
     /// Takes the answer, and with it the port for the answer out of the table.
     fn look(&mut self, waker: &Waker) -> Looked<R> {
         let Some(mut cell) = self.node.table().get(self.number) else { return Looked::Gone };
-        let mailbox = cell.mailbox.as_mut().and_then(|m| m.downcast_mut::<AnswerBox<R>>());
+        let mailbox = cell.mailbox().and_then(|m| m.downcast_mut::<AnswerBox<R>>());
         let Some(mailbox) = mailbox else { return Looked::Gone };
         let Some(answer) = mailbox.slot.take_or_wait(waker) else { return Looked::Waits };
         // Whoever monitors it is to be told, and what else came is to be dropped where nothing is locked.
-        if mailbox.is_bare() && cell.extra.is_none() {
+        if mailbox.is_bare() && cell.extra().is_none() {
             self.node.end_answered(std::mem::replace(&mut self.number, NO_PORT), cell);
         }
         Looked::Answer(answer)

@@ -11,7 +11,7 @@ use super::known::AnyMailbox;
 use super::mailbox::{After, Mailbox, Signal};
 use super::pressure::Pressure;
 use super::run::Taken;
-use super::table::{Added, Cell, State};
+use super::slot::{Added, Slot, State};
 use super::wake::{wake, wake_all};
 use crate::call::CallError;
 use crate::message::{Aside, Envelope, IntoMessage};
@@ -34,10 +34,10 @@ impl Node {
     /// Puts a message into a mailbox. Says whether the port is behind.
     pub(crate) fn deliver_envelope(&self, number: u64, message: Envelope) -> Option<Pressure> {
         let mut cell = self.table().get(number)?;
-        if cell.closing {
+        if cell.is_closing() {
             return None;
         }
-        let mailbox = cell.mailbox.as_mut()?;
+        let mailbox = cell.mailbox()?;
         if matches!(message, Envelope::Moved(_)) && mailbox.wants_encoded() {
             // The port has become a typed one just now. Encoding runs code of the message's type, so no lock is held.
             drop(cell);
@@ -53,10 +53,10 @@ impl Node {
 
     /// Puts messages of another node, which lie in `batch`, into a mailbox, and leaves `spans` empty.
     pub(crate) fn deliver_spans(&self, number: u64, batch: &Bytes, spans: &mut Vec<Span>) {
-        let cell = self.table().get(number).filter(|cell| !cell.closing);
+        let cell = self.table().get(number).filter(|cell| !cell.is_closing());
         let Some(mut cell) = cell else { return spans.clear() };
-        let busy = cell.waiting > 0 || cell.state == State::Task;
-        let Some(mailbox) = &mut cell.mailbox else { return spans.clear() };
+        let busy = cell.waiting() > 0 || cell.state() == State::Task;
+        let Some(mailbox) = cell.mailbox() else { return spans.clear() };
         let octets = if busy && spans.len() < FEW {
             push_few(&mut ***mailbox, batch, spans)
         } else {
@@ -70,7 +70,7 @@ impl Node {
     pub(crate) fn delivered(
         &self,
         number: u64,
-        mut cell: MutexGuard<'_, Cell>,
+        mut cell: MutexGuard<'_, Slot>,
         octets: usize,
     ) -> Option<Pressure> {
         match cell.added(octets, self.limits().crowd()) {
@@ -86,24 +86,23 @@ impl Node {
 
     /// As `delivered`, for a port that is crowded, or parked, or no runner's business.
     #[cold]
-    fn delivered_otherwise(&self, number: u64, mut cell: MutexGuard<'_, Cell>) -> Option<Pressure> {
-        let mailbox = cell.mailbox.as_mut()?;
+    fn delivered_otherwise(&self, number: u64, mut cell: MutexGuard<'_, Slot>) -> Option<Pressure> {
+        let mailbox = cell.mailbox()?;
         let (kept, after) = (mailbox.kept(), mailbox.after());
         // One that is to die already is only seen to: a parked one has to run for it.
-        if cell.waiting + kept > self.limits().mailbox && !cell.closing {
+        if cell.waiting() + kept > self.limits().mailbox && !cell.is_closing() {
             drop(cell);
             let text = format_args!("more than {} octets waited for this port", self.limits().mailbox);
             self.kill_from_afar(number, Reason::text("mailbox_full", text));
             return None;
         }
-        let behind = cell.waiting > self.limits().mailbox_high;
-        match (cell.state, after) {
+        let behind = cell.waiting() > self.limits().mailbox_high;
+        match (cell.state(), after) {
             // A parked port is woken if it falls behind itself, and if it is to die: nobody it sends to can keep it alive.
             (State::Idle, _) => {}
             (State::Parked, _) if behind || cell.is_doomed() => {}
             (State::Task | State::Unscheduled, After::Wake(waker)) => {
-                let falls =
-                    cell.extra.as_mut().filter(|_| behind).and_then(|extra| extra.falls_behind.take());
+                let falls = cell.extra_mut().filter(|_| behind).and_then(|extra| extra.falls_behind.take());
                 drop(cell);
                 falls.into_iter().for_each(|falls| wake_all(&falls));
                 waker.into_iter().for_each(wake);
@@ -117,16 +116,15 @@ impl Node {
                 return behind.then_some(Pressure::Port(number));
             }
         }
-        cell.state = State::Queued;
+        cell.queue();
         drop(cell);
         self.scheduler().schedule(number);
         behind.then_some(Pressure::Port(number))
     }
 
     /// The port has its answer, which waits for the call to take it. For everybody else it is dead.
-    pub(crate) fn answered(&self, number: u64, mut cell: MutexGuard<'_, Cell>, waker: Option<Waker>) {
-        cell.closing = true;
-        let extra = cell.extra.take();
+    pub(crate) fn answered(&self, number: u64, mut cell: MutexGuard<'_, Slot>, waker: Option<Waker>) {
+        let extra = cell.close_answered();
         drop(cell);
         waker.into_iter().for_each(wake);
         if let Some(extra) = extra {
@@ -148,18 +146,19 @@ impl Node {
             return Err(CallError::Died(self.why_missing(port)));
         };
         let is_over = |caller| self.table().is_over(caller);
-        cell.extra().watchers.callers.add(caller, is_over);
-        if cell.closing {
+        cell.make_extra().watchers.callers.add(caller, is_over);
+        if cell.is_closing() {
             return Ok(Called::Queued(None));
         }
-        let Some(mailbox) = &mut cell.mailbox else { return Ok(Called::Queued(None)) };
+        let Some(mailbox) = cell.mailbox() else { return Ok(Called::Queued(None)) };
         if !self.always_encodes()
             && let Some(queue) = M::own_queue(AnyMailbox(mailbox))
         {
-            cell.waiting += queue.push_message(message);
+            let octets = queue.push_message(message);
+            cell.count(octets);
             if help
-                && cell.state == State::Idle
-                && cell.waiting <= self.limits().crowd()
+                && cell.state() == State::Idle
+                && cell.waiting() <= self.limits().crowd()
                 && let Some(taken) = Taken::out_of(&mut cell, self.limits().mailbox_high)
             {
                 return Ok(Called::Run(taken));

@@ -9,7 +9,7 @@ use super::Context;
 use super::actor::{Callback, Handle};
 use super::known::Known;
 use super::mailbox::Queue;
-use super::table::State;
+use super::slot::State;
 use crate::message::{DecodeError, Envelope, FromMessage, misfit};
 use crate::node::Node;
 

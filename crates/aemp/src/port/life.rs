@@ -14,7 +14,7 @@ use super::extra::{Child, Extra};
 use super::known::BoxedMailbox;
 use super::mailbox::{Signal, TaskQueue};
 use super::run::{caught, panic_text};
-use super::table::{Cell, State};
+use super::slot::{Slot, State};
 use super::wake::wake;
 use crate::monitor::{Action, Fire, Monitor, MonitorGuard};
 use crate::node::{Node, Place};
@@ -51,10 +51,10 @@ impl Node {
     /// Tells a call that the called port died. False if it does not wait any more.
     fn called_died(&self, caller: u64, reason: &Reason) -> bool {
         let Some(mut cell) = self.table().get(caller) else { return false };
-        if cell.closing {
+        if cell.is_closing() {
             return false;
         }
-        let Some(mailbox) = &mut cell.mailbox else { return false };
+        let Some(mailbox) = cell.mailbox() else { return false };
         let octets = mailbox.signal(Signal::Kill(reason.clone()));
         self.delivered(caller, cell, octets);
         true
@@ -84,25 +84,25 @@ impl Node {
 
     fn queue_signal(&self, number: u64, signal: Signal) -> Signalled {
         let Some(mut cell) = self.table().get(number) else { return Signalled::Refused(signal) };
-        if cell.closing {
+        if cell.is_closing() {
             return Signalled::Refused(signal);
         }
         if let Signal::Kill(reason) = &signal {
-            cell.closing = true;
+            cell.close();
             // Nothing waits in an idle port; a caller, who waits for an answer, looks by itself.
-            let tells = cell.mailbox.as_ref().is_some_and(|mailbox| mailbox.wants_reasons());
-            if matches!(cell.state, State::Idle | State::Unscheduled) && !tells {
+            let tells = cell.mailbox().is_some_and(|mailbox| mailbox.wants_reasons());
+            if matches!(cell.state(), State::Idle | State::Unscheduled) && !tells {
                 return Signalled::Ends(reason.clone());
             }
         }
         let kills = signal.kills();
-        let Some(mailbox) = &mut cell.mailbox else { return Signalled::Refused(signal) };
+        let Some(mailbox) = cell.mailbox() else { return Signalled::Refused(signal) };
         let octets = mailbox.signal(signal);
         let mut task = None;
         if kills && let Some(tasks) = mailbox.downcast_mut::<TaskQueue>() {
             task = tasks.kills.task();
         } else if kills {
-            cell.extra().kills += 1;
+            cell.make_extra().kills += 1;
         }
         self.delivered(number, cell, octets);
         task.into_iter().for_each(wake);
@@ -111,7 +111,7 @@ impl Node {
 
     /// Kills an async port normally, with its node. False if it is another port.
     pub(crate) fn kill_task(&self, number: u64) -> bool {
-        let is_task = self.table().get(number).is_some_and(|cell| cell.state == State::Task);
+        let is_task = self.table().get(number).is_some_and(|cell| cell.state() == State::Task);
         if is_task {
             self.signal(number, Signal::Kill(Reason::NORMAL));
         }
@@ -121,16 +121,16 @@ impl Node {
     /// A monitor that kills its port, or was withdrawn, has left the mailbox.
     pub(crate) fn kill_left_mailbox(&self, number: u64) {
         if let Some(mut cell) = self.table().get(number) {
-            let extra = cell.extra();
+            let extra = cell.make_extra();
             extra.kills = extra.kills.saturating_sub(1);
         }
     }
 
     /// Ends a port: everything that belongs to it goes, whoever watches it is told.
     pub(crate) fn end_port(&self, number: u64, reason: Reason) {
-        let leave_word = |cell: &Cell| {
+        let leave_word = |cell: &Slot| {
             if let Some(name) = cell.name() {
-                let spawner = cell.extra.as_ref().and_then(|extra| extra.spawned_by.as_ref());
+                let spawner = cell.extra().and_then(|extra| extra.spawned_by.as_ref());
                 self.leave_word(&name, spawner.map(SpawnShare::node), &reason);
             }
         };
@@ -207,7 +207,7 @@ impl Node {
     /// Gives a port something that ends with it; at once if it has ended.
     pub(crate) fn adopt(&self, number: u64, child: Child) {
         match self.table().get(number) {
-            Some(mut cell) => cell.extra().adopt(child),
+            Some(mut cell) => cell.make_extra().adopt(child),
             None => self.end_child(child),
         }
     }
@@ -258,7 +258,7 @@ impl Node {
         match self.place(port) {
             Place::Here(number) => {
                 let set = self.table().get(number).map(|mut cell| {
-                    cell.extra().watchers.local.insert(monitor.id, monitor.clone());
+                    cell.make_extra().watchers.local.insert(monitor.id, monitor.clone());
                 });
                 if set.is_none() {
                     monitor.clone().fire(self, self.why_missing(port));
@@ -282,7 +282,7 @@ impl Node {
         match self.place(&monitor.target) {
             Place::Here(number) => {
                 if let Some(mut cell) = self.table().get(number)
-                    && let Some(extra) = &mut cell.extra
+                    && let Some(extra) = cell.extra_mut()
                 {
                     extra.watchers.local.remove(&monitor.id);
                 }
@@ -317,7 +317,7 @@ impl Node {
         let watched = std::mem::take(&mut *remote.watching.lock());
         for number in watched.ports.into_keys() {
             if let Some(mut cell) = self.table().get(number)
-                && let Some(extra) = &mut cell.extra
+                && let Some(extra) = cell.extra_mut()
             {
                 extra.watchers.forget(remote);
             }

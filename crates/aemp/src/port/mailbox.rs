@@ -56,7 +56,7 @@ pub(crate) enum After {
 }
 
 /// A mailbox as its senders see it, who do not know the port's type. What its items are counted with, never 0 for an item, is
-/// added up in the port's [`Cell`](super::table::Cell).
+/// added up in the port's [`Slot`](super::slot::Slot).
 pub(crate) trait Mailbox: Any + Send {
     /// Whether a message of another type must be encoded before it is put in.
     fn wants_encoded(&self) -> bool;

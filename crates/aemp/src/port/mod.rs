@@ -1,6 +1,6 @@
 //! Ports: destinations for messages, and contexts for code.
 //!
-//! Reading order: [`mailbox`] and [`items`] (what waits), [`table`] (where ports are), [`actor`] (what handles it), [`run`] (one run of one
+//! Reading order: [`mailbox`] and [`items`] (what waits), [`slot`] and [`table`] (where ports are), [`actor`] (what handles it), [`run`] (one run of one
 //! port), [`scheduler`], [`help`] and [`here`] (which port runs next, and where), [`pressure`] (which one waits for another), [`port_task`]
 //! (async ports), then what users see: [`context`], [`handlers`], [`task`].
 
@@ -23,6 +23,7 @@ pub(crate) mod pressure;
 pub(crate) mod run;
 pub(crate) mod scheduler;
 mod sleepers;
+pub(crate) mod slot;
 pub(crate) mod table;
 #[cfg(test)]
 mod table_tests;

@@ -56,7 +56,7 @@ impl PortTask {
 
     fn with_mailbox<T>(&self, action: impl FnOnce(&mut TaskQueue) -> T) -> Option<T> {
         let mut cell = self.node.table().get(self.number)?;
-        Some(action(cell.mailbox.as_mut()?.downcast_mut()?))
+        Some(action(cell.mailbox()?.downcast_mut()?))
     }
 
     /// The first kill that takes effect, if the port has to die of one.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use aemp_proto::PortId;
 
-use super::table::State;
+use super::slot::State;
 use crate::node::Node;
 use crate::remote::{HIGH_WATER, Remote};
 
@@ -72,7 +72,7 @@ impl Node {
                 return;
             }
             if let Some(mut cell) = self.table().get(number) {
-                cell.extra().crowded.remove(&receiver);
+                cell.make_extra().crowded.remove(&receiver);
             }
         }
     }
@@ -80,12 +80,12 @@ impl Node {
     /// A receiver that a parked port waits for. If none is left, the port goes on.
     fn next_receiver(&self, number: u64) -> Option<Pressure> {
         let mut cell = self.table().get(number)?;
-        if cell.state != State::Parked {
+        if cell.state() != State::Parked {
             return None;
         }
-        let receiver = cell.extra().crowded.first().cloned();
+        let receiver = cell.make_extra().crowded.first().cloned();
         if receiver.is_none() {
-            cell.state = State::Queued;
+            cell.queue();
             drop(cell);
             self.scheduler().schedule(number);
         }
@@ -97,9 +97,9 @@ impl Node {
         match receiver {
             Pressure::Port(target) => match self.table().get(*target) {
                 Some(mut cell) => {
-                    let behind = cell.waiting > self.limits().mailbox_high;
+                    let behind = cell.waiting() > self.limits().mailbox_high;
                     if behind {
-                        cell.extra().blocked.push(number);
+                        cell.make_extra().blocked.push(number);
                     }
                     behind
                 }
@@ -136,11 +136,11 @@ impl Node {
         loop {
             let falls = {
                 let Some(mut cell) = self.table().get(number) else { return };
-                if cell.waiting > self.limits().mailbox_high {
+                if cell.waiting() > self.limits().mailbox_high {
                     return;
                 }
                 // Under the lock, and so before something is added.
-                cell.extra().falls_behind.get_or_insert_default().clone().notified_owned()
+                cell.make_extra().falls_behind.get_or_insert_default().clone().notified_owned()
             };
             falls.await;
         }
@@ -158,11 +158,11 @@ impl Node {
         loop {
             let drained = {
                 let Some(mut cell) = self.table().get(number) else { return };
-                if cell.closing || cell.waiting <= self.limits().mailbox_high {
+                if cell.is_closing() || cell.waiting() <= self.limits().mailbox_high {
                     return;
                 }
                 // Under the lock, and so before whoever drains looks.
-                cell.extra().drained.get_or_insert_default().clone().notified_owned()
+                cell.make_extra().drained.get_or_insert_default().clone().notified_owned()
             };
             drained.await;
         }
@@ -200,11 +200,11 @@ mod tests {
     }
 
     fn state(node: &Node, port: &PortId) -> Option<State> {
-        node.table().get(port.parts().1).map(|cell| cell.state)
+        node.table().get(port.parts().1).map(|cell| cell.state())
     }
 
     fn waiting(node: &Node, port: &PortId) -> usize {
-        node.table().get(port.parts().1).map_or(0, |cell| cell.waiting)
+        node.table().get(port.parts().1).map_or(0, |cell| cell.waiting())
     }
 
     /// These runtimes have one thread: all others run in between.

@@ -15,7 +15,8 @@ use super::context::{Later, StartTask, Successor};
 use super::known::{BoxedMailbox, Known};
 use super::mailbox::{Signal, TaskQueue};
 use super::pressure::Crowded;
-use super::table::{Cell, Seat, State};
+use super::slot::{Slot, State};
+use super::table::Seat;
 use crate::node::Node;
 use crate::runtime::sender;
 
@@ -47,9 +48,14 @@ pub(crate) struct Taken {
 impl Taken {
     /// Takes code and messages of a port that is to be run, and not run by anybody yet.
     #[inline(always)]
-    pub(crate) fn out_of(cell: &mut Cell, mailbox_high: usize) -> Option<Taken> {
+    pub(crate) fn out_of(cell: &mut Slot, mailbox_high: usize) -> Option<Taken> {
         let actor = cell.begin_run()?;
-        Some(Taken { actor, name: cell.name(), quota: cell.quota, blocked: cell.take_blocked(mailbox_high) })
+        Some(Taken {
+            actor,
+            name: cell.name(),
+            quota: cell.quota(),
+            blocked: cell.take_blocked(mailbox_high),
+        })
     }
 }
 
@@ -57,7 +63,7 @@ impl Taken {
 pub(crate) fn run_port(node: &Node, number: u64, clock: Option<&mut Clock>) -> Next {
     let Some(seat) = node.table().seat(number) else { return Next::Rest };
     let Some(mut cell) = seat.lock() else { return Next::Rest };
-    if cell.state != State::Queued {
+    if cell.state() != State::Queued {
         return Next::Rest;
     }
     let Some(taken) = Taken::out_of(&mut cell, node.limits().mailbox_high) else { return Next::Rest };
@@ -161,17 +167,17 @@ fn succeed(
     while let Some(mut cell) = node.table().get(number) {
         // Handing over runs code of the messages' types, so no lock is held. What is taken still counts for the limit: so this
         // ends, however much comes meanwhile.
-        if cell.waiting > taken
-            && let Some(older) = &mut cell.mailbox
+        if cell.waiting() > taken
+            && let Some(older) = cell.mailbox()
             && old.load(older)
         {
-            taken = cell.waiting;
+            taken = cell.waiting();
             drop(cell);
             waiting += old.hand_over(&mut **mailbox);
             continue;
         }
         if task.is_some() {
-            cell.state = State::Task;
+            cell.become_task();
             let kills = mailbox.downcast_mut::<TaskQueue>().into_iter().flat_map(|tasks| tasks.kills.iter());
             let killed = kills.filter_map(|signal| match signal {
                 Signal::Kill(reason) => Some(reason.clone()),
@@ -181,8 +187,7 @@ fn succeed(
                 return Err(reason);
             }
         }
-        cell.mailbox = Some(mailbox);
-        cell.waiting = waiting;
+        cell.replace_mailbox(mailbox, waiting);
         break;
     }
     Ok((actor, task))
@@ -192,8 +197,7 @@ fn succeed(
 #[inline]
 fn put_back(node: &Node, seat: Seat<'_>, actor: Box<dyn Actor>, quota: u16, left: bool) -> Next {
     let Some(mut cell) = seat.lock() else { return Next::Rest };
-    let more = cell.end_run(actor, left);
-    cell.quota = quota;
+    let more = cell.end_run(actor, quota, left);
     let blocked = cell.take_blocked(node.limits().mailbox_high);
     drop(cell);
     if !blocked.is_empty() {
@@ -213,14 +217,12 @@ fn park(
 ) -> Next {
     let Some(mut cell) = seat.lock() else { return Next::Rest };
     // A port that is behind itself is never parked: so of any ring of ports at least one goes on. Nor is one that is to die.
-    if cell.is_doomed() || cell.waiting >= node.limits().mailbox_high {
+    if cell.is_doomed() || cell.waiting() >= node.limits().mailbox_high {
         drop(cell);
         return put_back(node, seat, actor, quota, left);
     }
-    cell.actor = Some(actor);
-    cell.quota = quota;
-    cell.state = State::Parked;
-    cell.extra().crowded = crowded;
+    cell.park(actor, quota);
+    cell.make_extra().crowded = crowded;
     let blocked = cell.take_blocked(node.limits().mailbox_high);
     drop(cell);
     node.unpark(blocked);

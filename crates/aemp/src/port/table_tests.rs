@@ -1,5 +1,6 @@
 //! Tests of the table. They stand here because `aemp-models` compiles the table itself once more.
 
+use super::slot::State;
 use super::table::*;
 use crate::message::Envelope;
 use crate::port::known::Known;
@@ -52,7 +53,7 @@ fn a_kept_slot_is_no_port_until_it_is_begun_and_then_another_one() {
         // Nobody else gets it.
         assert!(!same_slot(insert(&table), next));
         assert!(table.begin(next, |mailbox| mailbox.downcast_mut::<Queue<Envelope>>().is_some()));
-        assert_eq!(table.get(next).map(|cell| cell.state), Some(State::Unscheduled));
+        assert_eq!(table.get(next).map(|cell| cell.state()), Some(State::Unscheduled));
         number = next;
     }
     let cell = table.get(number).expect("it is there");

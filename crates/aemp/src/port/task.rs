@@ -20,7 +20,7 @@ use super::mailbox::{ITEM_COST, Job, Signal, TaskQueue};
 use super::port_task::{PortTask, TaskState};
 use super::pressure::Crowded;
 use super::run::panic_text;
-use super::table::State;
+use super::slot::State;
 use crate::message::{DecodeError, Envelope, FromMessage, misfit};
 use crate::monitor::Opened;
 use crate::node::Node;
@@ -207,8 +207,7 @@ impl Mailbox {
     async fn batch(&mut self) {
         poll_fn(|task| {
             let Some(mut cell) = self.node.table().get(self.number) else { return Poll::Pending };
-            let Some(mailbox) = cell.mailbox.as_mut().and_then(|mailbox| mailbox.downcast_mut::<TaskQueue>())
-            else {
+            let Some(mailbox) = cell.mailbox().and_then(|mailbox| mailbox.downcast_mut::<TaskQueue>()) else {
                 return Poll::Pending;
             };
             if mailbox.queue.is_empty() {
@@ -216,7 +215,7 @@ impl Mailbox {
                 return Poll::Pending;
             }
             mailbox.queue.take(&mut self.batch);
-            cell.waiting = 0;
+            cell.emptied();
             let blocked = cell.take_blocked(self.node.limits().mailbox_high);
             drop(cell);
             self.node.unpark(blocked);
@@ -349,7 +348,7 @@ impl Node {
         F: Future<Output = ExitResult> + Send + 'static,
     {
         let state = self.table().get(number).and_then(|mut cell| {
-            let mailbox = cell.mailbox.as_mut()?.downcast_mut::<TaskQueue>()?;
+            let mailbox = cell.mailbox()?.downcast_mut::<TaskQueue>()?;
             Some(mailbox.state.clone())
         });
         // The node, or the port, has ended.

@@ -13,7 +13,7 @@ use aemp_proto::wire::{self, FrameReader, Span};
 use aemp_proto::{Body, Framing, PortId, Reason};
 use bytes::Bytes;
 
-use super::table::State;
+use super::slot::State;
 use super::{Context, Mailbox};
 use crate::message::ReplyTo;
 use crate::node::{Limits, Node};
@@ -31,7 +31,7 @@ async fn node(limits: Limits) -> Node {
 
 /// Waits until the port is in this state. These runtimes have one thread: the others run in between.
 async fn until(node: &Node, port: &PortId, state: State) {
-    while node.table().get(port.parts().1).unwrap().state != state {
+    while node.table().get(port.parts().1).unwrap().state() != state {
         tokio::task::yield_now().await;
     }
 }

@@ -109,7 +109,7 @@ impl Node {
     /// The port in which code is evaluated; another one if the last one has died.
     fn evaluation_port(&self) -> u64 {
         let mut number = self.inner().shared.evaluations.port.lock();
-        if self.table().get(*number).is_none_or(|cell| cell.closing) {
+        if self.table().get(*number).is_none_or(|cell| cell.is_closing()) {
             (_, *number) = self.port(|_: &mut Context<'_>, (): ()| {}).parts();
         }
         *number

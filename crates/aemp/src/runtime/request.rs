@@ -216,7 +216,7 @@ impl Node {
                 }
                 if watching.ports.len() < self.limits().peer_monitors {
                     watching.ports.insert(number, 1);
-                    cell.extra().watchers.remote.push((remote.clone(), link));
+                    cell.make_extra().watchers.remote.push((remote.clone(), link));
                     return;
                 }
                 Reason::text(
@@ -238,7 +238,7 @@ impl Node {
             Some(monitors) if *monitors > 1 => *monitors -= 1,
             Some(_) => {
                 watching.ports.remove(&number);
-                cell.extra().watchers.forget(remote);
+                cell.make_extra().watchers.forget(remote);
             }
             None => {}
         }

@@ -335,7 +335,7 @@ async fn each_monitor_that_is_not_withdrawn_is_answered_and_the_port_keeps_one_e
             link.request(&Request::Unmonitor(name.clone())).await;
         }
         link.end().await;
-        let entries = node.table().get(port.parts().1).unwrap().extra().watchers.remote.len();
+        let entries = node.table().get(port.parts().1).unwrap().make_extra().watchers.remote.len();
         assert_eq!(entries, usize::from(monitors > withdrawn));
         let before = remote.outbox.lock().backlog();
         node.kill(&port, Reason::text("why", "not"));
