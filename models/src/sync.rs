@@ -3,11 +3,15 @@
 pub(crate) use std::sync::OnceLock; // the table's memory, which the models make before there is a second thread
 
 pub(crate) use loom::sync::MutexGuard;
+pub(crate) use loom::sync::MutexGuard as SlotGuard;
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering, fence};
 
 /// loom's mutex, which is never poisoned here: a panic ends the model.
 #[derive(Default)]
 pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+/// The lock of a slot.
+pub(crate) use Mutex as SlotMutex;
 
 impl<T> Mutex<T> {
     pub(crate) fn new(value: T) -> Mutex<T> {

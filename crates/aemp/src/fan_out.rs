@@ -39,7 +39,7 @@ impl Node {
         }
         let ports: Vec<&PortId> = ports.into_iter().collect();
         for port in ports.iter().filter(|port| port.node() != self.id()) {
-            let checked = self.remotes().get(port.node()).outbox.lock().check(port, body.items());
+            let checked = self.remotes().get_or_create(port.node()).outbox.lock().check(port, body.items());
             checked.map_err(|refused| SendError::refused(port.node(), refused))?;
         }
         Ok(self.send_each(ports, &body))

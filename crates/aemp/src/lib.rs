@@ -10,6 +10,7 @@ mod code;
 pub mod database;
 mod deadline;
 mod fan_out;
+mod lock_order;
 pub mod log;
 pub mod message;
 mod monitor;

@@ -403,6 +403,20 @@ mod tests {
     use super::*;
 
     #[tokio::test]
+    async fn a_question_about_a_port_makes_no_other_node_known() {
+        let node = Node::builder().start().await.expect("a node without settings");
+        let (port, far) =
+            (PortId::parse("far#port").expect("a port ID"), NodeId::new("far").expect("a node ID"));
+        assert_eq!(node.local_number(&port), None);
+        node.run_in(&port, |_| {});
+        node.ready(&port).await;
+        assert!(node.remotes().find(&far).is_none());
+        node.kill(&port, Reason::NORMAL);
+        assert!(node.remotes().find(&far).is_some());
+        node.shutdown().await;
+    }
+
+    #[tokio::test]
     async fn monitors_of_a_dead_port_are_withdrawn() {
         let node = Node::builder().start().await.expect("a node without settings");
         let server = node.port(|_: &mut Context<'_>, (): ()| {});
@@ -418,7 +432,7 @@ mod tests {
         let (_, number) = server.parts();
         let watchers = node.table().get(number).map(|mut cell| cell.make_extra().watchers.local.len());
         assert_eq!(watchers, Some(0));
-        assert_eq!(node.remotes().get(far.node()).outbox.lock().watched_ports(), 0);
+        assert_eq!(node.remotes().get_or_create(far.node()).outbox.lock().watched_ports(), 0);
         node.shutdown().await;
     }
 }

@@ -111,15 +111,15 @@ pub(crate) struct NodeSettings {
 }
 
 /// Where a port ID leads.
-pub(crate) enum Place {
+pub(crate) enum Place<'a> {
     /// A port of this node, which may have died.
     Here(u64),
     /// This node itself.
     Node,
     /// Nothing has this name here.
     Nowhere,
-    /// Another node.
-    There(Arc<Remote>),
+    /// The port of another node, which need not be known yet.
+    There(&'a NodeId),
 }
 
 /// What breaking an outbox leaves to be done.
@@ -209,11 +209,14 @@ impl Node {
     /// As [`Node::ready`], with another limit, which may not be above the high-water mark.
     pub(crate) async fn ready_below(&self, to: &PortId, limit: usize) {
         let remote = match self.place(to) {
-            Place::There(remote) => remote,
+            // Nothing waits for a node that is not known.
+            Place::There(node) => self.remotes().find(node),
             Place::Here(number) => return self.ready_here(number).await,
             Place::Node | Place::Nowhere => return,
         };
-        remote.ready_below(limit).await;
+        if let Some(remote) = remote {
+            remote.ready_below(limit).await;
+        }
     }
 
     /// Kills a port with this reason, after what was sent to it before. The empty reason is a normal death. Killing a dead port
@@ -230,7 +233,8 @@ impl Node {
             Place::Here(number) => self.signal(number, Signal::Kill(reason)),
             Place::Node => tracing::warn!("a node port cannot be killed"),
             Place::Nowhere => {}
-            Place::There(remote) => {
+            Place::There(node) => {
+                let remote = self.remotes().get_or_create(node);
                 let (queued, backlog) = {
                     let mut outbox = remote.outbox.lock();
                     (outbox.by(sender::current).kill(port, &reason), outbox.backlog())
@@ -357,7 +361,7 @@ impl Node {
     }
 
     #[inline]
-    pub(crate) fn place(&self, port: &PortId) -> Place {
+    pub(crate) fn place<'a>(&self, port: &'a PortId) -> Place<'a> {
         self.own_number(port).map_or_else(|| self.place_of(port), Place::Here)
     }
 
@@ -368,16 +372,16 @@ impl Node {
         std::ptr::eq(home, self.0.home).then_some(number)
     }
 
-    pub(crate) fn place_of(&self, port: &PortId) -> Place {
+    pub(crate) fn place_of<'a>(&self, port: &'a PortId) -> Place<'a> {
         let (home, number) = port.parts();
         if home.node() != &self.0.id {
-            return Place::There(self.remotes().get(home.node()));
+            return Place::There(home.node());
         }
         self.place_here(home.head(), number)
     }
 
     /// The place of a name on this node.
-    pub(crate) fn place_here(&self, head: &str, number: u64) -> Place {
+    pub(crate) fn place_here(&self, head: &str, number: u64) -> Place<'static> {
         if number != 0 && head == self.own_head() {
             return Place::Here(number);
         }

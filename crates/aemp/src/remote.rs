@@ -11,6 +11,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
+use crate::lock_order::{DELIVERING, OUTBOX, Ordered, WATCHING};
 use crate::monitor::Monitor;
 use crate::node::{Inner, Node};
 use crate::port::pressure::Pressure;
@@ -24,7 +25,7 @@ pub(crate) struct Remote {
     pub(crate) node: NodeId,
     /// Whose table it stands in.
     table: Arc<Identity>,
-    pub(crate) outbox: Mutex<Outbox<Arc<Monitor>>>,
+    pub(crate) outbox: Ordered<Outbox<Arc<Monitor>>, OUTBOX>,
     /// The writer of the attached link waits here.
     pub(crate) wake: Notify,
     /// The attached link, if any thread can write to it.
@@ -36,10 +37,10 @@ pub(crate) struct Remote {
     /// Ports of this node that wait for the backlog to drain.
     pub(crate) blocked: Mutex<Vec<u64>>,
     /// Ports of this node that the other one monitors, and the link that it asked over.
-    pub(crate) watching: Mutex<Watching>,
+    pub(crate) watching: Ordered<Watching, WATCHING>,
     /// The link whose frames count. Its reader holds this while it delivers, so nothing of a link is delivered once the
     /// outbox that belonged to it has been broken.
-    pub(crate) delivering: Mutex<Option<LinkId>>,
+    pub(crate) delivering: Ordered<Option<LinkId>, DELIVERING>,
     /// Names of ports that this node spawns there.
     pub(crate) spawned: Arc<Home>,
 }
@@ -180,23 +181,28 @@ impl Remotes {
         }
     }
 
+    /// The node with this ID, if it is known.
+    pub(crate) fn find(&self, node: &NodeId) -> Option<Arc<Remote>> {
+        self.nodes.read().known.get(node).cloned()
+    }
+
     /// The node with this ID, made known if it was not.
-    pub(crate) fn get(&self, node: &NodeId) -> Arc<Remote> {
-        if let Some(remote) = self.nodes.read().known.get(node) {
-            return remote.clone();
+    pub(crate) fn get_or_create(&self, node: &NodeId) -> Arc<Remote> {
+        if let Some(remote) = self.find(node) {
+            return remote;
         }
         let make = || {
             Arc::new(Remote {
                 node: node.clone(),
                 table: self.identity.clone(),
-                outbox: Mutex::new(Outbox::new(node.clone(), self.limits)),
+                outbox: Ordered::new(Outbox::new(node.clone(), self.limits)),
                 wake: Notify::new(),
                 direct: Mutex::default(),
                 spare: Spare::default(),
                 drained: Notify::new(),
                 blocked: Mutex::default(),
-                watching: Mutex::default(),
-                delivering: Mutex::default(),
+                watching: Ordered::default(),
+                delivering: Ordered::default(),
                 spawned: Home::new(node.clone(), &self.spawn_head),
             })
         };
@@ -276,12 +282,12 @@ mod tests {
     fn nodes_that_nobody_needs_are_forgotten() {
         let remotes = Remotes::new("x".into(), OutboxLimits::default());
         let node = |n: usize| NodeId::new(&format!("n{n}")).expect("a node ID");
-        let kept = remotes.get(&node(0));
+        let kept = remotes.get_or_create(&node(0));
         let watched = node(1).named("port");
-        let _ = remotes.get(&node(1)).outbox.lock().request(&aemp_proto::wire::Request::Nothing);
-        (2..10_000).for_each(|n| drop(remotes.get(&node(n))));
+        let _ = remotes.get_or_create(&node(1)).outbox.lock().request(&aemp_proto::wire::Request::Nothing);
+        (2..10_000).for_each(|n| drop(remotes.get_or_create(&node(n))));
         assert!(remotes.all().len() <= ROOM);
-        assert!(Arc::ptr_eq(&kept, &remotes.get(&node(0))));
-        assert!(remotes.get(watched.node()).outbox.lock().backlog() > 0);
+        assert!(Arc::ptr_eq(&kept, &remotes.get_or_create(&node(0))));
+        assert!(remotes.get_or_create(watched.node()).outbox.lock().backlog() > 0);
     }
 }

@@ -118,7 +118,8 @@ impl Node {
                 self.node_request(&message.encode()?);
                 Ok(None)
             }
-            Place::There(remote) => {
+            Place::There(node) => {
+                let remote = self.remotes().get_or_create(node);
                 let sent = self.send_there(&remote, &mut sending.items, to, &message);
                 sending.last = Some(remote);
                 sent
@@ -175,7 +176,9 @@ impl Node {
 
     /// A message to a port of another node was not sent, and its sender is not told: its monitors on the port are.
     pub(crate) fn lose(&self, to: &PortId, error: &SendError) {
-        if let Place::There(remote) = self.place_of(to) {
+        if let Place::There(node) = self.place_of(to)
+            && let Some(remote) = self.remotes().find(node)
+        {
             let (losses, queued) = remote.outbox.lock().lose(to);
             self.queued(&remote, queued);
             self.lost(&remote, to, losses, error);

@@ -112,7 +112,7 @@ impl Node {
             self.end_if_over(number);
             return Ok((port, None));
         }
-        let remote = self.remotes().get(node);
+        let remote = self.remotes().get_or_create(node);
         let port = remote.spawned.port(self.next_id());
         let request = Request::Spawn { name: port.name().to_string(), function: function.into(), args };
         let (queued, backlog) = {

@@ -7,8 +7,8 @@ use std::cell::{Cell, RefCell};
 use std::sync::Weak;
 use std::task::Waker;
 
+use crate::sync::SlotGuard;
 use aemp_proto::Reason;
-use parking_lot::MutexGuard;
 
 use super::NO_PORT;
 use super::reply_slot::ReplySlot;
@@ -56,7 +56,7 @@ impl Node {
     }
 
     /// Ends a port for an answer that was taken out of its mailbox, which is empty now; nobody is to be told.
-    pub(super) fn end_answered(&self, number: u64, cell: MutexGuard<'_, Slot>) {
+    pub(super) fn end_answered(&self, number: u64, cell: SlotGuard<'_, Slot>) {
         match KEPT.get() {
             (whose, NO_PORT) if whose == self.identity() => {
                 KEPT.set((whose, self.table().keep(number, cell).unwrap_or(NO_PORT)));

@@ -5,7 +5,6 @@ use std::task::Waker;
 use aemp_proto::wire::Span;
 use aemp_proto::{Body, PortId, Reason};
 use bytes::{Bytes, BytesMut};
-use parking_lot::MutexGuard;
 
 use super::known::AnyMailbox;
 use super::mailbox::{After, Mailbox, Signal};
@@ -16,6 +15,7 @@ use super::wake::{wake, wake_all};
 use crate::call::CallError;
 use crate::message::{Aside, Envelope, IntoMessage};
 use crate::node::Node;
+use crate::sync::SlotGuard;
 
 /// So many messages for one port that came together, and at most so many octets of them, are copied. More of them make up a good
 /// part of what was read.
@@ -70,7 +70,7 @@ impl Node {
     pub(crate) fn delivered(
         &self,
         number: u64,
-        mut cell: MutexGuard<'_, Slot>,
+        mut cell: SlotGuard<'_, Slot>,
         octets: usize,
     ) -> Option<Pressure> {
         match cell.added(octets, self.limits().crowd()) {
@@ -86,7 +86,7 @@ impl Node {
 
     /// As `delivered`, for a port that is crowded, or parked, or no runner's business.
     #[cold]
-    fn delivered_otherwise(&self, number: u64, mut cell: MutexGuard<'_, Slot>) -> Option<Pressure> {
+    fn delivered_otherwise(&self, number: u64, mut cell: SlotGuard<'_, Slot>) -> Option<Pressure> {
         let mailbox = cell.mailbox()?;
         let (kept, after) = (mailbox.kept(), mailbox.after());
         // One that is to die already is only seen to: a parked one has to run for it.
@@ -123,7 +123,7 @@ impl Node {
     }
 
     /// The port has its answer, which waits for the call to take it. For everybody else it is dead.
-    pub(crate) fn answered(&self, number: u64, mut cell: MutexGuard<'_, Slot>, waker: Option<Waker>) {
+    pub(crate) fn answered(&self, number: u64, mut cell: SlotGuard<'_, Slot>, waker: Option<Waker>) {
         let extra = cell.close_answered();
         drop(cell);
         waker.into_iter().for_each(wake);

@@ -266,7 +266,8 @@ impl Node {
             }
             Place::Node => {} // it lives as long as whoever could be told
             Place::Nowhere => monitor.clone().fire(self, self.why_missing(port)),
-            Place::There(remote) => {
+            Place::There(node) => {
+                let remote = self.remotes().get_or_create(node);
                 let queued = {
                     let mut outbox = remote.outbox.lock();
                     outbox.by(sender::current).monitor(port, monitor.id, owner, monitor.clone())
@@ -288,7 +289,8 @@ impl Node {
                 }
             }
             Place::Node | Place::Nowhere => {}
-            Place::There(remote) => {
+            Place::There(node) => {
+                let Some(remote) = self.remotes().find(node) else { return };
                 let withdrawn =
                     remote.outbox.lock().by(sender::current).unmonitor(&monitor.target, monitor.id);
                 if let Some((_, queued)) = withdrawn {

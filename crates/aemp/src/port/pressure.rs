@@ -194,7 +194,7 @@ mod tests {
     /// A port of a node that is connected, and takes nothing.
     fn far(node: &Node) -> (PortId, Arc<Remote>) {
         let far = PortId::parse("far#port").expect("a port ID");
-        let remote = node.remotes().get(far.node());
+        let remote = node.remotes().get_or_create(far.node());
         node.attach_remote(&remote, LinkId::accepted(99), aemp_proto::Framing::Native);
         (far, remote)
     }

@@ -9,7 +9,7 @@ use super::extra::Extra;
 use super::known::{BoxedMailbox, Known};
 use super::mailbox::Mailbox;
 use super::slot::{Removed, Slot, State};
-use crate::sync::{AtomicU32, Mutex, MutexGuard, OnceLock, Ordering};
+use crate::sync::{AtomicU32, Mutex, OnceLock, Ordering, SlotGuard, SlotMutex};
 
 /// Slots of the first segment; each further one doubles.
 pub(super) const FIRST: u32 = 64;
@@ -17,7 +17,7 @@ pub(super) const SEGMENTS: usize = 26;
 
 /// All ports of a node.
 pub(crate) struct Table {
-    segments: [OnceLock<Box<[Mutex<Slot>]>>; SEGMENTS],
+    segments: [OnceLock<Box<[SlotMutex<Slot>]>>; SEGMENTS],
     used: AtomicU32,
     free: Mutex<Vec<u32>>,
 }
@@ -47,7 +47,7 @@ impl Table {
 
     /// The port with this number, locked; `None` if there is none (any more).
     #[inline]
-    pub(crate) fn get(&self, number: u64) -> Option<MutexGuard<'_, Slot>> {
+    pub(crate) fn get(&self, number: u64) -> Option<SlotGuard<'_, Slot>> {
         self.seat(number)?.lock()
     }
 
@@ -87,7 +87,7 @@ impl Table {
     }
 
     /// As [`Table::remove`], for a port that is locked already.
-    pub(crate) fn take_out(&self, number: u64, mut cell: MutexGuard<'_, Slot>) -> Removed {
+    pub(crate) fn take_out(&self, number: u64, mut cell: SlotGuard<'_, Slot>) -> Removed {
         let (removed, reusable) = cell.vacate();
         drop(cell);
         if let (true, Some((index, _))) = (reusable, split(number)) {
@@ -98,7 +98,7 @@ impl Table {
 
     /// Ends a port that has nothing but an empty mailbox, and keeps its slot with that for [`Table::begin`]; gives the number that the
     /// next port there will have. Until then there is no port.
-    pub(crate) fn keep(&self, number: u64, mut cell: MutexGuard<'_, Slot>) -> Option<u64> {
+    pub(crate) fn keep(&self, number: u64, mut cell: SlotGuard<'_, Slot>) -> Option<u64> {
         let (index, next) = (split(number)?.0, cell.keep()?);
         Some(self::number(index, next))
     }
@@ -132,11 +132,11 @@ impl Table {
             .collect()
     }
 
-    fn slot(&self, index: u32) -> &Mutex<Slot> {
+    fn slot(&self, index: u32) -> &SlotMutex<Slot> {
         let (segment, offset) = place(index);
         let slots = self.segments[segment].get_or_init(|| {
             let len = (FIRST as usize) << segment;
-            (0..len).map(|_| Mutex::new(Slot::free())).collect()
+            (0..len).map(|_| SlotMutex::new(Slot::free())).collect()
         });
         &slots[offset]
     }
@@ -145,14 +145,14 @@ impl Table {
 /// The slot of one port.
 #[derive(Clone, Copy)]
 pub(crate) struct Seat<'a> {
-    cell: &'a Mutex<Slot>,
+    cell: &'a SlotMutex<Slot>,
     generation: u32,
 }
 
 impl<'a> Seat<'a> {
     /// The port, unless it is gone.
     #[inline]
-    pub(crate) fn lock(self) -> Option<MutexGuard<'a, Slot>> {
+    pub(crate) fn lock(self) -> Option<SlotGuard<'a, Slot>> {
         let cell = self.cell.lock();
         cell.is_port(self.generation).then_some(cell)
     }

@@ -94,7 +94,7 @@ impl Driver {
         let input = match event {
             Event::Wanted(node) => Input::Wanted(node),
             Event::Overflow(node) => {
-                if !self.node.remotes().get(&node).outbox.lock().is_condemned() {
+                if !self.node.remotes().get_or_create(&node).outbox.lock().is_condemned() {
                     return; // it was broken for another reason since
                 }
                 Input::Overflow(node)
@@ -136,7 +136,7 @@ impl Driver {
                 Input::Db(DbCommand::Unwatch { id })
             }
             Event::Refused(node) => {
-                let remote = self.node.remotes().get(&node);
+                let remote = self.node.remotes().get_or_create(&node);
                 self.node.fire_refused(&remote);
                 remote.wake.notify_one();
                 if !remote.outbox.lock().is_wanted() {
@@ -163,7 +163,7 @@ impl Driver {
     /// A request of another node, whose turn it is.
     fn request(&mut self, Waiting { link, from, request }: Waiting) {
         // A request of a link that is gone must not count as one of the next.
-        if self.node.remotes().get(&from).outbox.lock().link() != Some(link) {
+        if self.node.remotes().get_or_create(&from).outbox.lock().link() != Some(link) {
             return;
         }
         match Request::decode(&request) {
@@ -208,7 +208,7 @@ impl Driver {
                 self.break_outbox(&node, &reason);
             }
             Action::Send { to, request } => {
-                let remote = self.node.remotes().get(&to);
+                let remote = self.node.remotes().get_or_create(&to);
                 let ((queued, left_out), lost) = {
                     let mut outbox = remote.outbox.lock();
                     (outbox.mesh(request), outbox.is_condemned())
@@ -257,7 +257,7 @@ impl Driver {
 
     fn up(&mut self, link: LinkId, peer: &Peer) {
         let node = &peer.node;
-        let remote = self.node.remotes().get(node);
+        let remote = self.node.remotes().get_or_create(node);
         let (framing, parts) = self.reads.remove(&link).unwrap_or((Framing::Native, false));
         self.node.attach_remote(&remote, link, framing);
         if parts {
@@ -300,7 +300,7 @@ impl Driver {
     }
 
     fn break_outbox(&mut self, node: &NodeId, reason: &str) {
-        let remote = self.node.remotes().get(node);
+        let remote = self.node.remotes().get_or_create(node);
         if let Some(lost) = &mut self.lost
             && remote.outbox.lock().backlog() > 0
         {

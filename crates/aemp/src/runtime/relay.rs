@@ -12,15 +12,15 @@ use aemp_proto::relay::{CLOSED, EndId, Relay, RelayAction};
 use aemp_proto::wire::{RelayRequest, Request};
 use aemp_proto::{NodeId, kernel::Route};
 use bytes::{Buf as _, Bytes};
-use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::link;
 use super::tcp::Abort;
+use crate::lock_order::{Ordered, OrderedGuard, RELAYING};
 use crate::node::Node;
 
 /// The carried connections of a node.
-pub(crate) struct Relaying(Mutex<State>);
+pub(crate) struct Relaying(Ordered<State, RELAYING>);
 
 struct State {
     relay: Relay,
@@ -52,7 +52,7 @@ struct Piece {
 
 impl Relaying {
     pub(crate) fn new(relay: Relay) -> Relaying {
-        Relaying(Mutex::new(State { relay, pipes: HashMap::new(), calls: Vec::new() }))
+        Relaying(Ordered::new(State { relay, pipes: HashMap::new(), calls: Vec::new() }))
     }
 
     /// A native node is up, over a connection that is not carried itself.
@@ -142,7 +142,7 @@ impl Pipe {
 
 /// Puts a request into the outbox of a node, if that has the connection that the request is meant for.
 fn send(node: &Node, to: &NodeId, request: RelayRequest) {
-    let remote = node.remotes().get(to);
+    let remote = node.remotes().get_or_create(to);
     let queued = {
         let mut outbox = remote.outbox.lock();
         if outbox.link().is_none() {
@@ -160,7 +160,7 @@ pub(crate) struct Carried {
 }
 
 impl Carried {
-    fn state(&self) -> parking_lot::MutexGuard<'_, State> {
+    fn state(&self) -> OrderedGuard<'_, State, RELAYING> {
         self.node.inner().shared.relaying.0.lock()
     }
 }

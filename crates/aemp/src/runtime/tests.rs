@@ -34,7 +34,7 @@ async fn soon<T>(future: impl Future<Output = T>) -> T {
 /// A node, and a remote node as it stands in its table.
 async fn node() -> (Node, Arc<Remote>) {
     let node = Node::builder().start().await.unwrap();
-    let remote = node.remotes().get(&NodeId::new("far").unwrap());
+    let remote = node.remotes().get_or_create(&NodeId::new("far").unwrap());
     (node, remote)
 }
 
@@ -277,7 +277,11 @@ async fn the_code_of_a_fire_can_send_and_monitor_again() {
     let (sender, mut fired) = mpsc::unbounded_channel();
     let (again, target) = (node.clone(), far.clone());
     let guard = node.monitor(&far, move |_| {
-        again.attach_remote(&again.remotes().get(target.node()), LinkId::dialled(2), Framing::Native);
+        again.attach_remote(
+            &again.remotes().get_or_create(target.node()),
+            LinkId::dialled(2),
+            Framing::Native,
+        );
         again.send(&target, ("back",)).unwrap();
         let guard = again.monitor(&target, |_| panic!("nothing was lost since"));
         sender.send(guard).unwrap();

@@ -1,0 +1,138 @@
+//! The order in which one thread takes locks (`ARCHITECTURE.md`, "Locks have an order"). Debug builds check it each time, so a test
+//! that takes two of them the wrong way round fails even where no other thread meets it.
+
+use std::ops::{Deref, DerefMut};
+
+use parking_lot::{Mutex, MutexGuard};
+
+/// Which link of a remote node delivers.
+pub(crate) const DELIVERING: usize = 0;
+/// The connections that are relayed.
+pub(crate) const RELAYING: usize = 1;
+/// One slot of the table of ports.
+pub(crate) const SLOT: usize = 2;
+/// What a remote node monitors here.
+pub(crate) const WATCHING: usize = 3;
+/// The outbox of a remote node.
+pub(crate) const OUTBOX: usize = 4;
+
+/// A mutex of this rank: who holds it takes only such as have a higher one.
+#[derive(Default)]
+pub(crate) struct Ordered<T, const RANK: usize>(Mutex<T>);
+
+/// What an [`Ordered`] mutex guards, locked.
+pub(crate) struct OrderedGuard<'a, T, const RANK: usize> {
+    guard: MutexGuard<'a, T>,
+    _held: held::Held<RANK>,
+}
+
+impl<T, const RANK: usize> Ordered<T, RANK> {
+    pub(crate) const fn new(value: T) -> Ordered<T, RANK> {
+        Ordered(Mutex::new(value))
+    }
+
+    /// Waits for the lock.
+    #[inline(always)]
+    pub(crate) fn lock(&self) -> OrderedGuard<'_, T, RANK> {
+        held::check::<RANK>();
+        OrderedGuard { guard: self.0.lock(), _held: held::Held::new() }
+    }
+
+    /// Takes the lock if nobody has it. As it never waits, it may be tried under any other.
+    #[inline]
+    pub(crate) fn try_lock(&self) -> Option<OrderedGuard<'_, T, RANK>> {
+        let guard = self.0.try_lock()?;
+        Some(OrderedGuard { guard, _held: held::Held::new() })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_locked(&self) -> bool {
+        self.0.is_locked()
+    }
+}
+
+impl<T, const RANK: usize> Deref for OrderedGuard<'_, T, RANK> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        &self.guard
+    }
+}
+
+impl<T, const RANK: usize> DerefMut for OrderedGuard<'_, T, RANK> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.guard
+    }
+}
+
+#[cfg(debug_assertions)]
+mod held {
+    use std::cell::Cell;
+
+    thread_local! {
+        /// How many locks of each rank this thread holds.
+        static HELD: [Cell<u8>; 5] = const { [const { Cell::new(0) }; 5] };
+    }
+
+    pub(super) fn check<const RANK: usize>() {
+        let first = HELD.with(|held| (RANK..held.len()).find(|rank| held[*rank].get() > 0));
+        assert!(first.is_none(), "a lock of rank {RANK} is taken under one of rank {first:?}");
+    }
+
+    /// A lock of this rank is held.
+    pub(super) struct Held<const RANK: usize>;
+
+    impl<const RANK: usize> Held<RANK> {
+        pub(super) fn new() -> Held<RANK> {
+            HELD.with(|held| held[RANK].set(held[RANK].get() + 1));
+            Held
+        }
+    }
+
+    impl<const RANK: usize> Drop for Held<RANK> {
+        fn drop(&mut self) {
+            HELD.with(|held| held[RANK].set(held[RANK].get() - 1));
+        }
+    }
+}
+
+#[cfg(not(debug_assertions))]
+mod held {
+    #[inline(always)]
+    pub(super) fn check<const RANK: usize>() {}
+
+    pub(super) struct Held<const RANK: usize>;
+
+    impl<const RANK: usize> Held<RANK> {
+        #[inline(always)]
+        pub(super) fn new() -> Held<RANK> {
+            Held
+        }
+    }
+}
+
+#[cfg(all(test, debug_assertions))]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    fn both<const FIRST: usize, const SECOND: usize>() -> bool {
+        let (first, second) = (Ordered::<(), FIRST>::default(), Ordered::<(), SECOND>::default());
+        let lock = || {
+            let _first = first.lock();
+            drop(second.lock());
+        };
+        catch_unwind(AssertUnwindSafe(lock)).is_ok()
+    }
+
+    #[test]
+    fn a_lock_is_taken_only_under_those_before_it() {
+        assert!(both::<DELIVERING, SLOT>() && both::<SLOT, OUTBOX>() && both::<SLOT, WATCHING>());
+        assert!(!both::<OUTBOX, SLOT>() && !both::<WATCHING, DELIVERING>());
+        assert!(!both::<SLOT, SLOT>(), "two ports at once");
+        assert!(both::<RELAYING, OUTBOX>(), "a failed attempt leaves nothing behind");
+    }
+}
