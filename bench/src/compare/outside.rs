@@ -80,10 +80,11 @@ impl Outside {
 
     fn build(&self, package: &str) -> Result<(), String> {
         let status = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
-            .args(["build", "--release", "--quiet", "--locked", "--package", &format!("peer-{package}")])
+            .args(["build", "--release", "--quiet", "--locked"])
             .arg("--target-dir")
             .arg(&self.built)
-            .current_dir(FOLDER)
+            // The package that lies there alone, of whichever workspace it is a member.
+            .current_dir(Path::new(FOLDER).join(package))
             .status();
         match status {
             Ok(status) if status.success() => Ok(()),
