@@ -7,6 +7,7 @@ mod support;
 use std::time::Duration;
 
 use aemp::{Node, Value};
+use support::reserved::Reserved;
 use support::{builder, soon, up};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
@@ -110,8 +111,8 @@ fn a_listener_that_greets_with_the_id_of_a_node_and_says_nothing_does_not_keep_t
 #[test]
 fn a_seed_that_is_not_reached_is_known_with_the_reason_until_it_is() {
     run(async {
-        // Nobody listens there any more.
-        let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
+        let reserved = Reserved::new();
+        let address = reserved.address();
         let node = builder(false).id("node").secret("s").seed(&address).start().await.unwrap();
         soon("the failure", async {
             while !node.unreached_seeds().get(&address).is_some_and(|why| why.contains("refused")) {

@@ -5,24 +5,19 @@
 mod support;
 
 use aemp::{Context, Node};
+use support::reserved::Reserved;
 use support::{builder, in_both_modes, soon};
-use tokio::net::TcpListener;
 use tokio::sync::{broadcast, mpsc};
 
 const ROUNDS: usize = 25;
 const MESSAGES: u64 = 200;
 
-/// An address that is free now.
-async fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    listener.local_addr().unwrap().to_string()
-}
-
 #[test]
 fn nothing_is_lost_and_nothing_fires() {
     in_both_modes(async |mode| {
         for round in 0..ROUNDS {
-            let (one, two) = (free_address().await, free_address().await);
+            let reserved = [Reserved::new(), Reserved::new()];
+            let [one, two] = reserved.each_ref().map(Reserved::address);
             let start = |id: &'static str, bind: &str, seed: &str| {
                 builder(mode).id(id).bind(bind).seed(seed).secret("s").start()
             };

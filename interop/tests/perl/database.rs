@@ -7,8 +7,9 @@ use std::time::Duration;
 use aemp::{Change, DbWatch, Node, Reason, Value};
 use serde_json::{Value as Json, json};
 
-use crate::network::{Kind, LIMIT, Setup, addresses, free_address, inbox, plain, seeds, soon, up};
+use crate::network::{Kind, LIMIT, Setup, addresses, inbox, plain, seeds, soon, up};
 use crate::peer::Perl;
+use crate::reserved::Reserved;
 
 /// A node of either kind, as one that owns and watches entries.
 pub(crate) enum Member {
@@ -338,7 +339,8 @@ async fn registered_ports(mut members: Vec<Member>) {
 /// and nothing is lost. Only once: a Perl slave that goes from one master straight to the next does not notice when that one
 /// is lost (its monitor is withdrawn together with the previous one).
 pub(crate) async fn globals(setup: Setup, kinds: &[Kind]) {
-    let addresses: Vec<String> = kinds.iter().map(|_| free_address()).collect();
+    let reserved: Vec<Reserved> = kinds.iter().map(|_| Reserved::new()).collect();
+    let addresses: Vec<String> = reserved.iter().map(Reserved::address).collect();
     let mut all = vec![Member::start_at(kinds[0], setup, "global0", &addresses[0], &[]).await];
     let mut rust = Member::start(Kind::Rust, setup, "rust", &addresses).await;
     let mut perl = Member::start(Kind::Perl, setup, "perl", &addresses).await;

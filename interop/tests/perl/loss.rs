@@ -9,16 +9,16 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use crate::network::{
-    Kind, LIMIT, Pair, SECRET, Setup, addresses, free_address, inbox, next, seeds, soon, up,
-};
+use crate::network::{Kind, LIMIT, Pair, SECRET, Setup, addresses, inbox, next, seeds, soon, up};
 use crate::peer::Perl;
+use crate::reserved::Reserved;
 
 /// The limit of silence in these tests.
 const SILENCE: Duration = Duration::from_secs(4);
 
 pub(crate) async fn perl_killed_and_restarted(setup: Setup) {
-    let address = free_address();
+    let reserved = Reserved::new();
+    let address = reserved.address();
     let mut config = setup.perl("perl", &[]);
     config["binds"] = json!([address]);
     let builder = setup.rust("rust");
@@ -72,7 +72,8 @@ async fn rust_process(address: &str, seeds: &[String]) -> (Child, String) {
 }
 
 pub(crate) async fn rust_killed_and_restarted(setup: Setup) {
-    let address = free_address();
+    let reserved = Reserved::new();
+    let address = reserved.address();
     let node = NodeId::new("rust").unwrap();
     let known = if setup.seed == Kind::Rust { vec![address.clone()] } else { vec![] };
     let mut perl = Perl::start(setup.perl("perl", &known)).await;

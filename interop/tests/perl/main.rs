@@ -13,6 +13,8 @@ mod network;
 mod order;
 mod peer;
 mod ports;
+#[path = "../../../crates/aemp/tests/support/reserved.rs"]
+mod reserved;
 mod scripts;
 mod settings;
 mod spawn;

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::future::Future;
 use std::io::Write as _;
-use std::net::TcpListener;
 use std::sync::Once;
 use std::time::Duration;
 
@@ -159,11 +158,6 @@ fn functions(builder: Builder) -> Builder {
             stream.shutdown().await
         })
         .function("rust::without_receiver", |_: &mut Context<'_>, ()| Ok::<_, Reason>(()))
-}
-
-/// An address that nobody listens on.
-pub(crate) fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
 /// Waits until a Rust node is connected to another node.

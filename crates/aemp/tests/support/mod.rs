@@ -5,6 +5,7 @@
 pub(crate) mod judge;
 pub(crate) mod proxy;
 pub(crate) mod raw;
+pub(crate) mod reserved;
 
 use std::future::Future;
 use std::time::Duration;
