@@ -5,6 +5,11 @@
 //! exit statuses mean. Start reading at [`main`]; `run` is the command that makes a node, `demo` the one that shows what a
 //! network of them does.
 
+#[cfg(not(unix))]
+compile_error!(
+    "the `aemp` command needs a Unix: it starts and signals processes; the library `aemp` does not"
+);
+
 mod args;
 mod cal;
 mod chain;

@@ -1,6 +1,9 @@
 //! `derive(Message)` for aemp: how the variants of an enum are told apart in messages.
 //!
 //! Use it through the crate `aemp`, which re-exports it.
+//!
+//! Reading order: `message` (the expansion), `attributes` (what the attributes say), `fields` (what
+//! may stand in a place), `case` (tags out of names).
 
 mod attributes;
 mod case;

@@ -6,6 +6,9 @@
 //! `effect` what a script has asked for and is done afterwards, `verbs` what it can ask for. `engine` is the language, `bounded` what
 //! of its library has limits of our own, `meter` how time and memory are measured.
 
+#[cfg(not(unix))]
+compile_error!("scripts need a Unix: its clocks measure the processor time of a call");
+
 mod bounded;
 mod code;
 mod effect;

@@ -1,4 +1,16 @@
 #![doc = include_str!("../README.md")]
+//!
+//! # Features
+//!
+//! Both are on by default, and each only adds.
+//!
+//! - `tls`: connections that certificates authenticate and encrypt, with rustls.
+//! - `logs`: lets other nodes catch what this program logs, with a layer for tracing-subscriber.
+// Says on docs.rs what needs a feature.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+// Reading order: `node` (the handle), `send` (where a message goes), `port/` (mailboxes, and who
+// runs them), `monitor`, `call/`, then `runtime/driver` (the loop around the kernel).
 
 // So that derived code works inside of this crate too.
 extern crate self as aemp;

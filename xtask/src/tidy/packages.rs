@@ -1,4 +1,4 @@
-//! Whatever is published says what it is, brings README and licences, and links only to what a reader of a registry can reach.
+//! A package that is published says what it is, brings README and licences, and links only to what a reader of a registry can reach.
 
 use std::error::Error;
 use std::path::Path;
