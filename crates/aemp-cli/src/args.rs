@@ -13,6 +13,7 @@ use crate::failure::EXIT_STATUSES;
 use crate::log::Log;
 use crate::logging::Logging;
 use crate::mon::Mon;
+use crate::overview::{Config, with_overview};
 use crate::profile::Profile;
 use crate::restart::Restart;
 use crate::run::Run;
@@ -20,19 +21,9 @@ use crate::shell::Shell;
 use crate::snd::Snd;
 use crate::trace::Trace;
 
-/// Run nodes, talk to networks and edit the configuration.
-///
-/// Commands that change the configuration can be chained: each takes its arguments, and what is left is the next
-/// command. They change the global settings, or after `profile NAME` those of this profile:
-///
-///     aemp gensecret profile server setnodeid server/ setbinds '*:4040' setseeds seed.example:4040
-///
-/// An argument that starts with [, { or " is JSON. If the only argument starts with [, it is the list of all arguments.
-///
-/// The file is $AEMP_RC, else $XDG_CONFIG_HOME/aemp/config.json (~/.config/aemp/config.json); when nothing is there the
-/// one of the Perl tool: $PERL_ANYEVENT_MP_RC, else ~/.perl-anyevent-mp.
+/// Run nodes, talk to networks and edit the configuration
 #[derive(Debug, Parser)]
-#[command(name = "aemp", version, verbatim_doc_comment, after_help = EXIT_STATUSES)]
+#[command(name = "aemp", version, after_help = EXIT_STATUSES)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -44,9 +35,9 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// The definition, with an example for each command.
+/// The definition, with an example for each command, and the commands in groups.
 pub(crate) fn command() -> clap::Command {
-    with_examples(Cli::command())
+    with_overview(with_examples(Cli::command()))
 }
 
 /// All commands.
@@ -58,6 +49,7 @@ pub(crate) enum Command {
     Profile(Profile),
     #[command(flatten)]
     Edit(Edit),
+    Config(Config),
     Completions(Completions),
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use aemp::{AnyMessage, Node, NodeEvent, PortId, ShutdownReport};
 use aemp_config::{Arguments, Settings, parse_argument, value_from_json};
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use tokio::sync::broadcast;
 
 use crate::failure::Failure;
@@ -83,9 +83,21 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 impl Client {
-    /// Starts the node. Its ID and its services are its own, whatever the file says about the nodes of this machine: it may be one of
-    /// many, and it is gone in a moment. It listens nowhere, and no peer takes notice of it.
+    /// Starts the node of a command that asks something and ends: it listens nowhere, and no peer takes notice of it.
     pub(crate) async fn start(&self) -> Result<Node, Failure> {
+        let settings = self.settings(json!([]))?;
+        Ok(settings.builder().logs(logging::source()).client(true).start().await?)
+    }
+
+    /// Starts the node of a command that stays, and whose ports others may want to reach.
+    pub(crate) async fn join(&self) -> Result<Node, Failure> {
+        let settings = self.settings(json!(["*"]))?;
+        Ok(settings.builder().logs(logging::source()).start().await?)
+    }
+
+    /// The settings of the node. Its ID, its services and where it listens are its own, whatever the file says about the nodes of
+    /// this machine: it may be one of many.
+    fn settings(&self, binds: Json) -> Result<Settings, Failure> {
         let mut arguments = match &self.profile {
             Some(name) => Arguments::parse(["profile", name])?,
             None => Arguments::for_profile("aemp"),
@@ -94,7 +106,7 @@ impl Client {
         for (key, value) in [
             ("nodeid", json!("aemp/%n/%u")),
             ("services", json!([])),
-            ("binds", json!([])),
+            ("binds", binds),
             ("advertise", json!([])),
         ] {
             arguments.set(key, &value)?;
@@ -105,8 +117,7 @@ impl Client {
                 .ok_or_else(|| Failure::usage(format!("--set {setting}: expected KEY=VALUE")))?;
             arguments.read(key, text)?;
         }
-        let settings = Settings::load(&arguments)?;
-        Ok(settings.builder().logs(logging::source()).client(true).start().await?)
+        Ok(Settings::load(&arguments)?)
     }
 }
 

@@ -15,6 +15,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("restart", "aemp restart mynode"),
     ("shell", "aemp shell mynode"),
     ("trace", "aemp trace"),
+    ("config", "aemp config"),
     ("demo", "aemp demo --workers 4"),
     ("profile", "aemp profile server setnodeid server/ setbinds '*:4040'"),
     ("delprofile", "aemp delprofile server"),

@@ -39,7 +39,7 @@ pub(crate) struct Log {
 impl Log {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let ending = run::ending()?;
-        let node = self.client.start().await?;
+        let node = self.client.join().await?;
         let mut caught = node.catch_logs(self.level);
         let outcome = tokio::select! {
             outcome = self.show(&mut caught) => outcome,

@@ -26,7 +26,7 @@ pub(crate) fn source() -> &'static LogSource {
 /// What is logged and how.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Logging {
-    /// What to log: a level (error, warn, info, debug, trace), also per module, e.g. `warn,aemp=debug`
+    /// What to log: error, warn, info, debug, trace; per module: warn,aemp=debug
     #[arg(
         long,
         global = true,

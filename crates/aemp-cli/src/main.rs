@@ -29,6 +29,7 @@ mod logging;
 #[cfg(feature = "scripts")]
 mod memory;
 mod mon;
+mod overview;
 mod profile;
 mod restart;
 mod run;
@@ -79,6 +80,7 @@ fn run_all(commands: Vec<Cli>) -> Result<(), Failure> {
         match command {
             Command::Edit(edit) => edit.run(&mut session)?,
             Command::Profile(profile) => profile.run(&mut session)?,
+            Command::Config(config) => config.run()?,
             Command::Completions(completions) => completions.run()?,
             Command::Node(command) => {
                 session.save()?;

@@ -43,7 +43,9 @@ pub(crate) enum Profile {
         #[command(flatten)]
         form: Form,
     },
-    /// Show the settings in force for a profile (by default the one with this host's name), as `run` would use them
+    /// Show the settings in force for a profile, as `run` would use them
+    ///
+    /// By default the profile is the one with this host's name.
     ///
     /// Secrets and keys are not shown without `--secrets`.
     #[command(name = "showconfig")]

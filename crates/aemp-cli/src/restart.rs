@@ -20,9 +20,9 @@ const PERL: &str = "require AnyEvent::Watchdog::Util; \
 /// How often a node is looked for that is to come back.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Start a node again that runs under a watchdog (`aemp run --watchdog`, or `aemp run` of Perl)
+/// Restart a node that runs under a watchdog
 ///
-/// Ends when the node is back, which is then a new process and, if the program was replaced meanwhile, a new version.
+/// The watchdog is that of `aemp run --watchdog`, or of `aemp run` of Perl. Ends when the node is back, which is then a new process and, if the program was replaced meanwhile, a new version.
 #[derive(Debug, Args)]
 pub(crate) struct Restart {
     /// The node

@@ -10,7 +10,8 @@ use support::{Running, User};
 
 /// The arguments of a node on loopback that reads no file.
 fn node<'a>(id: &'a str, more: &[&'a str]) -> Vec<&'a str> {
-    let mut args = vec!["run", "norc", "1", "nodeid", id, "secret", "geheim", "binds", "127.0.0.1:0"];
+    let mut args =
+        vec!["run", "--log", "debug", "norc", "1", "nodeid", id, "secret", "geheim", "binds", "127.0.0.1:0"];
     args.extend(more);
     args
 }

@@ -35,7 +35,7 @@ use table::Summary;
 /// Chunks are at most this large (except where a word is larger), and smaller for small input, so that every worker gets some.
 const CHUNK: u64 = 64 << 10;
 
-/// Count the words of files in a network of processes, one of which is killed in the middle
+/// Count words in a network of processes, one of which is killed in the middle
 ///
 /// Ends with a table of who did what, after checking the result against a plain count in one process. Files that are not text,
 /// hidden ones and folders named `target` are left out.

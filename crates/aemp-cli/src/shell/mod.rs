@@ -52,7 +52,7 @@ pub(crate) struct Shell {
 impl Shell {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let start = self.node.as_deref().map(NodeId::new).transpose().map_err(Failure::usage)?;
-        let node = self.client.start().await?;
+        let node = self.client.join().await?;
         let ended = self.serve(&node, start).await;
         let report = client::end(&node, ended.is_ok()).await;
         ended?;

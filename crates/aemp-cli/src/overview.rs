@@ -1,0 +1,144 @@
+//! What `aemp --help` shows: the commands in groups. Those that change the configuration are many, and stand under `aemp help config`.
+
+use std::fmt::Write as _;
+
+use anstyle::{AnsiColor, Effects, Style};
+use clap::{Args, Command, Subcommand};
+
+use crate::args;
+use crate::edit::Edit;
+use crate::failure::Failure;
+use crate::profile::Profile;
+
+/// A group of commands, by the names of its commands.
+type Group = (&'static str, &'static [&'static str]);
+
+const GROUPS: [Group; 4] = [
+    ("Run", &["run", "restart", "demo"]),
+    ("Talk", &["snd", "cal", "mon", "eval", "shell"]),
+    ("Watch", &["db", "log", "trace"]),
+    ("Configure", &["profile", "showconfig", "config"]),
+];
+
+/// What stands under the groups.
+const MORE: &str = "\
+`aemp help COMMAND` tells more, and has an example. The configuration is read from $AEMP_RC, else
+~/.config/aemp/config.json ($XDG_CONFIG_HOME), else from the file of the Perl tool.
+Exit status: 0 done, 1 failed, 2 wrong command line, 3 no usable configuration, 130 interrupted.";
+
+/// List the commands that change the configuration
+///
+/// They can be chained: each takes its arguments, and what is left is the next command. They change the global settings, or after
+/// `profile NAME` those of this profile.
+///
+/// An argument that starts with [, { or " is JSON. If the only argument starts with [, it is the list of all arguments.
+///
+/// The file is $AEMP_RC, else $XDG_CONFIG_HOME/aemp/config.json (~/.config/aemp/config.json); when nothing is there the one of
+/// the Perl tool: $PERL_ANYEVENT_MP_RC, else ~/.perl-anyevent-mp.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example: aemp gensecret profile server setnodeid server/ setbinds '*:4040' setseeds seed.example:4040")]
+pub(crate) struct Config {}
+
+impl Config {
+    /// Prints the list.
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        crate::print(configuration(&args::command()).trim_end())
+    }
+}
+
+/// Gives the command line its help, and that of `config`.
+pub(crate) fn with_overview(cli: Command) -> Command {
+    let (list, help) = (configuration(&cli), overview(&cli));
+    cli.mut_subcommand("config", |command| {
+        let example = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        command.after_long_help(format!("{list}\n{example}"))
+    })
+    .override_help(help)
+}
+
+fn overview(cli: &Command) -> String {
+    let heading = Style::new().effects(Effects::BOLD | Effects::UNDERLINE);
+    let about = cli.get_about().map(ToString::to_string).unwrap_or_default();
+    let mut help = format!("{about}\n\n{heading}Usage:{heading:#} aemp [OPTIONS] <COMMAND>\n");
+    for (name, commands) in GROUPS {
+        let _ = writeln!(help, "\n{heading}{name}:{heading:#}");
+        for command in commands.iter().filter_map(|name| cli.find_subcommand(name)) {
+            help += &row(command);
+        }
+    }
+    let _ = writeln!(help, "\n{heading}Help:{heading:#}");
+    let completions = ["completions"].into_iter().filter_map(|name| cli.find_subcommand(name));
+    help.extend(completions.map(row));
+    help += &line("help", "Explain a command, or `config` for all commands that change the configuration");
+    let _ = writeln!(help, "\n{heading}Options:{heading:#}");
+    for argument in cli.get_arguments() {
+        let long = argument.get_long().map(|long| format!("--{long}")).unwrap_or_default();
+        let value =
+            argument.get_value_names().and_then(|names| names.first()).filter(|_| takes_value(argument));
+        let option = value.map_or(long.clone(), |value| format!("{long} <{value}>"));
+        help += &line(&option, &argument.get_help().map(ToString::to_string).unwrap_or_default());
+    }
+    help += &line("-h, --help", "Print this");
+    help += &line("-V, --version", "Print the version");
+    let _ = write!(help, "\n{MORE}\n");
+    help
+}
+
+fn takes_value(argument: &clap::Arg) -> bool {
+    argument.get_action().takes_values()
+}
+
+/// The commands that change the configuration, one a line.
+fn configuration(cli: &Command) -> String {
+    let belongs = |command: &&Command| {
+        Profile::has_subcommand(command.get_name()) || Edit::has_subcommand(command.get_name())
+    };
+    cli.get_subcommands().filter(|command| !command.is_hide_set()).filter(belongs).map(row).collect()
+}
+
+fn row(command: &Command) -> String {
+    line(command.get_name(), &command.get_about().map(ToString::to_string).unwrap_or_default())
+}
+
+fn line(name: &str, text: &str) -> String {
+    let style = Style::new().fg_color(Some(AnsiColor::Cyan.into()));
+    format!("  {style}{name:<20}{style:#} {text}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn help() -> String {
+        plain(&args::command().render_help().to_string())
+    }
+
+    fn plain(styled: &str) -> String {
+        anstream::adapter::strip_str(styled.trim_end()).to_string()
+    }
+
+    #[test]
+    fn the_first_help_fits_on_a_screen() {
+        let help = help();
+        assert!(help.lines().count() <= 40, "{} lines:\n{help}", help.lines().count());
+        for line in help.lines() {
+            assert!(line.chars().count() <= 100, "{line}");
+        }
+    }
+
+    #[test]
+    fn every_command_is_listed_somewhere() {
+        let cli = args::command();
+        let (first, config) = (help(), plain(&configuration(&cli)));
+        for command in cli.get_subcommands().filter(|command| !command.is_hide_set()) {
+            let name = format!("  {} ", command.get_name());
+            assert!(first.contains(&name) || config.contains(&name), "{name}");
+        }
+        for (_, commands) in GROUPS {
+            for name in commands {
+                assert!(cli.find_subcommand(name).is_some(), "{name}");
+            }
+        }
+    }
+}
