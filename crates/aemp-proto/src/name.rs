@@ -142,6 +142,9 @@ impl Home {
 
     /// A home that is never given back (some hundred octets), for the node that runs here: IDs of its ports are copied
     /// without a count of references, which all threads would have to share.
+    ///
+    /// The library tells nodes apart by the address of their home, also after the end of a node: memory that was given back could
+    /// become the home of another one.
     pub fn lasting(node: NodeId, head: &str) -> &'static Home {
         Box::leak(Box::new(Home { node, head: head.into(), numbered: is_head(head) }))
     }

@@ -36,6 +36,7 @@ mod spawn_share;
 pub mod stream;
 pub mod supervise;
 mod sync;
+mod this_thread;
 mod tombstones;
 pub mod trace;
 pub mod tutorial;

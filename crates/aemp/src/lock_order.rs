@@ -15,6 +15,9 @@ pub(crate) const SLOT: usize = 2;
 pub(crate) const WATCHING: usize = 3;
 /// The outbox of a remote node.
 pub(crate) const OUTBOX: usize = 4;
+/// How many ranks there are.
+#[cfg(debug_assertions)]
+pub(crate) const RANKS: usize = 5;
 
 /// A mutex of this rank: who holds it takes only such as have a higher one.
 #[derive(Default)]
@@ -69,15 +72,10 @@ impl<T, const RANK: usize> DerefMut for OrderedGuard<'_, T, RANK> {
 
 #[cfg(debug_assertions)]
 mod held {
-    use std::cell::Cell;
-
-    thread_local! {
-        /// How many locks of each rank this thread holds.
-        static HELD: [Cell<u8>; 5] = const { [const { Cell::new(0) }; 5] };
-    }
+    use crate::this_thread::this;
 
     pub(super) fn check<const RANK: usize>() {
-        let first = HELD.with(|held| (RANK..held.len()).find(|rank| held[*rank].get() > 0));
+        let first = this(|this| (RANK..super::RANKS).find(|rank| this.held[*rank].get() > 0));
         assert!(first.is_none(), "a lock of rank {RANK} is taken under one of rank {first:?}");
     }
 
@@ -86,14 +84,14 @@ mod held {
 
     impl<const RANK: usize> Held<RANK> {
         pub(super) fn new() -> Held<RANK> {
-            HELD.with(|held| held[RANK].set(held[RANK].get() + 1));
+            this(|this| this.held[RANK].set(this.held[RANK].get() + 1));
             Held
         }
     }
 
     impl<const RANK: usize> Drop for Held<RANK> {
         fn drop(&mut self) {
-            HELD.with(|held| held[RANK].set(held[RANK].get() - 1));
+            this(|this| this.held[RANK].set(this.held[RANK].get() - 1));
         }
     }
 }

@@ -1,6 +1,5 @@
 //! Sending: which way a message takes, into a mailbox or into an outbox.
 
-use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 
@@ -17,6 +16,7 @@ use crate::remote::Remote;
 use crate::runtime::flush::at_end_of_batch;
 use crate::runtime::shutdown::SHUT_DOWN;
 use crate::runtime::{Event, sender};
+use crate::this_thread::owned::{Sending, own};
 
 /// A message that could not be sent. Nothing of it was queued.
 #[derive(Debug, Error)]
@@ -52,25 +52,6 @@ impl SendError {
     }
 }
 
-/// What a thread keeps from one message to another node to the next.
-struct Sending {
-    /// Messages are encoded here, before the outbox is locked.
-    items: Vec<u8>,
-    /// The node that was sent to last, so that the next message need not look for it. As long as it is kept here it stands in
-    /// the table of its node.
-    last: Option<Arc<Remote>>,
-}
-
-impl Sending {
-    const fn new() -> Sending {
-        Sending { items: Vec::new(), last: None }
-    }
-}
-
-thread_local! {
-    static SENDING: RefCell<Sending> = const { RefCell::new(Sending::new()) };
-}
-
 impl Node {
     /// Sends, and says whether the receiver is behind. Inlined, so that the message is made where it will lie.
     #[inline(always)]
@@ -92,7 +73,7 @@ impl Node {
         to: &PortId,
         Aside(message): Aside<M>,
     ) -> Result<Option<Pressure>, SendError> {
-        SENDING.with(|sending| match sending.try_borrow_mut() {
+        own(|owned| match owned.sending.try_borrow_mut() {
             Ok(mut sending) => self.send_with(&mut sending, to, message),
             // Encoding another message runs code of its type, which sends this one.
             Err(_) => self.send_with(&mut Sending::new(), to, message),

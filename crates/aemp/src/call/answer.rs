@@ -3,51 +3,29 @@
 //! A thread that calls again and again keeps one free place, with the mailbox that lay there, for the next call: to ask all threads'
 //! common list for one, and the allocator for a mailbox, would make up a sixth of a call.
 
-use std::cell::{Cell, RefCell};
-use std::sync::Weak;
 use std::task::Waker;
 
-use crate::sync::SlotGuard;
 use aemp_proto::Reason;
 
 use super::NO_PORT;
 use super::reply_slot::ReplySlot;
 use crate::message::Envelope;
 use crate::monitor::Fire;
-use crate::node::{Inner, Node};
+use crate::node::Node;
 use crate::port::known::Known;
 use crate::port::mailbox::{After, Job, Mailbox, Signal};
 use crate::port::slot::{Slot, State};
 use crate::port::wake::wake;
-
-thread_local! {
-    /// The node, by its identity, in whose table this thread keeps a place, and the number that the next port there will have, or
-    /// [`NO_PORT`] while there is one.
-    static KEPT: Cell<(usize, u64)> = const { Cell::new((0, NO_PORT)) };
-    /// Gives the place back when the thread ends, or works for another node.
-    static KEEPER: RefCell<Option<Keeper>> = const { RefCell::new(None) };
-}
-
-/// The node in whose table a thread keeps a place, for as long as that is so.
-struct Keeper(Weak<Inner>);
-
-impl Drop for Keeper {
-    fn drop(&mut self) {
-        let (_, number) = KEPT.replace((0, NO_PORT));
-        if number != NO_PORT
-            && let Some(node) = self.0.upgrade()
-        {
-            Node::from_inner(node).table().give_back(number);
-        }
-    }
-}
+use crate::sync::SlotGuard;
+use crate::this_thread::owned::{Keeper, try_own};
+use crate::this_thread::this;
 
 impl Node {
     /// Opens a port for an answer.
     pub(super) fn open_for_answer<R: Send + 'static>(&self) -> u64 {
-        let (whose, number) = KEPT.get();
+        let (whose, number) = this(|this| this.reply_slot.get());
         if number != NO_PORT && whose == self.identity() {
-            KEPT.set((whose, NO_PORT));
+            this(|this| this.reply_slot.set((whose, NO_PORT)));
             if self.table().begin(number, |mailbox| mailbox.downcast_mut::<AnswerBox<R>>().is_some()) {
                 return number;
             }
@@ -57,9 +35,10 @@ impl Node {
 
     /// Ends a port for an answer that was taken out of its mailbox, which is empty now; nobody is to be told.
     pub(super) fn end_answered(&self, number: u64, cell: SlotGuard<'_, Slot>) {
-        match KEPT.get() {
+        match this(|this| this.reply_slot.get()) {
             (whose, NO_PORT) if whose == self.identity() => {
-                KEPT.set((whose, self.table().keep(number, cell).unwrap_or(NO_PORT)));
+                let kept = self.table().keep(number, cell).unwrap_or(NO_PORT);
+                this(|this| this.reply_slot.set((whose, kept)));
             }
             (whose, _) => {
                 drop(self.table().take_out(number, cell));
@@ -74,10 +53,10 @@ impl Node {
     #[cold]
     fn keep_from_now_on(&self) {
         // A thread that is ending keeps nothing.
-        let _ = KEEPER.try_with(|keeper| {
-            let before = keeper.replace(Some(Keeper(self.weak())));
+        let _ = try_own(|owned| {
+            let before = owned.keeper.replace(Some(Keeper(self.weak())));
             drop(before);
-            KEPT.set((self.identity(), NO_PORT));
+            this(|this| this.reply_slot.set((self.identity(), NO_PORT)));
         });
     }
 }

@@ -1,6 +1,5 @@
 //! The end of `tracing`: which events are looked at, and how an event becomes a record.
 
-use std::cell::Cell;
 use std::fmt;
 
 use tracing::field::{Field, Visit};
@@ -14,23 +13,18 @@ use super::clock;
 use super::limited::Limited;
 use super::source::{Line, LogSource};
 use super::{CAUGHT, Level};
+use crate::this_thread::this;
 
-thread_local! {
-    /// Whether this thread is forwarding a record right now. What it logs because of that is not forwarded, or the first
-    /// record would never end.
-    static FORWARDING: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Runs code whose records are not forwarded.
+/// Runs code whose records are not forwarded, or the first one would never end.
 pub(super) fn unheard<T>(code: impl FnOnce() -> T) -> T {
     /// Sets the flag back also when the code panics.
     struct Restore(bool);
     impl Drop for Restore {
         fn drop(&mut self) {
-            FORWARDING.set(self.0);
+            this(|this| this.forwarding.set(self.0));
         }
     }
-    let _restore = Restore(FORWARDING.replace(true));
+    let _restore = Restore(this(|this| this.forwarding.replace(true)));
     code()
 }
 
@@ -74,7 +68,7 @@ impl Forwarded {
 
 impl<S: Subscriber> Layer<S> for Forwarded {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        if FORWARDING.get() {
+        if this(|this| this.forwarding.get()) {
             return;
         }
         let mut text = Text::default();

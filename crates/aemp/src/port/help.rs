@@ -3,7 +3,6 @@
 //! A call of a port that has nothing else to do needs no runner, no wake-up and no other thread. So that other tasks have their turn, a task
 //! pays for the time with its budget.
 
-use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,6 +12,7 @@ use super::here::{self, Here, NONE};
 use super::run::{Next, Taken, run_port, run_taken};
 use super::scheduler::{Scheduler, Work, end_of_panicked, finish_lap};
 use crate::node::Node;
+use crate::this_thread::this;
 
 /// How many ports a thread runs that waits for an answer.
 const HELP: usize = 8;
@@ -24,13 +24,6 @@ const MEASURED: u32 = 32;
 /// others run.
 const UNIT: Duration = Duration::from_micros(4);
 
-thread_local! {
-    /// How often this thread has run ports that it waited for.
-    static HELPS: Cell<u32> = const { Cell::new(0) };
-    /// How many of them make up a unit, at most [`MEASURED`].
-    static HELPS_A_UNIT: Cell<u32> = const { Cell::new(1) };
-}
-
 impl Scheduler {
     /// Whether this thread may run a port that it would wait for: it belongs to the node's runtime and is not running a port
     /// already.
@@ -41,15 +34,17 @@ impl Scheduler {
 
     /// Whether a task that is about to have a port run on its thread has to spend a unit of its budget first.
     pub(crate) fn costs_budget() -> bool {
-        HELPS.get().is_multiple_of(HELPS_A_UNIT.get())
+        this(|this| this.inline_calls.get().is_multiple_of(this.inline_calls_a_unit.get()))
     }
 
     /// Runs a port, of which code and messages were taken out, on a thread that [`may_help`](Scheduler::may_help) and would wait for
     /// it, and perhaps those that it sends to. What is left goes to the runners.
     pub(crate) fn help(&self, node: &Node, number: u64, taken: Taken) {
         Here::help(self);
-        let helps = HELPS.get().wrapping_add(1);
-        HELPS.set(helps);
+        let helps = this(|this| {
+            this.inline_calls.set(this.inline_calls.get().wrapping_add(1));
+            this.inline_calls.get()
+        });
         let mut clock = helps.is_multiple_of(MEASURED).then(Clock::new);
         let began = clock.as_ref().map(Clock::now);
         let first = AssertUnwindSafe(|| {
@@ -69,7 +64,7 @@ impl Scheduler {
             finish_lap(node, clock);
             let took = (clock.now() - began).max(Duration::from_nanos(1));
             let a_unit = (UNIT.as_nanos() / took.as_nanos()).clamp(1, MEASURED.into());
-            HELPS_A_UNIT.set(u32::try_from(a_unit).unwrap_or(1));
+            this(|this| this.inline_calls_a_unit.set(u32::try_from(a_unit).unwrap_or(1)));
         }
         let newest = Here::helped();
         if newest != NONE {

@@ -3,23 +3,19 @@
 //! Asked when a monitor is set, and while a large message is on its way in parts, or becomes one, or a port is gated: what one sender
 //! sends to one node keeps its order, and a sender that has not been told of a loss sends nothing to the port where it was.
 
-use std::cell::Cell;
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::thread;
 
 use tokio::task;
 
-thread_local! {
-    /// The port or callback whose code this thread runs, or 0.
-    static PORT: Cell<u64> = const { Cell::new(0) };
-}
+use crate::this_thread::this;
 
 /// Runs code of a port that does not panic, and may run code of another one: that of another node on the same thread.
 #[inline]
 pub(crate) fn as_port<T>(number: u64, code: impl FnOnce() -> T) -> T {
-    let outer = PORT.replace(number);
+    let outer = this(|this| this.sender.replace(number));
     let result = code();
-    PORT.set(outer);
+    this(|this| this.sender.set(outer));
     result
 }
 
@@ -38,7 +34,7 @@ pub(crate) fn as_callback<T>(id: u64, code: impl FnOnce() -> T) -> T {
 /// Something that is the same for all that one sender sends: the number of a port for what it sends. Two tasks may have the same,
 /// by a chance of one in 2^63.
 pub(crate) fn current() -> u64 {
-    match (PORT.get(), task::try_id()) {
+    match (this(|this| this.sender.get()), task::try_id()) {
         (0, Some(task)) => OTHER | hash(("task", task)),
         (0, None) => OTHER | hash(("thread", thread::current().id())),
         (port, _) => port,
