@@ -6,7 +6,7 @@ use tikv_jemallocator::Jemalloc;
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
-/// Octets that this thread has allocated and not given back.
+/// Bytes that this thread has allocated and not given back.
 pub(crate) fn allocated() -> u64 {
     thread_local! {
         /// What the allocator counts for this thread; asking by name each time would be dear.

@@ -65,7 +65,7 @@ pub(crate) fn to_json(value: &Value) -> Json {
             Number::from_f64(*number).map_or_else(|| number.to_string().into(), Json::Number)
         }
         Value::Text(text) => Json::String(text.clone()),
-        Value::Bytes(octets) => Json::String(from_octets(octets)),
+        Value::Bytes(bytes) => Json::String(from_bytes(bytes)),
         Value::List(items) => Json::Array(items.iter().map(to_json).collect()),
         Value::Map(entries) => {
             let entry = |(key, value): &(Value, Value)| (key_text(key), to_json(value));
@@ -82,11 +82,11 @@ fn key_text(key: &Value) -> String {
     }
 }
 
-/// Octets are mostly text that Perl holds encoded.
-fn from_octets(octets: &[u8]) -> String {
-    match std::str::from_utf8(octets) {
+/// Bytes are mostly text that Perl holds encoded.
+fn from_bytes(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
         Ok(text) => text.into(),
-        Err(_) => octets.iter().map(|&octet| char::from(octet)).collect(),
+        Err(_) => bytes.iter().map(|&byte| char::from(byte)).collect(),
     }
 }
 

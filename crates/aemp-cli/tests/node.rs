@@ -114,7 +114,7 @@ fn echo_sends_back_and_sink_counts() {
     );
     assert_eq!(user.ok(&["cal", &echo]), "\n");
     assert_eq!(user.ok(&["snd", &sink, "hello", "1"]), "message sent successfully\n");
-    // `hello` has six octets in CBOR, and `1` two.
+    // `hello` has six bytes in CBOR, and `1` two.
     assert_eq!(user.ok(&["cal", &sink, "stats"]), "1,8\n");
     assert_eq!(user.ok(&["snd", &echo, "nobody is to get this back"]), "message sent successfully\n");
     assert_eq!(user.ok(&["cal", &echo, "still there"]), "\"still there\"\n");

@@ -40,10 +40,10 @@ impl Terminal {
         let mut output = keyboard.try_clone().unwrap();
         let (sender, screen) = channel();
         thread::spawn(move || {
-            let mut octets = [0; 4096];
+            let mut bytes = [0; 4096];
             // An error is the end: the command has closed its side.
-            while let Ok(count) = output.read(&mut octets) {
-                if count == 0 || sender.send(octets[..count].to_vec()).is_err() {
+            while let Ok(count) = output.read(&mut bytes) {
+                if count == 0 || sender.send(bytes[..count].to_vec()).is_err() {
                     return;
                 }
             }
@@ -64,8 +64,8 @@ impl Terminal {
                 return true;
             }
             let Some(left) = within.checked_sub(start.elapsed()) else { return false };
-            let Ok(octets) = self.screen.recv_timeout(left) else { return false };
-            self.shown.push_str(&String::from_utf8_lossy(&octets));
+            let Ok(bytes) = self.screen.recv_timeout(left) else { return false };
+            self.shown.push_str(&String::from_utf8_lossy(&bytes));
         }
     }
 

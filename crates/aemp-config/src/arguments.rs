@@ -73,9 +73,9 @@ impl Arguments {
         match key {
             "norc" => self.norc = flag("norc")?,
             "force" => self.force = flag("force")?,
-            // What is typed is octets, and each is one character in the file.
+            // What is typed is bytes, and each is one character in the file.
             _ if Key::find(key)?.shape == Shape::Secret && !text.starts_with('"') => {
-                self.set(key, &Json::from(Secret::to_text(Secret::typed(key, text)?.octets())))?;
+                self.set(key, &Json::from(Secret::to_text(Secret::typed(key, text)?.bytes())))?;
             }
             _ => self.set(key, &parse_argument(text)?)?,
         }
@@ -155,10 +155,10 @@ mod tests {
     }
 
     #[test]
-    fn a_typed_secret_is_octets_and_a_quoted_one_is_characters() {
+    fn a_typed_secret_is_bytes_and_a_quoted_one_is_characters() {
         let secret = |text: &str| {
             let arguments = Arguments::parse(["secret", text]).unwrap();
-            Secret::from_text(arguments.settings()["secret"].as_str().unwrap()).octets().to_vec()
+            Secret::from_text(arguments.settings()["secret"].as_str().unwrap()).bytes().to_vec()
         };
         assert_eq!(secret("caf\u{e9}"), "caf\u{e9}".as_bytes());
         assert_eq!(secret("\"caf\u{e9}\""), b"caf\xe9");

@@ -99,7 +99,7 @@ pub enum ConfigError {
         /// What went wrong.
         source: io::Error,
     },
-    /// The operating system has no random octets.
+    /// The operating system has no random bytes.
     #[error("the operating system gave no random numbers: {0}")]
     Random(getrandom::Error),
 }

@@ -38,7 +38,7 @@ impl ConfigFile {
             let content =
                 read::file(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
             if let Some(content) = content {
-                let read = ConfigFile::parse(path.clone(), &content.octets)?;
+                let read = ConfigFile::parse(path.clone(), &content.bytes)?;
                 let path = places.target(Some(read.path))?;
                 return Ok(ConfigFile { path, is_open: content.is_open, ..read });
             }
@@ -53,21 +53,21 @@ impl ConfigFile {
     ///
     /// It is not relaxed JSON (as Perl's `JSON::XS` reads it: with comments, and commas at the ends of lists), or no object with
     /// profiles that are objects; or a number is larger than any that there are.
-    pub fn parse(path: PathBuf, octets: &[u8]) -> Result<ConfigFile, ConfigError> {
-        match understand(octets) {
+    pub fn parse(path: PathBuf, bytes: &[u8]) -> Result<ConfigFile, ConfigError> {
+        match understand(bytes) {
             Ok((root, digits)) => Ok(ConfigFile { path, root, digits, is_open: false }),
             Err(what) => Err(ConfigError::Corrupt { path, what }),
         }
     }
 
     /// The content as it is written: plain JSON, in lines. Numbers that were not changed have their digits of before.
-    pub fn to_octets(&self) -> Vec<u8> {
+    pub fn to_bytes(&self) -> Vec<u8> {
         let place = Place::Global { profiles: PROFILES };
         let section = Section { digits: &self.digits, settings: &self.root, place };
-        let mut octets =
+        let mut bytes =
             serde_json::to_vec_pretty(&section).expect("an object with texts as keys can be written");
-        octets.push(b'\n');
-        octets
+        bytes.push(b'\n');
+        bytes
     }
 
     /// Where the file is written to.
@@ -178,7 +178,7 @@ impl ConfigChange {
     /// The folder or the file cannot be written. The old file is untouched then.
     pub fn save(self) -> Result<(), ConfigError> {
         let fault = |source| ConfigError::Write { path: self.file.path.clone(), source };
-        replace(&self.real, &self.file.to_octets()).map_err(fault)
+        replace(&self.real, &self.file.to_bytes()).map_err(fault)
     }
 }
 
@@ -192,17 +192,17 @@ fn object<'a>(map: &'a mut Map<String, Json>, key: &str) -> &'a mut Map<String, 
 }
 
 /// The object, or what is wrong.
-fn understand(octets: &[u8]) -> Result<(Map<String, Json>, Digits), String> {
-    if octets.starts_with(b"\xef\xbb\xbf") {
+fn understand(bytes: &[u8]) -> Result<(Map<String, Json>, Digits), String> {
+    if bytes.starts_with(b"\xef\xbb\xbf") {
         return Err("it begins with a byte order mark (U+FEFF), which has to go".into());
     }
-    if octets.starts_with(b"\xff\xfe") || octets.starts_with(b"\xfe\xff") {
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
         return Err("it is UTF-16, and has to be UTF-8".into());
     }
-    if octets.trim_ascii().is_empty() {
+    if bytes.trim_ascii().is_empty() {
         return Ok((Map::new(), Digits::default()));
     }
-    let plain = to_plain(octets);
+    let plain = to_plain(bytes);
     let Json::Object(root) = serde_json::from_slice(&plain).map_err(|error| error.to_string())? else {
         return Err("the outermost value must be an object".into());
     };

@@ -60,7 +60,7 @@ pub fn value_from_json(json: &Json) -> Value {
     }
 }
 
-/// A text as the Perl tool would send it: octets as long as it is ASCII, so that tags and names look as usual.
+/// A text as the Perl tool would send it: bytes as long as it is ASCII, so that tags and names look as usual.
 pub fn value_from_text(text: &str) -> Value {
     if text.is_ascii() { Value::name(text) } else { Value::Text(text.into()) }
 }

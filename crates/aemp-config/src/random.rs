@@ -11,11 +11,11 @@ const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 /// The operating system has no random numbers.
 pub fn random_text(len: usize) -> Result<String, ConfigError> {
     let mut text = String::with_capacity(len);
-    let mut octets = [0u8; 64];
+    let mut bytes = [0u8; 64];
     while text.len() < len {
-        getrandom::fill(&mut octets).map_err(ConfigError::Random)?;
-        // 248 is the largest multiple of 62 in an octet: what lies above would make some digits likelier.
-        let digits = octets.iter().filter(|&&octet| octet < 248).map(|octet| DIGITS[usize::from(octet % 62)]);
+        getrandom::fill(&mut bytes).map_err(ConfigError::Random)?;
+        // 248 is the largest multiple of 62 in a byte: what lies above would make some digits likelier.
+        let digits = bytes.iter().filter(|&&byte| byte < 248).map(|byte| DIGITS[usize::from(byte % 62)]);
         text.extend(digits.take(len - text.len()).map(char::from));
     }
     Ok(text)

@@ -4,15 +4,15 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::Path;
 
-/// More than this is no configuration, in octets.
+/// More than this is no configuration, in bytes.
 const FILE_MAX: u64 = 16 << 20;
 
-/// More than this is no secret and no certificate with its key, in octets.
+/// More than this is no secret and no certificate with its key, in bytes.
 const SECRET_MAX: u64 = 1 << 20;
 
 /// A file, and whether everybody on this machine can read it.
 pub(super) struct Content {
-    pub(super) octets: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
     pub(super) is_open: bool,
 }
 
@@ -23,7 +23,7 @@ pub(super) struct Content {
 /// It is something else than a file, too large, or cannot be read.
 pub(super) fn file(path: &Path) -> io::Result<Option<Content>> {
     if path == Path::new("/dev/null") {
-        return Ok(Some(Content { octets: Vec::new(), is_open: false }));
+        return Ok(Some(Content { bytes: Vec::new(), is_open: false }));
     }
     let file = match open(path) {
         Ok(file) => file,
@@ -34,7 +34,7 @@ pub(super) fn file(path: &Path) -> io::Result<Option<Content>> {
     if !found.is_file() {
         return Err(io::Error::other(format!("it is {}, and not a file", kind(&found))));
     }
-    Ok(Some(Content { octets: at_most(file, FILE_MAX)?, is_open: is_open(&found) }))
+    Ok(Some(Content { bytes: at_most(file, FILE_MAX)?, is_open: is_open(&found) }))
 }
 
 /// What stands in a file that holds nothing but a secret or a certificate, or comes through a pipe.
@@ -43,12 +43,12 @@ pub(super) fn secret(from: impl Read) -> io::Result<Vec<u8>> {
 }
 
 fn at_most(from: impl Read, limit: u64) -> io::Result<Vec<u8>> {
-    let mut octets = Vec::new();
-    from.take(limit + 1).read_to_end(&mut octets)?;
-    if octets.len() as u64 > limit {
-        return Err(io::Error::other(format!("it has more than {limit} octets")));
+    let mut bytes = Vec::new();
+    from.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(io::Error::other(format!("it has more than {limit} bytes")));
     }
-    Ok(octets)
+    Ok(bytes)
 }
 
 #[cfg(unix)]
@@ -108,9 +108,9 @@ mod tests {
         assert_eq!(error(folder.path()), "it is a folder, and not a file");
         let large = folder.path().join("large");
         File::create(&large).unwrap().set_len(FILE_MAX + 1).unwrap();
-        assert!(error(&large).contains("more than 16777216 octets"));
+        assert!(error(&large).contains("more than 16777216 bytes"));
         assert!(file(&folder.path().join("none")).unwrap().is_none());
-        assert!(file(Path::new("/dev/null")).unwrap().unwrap().octets.is_empty());
+        assert!(file(Path::new("/dev/null")).unwrap().unwrap().bytes.is_empty());
     }
 
     #[test]

@@ -6,8 +6,8 @@ pub(super) fn to_plain(text: &[u8]) -> Vec<u8> {
     let mut state = State::Outside;
     // Where the last comma stands in `out`, as long as only blanks and comments have followed it.
     let mut open_comma = None;
-    for &octet in text {
-        state = match (state, octet) {
+    for &byte in text {
+        state = match (state, byte) {
             (State::Comment, b'\n') => State::Outside,
             (State::Comment, _) => {
                 out.push(b' ');
@@ -27,20 +27,20 @@ pub(super) fn to_plain(text: &[u8]) -> Vec<u8> {
                 continue;
             }
             (State::Outside, _) => {
-                match octet {
+                match byte {
                     b',' => open_comma = Some(out.len()),
                     b']' | b'}' => {
                         if let Some(at) = open_comma.take() {
                             out[at] = b' ';
                         }
                     }
-                    _ if octet.is_ascii_whitespace() => {}
+                    _ if byte.is_ascii_whitespace() => {}
                     _ => open_comma = None,
                 }
-                if octet == b'"' { State::Inside } else { State::Outside }
+                if byte == b'"' { State::Inside } else { State::Outside }
             }
         };
-        out.push(octet);
+        out.push(byte);
     }
     out
 }

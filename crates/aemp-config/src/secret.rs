@@ -1,4 +1,4 @@
-//! Octets that must not be seen.
+//! Bytes that must not be seen.
 
 use std::fs::File;
 use std::{env, fmt, io};
@@ -15,13 +15,13 @@ const SHORT: usize = 16;
 pub struct Secret(Box<[u8]>);
 
 impl Secret {
-    /// The octets that a configured text stands for. A string of the file is a sequence of code points, and code points
-    /// up to U+FF are octets, as in Perl; a text with others, which Perl cannot use as a key, counts as UTF-8.
+    /// The bytes that a configured text stands for. A string of the file is a sequence of code points, and code points
+    /// up to U+FF are bytes, as in Perl; a text with others, which Perl cannot use as a key, counts as UTF-8.
     pub fn from_text(text: &str) -> Secret {
         Secret(to_latin1(text).unwrap_or_else(|| text.as_bytes().to_vec()).into())
     }
 
-    /// The octets that somebody means who types this for a key: the octets of the text; `@FILE`, what is in a file; `env:NAME`, what an
+    /// The bytes that somebody means who types this for a key: the bytes of the text; `@FILE`, what is in a file; `env:NAME`, what an
     /// environment variable has; `-`, what comes on standard input. All but the first keep it out of the list of processes, which
     /// other users of the machine can see. A line end behind it does not count. A JSON string, in quotes, is always meant itself,
     /// as [`Secret::from_text`] says.
@@ -33,7 +33,7 @@ impl Secret {
         if text.starts_with('"') {
             return Ok(Secret::from_text(&parse_text(text)?));
         }
-        let (from, octets) = if let Some(file) = text.strip_prefix('@') {
+        let (from, bytes) = if let Some(file) = text.strip_prefix('@') {
             (format!("the file {file}"), File::open(file).and_then(read::secret))
         } else if let Some(name) = text.strip_prefix("env:") {
             let value = env::var_os(name).ok_or_else(|| io::Error::other("it is not set"));
@@ -43,15 +43,15 @@ impl Secret {
         } else {
             return Ok(Secret::from(parse_text(text)?.into_bytes()));
         };
-        let mut octets =
-            octets.map_err(|source| ConfigError::SecretSource { key: key.into(), from, source })?;
-        if octets.ends_with(b"\n") {
-            octets.pop();
+        let mut bytes =
+            bytes.map_err(|source| ConfigError::SecretSource { key: key.into(), from, source })?;
+        if bytes.ends_with(b"\n") {
+            bytes.pop();
         }
-        if octets.ends_with(b"\r") {
-            octets.pop();
+        if bytes.ends_with(b"\r") {
+            bytes.pop();
         }
-        Ok(Secret::from(octets))
+        Ok(Secret::from(bytes))
     }
 
     /// Whether it is so short that it can be found by trying.
@@ -64,27 +64,27 @@ impl Secret {
         self.0.len() < SHORT
     }
 
-    /// The text that stands for these octets in the file.
+    /// The text that stands for these bytes in the file.
     ///
     /// ```
     /// use aemp_config::Secret;
     ///
     /// let typed = "caf\u{e9}";
-    /// assert_eq!(Secret::from_text(&Secret::to_text(typed.as_bytes())).octets(), typed.as_bytes());
+    /// assert_eq!(Secret::from_text(&Secret::to_text(typed.as_bytes())).bytes(), typed.as_bytes());
     /// ```
-    pub fn to_text(octets: &[u8]) -> String {
-        octets.iter().copied().map(char::from).collect()
+    pub fn to_text(bytes: &[u8]) -> String {
+        bytes.iter().copied().map(char::from).collect()
     }
 
-    /// The octets.
-    pub fn octets(&self) -> &[u8] {
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
         &self.0
     }
 }
 
 impl From<Vec<u8>> for Secret {
-    fn from(octets: Vec<u8>) -> Secret {
-        Secret(octets.into())
+    fn from(bytes: Vec<u8>) -> Secret {
+        Secret(bytes.into())
     }
 }
 
@@ -96,7 +96,7 @@ impl From<Secret> for Vec<u8> {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Secret({} octets)", self.0.len())
+        write!(f, "Secret({} bytes)", self.0.len())
     }
 }
 
@@ -109,7 +109,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("secret");
         std::fs::write(&file, b"caf\xe9\r\n").unwrap();
-        let typed = |text: &str| Secret::typed("secret", text).map(|secret| secret.octets().to_vec());
+        let typed = |text: &str| Secret::typed("secret", text).map(|secret| secret.bytes().to_vec());
         assert_eq!(typed(&format!("@{}", file.display())).unwrap(), b"caf\xe9");
         assert_eq!(typed("env:PATH").unwrap(), env::var_os("PATH").unwrap().into_encoded_bytes());
         assert_eq!(typed("gehe\u{ef}m").unwrap(), "gehe\u{ef}m".as_bytes());
@@ -123,9 +123,9 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_octets_as_in_perl_and_never_shown() {
-        assert_eq!(Secret::from_text("caf\u{e9}").octets(), b"caf\xe9");
-        assert_eq!(Secret::from_text("\u{20ac}").octets(), "\u{20ac}".as_bytes());
-        assert_eq!(format!("{:?}", Secret::from_text("geheim")), "Secret(6 octets)");
+    fn a_secret_is_bytes_as_in_perl_and_never_shown() {
+        assert_eq!(Secret::from_text("caf\u{e9}").bytes(), b"caf\xe9");
+        assert_eq!(Secret::from_text("\u{20ac}").bytes(), "\u{20ac}".as_bytes());
+        assert_eq!(format!("{:?}", Secret::from_text("geheim")), "Secret(6 bytes)");
     }
 }

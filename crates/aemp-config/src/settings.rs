@@ -95,9 +95,9 @@ impl Settings {
         }
         let settings = Settings::resolve(&effective, &host)?;
         if let Some(secret) = settings.secret.as_ref().filter(|secret| secret.is_short()) {
-            let octets = secret.octets().len();
+            let bytes = secret.bytes().len();
             tracing::warn!(
-                octets,
+                bytes,
                 "the secret is short enough to be found by trying; `aemp gensecret` makes a good one"
             );
         }
@@ -326,8 +326,8 @@ mod tests {
         assert_eq!(settings.binds, ["*:4040", "127.0.0.1:0"]);
         assert_eq!(settings.advertise, ["203.0.113.7:14040", "node.example:0"]);
         assert_eq!(settings.seeds, ["seed:4040", "192.0.2.2:7"]);
-        assert_eq!(settings.secret.unwrap().octets(), b"caf\xe9");
-        assert_eq!(settings.certificate.unwrap().octets(), PEM.as_bytes());
+        assert_eq!(settings.secret.unwrap().bytes(), b"caf\xe9");
+        assert_eq!(settings.certificate.unwrap().bytes(), PEM.as_bytes());
         let arguments = vec![Value::Int(1), Value::List(vec![Value::Null])];
         assert_eq!(settings.services[0], Service { function: "a::b".into(), arguments: vec![] });
         assert_eq!(settings.services[1], Service { function: "c".into(), arguments });

@@ -105,11 +105,11 @@ proptest! {
     }
 
     #[test]
-    fn a_secret_is_any_octets(octets in prop::collection::vec(any::<u8>(), 0..40)) {
-        let stored = Secret::to_text(&octets);
+    fn a_secret_is_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+        let stored = Secret::to_text(&bytes);
         let file = json!({ "secret": stored });
         let read = ConfigFile::parse("rc".into(), file.to_string().as_bytes()).unwrap();
         let text = read.section(None).unwrap()["secret"].as_str().unwrap().to_owned();
-        prop_assert_eq!(Vec::from(Secret::from_text(&text)), octets);
+        prop_assert_eq!(Vec::from(Secret::from_text(&text)), bytes);
     }
 }

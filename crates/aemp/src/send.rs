@@ -25,11 +25,11 @@ pub enum SendError {
     #[error("the message cannot be encoded: {0}")]
     Encode(#[from] EncodeError),
     /// It is larger than a frame may be.
-    #[error("the message has {octets} octets, and a frame to another node may have {limit}")]
+    #[error("the message has {size} bytes, and a frame to another node may have {limit}")]
     TooLarge {
-        /// Octets of the message.
-        octets: usize,
-        /// Octets that it may have.
+        /// Bytes of the message.
+        size: usize,
+        /// Bytes that it may have.
         limit: usize,
     },
     /// The other node reads another framing than nodes of ours do, and a value has no form in it.
@@ -46,7 +46,7 @@ pub enum SendError {
 impl SendError {
     pub(crate) fn refused(node: &NodeId, refused: Refused) -> SendError {
         match refused {
-            Refused::TooLarge { octets, limit } => SendError::TooLarge { octets, limit },
+            Refused::TooLarge { size, limit } => SendError::TooLarge { size, limit },
             Refused::NoForm(error) => SendError::NoForm { node: node.clone(), error },
         }
     }
@@ -96,7 +96,7 @@ impl Node {
             Place::Here(number) => self.deliver(number, message),
             Place::Nowhere => Ok(None),
             Place::Node => {
-                self.node_request(&message.encode()?);
+                self.node_request(self.id(), &message.encode()?);
                 Ok(None)
             }
             Place::There(node) => {
@@ -190,8 +190,8 @@ impl Node {
         if !self.always_encodes()
             && let Some(queue) = M::own_queue(AnyMailbox(mailbox))
         {
-            let octets = queue.push_message(message);
-            return Ok(self.delivered(number, cell, octets));
+            let bytes = queue.push_message(message);
+            return Ok(self.delivered(number, cell, bytes));
         }
         let encodes = self.always_encodes() || mailbox.wants_encoded();
         // Encoding runs code of the message's type, so no lock is held.

@@ -355,7 +355,7 @@ fn a_message_that_is_too_large_is_refused_before_anything_is_queued() {
         let (seed, other) = pair(mode, Framing::Native).await;
         let (port, mut received) = counting(&other);
         let error = seed.send(&port, ("x", "y".repeat(65 << 20))).unwrap_err();
-        assert!(error.to_string().contains("octets"), "{error}");
+        assert!(error.to_string().contains("bytes"), "{error}");
         seed.send(&port, Work::Count(1)).unwrap();
         assert_eq!(soon("a message", received.recv()).await, Some(1));
     });

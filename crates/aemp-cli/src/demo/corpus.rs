@@ -18,7 +18,7 @@ pub(crate) struct Found {
     /// Where it is.
     pub(crate) path: PathBuf,
     /// How large it was when it was found.
-    pub(crate) octets: u64,
+    pub(crate) bytes: u64,
 }
 
 /// The files to be counted, in a fixed order.
@@ -55,8 +55,8 @@ impl Corpus {
             return;
         }
         if !is_folder {
-            let octets = fs::metadata(path).map_or(0, |metadata| metadata.len());
-            return self.files.push(Found { path: path.to_owned(), octets });
+            let bytes = fs::metadata(path).map_or(0, |metadata| metadata.len());
+            return self.files.push(Found { path: path.to_owned(), bytes });
         }
         let entries = fs::read_dir(path).and_then(|entries| entries.collect::<io::Result<Vec<_>>>());
         let mut entries = match entries {
@@ -103,7 +103,7 @@ mod tests {
         }
         let corpus = Corpus::find(&[root.to_owned()]).unwrap();
         let expected =
-            ["a", "b/1", "b/2", "c/target.txt"].map(|name| Found { path: root.join(name), octets: 4 });
+            ["a", "b/1", "b/2", "c/target.txt"].map(|name| Found { path: root.join(name), bytes: 4 });
         assert_eq!(corpus.files, expected);
         let twice = Corpus::find(&[root.to_owned(), root.join("b"), root.join("target")]).unwrap();
         assert_eq!(twice.files.len(), 5, "named itself, a target folder counts; nothing counts twice");

@@ -76,8 +76,8 @@ pub(crate) struct Job<'a, 'n> {
     workers: BTreeMap<PortId, usize>,
     tallies: Vec<Tally>,
     counts: Counts,
-    /// Octets counted, and octets to be counted.
-    octets: (u64, u64),
+    /// Bytes counted, and bytes to be counted.
+    bytes: (u64, u64),
     chunks: u64,
     kill: Kill,
     /// How often a worker was lost that nobody has killed.
@@ -90,13 +90,13 @@ pub(crate) struct Job<'a, 'n> {
 }
 
 impl<'a, 'n> Job<'a, 'n> {
-    /// A job that counts what `source` reads, about `octets`.
+    /// A job that counts what `source` reads, about `bytes`.
     pub(crate) fn new(
         node: &'a Node,
         network: &'a mut Network<'n>,
         progress: &'a mut Progress,
         source: &'a mut Source,
-        octets: u64,
+        bytes: u64,
     ) -> Job<'a, 'n> {
         let (news, events) = mpsc::unbounded_channel();
         let sender = news.clone();
@@ -112,7 +112,7 @@ impl<'a, 'n> Job<'a, 'n> {
             workers: BTreeMap::new(),
             tallies: vec![Tally::default(); network.size()],
             counts: Counts::new(),
-            octets: (0, octets),
+            bytes: (0, bytes),
             chunks: 0,
             kill: Kill::Due,
             lost: 0,
@@ -165,7 +165,7 @@ impl<'a, 'n> Job<'a, 'n> {
                 self.chunks += 1;
             }
             Some(Read::Skipped(file, why)) => {
-                self.octets.1 = self.octets.1.saturating_sub(file.octets);
+                self.bytes.1 = self.bytes.1.saturating_sub(file.bytes);
                 self.skipped += 1;
                 tracing::info!(file = %file.path.display(), why, "not counted");
             }
@@ -196,7 +196,7 @@ impl<'a, 'n> Job<'a, 'n> {
     /// Kills the worker with the most to do when half of the work is done, or when all of it is under way.
     async fn kill_if_due(&mut self) -> Result<(), Failure> {
         let busiest = self.schedule.busiest();
-        let half = busiest.is_some() && self.octets.0 * 2 >= self.octets.1;
+        let half = busiest.is_some() && self.bytes.0 * 2 >= self.bytes.1;
         let last_chance = !self.reading && !self.schedule.is_waiting();
         if self.kill != Kill::Due || !(half || last_chance) {
             return Ok(());
@@ -218,17 +218,17 @@ impl<'a, 'n> Job<'a, 'n> {
 
     fn count(&mut self, worker: &PortId, id: u64, words: HashMap<String, u64>) -> Result<(), Failure> {
         let Some(chunk) = self.schedule.finish(worker, id) else { return Ok(()) };
-        let octets = chunk.text.len() as u64;
+        let bytes = chunk.text.len() as u64;
         if let Some(&index) = self.workers.get(worker) {
             let tally = &mut self.tallies[index];
             tally.chunks += 1;
-            tally.octets += octets;
+            tally.bytes += bytes;
             tally.messages += 1;
         }
         text::add(&mut self.counts, words);
-        self.octets.0 += octets;
+        self.bytes.0 += bytes;
         self.finished = Instant::now();
-        self.progress.counted(self.octets.0, self.octets.1)
+        self.progress.counted(self.bytes.0, self.bytes.1)
     }
 
     async fn lose(&mut self, worker: &PortId, reason: &Reason, at: Instant) -> Result<(), Failure> {

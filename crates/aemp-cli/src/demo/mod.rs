@@ -78,12 +78,12 @@ impl Demo {
 
     async fn count(&self, corpus: Corpus, network: &mut Network<'_>) -> Result<(), Failure> {
         let mut progress = Progress::new();
-        let octets: u64 = corpus.files.iter().map(|file| file.octets).sum();
-        progress.say(&format!("{} files, {octets} octets; {} workers", corpus.files.len(), self.workers))?;
+        let bytes: u64 = corpus.files.iter().map(|file| file.bytes).sum();
+        progress.say(&format!("{} files, {bytes} bytes; {} workers", corpus.files.len(), self.workers))?;
         network.start(usize::from(self.workers)).await?;
         let node = network.join().await?;
-        let mut source = Source::start(corpus.files, (octets / 200).clamp(64, CHUNK) as usize);
-        let outcome = Job::new(&node, network, &mut progress, &mut source, octets).run().await;
+        let mut source = Source::start(corpus.files, (bytes / 200).clamp(64, CHUNK) as usize);
+        let outcome = Job::new(&node, network, &mut progress, &mut source, bytes).run().await;
         node.shutdown().await;
         progress.finish();
         let (outcome, plain) = (outcome?, source.plain().await?);

@@ -34,14 +34,14 @@ impl Progress {
         }
     }
 
-    /// So many octets of so many are counted.
-    pub(crate) fn counted(&mut self, octets: u64, of: u64) -> Result<(), Failure> {
+    /// So many bytes of so many are counted.
+    pub(crate) fn counted(&mut self, bytes: u64, of: u64) -> Result<(), Failure> {
         if let Some(bar) = &self.bar {
             bar.set_length(of);
-            bar.set_position(octets);
+            bar.set_position(bytes);
             return Ok(());
         }
-        let percent = octets.saturating_mul(100).checked_div(of).unwrap_or(100);
+        let percent = bytes.saturating_mul(100).checked_div(of).unwrap_or(100);
         if percent < self.next {
             return Ok(());
         }

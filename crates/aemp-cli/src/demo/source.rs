@@ -44,8 +44,8 @@ pub(crate) struct Plain {
 }
 
 impl Source {
-    /// Starts to read these files, cut into chunks of about `size` octets. Each file is read once, so that network and plain
-    /// count see the same octets even if it is being written to.
+    /// Starts to read these files, cut into chunks of about `size` bytes. Each file is read once, so that network and plain
+    /// count see the same bytes even if it is being written to.
     pub(crate) fn start(files: Vec<Found>, size: usize) -> Source {
         let (reads_sender, reads) = mpsc::channel(CHUNKS_AHEAD);
         let (texts_sender, texts) = sync_channel(FILES_AHEAD);
@@ -104,11 +104,11 @@ mod tests {
     fn write(folder: &tempfile::TempDir, name: &str, content: &[u8]) -> Found {
         let path = folder.path().join(name);
         std::fs::write(&path, content).unwrap();
-        Found { path, octets: content.len() as u64 }
+        Found { path, bytes: content.len() as u64 }
     }
 
     #[tokio::test]
-    async fn chunks_and_plain_count_come_from_the_same_octets() {
+    async fn chunks_and_plain_count_come_from_the_same_bytes() {
         let folder = tempfile::tempdir().unwrap();
         let text = "three ".repeat(1000);
         let files = [
@@ -117,17 +117,17 @@ mod tests {
             write(&folder, "c", text.as_bytes()),
         ];
         let mut source = Source::start(files.to_vec(), 100);
-        let (mut counts, mut octets, mut skipped) = (Counts::new(), 0, Vec::new());
+        let (mut counts, mut bytes, mut skipped) = (Counts::new(), 0, Vec::new());
         while let Some(read) = source.reads.recv().await {
             match read {
                 Read::Chunk(chunk) => {
-                    octets += chunk.len();
+                    bytes += chunk.len();
                     text::add(&mut counts, text::count(&chunk));
                 }
                 Read::Skipped(file, why) => skipped.push((file, why)),
             }
         }
-        assert_eq!((octets, skipped), (6011, vec![(files[1].clone(), "not text".into())]));
+        assert_eq!((bytes, skipped), (6011, vec![(files[1].clone(), "not text".into())]));
         let plain = source.plain().await.unwrap();
         assert_eq!(plain.counts, counts);
         assert_eq!(counts["three"], 1000);

@@ -8,8 +8,8 @@ use std::time::Duration;
 pub(crate) struct Tally {
     /// Chunks counted.
     pub(crate) chunks: u64,
-    /// Octets of these chunks.
-    pub(crate) octets: u64,
+    /// Bytes of these chunks.
+    pub(crate) bytes: u64,
     /// Messages to it and from it.
     pub(crate) messages: u64,
     /// How often its process was replaced.
@@ -38,12 +38,12 @@ pub(crate) struct Summary<'a> {
 impl Summary<'_> {
     /// The whole table, in lines.
     pub(crate) fn render(&self) -> String {
-        let mut rows = vec![["worker", "chunks", "octets", "messages", "restarts"].map(str::to_owned)];
+        let mut rows = vec![["worker", "chunks", "bytes", "messages", "restarts"].map(str::to_owned)];
         let mut sum = Tally::default();
         for (name, tally) in &self.workers {
             rows.push(row(name, tally));
             sum.chunks += tally.chunks;
-            sum.octets += tally.octets;
+            sum.bytes += tally.bytes;
             sum.messages += tally.messages;
             sum.restarts += tally.restarts;
         }
@@ -71,7 +71,7 @@ impl Summary<'_> {
 
 fn row(name: &str, tally: &Tally) -> [String; 5] {
     let number = |number: u64| number.to_string();
-    [name.into(), number(tally.chunks), number(tally.octets), number(tally.messages), number(tally.restarts)]
+    [name.into(), number(tally.chunks), number(tally.bytes), number(tally.messages), number(tally.restarts)]
 }
 
 fn align(rows: &[[String; 5]]) -> String {
@@ -98,8 +98,7 @@ mod tests {
 
     #[test]
     fn the_table_is_aligned_and_sums_up() {
-        let tally =
-            |chunks, restarts| Tally { chunks, octets: chunks * 1000, messages: chunks * 2, restarts };
+        let tally = |chunks, restarts| Tally { chunks, bytes: chunks * 1000, messages: chunks * 2, restarts };
         let summary = Summary {
             workers: vec![("worker-1".into(), tally(9, 0)), ("worker-2".into(), tally(10, 1))],
             words: 12,
@@ -110,7 +109,7 @@ mod tests {
             noticed: Duration::from_micros(250),
         };
         let expected = "\
-worker    chunks  octets  messages  restarts
+worker    chunks  bytes  messages  restarts
 worker-1       9    9000        18         0
 worker-2      10   10000        20         1
 in all        19   19000        38         1

@@ -10,7 +10,7 @@ pub(crate) type Counts = HashMap<String, u64>;
 /// Without a place to cut for so long, a file is not text.
 pub(crate) const LONGEST_RUN: usize = 1 << 20;
 
-/// Counts the words of a text: runs of letters, digits, `_` and inner apostrophes, in lower case. Octets that are not
+/// Counts the words of a text: runs of letters, digits, `_` and inner apostrophes, in lower case. Bytes that are not
 /// UTF-8 separate words.
 pub(crate) fn count(text: &[u8]) -> Counts {
     let mut counts = Counts::new();
@@ -40,12 +40,12 @@ pub(crate) fn most_frequent(counts: &Counts, how_many: usize) -> Vec<(&str, u64)
     words
 }
 
-/// Whether a word never goes across this octet. All of them are ASCII, so a cut never goes through a character either.
-fn separates(octet: u8) -> bool {
-    octet.is_ascii() && !octet.is_ascii_alphanumeric() && octet != b'_' && octet != b'\''
+/// Whether a word never goes across this byte. All of them are ASCII, so a cut never goes through a character either.
+fn separates(byte: u8) -> bool {
+    byte.is_ascii() && !byte.is_ascii_alphanumeric() && byte != b'_' && byte != b'\''
 }
 
-/// Cuts a text into pieces of about `size` octets, each ending where a word ends.
+/// Cuts a text into pieces of about `size` bytes, each ending where a word ends.
 pub(crate) fn chunks(text: &Bytes, size: usize) -> impl Iterator<Item = Bytes> + use<> {
     let mut rest = text.clone();
     std::iter::from_fn(move || {
@@ -54,14 +54,14 @@ pub(crate) fn chunks(text: &Bytes, size: usize) -> impl Iterator<Item = Bytes> +
         }
         let at = size.clamp(1, rest.len());
         let end =
-            rest[at - 1..].iter().position(|&octet| separates(octet)).map_or(rest.len(), |more| at + more);
+            rest[at - 1..].iter().position(|&byte| separates(byte)).map_or(rest.len(), |more| at + more);
         Some(rest.split_to(end))
     })
 }
 
 /// Whether this is text: without NUL, and with places to cut.
 pub(crate) fn is_text(content: &[u8]) -> bool {
-    !content.contains(&0) && content.split(|&octet| separates(octet)).all(|run| run.len() <= LONGEST_RUN)
+    !content.contains(&0) && content.split(|&byte| separates(byte)).all(|run| run.len() <= LONGEST_RUN)
 }
 
 #[cfg(test)]
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn octets_that_are_not_utf8_separate() {
+    fn bytes_that_are_not_utf8_separate() {
         let words = count(b"ab\xffcd\xc3 \xc3\xa9");
         assert_eq!(words.len(), 3);
         assert!(words.contains_key("ab") && words.contains_key("cd") && words.contains_key("é"));
@@ -117,12 +117,12 @@ mod tests {
             for text in [text.into_bytes(), junk] {
                 let text = Bytes::from(text);
                 let mut sum = Counts::new();
-                let mut octets = 0;
+                let mut bytes = 0;
                 for chunk in chunks(&text, size) {
-                    octets += chunk.len();
+                    bytes += chunk.len();
                     add(&mut sum, count(&chunk));
                 }
-                prop_assert_eq!(octets, text.len());
+                prop_assert_eq!(bytes, text.len());
                 prop_assert_eq!(sum, count(&text));
             }
         }

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::Operation;
 use crate::failure::Failure;
 
-/// More is no key with certificates, in octets.
+/// More is no key with certificates, in bytes.
 const PEM_MAX: u64 = 1 << 20;
 
 /// The certificate.
@@ -51,7 +51,7 @@ fn read(file: &Path) -> io::Result<Vec<u8>> {
     let mut pem = Vec::new();
     File::open(file)?.take(PEM_MAX + 1).read_to_end(&mut pem)?;
     if pem.len() as u64 > PEM_MAX {
-        return Err(io::Error::other(format!("it has more than {PEM_MAX} octets")));
+        return Err(io::Error::other(format!("it has more than {PEM_MAX} bytes")));
     }
     Ok(pem)
 }

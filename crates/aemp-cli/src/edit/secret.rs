@@ -36,16 +36,16 @@ impl Secret {
             Secret::Generate => Operation::Set("secret", json!(random_text(SECRET_LEN)?)),
             Secret::Set { secret } => {
                 let secret = Shared::typed("setsecret", &secret)?;
-                if secret.octets().is_empty() {
+                if secret.bytes().is_empty() {
                     return Err(Failure::usage("setsecret: the secret must not be empty"));
                 }
                 if secret.is_short() {
-                    let octets = secret.octets().len();
+                    let bytes = secret.bytes().len();
                     eprintln!(
-                        "aemp: a secret of {octets} octets can be found by trying; `gensecret` makes a good one"
+                        "aemp: a secret of {bytes} bytes can be found by trying; `gensecret` makes a good one"
                     );
                 }
-                Operation::Set("secret", json!(Shared::to_text(secret.octets())))
+                Operation::Set("secret", json!(Shared::to_text(secret.bytes())))
             }
             Secret::Unset => Operation::Unset("secret"),
         })

@@ -15,7 +15,7 @@ use tracing_subscriber::registry::LookupSpan;
 use super::Form;
 use crate::values::json_text;
 
-/// Octets of the message and all fields of a line together: as much as a record of another node may have.
+/// Bytes of the message and all fields of a line together: as much as a record of another node may have.
 const TEXT_MAX: usize = 16 << 10;
 
 /// How events become lines.
@@ -43,7 +43,7 @@ where
 /// What an event says.
 struct Said {
     form: Form,
-    /// Octets that are left.
+    /// Bytes that are left.
     room: usize,
     message: Option<Json>,
     /// The target, where the event is one of the crate `log`.
@@ -158,8 +158,8 @@ mod tests {
     struct Shown(Arc<Mutex<Vec<u8>>>);
 
     impl io::Write for Shown {
-        fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(octets)
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
         }
 
         fn flush(&mut self) -> io::Result<()> {
@@ -176,8 +176,8 @@ mod tests {
             .event_format(Lines(form))
             .with_writer(move || to.clone());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), log);
-        let octets = shown.0.lock().unwrap().clone();
-        String::from_utf8(octets).unwrap()
+        let bytes = shown.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
     }
 
     /// Forges a line, clears the screen, turns the writing round.

@@ -1,4 +1,4 @@
-//! `aemp::sink`: a port in the family `aemp::sink` that counts messages and their octets, and answers `["stats", PORT]` with
+//! `aemp::sink`: a port in the family `aemp::sink` that counts messages and their bytes, and answers `["stats", PORT]` with
 //! the two numbers.
 
 use aemp::{AnyMessage, Body, Context, PortId, Reason};
@@ -9,8 +9,8 @@ pub(super) const NAME: &str = "aemp::sink";
 #[derive(Default)]
 struct Count {
     messages: u64,
-    /// Octets of the encoded values, without frame and port name.
-    octets: u64,
+    /// Bytes of the encoded values, without frame and port name.
+    bytes: u64,
 }
 
 pub(super) fn init(cx: &mut Context<'_>, _arguments: AnyMessage) -> Result<(), Reason> {
@@ -18,12 +18,12 @@ pub(super) fn init(cx: &mut Context<'_>, _arguments: AnyMessage) -> Result<(), R
     cx.set_state(Count::default());
     cx.receive(|cx, body: Body| {
         if let Some(port) = asks_for_stats(&body) {
-            let Count { messages, octets } = *cx.state();
-            return cx.send(&port, (messages, octets));
+            let Count { messages, bytes } = *cx.state();
+            return cx.send(&port, (messages, bytes));
         }
         let count: &mut Count = cx.state();
         count.messages += 1;
-        count.octets += body.items().len() as u64;
+        count.bytes += body.items().len() as u64;
     });
     Ok(())
 }

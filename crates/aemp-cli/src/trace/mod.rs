@@ -117,7 +117,7 @@ impl Trace {
 /// What may wait to be looked at. More than that are no answers to questions of this command.
 const NEWS_MAX: usize = 2 * 4096;
 
-/// Octets that are shown of a reason.
+/// Bytes that are shown of a reason.
 const REASON_MAX: usize = 300;
 
 /// What comes back.

@@ -16,7 +16,7 @@ const TIMES: u32 = 4;
 /// Nodes that are asked. A network is larger than this in theory, and a tree of it is not for reading.
 const NODES_MAX: usize = 4096;
 
-/// Octets of all that is told: names, and what each takes beside.
+/// Bytes of all that is told: names, and what each takes beside.
 const TOLD_MAX: usize = 16 << 20;
 
 /// What a neighbour is reckoned with beside its name and that of its relay.
@@ -45,7 +45,7 @@ pub(super) struct Survey {
     limit: Duration,
     roots: Vec<NodeId>,
     asked: BTreeMap<NodeId, Asked>,
-    /// Octets that may still be told.
+    /// Bytes that may still be told.
     room: usize,
     /// Whether more was told than is kept, or told too late.
     cut: bool,
@@ -97,12 +97,12 @@ impl Survey {
     fn keep_what_there_is_room_for(&mut self, neighbours: &mut BTreeMap<NodeId, Option<NodeId>>) {
         let mut unknown = NODES_MAX.saturating_sub(self.asked.len());
         neighbours.retain(|node, relay| {
-            let octets =
+            let bytes =
                 NEIGHBOUR + node.as_str().len() + relay.as_ref().map_or(0, |relay| relay.as_str().len());
             let is_new = !self.asked.contains_key(node);
-            let fits = octets <= self.room && (unknown > 0 || !is_new);
+            let fits = bytes <= self.room && (unknown > 0 || !is_new);
             if fits {
-                self.room -= octets;
+                self.room -= bytes;
                 unknown -= usize::from(is_new);
             }
             self.cut |= !fits;

@@ -104,7 +104,7 @@ impl Leash {
 
 /// Waits until the other end is closed.
 fn wait_for_end(mut socket: File) {
-    let mut octets = [0; 64];
+    let mut bytes = [0; 64];
     // Nothing is said from that end in this version.
-    while !matches!(socket.read(&mut octets), Ok(0) | Err(_)) {}
+    while !matches!(socket.read(&mut bytes), Ok(0) | Err(_)) {}
 }

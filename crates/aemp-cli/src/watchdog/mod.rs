@@ -2,7 +2,7 @@
 //!
 //! [`decide`] is the machine that decides, [`parent`] does what it decides, [`child`] is the other end in the node's process.
 //!
-//! The two are connected by a socket, which is the child's standard input. The child writes one octet for each sign of life
+//! The two are connected by a socket, which is the child's standard input. The child writes one byte for each sign of life
 //! ([`BEAT`]), and another one before it ends to be started again ([`RESTART`]). Nothing comes from the parent but the end: a child
 //! that reads it has lost its watchdog, and ends too. So nothing is left behind if the watchdog is killed.
 

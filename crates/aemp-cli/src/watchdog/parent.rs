@@ -176,7 +176,7 @@ impl Ward {
         loop {
             tokio::select! {
                 biased;
-                octet = octet(socket.as_mut()) => match octet {
+                byte = byte(socket.as_mut()) => match byte {
                     Some(BEAT) => return Event::Beat,
                     Some(RESTART) => return Event::WantsRestart,
                     // A word of another version.
@@ -200,7 +200,7 @@ impl Ward {
     }
 }
 
-async fn octet(socket: Option<&mut UnixStream>) -> Option<u8> {
+async fn byte(socket: Option<&mut UnixStream>) -> Option<u8> {
     match socket {
         Some(socket) => socket.read_u8().await.ok(),
         None => pending().await,

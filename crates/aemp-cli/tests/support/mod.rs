@@ -77,7 +77,7 @@ pub(crate) struct Ran {
 
 impl Ran {
     fn of(output: Output) -> Ran {
-        let text = |octets: Vec<u8>| String::from_utf8(octets).unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         Ran { status: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
     }
 }

@@ -3,11 +3,11 @@
 use aemp_config::{Arguments, ConfigFile, Host, Settings, effective};
 use serde_json::{Map, Value as Json};
 
-/// Octets read as a configuration file: what is understood is the same after being written, and a node either gets settings out of it or
+/// Bytes read as a configuration file: what is understood is the same after being written, and a node either gets settings out of it or
 /// an error that holds no secret.
-pub(crate) fn read_config(octets: &[u8]) {
-    let Ok(file) = ConfigFile::parse("rc".into(), octets) else { return };
-    let again = ConfigFile::parse("rc".into(), &file.to_octets()).expect("what we write can be read");
+pub(crate) fn read_config(bytes: &[u8]) {
+    let Ok(file) = ConfigFile::parse("rc".into(), bytes) else { return };
+    let again = ConfigFile::parse("rc".into(), &file.to_bytes()).expect("what we write can be read");
     assert_eq!(file, again);
 
     let host = Host { name: "doomed".into(), addresses: vec!["192.0.2.2".parse().expect("an address")] };

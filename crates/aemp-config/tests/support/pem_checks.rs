@@ -9,13 +9,13 @@ use serde_json::json;
 /// Longer than two nodes on one machine take to connect, or not to.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// Octets read as a bundle: there is an error that holds nothing of them, or a node that listens with them, and another that dials it;
+/// Bytes read as a bundle: there is an error that holds nothing of them, or a node that listens with them, and another that dials it;
 /// whether they trust each other is for the certificates to say.
-pub(crate) fn use_bundle(octets: &[u8]) {
-    configure(octets);
+pub(crate) fn use_bundle(bytes: &[u8]) {
+    configure(bytes);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let start = |id: &str| Node::builder().id(id).certificate_pem(octets).monitor_timeout(LIMIT);
+        let start = |id: &str| Node::builder().id(id).certificate_pem(bytes).monitor_timeout(LIMIT);
         let listener = match start("listener").bind("127.0.0.1:0").start().await {
             Ok(node) => node,
             Err(error) => return assert!(matches!(error, StartError::Certificate(_)), "{error}"),
@@ -31,8 +31,8 @@ pub(crate) fn use_bundle(octets: &[u8]) {
 }
 
 /// The same as a setting.
-fn configure(octets: &[u8]) {
-    let text = Secret::to_text(octets);
+fn configure(bytes: &[u8]) {
+    let text = Secret::to_text(bytes);
     let host = Host { name: "doomed".into(), addresses: Vec::new() };
     let mut arguments = Arguments::for_profile("doomed").without_file();
     arguments.set("cert", &json!(text)).expect("any text can be set");

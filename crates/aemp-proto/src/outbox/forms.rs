@@ -20,10 +20,10 @@ use crate::{PortId, Reason};
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Refused {
     /// It is larger than a frame to another node may be.
-    #[error("the message has {octets} bytes, and a frame to another node may have {limit}")]
+    #[error("the message has {size} bytes, and a frame to another node may have {limit}")]
     TooLarge {
         /// Bytes of the message in the framing of the peer.
-        octets: usize,
+        size: usize,
         /// Bytes that it may have.
         limit: usize,
     },
@@ -124,9 +124,9 @@ impl<M> Outbox<M> {
         })
     }
 
-    fn check_len(&self, octets: usize) -> Result<(), Refused> {
+    fn check_len(&self, size: usize) -> Result<(), Refused> {
         let limit = self.limits.message;
-        if octets > limit { Err(Refused::TooLarge { octets, limit }) } else { Ok(()) }
+        if size > limit { Err(Refused::TooLarge { size, limit }) } else { Ok(()) }
     }
 
     fn check_form(&self, name: &str, items: &[u8]) -> Result<(), Refused> {
