@@ -202,6 +202,34 @@ fn a_peer_that_saw_another_address_is_refused_unless_its_role_says_more() {
 }
 
 #[test]
+fn a_node_may_be_seen_where_it_advertises_that_it_can_be_dialled() {
+    let line = |keys: &str| format!("aemp;1;n;hmac_sha3_512;cbor{keys}\nn\n").into_bytes();
+    let seen = |address: &str| line(&format!(";peeraddr={address}"));
+    let behind = |config: &mut LinkConfig| {
+        config.advertised = vec!["203.0.113.7:14040".parse().unwrap(), "[2001:db8::7]:0".parse().unwrap()];
+    };
+    let strictly = |config: &mut LinkConfig| {
+        config.verify_peeraddr = PeerAddress::Strict;
+        behind(config);
+    };
+    for (side, address, fits) in [
+        (Side::Acceptor, "203.0.113.7:14040", true),
+        (Side::Acceptor, "[::ffff:203.0.113.7]:14040", true),
+        (Side::Acceptor, "203.0.113.7:4040", false),
+        (Side::Acceptor, "203.0.113.8:14040", false),
+        (Side::Acceptor, "[2001:db8::7]:99", true),
+        (Side::Acceptor, "nonsense", false),
+        // Where we dial from, address translation chooses the port.
+        (Side::Dialler, "203.0.113.7:50000", true),
+        (Side::Dialler, "203.0.113.8:50000", false),
+    ] {
+        for error in [fails_with(behind, side, &seen(address)), fails_with(strictly, side, &seen(address))] {
+            assert_eq!(error.is_none(), fits, "{side:?} {address}: {error:?}");
+        }
+    }
+}
+
+#[test]
 fn unknown_capabilities_and_keys_mean_nothing() {
     let line =
         b"aemp;1;n;hmac_sha3_512,future;aemp9,aemp1,cbor;role=s;inc=0000000000000000000000000000000f;hb=4;caps=ack,warp,9;colour=blue\nn\n";

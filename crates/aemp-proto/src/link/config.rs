@@ -59,6 +59,8 @@ pub struct LinkConfig {
     pub framings: Vec<Framing>,
     /// See [`PeerAddress`].
     pub verify_peeraddr: PeerAddress,
+    /// Where others may see us instead of where we are, because addresses are translated on the way. Port 0 stands for any.
+    pub advertised: Vec<SocketAddr>,
     /// Whether we carry connections for nodes that cannot be dialled, and say so.
     pub carries: bool,
     /// Whether we say that we are a client: a tool that comes, asks and goes.
@@ -80,6 +82,7 @@ impl LinkConfig {
             accept: Method::PROOFS.to_vec(),
             framings: Framing::ALL.to_vec(),
             verify_peeraddr: PeerAddress::Auto,
+            advertised: Vec::new(),
             carries: true,
             client: false,
             parts: true,
@@ -95,6 +98,13 @@ impl LinkConfig {
             Method::TlsSha3 | Method::TlsAnon => self.tls,
             Method::HmacSha3 | Method::Cleartext => self.secret().is_some(),
         }
+    }
+
+    /// Whether the peer may see us there: where we say that we can be dialled. A dialler has a port of its own for each connection.
+    pub(super) fn is_advertised(&self, side: Side, seen: &str) -> bool {
+        let Ok(seen) = seen.parse().map(canonical) else { return false };
+        let own = self.advertised.iter().map(|own| canonical(*own)).filter(|own| own.ip() == seen.ip());
+        own.map(|own| own.port()).any(|port| side == Side::Dialler || port == 0 || port == seen.port())
     }
 
     pub(super) fn accepts(&self, method: Method) -> bool {

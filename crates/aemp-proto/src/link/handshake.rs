@@ -293,6 +293,7 @@ impl Handshake {
             None if self.config.verify_peeraddr == PeerAddress::Strict => Err(HandshakeError::NoPeerAddress),
             None => Ok(()),
             Some(seen) if self.local.is(seen) => Ok(()),
+            Some(seen) if self.carrier.is_none() && self.config.is_advertised(self.side, seen) => Ok(()),
             Some(seen) => {
                 Err(HandshakeError::PeerAddress { seen: seen.into(), local: self.local.to_string() })
             }

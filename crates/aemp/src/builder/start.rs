@@ -1,5 +1,6 @@
 //! The start of a node out of its description: what can be wrong with it is said here, and the parts of the node meet.
 
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::panic::catch_unwind;
 use std::sync::Arc;
@@ -24,15 +25,19 @@ use crate::node::{Inner, Node, NodeSettings};
 use crate::port::scheduler::Scheduler;
 use crate::remote::Remotes;
 use crate::runtime::Shared;
+use crate::runtime::backlog::Backlog;
 use crate::runtime::driver::Driver;
 use crate::runtime::listen::Listening;
 use crate::runtime::relay::Relaying;
-use crate::runtime::resolve::is_loopback;
+use crate::runtime::resolve::{is_loopback, resolve};
 #[cfg(feature = "tls")]
 use crate::runtime::tls::BundleError;
 use crate::runtime::tls::Tls;
 use crate::stream::{StreamFunctions, Streams};
 use crate::tombstones::Tombstones;
+
+/// How long the name of an address may take that is advertised. Peers are told the name in any case.
+const NAME_LIMIT: Duration = Duration::from_secs(2);
 
 /// Why a node did not start.
 #[derive(Debug, Error)]
@@ -114,7 +119,8 @@ impl Builder {
         let tls = self.tls()?;
         let incarnation = u128::from_le_bytes(random()?);
         let streams = std::mem::take(&mut self.streams);
-        let shared = self.shared(&id, incarnation, tls, streams);
+        let advertised = addresses(&self.advertise).await;
+        let shared = self.shared(&id, incarnation, (tls, streams), advertised);
         let mut spawn_head = random_head(random()?);
         spawn_head.replace_range(..1, ".");
         let (events, receiver) = mpsc::unbounded_channel();
@@ -160,8 +166,8 @@ impl Builder {
         &self,
         id: &NodeId,
         incarnation: u128,
-        tls: Option<Arc<Tls>>,
-        streams: StreamFunctions,
+        (tls, streams): (Option<Arc<Tls>>, StreamFunctions),
+        advertised: Vec<SocketAddr>,
     ) -> Shared {
         let link = LinkConfig {
             node: id.clone(),
@@ -173,6 +179,7 @@ impl Builder {
             accept: self.accept.clone(),
             framings: self.framings.clone(),
             verify_peeraddr: self.verify_peeraddr,
+            advertised,
             carries: self.relay && !self.client,
             client: self.client,
             parts: true,
@@ -180,6 +187,7 @@ impl Builder {
         let budgets = PeerBudgets::default();
         Shared {
             tombstones: Tombstones::new(budgets.clone()),
+            requests: Backlog::new(budgets.clone()),
             budgets,
             link: Arc::new(link),
             tls,
@@ -187,7 +195,6 @@ impl Builder {
             database: KernelLimits { message: self.outbox.message, ..KernelLimits::default() },
             handshake_limit: self.handshake_timeout,
             nodelay: self.nodelay,
-            requests: Default::default(),
             evaluations: Default::default(),
             up: Default::default(),
             relaying: Relaying::new(Relay::new(id.clone(), self.relay && !self.client, self.relay_limits)),
@@ -201,6 +208,7 @@ impl Builder {
             unencrypted: Default::default(),
             suspicious: Default::default(),
             refusals: Default::default(),
+            coming: Default::default(),
             unreachable: Default::default(),
             started: Instant::now(),
             ending: Default::default(),
@@ -322,6 +330,17 @@ async fn listen_all(node: &Node, binds: &[String]) -> Result<(), StartError> {
         }
     }
     Ok(())
+}
+
+/// What is advertised, as addresses; the machine's own need not be looked up, nor can a name that is not known here be seen by others.
+async fn addresses(advertise: &[String]) -> Vec<SocketAddr> {
+    let mut found = Vec::new();
+    for address in advertise.iter().filter(|address| !address.starts_with("*:")) {
+        if let Ok(Ok(more)) = tokio::time::timeout(NAME_LIMIT, resolve(address)).await {
+            found.extend(more);
+        }
+    }
+    found
 }
 
 /// Replaces `%u`, or adds to a trailing `/`, what makes an ID unique.
