@@ -16,8 +16,10 @@ pub(crate) fn parse(args: Vec<String>) -> Result<Vec<Cli>, Failure> {
     match try_parse(args)? {
         Ok(commands) => Ok(commands),
         Err(Misfit { error, before }) => {
-            // The stream may be closed; then the exit status has to be enough.
-            let _ = error.print();
+            // Of a wrong command line the exit status has to be enough, if nobody reads what is wrong; help is what was asked for.
+            if let (Err(unwritten), false) = (error.print(), error.use_stderr()) {
+                return Err(crate::unwritten(&unwritten));
+            }
             if let (ErrorKind::InvalidSubcommand, Some(before)) = (error.kind(), before) {
                 eprintln!("\n({before} has all its arguments, so the next command was expected.)");
             }
@@ -73,7 +75,7 @@ fn colour(args: &[String]) -> ColorChoice {
 }
 
 /// A single JSON list stands for all arguments, and a text may be written as a JSON string. One that would look like JSON
-/// again stays as it is, one whose characters could be octets, and one that would name the place of a secret: their commands know
+/// again stays as it is, one whose characters could be bytes, and one that would name the place of a secret: their commands know
 /// better.
 fn unpack(args: Vec<String>) -> Result<Vec<String>, Failure> {
     let args = match args.as_slice() {

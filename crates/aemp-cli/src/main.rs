@@ -124,8 +124,13 @@ fn run_node_command(command: NodeCommand, logging: &Logging) -> Result<(), Failu
 /// Prints a line on stdout.
 fn print(line: &str) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{line}").and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
+    writeln!(stdout, "{line}").and_then(|()| stdout.flush()).map_err(|error| unwritten(&error))
+}
+
+/// Stdout could not be written.
+fn unwritten(error: &std::io::Error) -> Failure {
+    match error.kind() {
         ErrorKind::BrokenPipe => Failure::unread(),
         _ => Failure::failed(format!("stdout cannot be written: {error}")),
-    })
+    }
 }

@@ -135,3 +135,28 @@ fn what_may_not_be_written_is_not_written() {
     let output = user.command(&["setnodeid", "b"]).env("AEMP_RC", "/proc/aemp/config.json").output().unwrap();
     assert_eq!(output.status.code(), Some(3));
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_cannot_be_printed_is_an_error_and_changes_nothing() {
+    let user = User::new();
+    user.ok(&["setnodeid", "a"]);
+    let before = fs::read(user.rc()).unwrap();
+    let printing: [&[&str]; 7] = [
+        &["--help"],
+        &["--version"],
+        &["help", "run"],
+        &["run", "--help"],
+        &["completions", "bash"],
+        &["showconfig"],
+        &["setnodeid", "b", "showconfig"],
+    ];
+    for arguments in printing {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let output = user.command(arguments).stdout(full).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {error}");
+        assert!(error.contains("stdout cannot be written: No space left"), "{arguments:?}: {error}");
+    }
+    assert_eq!(fs::read(user.rc()).unwrap(), before);
+}
