@@ -213,3 +213,21 @@ fn a_seed_that_is_not_reached_is_named_with_the_reason() {
         }
     }
 }
+
+#[test]
+fn a_cut_in_one_direction_is_noticed_by_the_end_that_still_hears_as_soon_as_by_the_other() {
+    let name = "a_cut_in_one_direction_is_noticed_by_the_end_that_still_hears_as_soon_as_by_the_other";
+    let Some(net) = Network::new(name, 2) else { return };
+    let (near, far) = (net.host(1), net.host(2));
+    let mut deaf = far.node("deaf", "*:4040", "", &["monitor_timeout", "4"]);
+    deaf.ready();
+    // Alone it would wait far longer.
+    let mut hears = near.node("hears", "*:4040", "10.77.0.2:4040", &["monitor_timeout", "600"]);
+    wait_for(&mut deaf, "hears");
+    wait_for(&mut hears, "deaf");
+    near.blackhole("10.77.0.2");
+    let line = deaf.logged("node down peer=hears");
+    assert!(line.contains("nothing was heard"), "{line}");
+    let line = hears.logged("node down peer=deaf");
+    assert!(line.contains("reset"), "{line}");
+}

@@ -102,7 +102,7 @@ impl Host {
     /// What is sent to this address from here vanishes, as behind a firewall that drops it.
     pub(crate) fn blackhole(&self, address: &str) {
         let nobody = "02:00:00:00:de:ad";
-        self.ip(&["neigh", "add", address, "lladdr", nobody, "dev", "eth0", "nud", "permanent"]);
+        self.ip(&["neigh", "replace", address, "lladdr", nobody, "dev", "eth0", "nud", "permanent"]);
     }
 
     /// Starts a node that reads no file: its ID, binds, seeds and what else `run` takes.
