@@ -5,4 +5,4 @@
 #[path = "../../crates/aemp-config/tests/support/pem_checks.rs"]
 mod checks;
 
-libfuzzer_sys::fuzz_target!(|octets: &[u8]| checks::use_bundle(octets));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| checks::use_bundle(bytes));

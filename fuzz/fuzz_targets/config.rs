@@ -5,4 +5,4 @@
 #[path = "../../crates/aemp-config/tests/support/config_checks.rs"]
 mod checks;
 
-libfuzzer_sys::fuzz_target!(|octets: &[u8]| checks::read_config(octets));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| checks::read_config(bytes));

@@ -18,4 +18,4 @@ fn allocated() -> u64 {
     COUNTS.with(|counts| counts.as_ref().map_or(0, |(all, given_back)| all.get().wrapping_sub(given_back.get())))
 }
 
-libfuzzer_sys::fuzz_target!(|octets: &[u8]| checks::evaluate(octets, allocated));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| checks::evaluate(bytes, allocated));

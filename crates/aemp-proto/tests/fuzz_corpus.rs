@@ -1,5 +1,7 @@
 //! The corpus of the fuzz targets, replayed: what was found once is checked for ever.
 
+#[path = "support/carry_checks.rs"]
+mod carry_checks;
 #[path = "support/checks.rs"]
 mod checks;
 
@@ -45,4 +47,9 @@ fn handshakes() {
 #[test]
 fn requests_that_a_node_acts_on() {
     replay("database", checks::act_on_requests);
+}
+
+#[test]
+fn connections_that_a_node_carries() {
+    replay("carry", carry_checks::carry);
 }

@@ -251,7 +251,9 @@ async fn listen(node: &Node, other: &NodeId, wish: &Wish) -> bool {
             let own = Receiving::open(node, other, wish, &clock);
             let request = (CONNECT, 0, own.port.to_string(), wish.level.number());
             if let Err(error) = node.send(&other.control_port(), request) {
-                tracing::error!(node = %other, %error, "a node could not be asked for its log records");
+                if let Some(withheld) = node.may_complain() {
+                    tracing::error!(node = %other, %error, withheld, "a node could not be asked for its log records");
+                }
                 return asked;
             }
             port = Some(own);

@@ -6,14 +6,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use aemp_proto::{AnyMessage, NodeId, Value};
 
 use super::limited::Limited;
-use super::{CAUGHT, Level};
+use super::{CAUGHT, Level, OneLine};
 
 /// A clock difference below this is not worth showing, in seconds.
 const VISIBLE: f64 = 1e-3;
 
 /// A log record of another node.
 ///
-/// As text, and as a record of this program's own log ([`Record::log`]), it has the form of Perl's: `[NODE+1.234s] TEXT`.
+/// As text, and as a record of this program's own log ([`Record::log`]), it has the form of Perl's: `[NODE+1.234s] TEXT`. There TEXT
+/// is on [one line](OneLine), without what would steer a terminal; the fields are as the other node has sent them.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Record {
@@ -87,7 +88,7 @@ impl Record {
 
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "[{}{}] {}", self.node, self.shown_difference(), self.text)
+        write!(f, "[{}{}] {}", self.node, self.shown_difference(), OneLine::escape(&self.text))
     }
 }
 
