@@ -189,11 +189,11 @@ fn a_body_from_elsewhere_is_checked() {
 }
 
 #[test]
-fn a_small_octet_string_does_not_keep_the_buffer_it_came_in() {
-    let large = octets(&[7; 2000]);
+fn a_byte_string_does_not_keep_the_buffer_it_came_in() {
+    let large = octets(&[7; 200_000]);
     let body = Body::encode(&[octets(&[7; 20]), large.clone()]).unwrap();
     let items = body.items().as_ptr_range();
     let decoded = body.decode().unwrap();
     let inside = |value: &Value| matches!(value, Value::Bytes(octets) if items.contains(&octets.as_ptr()));
-    assert_eq!(decoded.iter().map(inside).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(decoded.iter().map(inside).collect::<Vec<_>>(), [false, false]);
 }

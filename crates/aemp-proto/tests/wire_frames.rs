@@ -4,10 +4,14 @@
 mod checks;
 mod support;
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use aemp_proto::Value;
+use aemp_proto::budget::Budget;
 use aemp_proto::wire::{
-    Body, Control, EncodeError, Frame, FrameError, FrameReader, Framing, Limits, Malformed, message_len,
-    reframe, write_control, write_message,
+    Body, Control, EncodeError, Frame, FrameError, FrameReader, Framing, Limits, Malformed, Room,
+    message_len, reframe, write_control, write_message,
 };
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -269,5 +273,51 @@ fn frames_before_the_bad_one_are_given_first() {
         assert_eq!(frames.iter().map(message).collect::<Vec<_>>(), [("p".to_string(), vec![])]);
         let error = error.expect("a map is not a message");
         assert_eq!(error, Malformed { at: 0, what: "a message is not an array" }.into());
+    }
+}
+
+/// Reads messages of 10 KB and keeps a small one of each 600 KB; says in how many pieces of 512 KiB the kept ones lie.
+fn memory_kept(framing: Framing, budget: &Arc<Budget>) -> usize {
+    let small = (1..61).map(|_| ("p".to_string(), vec![Value::Bytes(vec![7; 10_000].into())]));
+    let all: Vec<_> = std::iter::once(("p".to_string(), vec![Value::from(7)])).chain(small).collect();
+    let mut reader = FrameReader::with_room(framing, Limits::default(), Room::charged_to(budget));
+    let (mut kept, mut due) = (Vec::new(), 1);
+    for _ in 0..200 {
+        let mut stream = Vec::new();
+        for (port, values) in &all {
+            write_message(&mut stream, due, port, &Body::encode(values).expect("a body")).expect("a frame");
+            due += 1;
+        }
+        let mut out = Vec::new();
+        reframe(&stream, framing, &mut out).expect("native frames");
+        for piece in out.chunks(16 << 10) {
+            reader.make_room();
+            reader.buffer().extend_from_slice(piece);
+            while let Some(frame) = reader.next().expect("frames") {
+                let Frame::Message { body, .. } = frame else { continue };
+                if body.items().len() < 100 {
+                    kept.push(body);
+                }
+            }
+        }
+    }
+    assert_eq!(kept.len(), 200);
+    assert!(kept.iter().all(|body| body.decode().expect("a body") == [Value::from(7)]));
+    let room = reader.take_room();
+    assert!(budget.used() > 0);
+    let pieces: HashSet<usize> =
+        kept.iter().map(|body| body.items().as_ptr() as usize / (512 << 10)).collect();
+    drop((kept, room));
+    assert_eq!(budget.used(), 0);
+    pieces.len()
+}
+
+#[test]
+fn small_messages_that_are_kept_keep_no_more_of_what_was_read_than_the_budget_has() {
+    for framing in [Framing::Native, Framing::Cbor] {
+        let kept = memory_kept(framing, &Budget::new(1 << 30));
+        assert!(kept <= 80, "{framing}: {kept}");
+        let kept = memory_kept(framing, &Budget::new(8 << 20));
+        assert!(kept <= 30, "{framing}: {kept}");
     }
 }

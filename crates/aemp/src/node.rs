@@ -405,6 +405,7 @@ impl Node {
     pub(crate) fn attach_remote(&self, remote: &Arc<Remote>, link: LinkId, framing: Framing) {
         *remote.delivering.lock() = Some(link);
         let attached = remote.outbox.lock().attach(link, framing);
+        remote.forwarded();
         if framing != Framing::Native {
             self.remotes().foreign_node(true);
         }
@@ -434,6 +435,7 @@ impl Node {
             }
             outbox.break_now()
         };
+        remote.forwarded();
         self.0.shared.relaying.down(self, &remote.node, reason);
         self.forget_watchers(remote);
         self.0.shared.tombstones.forget(&remote.node);

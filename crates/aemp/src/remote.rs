@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
+use aemp_proto::budget::{Budget, Charge};
 use aemp_proto::kernel::LinkId;
 use aemp_proto::outbox::{Outbox, OutboxLimits, Queued};
+use aemp_proto::wire::Room;
 use aemp_proto::{Body, Framing, Home, NodeId, PortId};
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
@@ -36,6 +38,10 @@ pub(crate) struct Remote {
     pub(crate) drained: Notify,
     /// Ports of this node that wait for the backlog to drain.
     pub(crate) blocked: Mutex<Vec<u64>>,
+    /// What other nodes have this one send there while it is not connected, charged to their budgets.
+    forwarded: Mutex<HashMap<NodeId, Charge>>,
+    /// Memory that earlier links were read into and that messages keep.
+    pub(crate) rooms: Mutex<Vec<Room>>,
     /// Ports of this node that the other one monitors, and the link that it asked over.
     pub(crate) watching: Ordered<Watching, WATCHING>,
     /// The link whose frames count. Its reader holds this while it delivers, so nothing of a link is delivered once the
@@ -79,6 +85,23 @@ impl Remote {
     #[inline]
     pub(crate) fn pressure(self: &Arc<Remote>, backlog: usize) -> Option<Pressure> {
         (backlog > HIGH_WATER).then(|| Pressure::Remote(self.clone()))
+    }
+
+    /// Charges a message of so many bytes that another node has this one send there, as long as it waits for a connection; false if the
+    /// budget of that node is used up.
+    pub(crate) fn forwards(&self, from: &NodeId, budget: &Arc<Budget>, bytes: usize) -> bool {
+        if self.outbox.lock().link().is_some() {
+            return true;
+        }
+        let mut forwarded = self.forwarded.lock();
+        let charge = forwarded.entry(from.clone()).or_insert_with(|| budget.nothing());
+        let known = if charge.bytes() == 0 { FORWARD_COST } else { charge.bytes() };
+        charge.resize(known + FORWARDED_COST + bytes)
+    }
+
+    /// Nothing waits for a connection any more.
+    pub(crate) fn forwarded(&self) {
+        self.forwarded.lock().clear();
     }
 
     /// Writes what waits, as far as that is possible without waiting; the link's writer does what is left.
@@ -136,12 +159,79 @@ impl Spare {
     }
 }
 
+/// Bytes of memory of a node that is not connected, and of a message for it beside its bytes.
+const FORWARD_COST: usize = 4 << 10;
+const FORWARDED_COST: usize = 256;
+
 /// What another node monitors here.
 #[derive(Default)]
 pub(crate) struct Watching {
     pub(crate) link: Option<LinkId>,
     /// How many `mon1` without a `mon0` there were for each port: each one is answered.
-    pub(crate) ports: HashMap<u64, u32>,
+    ports: HashMap<u64, u32>,
+    /// What they take out of the budget of the node.
+    charge: Option<Charge>,
+}
+
+/// Bytes of memory of a port that is monitored, here and in the port.
+const WATCH_COST: usize = 256;
+
+impl Watching {
+    /// One more monitor of a port that is monitored already; false if it is not.
+    pub(crate) fn add_again(&mut self, port: u64) -> bool {
+        let monitors = self.ports.get_mut(&port);
+        monitors.map(|monitors| *monitors = monitors.saturating_add(1)).is_some()
+    }
+
+    /// The first monitor of a port.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no room for it: there are `limit` ports already, or the budget is used up.
+    pub(crate) fn add(&mut self, port: u64, limit: usize, budget: &Arc<Budget>) -> Result<(), String> {
+        let ports = self.ports.len();
+        if ports >= limit {
+            return Err(format!("{ports} ports are monitored by one node"));
+        }
+        let charge = self.charge.get_or_insert_with(|| budget.nothing());
+        if !charge.resize((ports + 1) * WATCH_COST) {
+            return Err(format!("what is kept for one node takes {budget:?} bytes"));
+        }
+        self.ports.insert(port, 1);
+        Ok(())
+    }
+
+    /// One monitor less. Says whether the port is not monitored any more.
+    pub(crate) fn withdraw(&mut self, port: u64) -> bool {
+        match self.ports.get_mut(&port) {
+            Some(monitors) if *monitors > 1 => {
+                *monitors -= 1;
+                false
+            }
+            Some(_) => self.end(port) > 0,
+            None => false,
+        }
+    }
+
+    /// The port is dead, or not monitored any more. Says how many monitors it had.
+    pub(crate) fn end(&mut self, port: u64) -> u32 {
+        let monitors = self.ports.remove(&port).unwrap_or_default();
+        if let Some(charge) = &mut self.charge {
+            charge.resize(self.ports.len() * WATCH_COST);
+        }
+        monitors
+    }
+
+    /// Forgets all of them, and says which ports they were.
+    pub(crate) fn clear(&mut self) -> impl Iterator<Item = u64> + use<> {
+        let Watching { ports, .. } = std::mem::take(self);
+        ports.into_keys()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ports.is_empty()
+    }
 }
 
 /// All nodes that something was sent to, or that are connected.
@@ -201,6 +291,8 @@ impl Remotes {
                 spare: Spare::default(),
                 drained: Notify::new(),
                 blocked: Mutex::default(),
+                forwarded: Mutex::default(),
+                rooms: Mutex::default(),
                 watching: Ordered::default(),
                 delivering: Ordered::default(),
                 spawned: Home::new(node.clone(), &self.spawn_head),

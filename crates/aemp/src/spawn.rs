@@ -142,7 +142,7 @@ impl Node {
             }
             return;
         }
-        let Some(share) = self.share_for(from) else {
+        let Some(share) = self.share_for(from, name.len()) else {
             let reason = Reason::text("spawn_refused", too_many(from));
             return self.tombstones().add(from, name, &reason, self.limits().tombstones);
         };
@@ -169,7 +169,7 @@ impl Node {
         if self.is_secure() || (finder.is_none() && !registered) {
             return self.refuse_call(from, function);
         }
-        let Some(share) = self.share_for(from) else { return };
+        let Some(share) = self.share_for(from, 0) else { return };
         let number = self.open_nascent(Extra { spawned_by: Some(share), ..Extra::default() });
         if let Some(finder) = finder.filter(|_| !registered) {
             // Code of the program, which no connection has to wait for.
@@ -212,9 +212,10 @@ impl Node {
         &self.inner().shared.tombstones
     }
 
-    /// Room for one more port that this node makes here; if there is none, that is logged.
-    fn share_for(&self, from: &NodeId) -> Option<SpawnShare> {
-        let share = SpawnShare::take(&self.inner().functions.spawned, from, self.limits().peer_ports);
+    /// Room for one more port that this node makes here, with a name of so many bytes; if there is none, that is logged.
+    fn share_for(&self, from: &NodeId, name: usize) -> Option<SpawnShare> {
+        let (spawned, budget) = (&self.inner().functions.spawned, self.inner().shared.budgets.of(from));
+        let share = SpawnShare::take(spawned, (from, &budget), name, self.limits().peer_ports);
         if share.is_none()
             && let Some(withheld) = self.may_complain()
         {
@@ -264,7 +265,9 @@ fn shown(function: &str) -> String {
 }
 
 fn too_many(from: &NodeId) -> String {
-    format!("{from} has made as many ports here as one node may have (Limits::peer_ports)")
+    format!(
+        "{from} has made as many ports here, or made this node keep as much, as one node may (Limits::peer_ports)"
+    )
 }
 
 fn refused() -> Reason {

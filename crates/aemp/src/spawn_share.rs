@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use aemp_proto::NodeId;
+use aemp_proto::budget::{Budget, Charge};
 use parking_lot::Mutex;
 
 /// The ports that other nodes have made and that are still there.
@@ -16,7 +17,11 @@ pub(crate) struct SpawnedPorts {
 pub(crate) struct SpawnShare {
     ports: Arc<SpawnedPorts>,
     from: NodeId,
+    _memory: Charge,
 }
+
+/// Bytes of memory that a port takes beside its name.
+const PORT_COST: usize = 1024;
 
 impl SpawnShare {
     /// The node that has made the port.
@@ -24,15 +29,22 @@ impl SpawnShare {
         &self.from
     }
 
-    /// Takes a share for one more port of this node; `None` if it has `limit` of them.
-    pub(crate) fn take(ports: &Arc<SpawnedPorts>, from: &NodeId, limit: usize) -> Option<SpawnShare> {
+    /// Takes a share for one more port of this node, with a name of so many bytes; `None` if it has `limit` of them, or its budget is
+    /// used up.
+    pub(crate) fn take(
+        ports: &Arc<SpawnedPorts>,
+        (from, budget): (&NodeId, &Arc<Budget>),
+        name: usize,
+        limit: usize,
+    ) -> Option<SpawnShare> {
+        let memory = budget.charge(PORT_COST + name)?;
         let mut by_node = ports.by_node.lock();
         let count = by_node.get(from).copied().unwrap_or_default();
         if count >= limit {
             return None;
         }
         by_node.insert(from.clone(), count + 1);
-        Some(SpawnShare { ports: ports.clone(), from: from.clone() })
+        Some(SpawnShare { ports: ports.clone(), from: from.clone(), _memory: memory })
     }
 }
 
@@ -56,13 +68,26 @@ mod tests {
     fn each_node_has_its_own_share_and_gets_it_back() {
         let ports = Arc::new(SpawnedPorts::default());
         let [one, other] = ["one", "other"].map(|id| NodeId::new(id).expect("a node ID"));
-        let first = SpawnShare::take(&ports, &one, 2);
-        let second = SpawnShare::take(&ports, &one, 2);
-        assert!(first.is_some() && second.is_some() && SpawnShare::take(&ports, &one, 2).is_none());
-        assert!(SpawnShare::take(&ports, &other, 2).is_some());
+        let budget = Budget::new(1 << 20);
+        let take = |node| SpawnShare::take(&ports, (node, &budget), 10, 2);
+        let (first, second) = (take(&one), take(&one));
+        assert!(first.is_some() && second.is_some() && take(&one).is_none());
+        assert!(take(&other).is_some());
         drop(second);
-        assert!(SpawnShare::take(&ports, &one, 2).is_some());
+        assert!(take(&one).is_some());
         drop(first);
-        assert!(ports.by_node.lock().is_empty());
+        assert!(ports.by_node.lock().is_empty() && budget.used() == 0);
+    }
+
+    #[test]
+    fn ports_and_their_names_are_charged_to_the_budget_of_who_made_them() {
+        let ports = Arc::new(SpawnedPorts::default());
+        let one = NodeId::new("one").expect("a node ID");
+        let budget = Budget::new(1 << 20);
+        let take = || SpawnShare::take(&ports, (&one, &budget), 4096, 1 << 16);
+        let shares: Vec<SpawnShare> = std::iter::from_fn(take).collect();
+        assert!(shares.len() > 100 && shares.len() < (1 << 20) / 4096, "{}", shares.len());
+        drop(shares);
+        assert_eq!(budget.used(), 0);
     }
 }

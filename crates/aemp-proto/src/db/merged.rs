@@ -12,7 +12,7 @@ mod held;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::size::{key_size, own_memory, size};
+use super::size::{key_size, size};
 use super::{Changes, QueryKind};
 use crate::budget::{Budget, PeerBudgets};
 use crate::wire::Tables;
@@ -225,7 +225,6 @@ impl Merged {
         delta: &mut Delta,
     ) {
         let name = self.shared(family, key);
-        let value = own_memory(value);
         if !self.hold(Holder::Slave(node.clone()), &name, &value) {
             delta.refused += 1;
             return;
@@ -253,7 +252,6 @@ impl Merged {
         delta: &mut Delta,
     ) {
         let name = self.shared(family, key);
-        let value = own_memory(value);
         if !self.hold(Holder::Global(node.clone()), &name, &value) {
             delta.refused += 1;
             return;

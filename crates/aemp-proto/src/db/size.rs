@@ -1,7 +1,5 @@
 //! How much room values take: for the limit on database entries, and so that a database fits into messages.
 
-use bytes::Bytes;
-
 use crate::Value;
 use crate::wire::request::Family;
 use crate::wire::{Limits, Tables};
@@ -54,21 +52,6 @@ pub(crate) fn memory(value: &Value) -> usize {
         Value::Tag(_, value) => ALLOCATION + memory(value),
     };
     size_of::<Value>() + inside
-}
-
-/// The value with memory of its own: what was read from a connection shares that of all that came with it, and would keep it.
-pub(crate) fn own_memory(mut value: Value) -> Value {
-    match &mut value {
-        Value::Bytes(bytes) => *bytes = Bytes::copy_from_slice(bytes),
-        Value::List(values) => values.iter_mut().for_each(|value| *value = own_memory(std::mem::take(value))),
-        Value::Map(entries) => entries.iter_mut().for_each(|(key, value)| {
-            *key = own_memory(std::mem::take(key));
-            *value = own_memory(std::mem::take(value));
-        }),
-        Value::Tag(_, inner) => **inner = own_memory(std::mem::take(inner)),
-        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) => {}
-    }
-    value
 }
 
 /// Cuts a change of a family, what is set and what is deleted, into parts of at most `limit` octets, or one entry; there is at

@@ -9,7 +9,7 @@ use super::error::{EncodeError, FrameError, Malformed};
 use super::framing::Framing;
 use super::limits::Limits;
 use super::scan::{self, ARRAY, MAP, OCTETS, TAG, TEXT};
-use super::{cbor, forms};
+use super::{cbor, forms, memory};
 use crate::{Value, value};
 
 /// A message in encoded form: how many values it has, and the values as CBOR items one after the other.
@@ -56,8 +56,11 @@ impl Body {
     ///
     /// # Errors
     ///
-    /// The body was made of items that are not well formed.
+    /// The body was made of items that are not well formed, or the values would take more than 256 MiB of memory.
     pub fn decode(&self) -> Result<Vec<Value>, Malformed> {
+        if !memory::fits(&self.items, memory::VALUES_MAX) {
+            return Err(Malformed { at: 0, what: "too large: the values take more than 256 MiB of memory" });
+        }
         cbor::read_values(&self.items, self.count)
     }
 
@@ -96,7 +99,7 @@ impl Body {
 
     /// The first value, decoded.
     pub fn first(&self) -> Option<Value> {
-        cbor::read_value(&mut Decoder::new(&self.items), &self.items).ok()
+        cbor::read_value(&mut Decoder::new(&self.items)).ok()
     }
 
     /// The first value, decoded, unless it is a list, a map or tagged: these can take many times the memory of their bytes.

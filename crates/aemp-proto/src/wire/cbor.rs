@@ -13,10 +13,6 @@ use super::scan::{self, ARRAY, NEGATIVE, OCTETS, TEXT, UNSIGNED};
 use super::text::Str;
 use crate::{Value, value};
 
-/// Octet strings below this length are copied out of a message, so that a small value kept for long does not keep the
-/// read buffer that it came in.
-const COPY_BELOW: usize = 1024;
-
 /// The deepest value in a message: the array around the values is a level too.
 const VALUE_DEPTH_MAX: usize = Limits::DEFAULT.depth - 1;
 
@@ -95,22 +91,21 @@ pub(crate) fn write_head(out: &mut Vec<u8>, major: u8, argument: u64) {
 }
 
 /// Decodes all items of `source`.
-pub(crate) fn read_values(source: &Bytes, count: u32) -> Result<Vec<Value>, Malformed> {
+pub(crate) fn read_values(source: &[u8], count: u32) -> Result<Vec<Value>, Malformed> {
     let mut decoder = Decoder::new(source);
     let mut values = Vec::with_capacity((count as usize).min(source.len()));
     while decoder.position() < source.len() {
-        values.push(read_value(&mut decoder, source)?);
+        values.push(read_value(&mut decoder)?);
     }
     Ok(values)
 }
 
-/// Decodes the next item; `source` is what the decoder reads from.
-pub(crate) fn read_value(decoder: &mut Decoder<'_>, source: &Bytes) -> Result<Value, Malformed> {
-    get(decoder, source, Limits::DEPTH_MAX)
-        .map_err(|_| Malformed { at: decoder.position(), what: "not a CBOR item" })
+/// Decodes the next item. The value has memory of its own: one that is kept for long must not keep all that it was read with.
+pub(crate) fn read_value(decoder: &mut Decoder<'_>) -> Result<Value, Malformed> {
+    get(decoder, Limits::DEPTH_MAX).map_err(|_| Malformed { at: decoder.position(), what: "not a CBOR item" })
 }
 
-fn get(from: &mut Decoder<'_>, source: &Bytes, levels: usize) -> Result<Value, decode::Error> {
+fn get(from: &mut Decoder<'_>, levels: usize) -> Result<Value, decode::Error> {
     let deeper = || levels.checked_sub(1).ok_or_else(|| decode::Error::message("too deep"));
     Ok(match from.datatype()? {
         Type::Null => from.null().map(|()| Value::Null)?,
@@ -121,7 +116,7 @@ fn get(from: &mut Decoder<'_>, source: &Bytes, levels: usize) -> Result<Value, d
         Type::F16 => Value::Float(from.f16()?.into()),
         Type::F32 => Value::Float(from.f32()?.into()),
         Type::F64 => Value::Float(from.f64()?),
-        Type::Bytes => Value::Bytes(keep(source, from.bytes()?)),
+        Type::Bytes => Value::Bytes(Bytes::copy_from_slice(from.bytes()?)),
         Type::BytesIndef => {
             let mut whole = Vec::new();
             from.bytes_iter()?.try_for_each(|piece| piece.map(|piece| whole.extend_from_slice(piece)))?;
@@ -131,16 +126,16 @@ fn get(from: &mut Decoder<'_>, source: &Bytes, levels: usize) -> Result<Value, d
         Type::StringIndef => Value::Text(from.str_iter()?.collect::<Result<String, _>>()?),
         Type::Array | Type::ArrayIndef => {
             let (count, levels) = (from.array()?, deeper()?);
-            Value::List(get_many(from, count, |from| get(from, source, levels))?)
+            Value::List(get_many(from, count, |from| get(from, levels))?)
         }
         Type::Map | Type::MapIndef => {
             let (count, levels) = (from.map()?, deeper()?);
-            let entry = |from: &mut Decoder<'_>| Ok((get(from, source, levels)?, get(from, source, levels)?));
+            let entry = |from: &mut Decoder<'_>| Ok((get(from, levels)?, get(from, levels)?));
             Value::Map(get_many(from, count, entry)?)
         }
         Type::Tag => {
             let (tag, levels) = (from.tag()?.as_u64(), deeper()?);
-            Value::Tag(tag, Box::new(get(from, source, levels)?))
+            Value::Tag(tag, Box::new(get(from, levels)?))
         }
         Type::Break | Type::Unknown(_) => return Err(decode::Error::message("no value")),
         _ => Value::Int(from.int()?.into()),
@@ -167,10 +162,6 @@ fn get_many<T>(
         elements.push(element(from)?);
     }
     Ok(elements)
-}
-
-fn keep(source: &Bytes, octets: &[u8]) -> Bytes {
-    if octets.len() < COPY_BELOW { Bytes::copy_from_slice(octets) } else { source.slice_ref(octets) }
 }
 
 /// Takes a frame apart: a well-formed item that has to be an array of a port name and values. `None` for the empty
@@ -209,7 +200,7 @@ fn read_port(frame: &Bytes, at: usize) -> Result<(Str, usize), FrameError> {
     let end = at + scan::item_end(&frame[at..]).ok_or_else(not_a_name)?;
     if matches!(head.major, UNSIGNED | NEGATIVE | OCTETS | TEXT) || matches!(frame[at], 0xf6 | 0xf7) {
         let item = frame.slice(at..end);
-        let port = read_value(&mut Decoder::new(&item), &item).map(|value| match value {
+        let port = read_value(&mut Decoder::new(&item)).map(|value| match value {
             Value::Int(number) => number.to_string(),
             value => value.to_name().unwrap_or_default(),
         });

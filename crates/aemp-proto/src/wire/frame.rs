@@ -94,11 +94,16 @@ pub struct FrameReader {
 impl FrameReader {
     /// A reader for a stream that begins with the first frame.
     pub fn new(framing: Framing, limits: Limits) -> FrameReader {
+        FrameReader::with_room(framing, limits, Room::default())
+    }
+
+    /// A reader that reads into this memory, which an earlier one may have left.
+    pub fn with_room(framing: Framing, limits: Limits, room: Room) -> FrameReader {
         FrameReader {
             framing,
             limits,
             input: BytesMut::new(),
-            room: Room::default(),
+            room,
             batch: Bytes::new(),
             taken: 0,
             ends: VecDeque::new(),
@@ -136,6 +141,13 @@ impl FrameReader {
         };
         let missing = missing.map_or(0, |len| len.saturating_sub(self.input.len()));
         self.room.make(&mut self.input, missing);
+    }
+
+    /// Takes out the memory that was read into, of which messages may keep some: nothing more is read.
+    pub fn take_room(&mut self) -> Room {
+        drop(std::mem::take(&mut self.batch));
+        self.room.end(std::mem::take(&mut self.input));
+        std::mem::take(&mut self.room)
     }
 
     /// Gives back memory that is not in use; to be called from time to time.
@@ -231,7 +243,7 @@ impl FrameReader {
         let frame = self.batch.slice(self.taken..end);
         self.taken = end;
         Ok(match cbor::read_message(&frame)? {
-            Some((port, body)) => Frame::Message { seq: None, port, body },
+            Some((port, body)) => Frame::Message { seq: None, port, body: self.kept(body) },
             None => Frame::KeepAlive,
         })
     }
@@ -253,10 +265,16 @@ impl FrameReader {
         native::check_items(&mut self.scanner, frame, items.start, count)?;
         let slice = |range: Range<usize>| self.batch.slice(self.taken + range.start..self.taken + range.end);
         let port = Str::from_utf8(slice(name)).unwrap_or_default();
-        let body = Body::new(count, slice(items));
+        let body = self.kept(Body::new(count, slice(items)));
         self.due = self.due.wrapping_add(1);
         self.taken += len;
         Ok(Frame::Message { seq: Some(seq), port, body })
+    }
+
+    /// The message as it may be kept: with memory of its own, if others keep too much.
+    fn kept(&self, body: Body) -> Body {
+        let copies = self.framing != Framing::Json && self.room.copies(body.items().len());
+        if copies { Body::new(body.count(), Bytes::copy_from_slice(body.items())) } else { body }
     }
 
     /// Takes the next frame, which is a part; and the message, if it is whole now.

@@ -1,10 +1,16 @@
 //! How much memory values take when they are decoded: many times their bytes on the wire, if they are small.
 
-use super::scan::{self, OCTETS, TAG, TEXT};
+use super::scan::{self, OCTETS, TEXT};
 use crate::Value;
 
+/// Bytes of memory that the untyped values of one message may take.
+pub(crate) const VALUES_MAX: usize = 256 << 20;
+
 /// What a string, list or map takes beside what is in it.
-const ALLOCATION: usize = 16;
+pub(crate) const ALLOCATION: usize = 16;
+
+/// What a CBOR tag takes beside its content.
+pub(crate) const TAG: usize = size_of::<Value>() + ALLOCATION;
 
 /// About how many bytes of memory the values of these well-formed items take when they are decoded, and not fewer.
 pub(crate) fn decoded(items: &[u8]) -> usize {
@@ -12,7 +18,7 @@ pub(crate) fn decoded(items: &[u8]) -> usize {
     while let Ok(Some(head)) = scan::head(&items[at..]) {
         at += head.len;
         bytes += size_of::<Value>();
-        if (OCTETS..=TAG).contains(&head.major) {
+        if (OCTETS..=scan::TAG).contains(&head.major) {
             bytes += ALLOCATION;
         }
         if matches!(head.major, OCTETS | TEXT) && !head.is_indefinite() {

@@ -3,90 +3,177 @@
 //! Messages are slices of it, so a block of it is in use as long as one of its messages is. A reader goes through a few blocks in
 //! turn and begins one again when nothing of it is in use any more: memory that was just used is in the cache, and new one has to
 //! be asked for and cleared.
+//!
+//! A message of a few bytes that is kept for long keeps a block. What is kept so is charged to the budget of the peer, and bounded:
+//! above the limit messages are copied.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::BytesMut;
+
+use crate::budget::{Budget, Charge};
 
 /// A read is offered at least this much.
 const READ: usize = 16 << 10;
 
-/// Octets of the first block, and the most that one grows to. A connection that fills its block gets larger ones.
+/// Bytes of the first block, and the most that one grows to. A connection that fills its block gets larger ones.
 const FIRST: usize = 64 << 10;
 const BLOCK: usize = 512 << 10;
 
-/// Blocks that wait for their messages to be done with. If all of them are in use the receivers are far behind, and memory comes
-/// new.
-const WAITING: usize = 32;
+/// Bytes of blocks that messages keep, above which each message gets memory of its own.
+const KEPT_MAX: usize = 32 << 20;
 
 /// Of blocks that nobody uses so many stay; the others go one by one.
 const SPARE: usize = 2;
 
-/// What a connection has of it beside the block that is being filled.
+/// A message that is smaller than this part of its block is copied when too much is kept.
+const PART: usize = 4;
+
+/// What a connection has of it beside the block that is being filled. It outlives the connection as its messages do: give it to the
+/// next one of the same peer.
 #[derive(Debug)]
-pub(crate) struct Room {
-    /// Octets of the next new block.
-    block: usize,
-    /// The block that is being filled was made larger, for a large frame; it is not kept.
+pub struct Room {
+    /// Bytes of the next new block.
+    next: usize,
+    /// Where the block that is being filled begins, and its bytes.
+    begin: usize,
+    size: usize,
+    /// The block that is being filled was made larger, for a large frame; it is not used again.
     outgrown: bool,
     /// Blocks that are full, the oldest first.
-    full: VecDeque<BytesMut>,
+    full: VecDeque<Block>,
+    /// What messages keep of the full blocks.
+    kept: usize,
+    charge: Option<Charge>,
+    crowded: bool,
+}
+
+#[derive(Debug)]
+struct Block {
+    memory: BytesMut,
+    size: usize,
+    outgrown: bool,
+}
+
+impl Block {
+    /// Whether nothing of it is in use any more, and it has room for this much.
+    fn is_free(&mut self, needed: usize) -> bool {
+        self.memory.clear();
+        self.memory.try_reclaim(self.size.max(needed))
+    }
 }
 
 impl Default for Room {
     fn default() -> Room {
-        Room { block: FIRST, outgrown: false, full: VecDeque::new() }
+        Room {
+            next: FIRST,
+            begin: 0,
+            size: 0,
+            outgrown: false,
+            full: VecDeque::new(),
+            kept: 0,
+            charge: None,
+            crowded: false,
+        }
     }
 }
 
 impl Room {
-    /// Sees to it that `input` has room: for one read, and for the `missing` octets of the frame that it ends with. Of these for
-    /// no more than have come already or make a block full, so that nobody makes us ask for memory by a few octets.
+    /// Room of which what messages keep is charged to the budget of the peer.
+    pub fn charged_to(budget: &Arc<Budget>) -> Room {
+        Room { charge: Some(budget.nothing()), ..Room::default() }
+    }
+
+    /// Looks whether messages keep anything of what was read; the rest is given back.
+    pub fn is_kept(&mut self) -> bool {
+        self.rest();
+        self.kept > 0
+    }
+
+    /// The connection has ended. What its messages keep stays charged.
+    pub(crate) fn end(&mut self, input: BytesMut) {
+        self.push(input);
+        self.rest();
+        (self.begin, self.size, self.outgrown) = (0, 0, false);
+    }
+
+    /// Whether a message of this length is to be copied out of the block that is being filled.
+    #[inline]
+    pub(crate) fn copies(&self, len: usize) -> bool {
+        self.crowded && len.saturating_mul(PART) < self.size.max(BLOCK)
+    }
+
+    /// Whether small messages are copied.
+    #[inline]
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.crowded
+    }
+
+    /// Sees to it that `input` has room: for one read, and for the `missing` bytes of the frame that it ends with. Of these for
+    /// no more than have come already or make a block full, so that nobody makes us ask for memory by a few bytes.
     pub(crate) fn make(&mut self, input: &mut BytesMut, missing: usize) {
-        let room = READ.max(missing.min(input.len().max(self.block)));
-        if input.capacity() - input.len() >= room {
+        let room = READ.max(missing.min(input.len().max(self.next)));
+        // What comes behind a large frame must not keep it.
+        let is_over = self.outgrown && input.len() < BLOCK && input.as_ptr() as usize != self.begin;
+        if input.capacity() - input.len() >= room && !is_over {
             return;
+        }
+        if self.crowded {
+            self.count();
         }
         let needed = input.len() + room;
         if input.len() >= BLOCK {
             // Alone in its memory it can often grow where it is.
-            self.outgrown = true;
-            return input.reserve(room);
+            input.reserve(room);
+            return self.begun(input, true);
         }
-        if self.block == BLOCK && input.try_reclaim(room) {
+        if self.next == BLOCK && !is_over && input.try_reclaim(room) {
             return;
         }
-        let mut next = self.free(needed).unwrap_or_else(|| BytesMut::with_capacity(needed.max(self.block)));
+        let mut next = self.free(needed).unwrap_or_else(|| BytesMut::with_capacity(needed.max(self.next)));
         next.extend_from_slice(input);
         let full = std::mem::replace(input, next);
-        let kept = self.block == BLOCK && !self.outgrown;
-        self.outgrown = needed > BLOCK;
-        self.block = (self.block * 2).min(BLOCK);
-        if kept {
-            self.full.push_back(full);
-            if self.full.len() > WAITING {
-                self.full.pop_front();
-            }
-        }
+        self.push(full);
+        self.begun(input, needed > BLOCK);
+        self.next = (self.next * 2).min(BLOCK);
+        self.count();
     }
 
     /// Gives back what waits to be used again.
     pub(crate) fn rest(&mut self) {
-        self.full.clear();
-        self.block = FIRST;
+        self.full.retain_mut(|block| !block.is_free(0));
+        self.next = FIRST;
+        self.count();
+    }
+
+    fn begun(&mut self, input: &BytesMut, outgrown: bool) {
+        (self.begin, self.size, self.outgrown) = (input.as_ptr() as usize, input.capacity(), outgrown);
+    }
+
+    fn push(&mut self, memory: BytesMut) {
+        let (size, outgrown) = (self.size, self.outgrown || self.size < BLOCK);
+        if size > 0 {
+            self.full.push_back(Block { memory, size, outgrown });
+        }
+    }
+
+    /// Looks what messages keep of the full blocks.
+    fn count(&mut self) {
+        self.full.retain_mut(|block| !block.outgrown || !block.is_free(0));
+        self.kept = self.full.iter_mut().filter_map(|block| (!block.is_free(0)).then_some(block.size)).sum();
+        let charged = self.charge.as_mut().is_none_or(|charge| charge.resize(self.kept));
+        self.crowded = self.kept > KEPT_MAX || !charged;
     }
 
     /// A block of which nothing is in use any more; the one that was used last.
     fn free(&mut self, needed: usize) -> Option<BytesMut> {
-        let is_free = |block: &mut BytesMut| {
-            block.clear();
-            block.try_reclaim(needed)
-        };
+        let is_free = |block: &mut Block| !block.outgrown && block.is_free(needed);
         if self.full.len() > SPARE && self.full.iter_mut().take(SPARE + 1).all(is_free) {
             self.full.pop_front();
         }
         let found = self.full.iter_mut().rposition(is_free)?;
-        self.full.remove(found)
+        self.full.remove(found).map(|block| block.memory)
     }
 }
 
@@ -114,7 +201,7 @@ mod tests {
             seen.insert(last.as_ptr() as usize / BLOCK);
         }
         drop(last);
-        assert!(seen.len() <= 2 * (WAITING + 4), "{}", seen.len());
+        assert!(seen.len() <= 2 * (SPARE + 4), "{}", seen.len());
     }
 
     #[test]
@@ -122,7 +209,47 @@ mod tests {
         let (mut room, mut input) = (Room::default(), BytesMut::new());
         let messages: Vec<Bytes> = (0..300).map(|_| fill(&mut room, &mut input, 10_000)).collect();
         assert!(messages.iter().all(|message| message.iter().all(|octet| *octet == 7)));
-        assert!(room.full.len() <= WAITING);
+    }
+
+    #[test]
+    fn what_messages_keep_is_charged_until_nothing_is_in_use_any_more() {
+        let budget = Budget::new(1 << 30);
+        let (mut room, mut input) = (Room::charged_to(&budget), BytesMut::new());
+        let mut kept = Vec::new();
+        while !room.is_crowded() {
+            let message = fill(&mut room, &mut input, 10_000);
+            if kept.len() < (room.kept / BLOCK) * 2 + 50 {
+                kept.push(message);
+            }
+        }
+        assert!(budget.used() > KEPT_MAX && budget.used() < KEPT_MAX + 2 * BLOCK, "{}", budget.used());
+        assert!(room.copies(10_000) && !room.copies(BLOCK));
+        room.end(input);
+        let used = budget.used();
+        kept.drain(..kept.len() / 2);
+        room.rest();
+        assert!(budget.used() > 0 && budget.used() < used, "{} of {used}", budget.used());
+        kept.clear();
+        room.rest();
+        assert!(budget.used() == 0 && !room.is_crowded());
+    }
+
+    #[test]
+    fn what_comes_behind_a_large_frame_does_not_keep_it() {
+        let (mut room, mut input) = (Room::default(), BytesMut::new());
+        room.make(&mut input, 0);
+        input.resize(100, 0);
+        while input.len() < 8 << 20 {
+            let missing = (8 << 20) - input.len();
+            room.make(&mut input, missing);
+            let more = missing.min(input.capacity() - input.len());
+            input.resize(input.len() + more, 0);
+        }
+        drop(input.split().freeze());
+        room.make(&mut input, 0);
+        input.resize(10, 0);
+        assert!(room.size <= BLOCK && !room.outgrown, "{}", room.size);
+        assert!(room.full.iter().all(|block| block.size <= BLOCK), "the large one is given back");
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use aemp_proto::Value;
 use aemp_proto::typed::{DEPTH_MAX, from_body, from_body_skip};
+use aemp_proto::{Body, Message, Value};
 use serde::Deserialize;
 
 use crate::common::{body, perl, unhex};
@@ -65,4 +65,46 @@ fn a_length_field_makes_no_room() {
         assert!(from_body::<BTreeMap<u8, u8>>(&huge).is_err());
         assert!(from_body::<String>(&huge).is_err());
     }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+#[allow(dead_code)] // it is only read
+enum Untagged {
+    Numbers(Vec<u8>),
+    Text(String),
+}
+
+/// One value: a list of as many items as these bytes, one byte each.
+fn list_of(items: usize, item: u8) -> Body {
+    let mut bytes = vec![0x9a];
+    bytes.extend_from_slice(&u32::try_from(items).unwrap().to_be_bytes());
+    bytes.resize(bytes.len() + items, item);
+    Body::new(1, bytes.into())
+}
+
+#[test]
+fn untyped_values_that_take_far_more_memory_than_bytes_are_refused_and_typed_ones_are_not() {
+    let many = (256 << 20) / size_of::<Value>() + 1;
+    let body = list_of(many, 0x01);
+    let refused = [
+        from_body::<Message>(&body).map(drop),
+        from_body::<(Value,)>(&body).map(drop),
+        from_body::<Vec<Value>>(&body).map(drop),
+        from_body::<(serde_json::Value,)>(&body).map(drop),
+        from_body::<(Untagged,)>(&body).map(drop),
+    ];
+    for (number, refused) in refused.into_iter().enumerate() {
+        let error = refused.unwrap_err().to_string();
+        assert!(error.contains("bytes of memory"), "{number}: {error}");
+    }
+    assert!(body.decode().unwrap_err().to_string().contains("memory"));
+    // A tag is a value too, with memory of its own.
+    let tagged = [0xc6, 0x01].repeat(many / 2);
+    let body = Body::new(u32::try_from(many / 2).unwrap(), tagged.into());
+    assert!(from_body::<Message>(&body).unwrap_err().to_string().contains("bytes of memory"));
+    let typed: (Vec<u8>,) = from_body(&list_of(many, 0x01)).unwrap();
+    assert_eq!(typed.0.len(), many);
+    let (few,): (Value,) = from_body(&list_of(1000, 0x01)).unwrap();
+    assert!(matches!(few, Value::List(items) if items.len() == 1000));
 }

@@ -143,14 +143,13 @@ impl Node {
         match removed.extra {
             Some(extra) => self.release(number, *extra, &reason),
             None if reason.is_normal() => {}
-            None => self.died_alone(&self.own_port(number), &reason),
+            None => self.died_alone(&self.own_port(number), false, &reason),
         }
     }
 
-    /// Nobody is told of this death. Of ports that other nodes have named, and can make as many of as they like, not each is logged.
-    fn died_alone(&self, port: &PortId, reason: &Reason) {
-        let (home, _) = port.parts();
-        let withheld = if home.head() == self.own_head() { Some(0) } else { self.may_complain() };
+    /// Nobody is told of this death. Of ports that other nodes have made, and can make as many of as they like, not each is logged.
+    fn died_alone(&self, port: &PortId, made_by_others: bool, reason: &Reason) {
+        let withheld = if made_by_others { self.may_complain() } else { Some(0) };
         if let Some(withheld) = withheld {
             tracing::warn!(%port, %reason, withheld, "a port died, and nobody monitors it");
         }
@@ -161,6 +160,7 @@ impl Node {
         let blocked = extra.unblock();
         let Extra { watchers, children, name, spawned_by, .. } = extra;
         // Before anybody is told: whoever is may make another port.
+        let made_by_others = spawned_by.is_some();
         drop(spawned_by);
         let named = name.is_some();
         let id = name.map_or_else(|| self.own_port(number), |name| PortId::clone(&name));
@@ -173,14 +173,14 @@ impl Node {
         let unseen = watchers.is_empty();
         let called = watchers.callers.into_iter().filter(|caller| self.called_died(*caller, reason)).count();
         if unseen && called == 0 && !reason.is_normal() {
-            self.died_alone(&id, reason);
+            self.died_alone(&id, made_by_others, reason);
         }
         for monitor in watchers.local.into_values() {
             monitor.fire(self, reason.clone());
         }
         for (remote, link) in watchers.remote {
-            let monitors = remote.watching.lock().ports.remove(&number).unwrap_or(1);
-            for _ in 0..monitors {
+            let monitors = remote.watching.lock().end(number);
+            for _ in 0..monitors.max(1) {
                 self.tell_death(&remote, link, (number, &id), reason);
             }
         }
@@ -316,8 +316,8 @@ impl Node {
 
     /// What another node monitors here is forgotten, for its connection is gone.
     pub(crate) fn forget_watchers(&self, remote: &Arc<Remote>) {
-        let watched = std::mem::take(&mut *remote.watching.lock());
-        for number in watched.ports.into_keys() {
+        let watched = remote.watching.lock().clear();
+        for number in watched {
             if let Some(mut cell) = self.table().get(number)
                 && let Some(extra) = cell.extra_mut()
             {

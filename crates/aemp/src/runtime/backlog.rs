@@ -4,6 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use aemp_proto::budget::{Charge, PeerBudgets};
 use aemp_proto::kernel::LinkId;
 use aemp_proto::{Body, NodeId};
 use bytes::Bytes;
@@ -24,6 +25,7 @@ const COPY_BELOW: usize = 256 << 10;
 /// The requests that wait for the driver.
 #[derive(Default)]
 pub(crate) struct Backlog {
+    budgets: PeerBudgets,
     queues: Mutex<Queues>,
     /// The driver waits here.
     ready: Notify,
@@ -40,6 +42,9 @@ struct Queue {
     from: NodeId,
     requests: VecDeque<Body>,
     bytes: usize,
+    /// What they take out of the budget of the node; all that it has left, if that is less.
+    charge: Charge,
+    charged: bool,
     /// The reader waits here.
     room: Arc<Notify>,
 }
@@ -52,6 +57,10 @@ pub(crate) struct Waiting {
 }
 
 impl Backlog {
+    pub(crate) fn new(budgets: PeerBudgets) -> Backlog {
+        Backlog { budgets, ..Backlog::default() }
+    }
+
     /// A request came over this link.
     pub(crate) fn enter(&self, link: LinkId, from: &NodeId, request: Body) {
         let request = compact(request);
@@ -59,9 +68,16 @@ impl Backlog {
         let Queues { links, turns } = &mut *queues;
         let queue = links.entry(link).or_insert_with(|| {
             turns.push_back(link);
-            Queue { from: from.clone(), requests: VecDeque::new(), bytes: 0, room: Arc::default() }
+            Queue {
+                from: from.clone(),
+                requests: VecDeque::new(),
+                bytes: 0,
+                charge: self.budgets.of(from).nothing(),
+                charged: true,
+                room: Arc::default(),
+            }
         });
-        queue.bytes += cost(&request);
+        queue.resize(queue.bytes + cost(&request));
         queue.requests.push_back(request);
         drop(queues);
         self.ready.notify_one();
@@ -85,7 +101,7 @@ impl Backlog {
         let queue = links.get_mut(&link)?;
         let request = queue.requests.pop_front()?;
         let was_full = queue.is_full();
-        queue.bytes -= cost(&request);
+        queue.resize(queue.bytes - cost(&request));
         if was_full && !queue.is_full() {
             queue.room.notify_waiters();
         }
@@ -126,7 +142,12 @@ impl Backlog {
 
 impl Queue {
     fn is_full(&self) -> bool {
-        self.bytes > BYTES_MAX
+        self.bytes > BYTES_MAX || !self.charged
+    }
+
+    fn resize(&mut self, bytes: usize) {
+        self.bytes = bytes;
+        self.charged = self.charge.resize(bytes);
     }
 }
 
@@ -166,6 +187,25 @@ mod tests {
         assert_eq!(backlog.next().await.link, greedy);
         room.await;
         assert!(backlog.room(greedy).is_none());
+    }
+
+    #[tokio::test]
+    async fn what_waits_is_charged_to_the_budget_of_its_peer() {
+        let budgets = PeerBudgets::new(10_000);
+        let backlog = Backlog::new(budgets.clone());
+        let [(greedy, far), (modest, near)] = peers();
+        let budget = budgets.of(&far);
+        let kept = budget.charge(9000);
+        backlog.enter(greedy, &far, request(100));
+        assert!(backlog.room(greedy).is_none() && budget.used() > 9100);
+        backlog.enter(greedy, &far, request(600));
+        backlog.enter(modest, &near, request(600));
+        let room = backlog.room(greedy).expect("the budget is used up");
+        assert!(backlog.room(modest).is_none());
+        drop(kept);
+        while backlog.take().is_some() {}
+        room.await;
+        assert_eq!((budget.used(), budgets.of(&near).used()), (0, 0));
     }
 
     #[tokio::test]

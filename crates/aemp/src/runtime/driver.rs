@@ -223,11 +223,19 @@ impl Driver {
                 self.node.queued(&remote, queued);
             }
             Action::NodeDown(node, reason) => {
-                match self.clients.remove(&node) {
-                    true => tracing::debug!(peer = %node, reason, "node down, a client"),
-                    false => tracing::info!(peer = %node, reason, "node down"),
+                let shared = &self.node.inner().shared;
+                if self.clients.remove(&node) {
+                    tracing::debug!(peer = %node, reason, "node down, a client");
+                } else {
+                    match shared.coming.take(&node, shared.now()) {
+                        Some(withheld) => {
+                            let withheld = (withheld > 0).then_some(withheld);
+                            tracing::info!(peer = %node, reason, withheld, "node down");
+                        }
+                        None => tracing::debug!(peer = %node, reason, "node down"),
+                    }
                 }
-                self.node.inner().shared.up.write().remove(&node);
+                shared.up.write().remove(&node);
                 self.node.remotes().forget_if_idle(&node);
                 self.announce_in_order(&node, NodeEvent::Down(node.clone(), reason));
             }
@@ -263,14 +271,19 @@ impl Driver {
         if parts {
             remote.outbox.lock().send_parts(link);
         }
-        match peer.client {
-            true => {
-                self.clients.insert(node.clone());
-                tracing::debug!(peer = %node, "node up, a client");
-            }
-            false => tracing::info!(peer = %node, "node up"),
-        }
         let shared = &self.node.inner().shared;
+        if peer.client {
+            self.clients.insert(node.clone());
+            tracing::debug!(peer = %node, "node up, a client");
+        } else {
+            match shared.coming.take(node, shared.now()) {
+                Some(withheld) => {
+                    let withheld = (withheld > 0).then_some(withheld);
+                    tracing::info!(peer = %node, withheld, "node up");
+                }
+                None => tracing::debug!(peer = %node, "node up"),
+            }
+        }
         if peer.is_neighbour() {
             shared.relaying.up(node);
         }

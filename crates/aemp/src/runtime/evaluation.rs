@@ -4,11 +4,10 @@
 //! If it panics, the asker gets an error.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::thread;
 
-use aemp_proto::budget::Budget;
-use aemp_proto::{Body, PortId, Value};
+use aemp_proto::budget::PeerBudgets;
+use aemp_proto::{Body, NodeId, PortId, Value};
 use parking_lot::Mutex;
 
 use crate::node::Node;
@@ -16,7 +15,7 @@ use crate::port::Context;
 use crate::port::mailbox::Signal;
 use crate::port::run::panic_text;
 
-/// Bytes of code that may wait, with what the answers begin with.
+/// Bytes of code of one node that may wait, with what the answers begin with.
 const BYTES_MAX: usize = 16 << 20;
 
 /// What an evaluation costs beside these.
@@ -27,18 +26,20 @@ pub(crate) struct Evaluations {
     /// Number of the port that they run in, once there is one.
     port: Mutex<u64>,
     /// Those that have not begun.
-    waiting: Arc<Budget>,
+    waiting: PeerBudgets,
 }
 
 impl Default for Evaluations {
     fn default() -> Evaluations {
-        Evaluations { port: Mutex::default(), waiting: Budget::new(BYTES_MAX) }
+        Evaluations { port: Mutex::default(), waiting: PeerBudgets::new(BYTES_MAX) }
     }
 }
 
 /// An answer that is given in any case.
 struct Answer {
     node: Node,
+    /// Who has asked.
+    from: NodeId,
     /// The port that wants it, and what stands before the outcome.
     reply: Option<(PortId, Body)>,
 }
@@ -59,10 +60,12 @@ impl Answer {
             Ok(results) => (String::new(), results),
             Err(error) => (error, Vec::new()),
         };
-        let next = self.node.answer_with(&to, &values, &[vec![Value::Text(error)], results].concat());
+        let next =
+            self.node.answer_with(&self.from, &to, &values, &[vec![Value::Text(error)], results].concat());
         if let Some(next) = next {
             // Not here: it may be the next code, whose answer is given before this one has returned.
-            self.node.postpone(move |node| node.node_request(&next));
+            let from = self.from.clone();
+            self.node.postpone(move |node| node.node_request(&from, &next));
         }
     }
 }
@@ -82,16 +85,19 @@ impl Drop for Answer {
 
 impl Node {
     /// Evaluates code of another node, after what came before, and answers.
-    pub(super) fn evaluate(&self, code: String, reply: Option<(PortId, Body)>) {
+    pub(super) fn evaluate(&self, from: &NodeId, code: String, reply: Option<(PortId, Body)>) {
         let bytes = COST + code.len() + reply.as_ref().map_or(0, |(_, values)| values.items().len());
-        let answer = Answer { node: self.clone(), reply };
+        let answer = Answer { node: self.clone(), from: from.clone(), reply };
         let Some(evaluator) = self.inner().functions.evaluator.clone().filter(|_| !self.is_secure()) else {
             if let Some(withheld) = self.may_complain() {
                 tracing::warn!(withheld, "refused to evaluate code of another node");
             }
             return answer.give(Err("eval is refused on this node".into()));
         };
-        let Some(waiting) = self.inner().shared.evaluations.waiting.charge(bytes) else {
+        let shared = &self.inner().shared;
+        let waiting =
+            shared.evaluations.waiting.of(from).charge(bytes).zip(shared.budgets.of(from).charge(bytes));
+        let Some(waiting) = waiting else {
             return answer
                 .give(Err("too much code waits to be evaluated on this node; try again later".into()));
         };
@@ -99,8 +105,10 @@ impl Node {
             drop(waiting);
             let node = cx.node();
             let evaluate = || evaluator.evaluate(node, code, Box::new(move |outcome| answer.give(outcome)));
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(evaluate)) {
-                tracing::error!(text = panic_text(&*panic), "an evaluator panicked");
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(evaluate))
+                && let Some(withheld) = node.may_complain()
+            {
+                tracing::error!(text = panic_text(&*panic), withheld, "an evaluator panicked");
             }
         };
         self.signal(self.evaluation_port(), Signal::Job(Box::new(job)));

@@ -186,6 +186,8 @@ pub(crate) struct Shared {
     pub(crate) unencrypted: ration::Ration,
     pub(crate) suspicious: ration::Ration,
     pub(crate) refusals: ration::Ration,
+    /// Lines about nodes that come and go.
+    pub(crate) coming: ration::NodeRations,
     /// Lines about nodes and seeds that cannot be reached.
     pub(crate) unreachable: ration::Rations,
     /// By the clock of the runtime, as all timers: a test may pause it.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use aemp_proto::kernel::{LinkId, Time};
 use aemp_proto::link::{Liveness, Pulse, Terms};
 use aemp_proto::wire::native::Control;
-use aemp_proto::wire::{Body, Frame, FrameError, FrameReader, Request};
+use aemp_proto::wire::{Body, Frame, FrameError, FrameReader, Request, Room};
 use aemp_proto::{Framing, Value, name};
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, Interest};
@@ -68,6 +68,14 @@ pub(crate) struct Pump {
     gone: bool,
 }
 
+impl Drop for Pump {
+    fn drop(&mut self) {
+        let mut rooms = self.remote.rooms.lock();
+        rooms.push(self.frames.take_room());
+        rooms.retain_mut(Room::is_kept);
+    }
+}
+
 /// The task of the writing half. It ends with the reading half, however that ends.
 struct Writer(JoinHandle<Result<(), WriteError>>);
 
@@ -117,7 +125,9 @@ impl Pump {
     pub(crate) fn new(node: Node, link: LinkId, terms: Terms, remote: Arc<Remote>, read: BytesMut) -> Pump {
         let shared = &node.inner().shared;
         let now = shared.now();
-        let mut frames = FrameReader::new(terms.receive, shared.frames);
+        let room = remote.rooms.lock().pop();
+        let room = room.unwrap_or_else(|| Room::charged_to(&shared.budgets.of(&remote.node)));
+        let mut frames = FrameReader::with_room(terms.receive, shared.frames, room);
         frames.buffer().unsplit(read);
         let mut live = Liveness::new(shared.link.monitor_timeout, terms.heartbeat, now);
         if terms.monitors {

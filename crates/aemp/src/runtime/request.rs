@@ -87,29 +87,27 @@ impl Node {
             }
             Request::Call(function, args) => self.called_from(&remote.node, &function, args),
             other => {
-                if let Some(next) = self.answer(other) {
-                    self.node_request(&next);
+                if let Some(next) = self.answer(&remote.node, other) {
+                    self.node_request(&remote.node, &next);
                 }
             }
         }
     }
 
-    /// A message of this node to its own node port. What it sends there in turn is the next one: a loop, for there can be as
-    /// many inside of each other as fit into a frame.
-    pub(crate) fn node_request(&self, body: &Body) {
-        let mut next = self.own_request(body);
+    /// A message of this node to its own node port, which another one may be behind. What it sends there in turn is the next one: a
+    /// loop, for there can be as many inside of each other as fit into a frame.
+    pub(crate) fn node_request(&self, from: &NodeId, body: &Body) {
+        let mut next = self.own_request(from, body);
         while let Some(body) = next {
-            next = self.own_request(&body);
+            next = self.own_request(from, &body);
         }
     }
 
-    fn own_request(&self, body: &Body) -> Option<Body> {
+    fn own_request(&self, from: &NodeId, body: &Body) -> Option<Body> {
         match Request::decode(body) {
             Ok(Request::Kill(name, reason)) => self.kill_here(&name, reason),
-            Ok(Request::Spawn { name, function, args }) => {
-                self.spawned_from(self.id(), &name, &function, args)
-            }
-            Ok(Request::Call(function, args)) => self.called_from(self.id(), &function, args),
+            Ok(Request::Spawn { name, function, args }) => self.spawned_from(from, &name, &function, args),
+            Ok(Request::Call(function, args)) => self.called_from(from, &function, args),
             Ok(
                 Request::Monitor(_)
                 | Request::Unmonitor(_)
@@ -117,7 +115,7 @@ impl Node {
                 | Request::Mesh(_)
                 | Request::Carry(_),
             ) => {}
-            Ok(request) => return self.answer(request),
+            Ok(request) => return self.answer(from, request),
             Err(error) => {
                 if let Some(withheld) = self.may_complain() {
                     tracing::warn!(%error, withheld, "a message to the own node port was refused");
@@ -141,44 +139,60 @@ impl Node {
     }
 
     /// Requests that are the same whoever asks. Gives what comes of it for the own node port.
-    fn answer(&self, request: Request) -> Option<Body> {
+    fn answer(&self, from: &NodeId, request: Request) -> Option<Body> {
         match request {
-            Request::Send(to, body) => self.send_on(&to, body),
-            Request::Time(to, values) => self.answer_with(&to, &values, &[Value::Float(clock::now())]),
+            Request::Send(to, body) => self.send_on(from, &to, body),
+            Request::Time(to, values) => self.answer_with(from, &to, &values, &[Value::Float(clock::now())]),
             Request::Can(tag, to, values) => {
                 let functions = &self.inner().functions;
                 let known = KNOWN.contains(&tag.as_str())
                     || (tag == "eval" && functions.evaluator.is_some())
                     || functions.get(&tag).is_some();
                 // Perl's own truth values.
-                self.answer_with(&to, &values, &[Value::name(if known { "1" } else { "" })])
+                self.answer_with(from, &to, &values, &[Value::name(if known { "1" } else { "" })])
             }
             Request::Eval(code, Some((to, values))) if trace::is_asked(&code) => {
-                self.answer_with(&to, &values, &self.up_nodes_answer(&code))
+                self.answer_with(from, &to, &values, &self.up_nodes_answer(&code))
             }
             Request::Eval(code, reply) if is_restart(&code) && self.can_be_restarted() => {
-                self.called_from(self.id(), RESTART, Body::default());
-                reply.and_then(|(to, values)| self.answer_with(&to, &values, &[Value::name("")]))
+                self.called_from(from, RESTART, Body::default());
+                reply.and_then(|(to, values)| self.answer_with(from, &to, &values, &[Value::name("")]))
             }
             Request::Eval(code, reply) => {
-                self.evaluate(code, reply);
+                self.evaluate(from, code, reply);
                 None
             }
             _ => None,
         }
     }
 
-    pub(super) fn answer_with(&self, to: &PortId, values: &Body, more: &[Value]) -> Option<Body> {
+    pub(super) fn answer_with(
+        &self,
+        from: &NodeId,
+        to: &PortId,
+        values: &Body,
+        more: &[Value],
+    ) -> Option<Body> {
         let mut body = BodyBuilder::default();
         body.body(values);
         let encoded = more.iter().try_for_each(|value| body.value(value));
-        encoded.ok().and_then(|()| self.send_on(to, body.finish()))
+        encoded.ok().and_then(|()| self.send_on(from, to, body.finish()))
     }
 
     /// Sends for somebody else; gives back what is for the own node port.
-    fn send_on(&self, to: &PortId, body: Body) -> Option<Body> {
+    fn send_on(&self, from: &NodeId, to: &PortId, body: Body) -> Option<Body> {
         if to.is_node() && to.node() == self.id() {
             return Some(body);
+        }
+        if to.node() != self.id() && from != self.id() {
+            let budget = self.inner().shared.budgets.of(from);
+            if !self.remotes().get(to.node()).forwards(from, &budget, body.items().len()) {
+                if let Some(withheld) = self.may_complain() {
+                    let waiting = budget.used();
+                    tracing::warn!(peer = %from, %to, waiting, withheld, "refused to send a message for another node: too much waits");
+                }
+                return None;
+            }
         }
         self.send_or_log(to, body);
         None
@@ -206,23 +220,21 @@ impl Node {
             Some((number, mut cell)) => {
                 let mut watching = remote.watching.lock();
                 if watching.link != Some(link) {
+                    drop(watching.clear());
                     watching.link = Some(link);
-                    watching.ports.clear();
                 }
-                if let Some(monitors) = watching.ports.get_mut(&number) {
-                    // Our own kind asks once for a port; minimal peers may ask again, and get as many answers.
-                    *monitors = monitors.saturating_add(1);
+                // Our own kind asks once for a port; minimal peers may ask again, and get as many answers.
+                if watching.add_again(number) {
                     return;
                 }
-                if watching.ports.len() < self.limits().peer_monitors {
-                    watching.ports.insert(number, 1);
-                    cell.make_extra().watchers.remote.push((remote.clone(), link));
-                    return;
+                let budget = self.inner().shared.budgets.of(&remote.node);
+                match watching.add(number, self.limits().peer_monitors, &budget) {
+                    Ok(()) => {
+                        cell.make_extra().watchers.remote.push((remote.clone(), link));
+                        return;
+                    }
+                    Err(full) => Reason::text("limit", full),
                 }
-                Reason::text(
-                    "limit",
-                    format_args!("{} ports are monitored by one node", watching.ports.len()),
-                )
             }
         };
         let queued = remote.outbox.lock().request(&Request::Died(name.into(), refusal));
@@ -233,14 +245,8 @@ impl Node {
     fn unwatch(&self, remote: &Arc<Remote>, name: &str) {
         let Some(number) = self.number_of(name) else { return };
         let Some(mut cell) = self.table().get(number) else { return };
-        let mut watching = remote.watching.lock();
-        match watching.ports.get_mut(&number) {
-            Some(monitors) if *monitors > 1 => *monitors -= 1,
-            Some(_) => {
-                watching.ports.remove(&number);
-                cell.make_extra().watchers.forget(remote);
-            }
-            None => {}
+        if remote.watching.lock().withdraw(number) {
+            cell.make_extra().watchers.forget(remote);
         }
     }
 

@@ -154,7 +154,7 @@ async fn nothing_of_a_broken_link_is_delivered() {
     assert_eq!(remote.watching.lock().link, Some(LinkId::dialled(2)));
     node.kill(&port, Reason::NORMAL);
     soon(node.exited(&port)).await;
-    assert!(remote.watching.lock().ports.is_empty());
+    assert!(remote.watching.lock().is_empty());
     node.shutdown().await;
 }
 
@@ -339,13 +339,16 @@ async fn each_monitor_that_is_not_withdrawn_is_answered_and_the_port_keeps_one_e
             link.request(&Request::Unmonitor(name.clone())).await;
         }
         link.end().await;
+        let charged = node.inner().shared.budgets.of(&remote.node).used();
+        assert_eq!(charged > 0, monitors > withdrawn, "{charged}");
         let entries = node.table().get(port.parts().1).unwrap().make_extra().watchers.remote.len();
         assert_eq!(entries, usize::from(monitors > withdrawn));
         let before = remote.outbox.lock().backlog();
         node.kill(&port, Reason::text("why", "not"));
         soon(node.exited(&port)).await;
         told.push(remote.outbox.lock().backlog() - before);
-        assert!(remote.watching.lock().ports.is_empty());
+        assert!(remote.watching.lock().is_empty());
+        assert_eq!(node.inner().shared.budgets.of(&remote.node).used(), 0);
         remote.outbox.lock().break_now();
     }
     // A kil0 is a little more than a hundred octets, by the length of the port's name.
@@ -481,4 +484,30 @@ async fn a_connection_that_was_given_up_is_reset_though_the_peer_reads_nothing()
     commands.send(Command::Close("test".into())).unwrap();
     soon(pump).await.unwrap();
     was_reset(&mut peer).await;
+}
+
+#[tokio::test]
+async fn what_a_node_has_another_one_send_is_charged_to_it_while_it_waits_for_a_connection() {
+    let (node, remote) = node().await;
+    let budget = node.inner().shared.budgets.of(&remote.node);
+    let nowhere = node.remotes().get(&NodeId::new("nowhere").unwrap());
+    let link = LinkId::dialled(1);
+    node.attach_remote(&remote, link, Framing::Native);
+    let message = Body::encode(&[Value::Bytes(vec![0; 100_000].into())]).unwrap();
+    let forwarded = Request::Send(nowhere.node.named("port"), message.clone());
+    // This runtime has one thread: the driver, which finds no way to that node, runs when the test waits.
+    node.remote_request(&remote, link, forwarded.encode().unwrap());
+    // The same, asked of the own node port in between.
+    let indirect = Request::Send(node.id().control_port(), forwarded.encode().unwrap());
+    node.remote_request(&remote, link, indirect.encode().unwrap());
+    // What goes back to the one that asks does not wait.
+    let back = Request::Send(remote.node.named("port"), message);
+    node.remote_request(&remote, link, back.encode().unwrap());
+    let used = budget.used();
+    assert!((200_000..210_000).contains(&used), "{used}");
+    node.break_remote(&nowhere, "test");
+    assert_eq!(budget.used(), 0);
+    let little = aemp_proto::budget::Budget::new(10_000);
+    assert!(nowhere.forwards(&remote.node, &little, 1000) && !nowhere.forwards(&remote.node, &little, 10_000));
+    node.shutdown().await;
 }

@@ -4,8 +4,10 @@ use std::borrow::Cow;
 
 use serde::de::{Error as _, Expected, Unexpected};
 
+use crate::Value;
 use crate::typed::DecodeError;
 use crate::value::{latin1, to_latin1};
+use crate::wire::memory;
 
 /// The largest integer up to which every integer is a float too.
 const FLOAT_EXACT: f64 = 9_007_199_254_740_992.0;
@@ -23,6 +25,17 @@ pub(super) enum Item<'de> {
 }
 
 impl<'de> Item<'de> {
+    /// About how many bytes of memory it takes as an untyped value, without what is in a list or map.
+    pub(super) fn memory(&self) -> usize {
+        let inside = match self {
+            Item::Null | Item::Bool(_) | Item::Int(_) | Item::Float(_) => 0,
+            Item::Text(text) => memory::ALLOCATION + text.len(),
+            Item::Octets(bytes) => memory::ALLOCATION + bytes.len(),
+            Item::List(_) | Item::Map(_) => memory::ALLOCATION,
+        };
+        size_of::<Value>() + inside
+    }
+
     pub(super) fn into_integer(self, expected: &dyn Expected) -> Result<i128, DecodeError> {
         let found = match &self {
             Item::Int(number) => Some(*number),

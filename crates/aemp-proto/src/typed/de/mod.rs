@@ -12,6 +12,7 @@ use serde::de::{Error as _, IntoDeserializer, Unexpected, Visitor};
 
 use super::DecodeError;
 use super::impls::{NAME, VALUE, VALUES};
+use crate::wire::memory;
 use access::{Entries, Items, OctetItems, OneEntry, TagContent};
 use item::Item;
 
@@ -59,9 +60,10 @@ impl<'de> Reader<'de> {
     /// The next item as it is, for [`Value`](crate::Value): octets and text apart, CBOR tags as enums.
     fn exact<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, DecodeError> {
         if let Some(number) = self.take_tag()? {
+            self.charge(memory::TAG)?;
             return self.tagged(number, visitor);
         }
-        match self.item()? {
+        match self.untyped_item()? {
             Item::List(len) => self.list(len, visitor),
             Item::Map(len) => self.map(len, visitor),
             Item::Octets(octets) => visit_octets(octets, visitor),
@@ -143,7 +145,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     type Error = DecodeError;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        match self.item()? {
+        match self.untyped_item()? {
             Item::List(len) => self.list(len, visitor),
             Item::Map(len) => self.map(len, visitor),
             item => visit_scalar(item, visitor),

@@ -6,6 +6,7 @@ use minicbor::Decoder;
 
 use super::item::Item;
 use crate::typed::{DEPTH_MAX, DecodeError};
+use crate::wire::memory;
 
 const UNSIGNED: u8 = 0;
 const NEGATIVE: u8 = 1;
@@ -24,6 +25,8 @@ pub(in crate::typed) struct Reader<'de> {
     decoder: Decoder<'de>,
     /// Levels that may still be entered, so that no body can use up the stack.
     levels: usize,
+    /// Bytes of memory that untyped values may still take, which can be many times their bytes on the wire.
+    untyped: usize,
 }
 
 /// What an item begins with.
@@ -37,7 +40,7 @@ struct Head {
 
 impl<'de> Reader<'de> {
     pub(in crate::typed) fn new(items: &'de [u8]) -> Reader<'de> {
-        Reader { decoder: Decoder::new(items), levels: DEPTH_MAX + 1 }
+        Reader { decoder: Decoder::new(items), levels: DEPTH_MAX + 1, untyped: memory::VALUES_MAX }
     }
 
     /// Leaves out one item.
@@ -70,6 +73,25 @@ impl<'de> Reader<'de> {
 
     pub(super) fn leave(&mut self) {
         self.levels += 1;
+    }
+
+    /// The next item, as a value of whatever type it is.
+    pub(super) fn untyped_item(&mut self) -> Result<Item<'de>, DecodeError> {
+        let item = self.item()?;
+        self.charge(item.memory())?;
+        Ok(item)
+    }
+
+    /// Counts the memory of an untyped value.
+    pub(super) fn charge(&mut self, bytes: usize) -> Result<(), DecodeError> {
+        let left = self.untyped.checked_sub(bytes);
+        self.untyped = left.ok_or_else(|| {
+            let limit = memory::VALUES_MAX;
+            DecodeError::new(format_args!(
+                "the values take more than {limit} bytes of memory; give them types"
+            ))
+        })?;
+        Ok(())
     }
 
     /// Whether null or undefined is next.

@@ -99,7 +99,7 @@ impl FrameReader {
     ///
     /// As [`FrameReader::next`].
     pub fn find(&mut self) -> Result<Option<Found>, FrameError> {
-        if self.framing != Framing::Native {
+        if self.framing != Framing::Native || self.room.is_crowded() {
             return Ok(None);
         }
         let Some(plain) = native::plain_message(&self.batch[self.taken..]) else { return Ok(None) };

@@ -180,7 +180,7 @@ impl<W: Write> Writer<'_, W> {
         let rest = &self.items[self.at..];
         if head.is_indefinite() {
             let item = Bytes::copy_from_slice(&rest[..scan::item_end(rest).ok_or(MALFORMED)?]);
-            let value = cbor::read_value(&mut Decoder::new(&item), &item).map_err(|_| MALFORMED)?;
+            let value = cbor::read_value(&mut Decoder::new(&item)).map_err(|_| MALFORMED)?;
             self.at += item.len();
             return self.text(&value.to_name().ok_or(MALFORMED)?);
         }

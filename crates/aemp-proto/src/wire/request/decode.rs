@@ -8,7 +8,7 @@ use crate::wire::{Body, memory};
 use crate::{NameError, NodeId, PortId, Reason, Value};
 
 /// Bytes of memory that the values of a request may take that are decoded: a million entries of a database fit.
-pub const REQUEST_MEMORY_MAX: usize = 256 << 20;
+pub const REQUEST_MEMORY_MAX: usize = memory::VALUES_MAX;
 
 /// Bytes of memory that a reason may take: it is kept for everybody who monitors the port.
 pub const REASON_MEMORY_MAX: usize = 1 << 20;
