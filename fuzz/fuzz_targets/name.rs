@@ -2,7 +2,7 @@
 
 #![no_main]
 
-#[path = "../../crates/aemp/tests/support/name_checks.rs"]
+#[path = "../../crates/aemp-config/tests/support/name_checks.rs"]
 mod checks;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| checks::name(bytes));

@@ -1,7 +1,5 @@
 //! The corpora of fuzz targets that need nodes, replayed: what was found once is checked for ever.
 
-#[path = "support/name_checks.rs"]
-mod name_checks;
 #[path = "support/record_checks.rs"]
 mod record_checks;
 #[path = "support/typed_checks.rs"]
@@ -17,11 +15,6 @@ fn replay(target: &str, check: impl Fn(&[u8])) {
         files += 1;
     }
     assert!(files > 10, "{target} has a corpus of {files}");
-}
-
-#[test]
-fn ids_and_addresses() {
-    replay("name", name_checks::name);
 }
 
 #[test]

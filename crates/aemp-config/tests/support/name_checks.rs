@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use aemp::config::{Host, expand_advertise, expand_bind, expand_seed};
 use aemp::{Context, Node, NodeId, PortId, Reason};
+use aemp_config::{Host, expand_advertise, expand_bind, expand_seed};
 use aemp_proto::address::{Listener, Race, advertised};
 use aemp_proto::name::{join_name, split_name};
 
