@@ -1,9 +1,9 @@
 //! The corpus of the fuzz targets, replayed: what was found once is checked for ever.
 
-#[path = "support/carry_checks.rs"]
-mod carry_checks;
 #[path = "support/checks.rs"]
 mod checks;
+#[path = "support/relay_checks.rs"]
+mod relay_checks;
 
 use std::path::Path;
 
@@ -50,6 +50,6 @@ fn requests_that_a_node_acts_on() {
 }
 
 #[test]
-fn connections_that_a_node_carries() {
-    replay("carry", carry_checks::carry);
+fn connections_that_a_node_relays() {
+    replay("relay", relay_checks::relay);
 }

@@ -21,8 +21,11 @@ pub(crate) fn name(bytes: &[u8]) {
         assert_eq!(join_name(head, number), text);
     }
     if let Ok(node) = NodeId::new(&text) {
-        assert_eq!((node.as_str(), node.port().node()), (&*text, &node));
-        assert!(node.port().is_node() && PortId::parse(&text).is_ok_and(|port| port == node.port()));
+        assert_eq!((node.as_str(), node.control_port().node()), (&*text, &node));
+        assert!(
+            node.control_port().is_node()
+                && PortId::parse(&text).is_ok_and(|port| port == node.control_port())
+        );
     }
     for text in [text.to_string(), format!("own#{text}")] {
         let Ok(port) = PortId::parse(&text) else { continue };
@@ -41,13 +44,13 @@ fn tell(port: &PortId) {
     runtime.block_on(async {
         let node = Node::builder().id("own").always_encode(true).start().await.expect("it starts");
         let lives = node.port(|_: &mut Context<'_>, (): ()| {});
-        let death = node.died(port);
+        let death = node.exited(port);
         node.send(port, ("hello",)).expect("it can be encoded");
         if !port.is_node() {
             node.kill(port, Reason::text("why", "not"));
             tokio::time::timeout(SOON, death).await.expect("there is no such port");
         }
-        let death = node.died(&lives);
+        let death = node.exited(&lives);
         node.kill(&lives, Reason::NORMAL);
         assert!(tokio::time::timeout(SOON, death).await.expect("it goes on").is_normal());
         node.shutdown().await;
@@ -60,7 +63,11 @@ fn addresses(text: &str) {
     for expand in [expand_bind, expand_seed, expand_advertise] {
         let Ok(all) = expand(text, &host) else { continue };
         for one in &all {
-            assert_eq!(expand(one, &host).expect("it was written by us"), [one.clone()], "{text:?}");
+            assert_eq!(
+                expand(one, &host).expect("it was written by us"),
+                std::slice::from_ref(one),
+                "{text:?}"
+            );
         }
         let sockets: Vec<SocketAddr> = all.iter().filter_map(|one| one.parse().ok()).collect();
         let mut race = Race::new(sockets.iter().copied(), SocketAddr::is_ipv6);

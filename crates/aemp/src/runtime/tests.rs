@@ -508,6 +508,8 @@ async fn what_a_node_has_another_one_send_is_charged_to_it_while_it_waits_for_a_
     node.break_remote(&nowhere, "test");
     assert_eq!(budget.used(), 0);
     let little = aemp_proto::budget::Budget::new(10_000);
-    assert!(nowhere.forwards(&remote.node, &little, 1000) && !nowhere.forwards(&remote.node, &little, 10_000));
+    assert!(
+        nowhere.forwards(&remote.node, &little, 1000) && !nowhere.forwards(&remote.node, &little, 10_000)
+    );
     node.shutdown().await;
 }

@@ -79,13 +79,13 @@ async fn to<M: FromMessage + IntoMessage + Debug + Sync>(node: &Node, body: &Bod
         last.send(format!("{message:?}")).expect("the test listens");
         cx.end(Reason::NORMAL);
     });
-    let arrives = node.died(&second);
+    let arrives = node.exited(&second);
     let first = node.port(move |cx: &mut Context<'_>, message: M| {
         sender.send(format!("{message:?}")).expect("the test listens");
         cx.send(&second, message);
         cx.end(Reason::NORMAL);
     });
-    let taken = node.died(&first);
+    let taken = node.exited(&first);
     node.send(&first, body.clone()).expect("it is encoded");
     let taken = tokio::time::timeout(SOON, taken).await.expect("it ends in any case");
     if !taken.is_normal() {
