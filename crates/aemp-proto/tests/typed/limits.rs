@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aemp_proto::typed::{DEPTH_MAX, from_body, from_body_skip};
-use aemp_proto::{Body, Message, Value};
+use aemp_proto::{AnyMessage, Body, Value};
 use serde::Deserialize;
 
 use crate::common::{body, perl, unhex};
@@ -88,7 +88,7 @@ fn untyped_values_that_take_far_more_memory_than_bytes_are_refused_and_typed_one
     let many = (256 << 20) / size_of::<Value>() + 1;
     let body = list_of(many, 0x01);
     let refused = [
-        from_body::<Message>(&body).map(drop),
+        from_body::<AnyMessage>(&body).map(drop),
         from_body::<(Value,)>(&body).map(drop),
         from_body::<Vec<Value>>(&body).map(drop),
         from_body::<(serde_json::Value,)>(&body).map(drop),
@@ -102,7 +102,7 @@ fn untyped_values_that_take_far_more_memory_than_bytes_are_refused_and_typed_one
     // A tag is a value too, with memory of its own.
     let tagged = [0xc6, 0x01].repeat(many / 2);
     let body = Body::new(u32::try_from(many / 2).unwrap(), tagged.into());
-    assert!(from_body::<Message>(&body).unwrap_err().to_string().contains("bytes of memory"));
+    assert!(from_body::<AnyMessage>(&body).unwrap_err().to_string().contains("bytes of memory"));
     let typed: (Vec<u8>,) = from_body(&list_of(many, 0x01)).unwrap();
     assert_eq!(typed.0.len(), many);
     let (few,): (Value,) = from_body(&list_of(1000, 0x01)).unwrap();

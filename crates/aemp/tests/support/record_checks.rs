@@ -3,7 +3,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use aemp::log::{Level, is_plain};
-use aemp::{Context, Message, Node, PortId, Reason, Value};
+use aemp::{AnyMessage, Context, Node, PortId, Reason, Value};
 use aemp_proto::wire::{Body, Frame, FrameReader, Framing, Limits};
 
 const CONNECT: &str = "AnyEvent::MP::LogCatcher::connect";
@@ -30,15 +30,15 @@ pub(crate) fn catch(bytes: &[u8]) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let (sender, mut catchers) = tokio::sync::mpsc::unbounded_channel();
-        let connect = move |cx: &mut Context<'_>, Message(arguments): Message| {
+        let connect = move |cx: &mut Context<'_>, AnyMessage(arguments): AnyMessage| {
             let port = arguments.get(1).and_then(Value::to_name).and_then(|port| PortId::parse(&port).ok());
-            cx.receive(|_, _: Message| {});
+            cx.receive(|_, _: AnyMessage| {});
             sender.send(port.expect("a catcher names its port")).map_err(Reason::died)
         };
         let logging =
             Node::builder().id("logging").secret("s").bind("127.0.0.1:0").function(CONNECT, connect);
         let logging = logging.start().await.expect("it starts");
-        let catching = Node::builder().id("catching").secret("s").seed(&logging.listeners()[0]);
+        let catching = Node::builder().id("catching").secret("s").seed(logging.local_addrs()[0].to_string());
         let catching = catching.start().await.expect("it starts");
         let mut catcher = catching.catch_logs(Level::Trace);
         let port = tokio::time::timeout(SOON, catchers.recv()).await.expect("it is asked").expect("a port");

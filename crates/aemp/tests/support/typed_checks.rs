@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
 use std::time::Duration;
 
-use aemp::{Body, Context, FromMessage, IntoMessage, Message, Node, NodeId, PortId, Reason, ReplyTo, Value};
+use aemp::{
+    AnyMessage, Body, Context, FromMessage, IntoMessage, Message, Node, NodeId, PortId, Reason, ReplyTo,
+    Value,
+};
 use aemp_proto::wire::Limits;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -61,7 +64,7 @@ pub(crate) fn deliver(bytes: &[u8]) {
     runtime.block_on(async {
         let node = Node::builder().always_encode(true).start().await.expect("it starts");
         to::<Tagged>(&node, &body).await;
-        to::<Message>(&node, &body).await;
+        to::<AnyMessage>(&node, &body).await;
         to::<(Value,)>(&node, &body).await;
         to::<(String, Untagged)>(&node, &body).await;
         to::<(Inner,)>(&node, &body).await;
