@@ -186,7 +186,7 @@ impl Node {
         }
         if to.node() != self.id() && from != self.id() {
             let budget = self.inner().shared.budgets.of(from);
-            if !self.remotes().get(to.node()).forwards(from, &budget, body.items().len()) {
+            if !self.remotes().get_or_create(to.node()).forwards(from, &budget, body.items().len()) {
                 if let Some(withheld) = self.may_complain() {
                     let waiting = budget.used();
                     tracing::warn!(peer = %from, %to, waiting, withheld, "refused to send a message for another node: too much waits");

@@ -490,7 +490,7 @@ async fn a_connection_that_was_given_up_is_reset_though_the_peer_reads_nothing()
 async fn what_a_node_has_another_one_send_is_charged_to_it_while_it_waits_for_a_connection() {
     let (node, remote) = node().await;
     let budget = node.inner().shared.budgets.of(&remote.node);
-    let nowhere = node.remotes().get(&NodeId::new("nowhere").unwrap());
+    let nowhere = node.remotes().get_or_create(&NodeId::new("nowhere").unwrap());
     let link = LinkId::dialled(1);
     node.attach_remote(&remote, link, Framing::Native);
     let message = Body::encode(&[Value::Bytes(vec![0; 100_000].into())]).unwrap();
