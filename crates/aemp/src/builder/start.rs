@@ -315,10 +315,26 @@ fn check_runtime() -> Result<(), StartError> {
     if catch_unwind(|| drop(tokio::time::sleep(Duration::ZERO))).is_err() {
         return Err(StartError::Runtime("are no timers"));
     }
-    if catch_unwind(|| drop(tokio::net::UnixStream::pair())).is_err() {
+    if catch_unwind(open_a_socket).is_err() {
         return Err(StartError::Runtime("are no sockets"));
     }
     Ok(())
+}
+
+/// Panics if the current runtime has no sockets. No other program can see what is opened.
+#[cfg(unix)]
+fn open_a_socket() {
+    drop(tokio::net::UnixStream::pair());
+}
+
+/// Panics if the current runtime has no sockets.
+#[cfg(not(unix))]
+fn open_a_socket() {
+    let socket = tokio::net::TcpSocket::new_v4().and_then(|socket| {
+        socket.bind((std::net::Ipv4Addr::LOCALHOST, 0).into())?;
+        socket.listen(1)
+    });
+    drop(socket);
 }
 
 async fn listen_all(node: &Node, binds: &[String]) -> Result<(), StartError> {

@@ -136,7 +136,10 @@ impl Listening {
             return Ok(());
         }
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        socket.set_reuseaddr(true)?;
+        // Elsewhere it would let another program take the address over.
+        if cfg!(unix) {
+            socket.set_reuseaddr(true)?;
+        }
         socket.bind(address)?;
         let listener = socket.listen(BACKLOG)?;
         let address = listener.local_addr()?;

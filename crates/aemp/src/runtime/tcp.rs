@@ -27,13 +27,25 @@ pub(crate) fn prepare(stream: &TcpStream, limit: Duration, nodelay: bool) -> io:
         TcpKeepalive::new().with_time(within(limit / 2)).with_interval(within(limit / 8)).with_retries(4);
     let socket = SockRef::from(stream);
     socket.set_tcp_keepalive(&keepalive)?;
-    socket.set_tcp_user_timeout(Some(limit))
+    set_user_timeout(stream, Some(limit))
+}
+
+/// How long what was sent may stay unacknowledged before the kernel ends the connection.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+fn set_user_timeout(stream: &TcpStream, limit: Option<Duration>) -> io::Result<()> {
+    SockRef::from(stream).set_tcp_user_timeout(limit)
+}
+
+/// Other systems have no such option: there the node's own watch and keep-alives have to be enough.
+#[cfg(not(any(target_os = "android", target_os = "linux")))]
+fn set_user_timeout(_: &TcpStream, _: Option<Duration>) -> io::Result<()> {
+    Ok(())
 }
 
 /// Lets the other side keep its window closed for as long as it likes, which the user timeout would end: a data connection, unlike
 /// one of nodes, is read when somebody wants to read it.
 pub(crate) fn be_patient(stream: &TcpStream) -> io::Result<()> {
-    SockRef::from(stream).set_tcp_user_timeout(None)
+    set_user_timeout(stream, None)
 }
 
 /// What a connection looks like to the other side when it is dropped here.
