@@ -222,7 +222,7 @@
 //!     for n in [20, 22] {
 //!         port.send(&session, Session::Add { n })?;
 //!     }
-//!     while port.get_tag::<i64>("sum").await != 42 {}
+//!     while port.recv_tag::<i64>("sum").await != 42 {}
 //!     Ok(()) // the end of this port ends the session
 //! });
 //! assert!(node.exited(&client).await.is_normal());
