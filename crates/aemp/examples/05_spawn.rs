@@ -62,6 +62,7 @@ fn session(cx: &mut Context<'_>, (client, name): (PortId, String)) -> Result<(),
 async fn use_it(terminal: &Terminal) -> Result<(), Box<dyn Error>> {
     let node = terminal.node().start().await?;
     let client = node.port_async(async move |mut port| {
+        port.recv_tag::<()>("begin").await;
         // The ID is there at once: what is sent and monitored right away arrives in order behind the spawn.
         let session = port.node().spawn(&NodeId::new("adder")?, "adder::session", (port.id(), "a client"))?;
         port.node().monitor_kill(&session, port.id()).detach();
@@ -80,7 +81,10 @@ async fn use_it(terminal: &Terminal) -> Result<(), Box<dyn Error>> {
             }
         }
     });
-    let reason = node.exited(&client).await;
+    // Before it can end: of a port that is gone nobody knows how.
+    let end = node.exited(&client);
+    node.send(&client, ("begin",))?;
+    let reason = end.await;
     println!("the connection ended: {reason}");
 
     // A function that is not registered: the only news is the reason of the death.

@@ -217,6 +217,7 @@
 //! # node.db().any("adders").await?;
 //! let adder = server.id().clone();
 //! let client = node.port_async(async move |mut port| {
+//!     port.recv_tag::<()>("begin").await;
 //!     let session = port.spawn(&adder, "adder::session", (port.id(),))?;
 //!     port.monitor_kill(&session).detach();
 //!     for n in [20, 22] {
@@ -225,7 +226,9 @@
 //!     while port.recv_tag::<i64>("sum").await != 42 {}
 //!     Ok(()) // the end of this port ends the session
 //! });
-//! assert!(node.exited(&client).await.is_normal());
+//! let end = node.exited(&client); // before it can end: of a port that is gone nobody knows how
+//! node.send(&client, ("begin",))?;
+//! assert!(end.await.is_normal());
 //! # node.shutdown().await;
 //! # server.shutdown().await;
 //! # Ok(())
