@@ -391,6 +391,12 @@ impl<'a> Facts<'a> {
         known.died.first().map(|(died, _)| *died).into_iter().chain(stop).min()
     }
 
+    /// Whether a run may have lost a connection before this place although nobody has noted it: it was over too soon.
+    pub(super) fn lost_untold(&self, run: Run<'_>, at: usize) -> bool {
+        let stop = self.lives.get(&run).and_then(|life| life.stop);
+        self.outside.is_some() && stop.is_some_and(|stop| self.may_precede(stop, at))
+    }
+
     /// Whether a port may have died before this place although nobody has noted it: its node was gone too soon.
     pub(super) fn died_untold(&self, port: &str, at: usize) -> bool {
         let Some(known) = self.ports.get(port).filter(|known| known.died.is_empty()) else { return false };

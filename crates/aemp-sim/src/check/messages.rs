@@ -180,7 +180,7 @@ fn excused<'a>(
     let breaks = facts.breaks.get(&(run, node_of(port))).map_or(&[][..], Vec::as_slice);
     let unreadable = facts.unreadable.get(&(run, port)).map_or(&[][..], Vec::as_slice);
     let between = |at: &usize| facts.may_precede(lost.at, *at) && facts.may_precede(*at, next.enters);
-    let broke_between = breaks.iter().chain(unreadable).any(between);
+    let broke_between = breaks.iter().chain(unreadable).any(between) || facts.lost_untold(run, next.enters);
     if told || broke_between || lost.epoch.zip(next.epoch).is_some_and(|(lost, next)| lost < next) {
         return Ok(());
     }
