@@ -25,7 +25,7 @@ pub use crate::process::NODE;
 const TICK: Duration = Duration::from_millis(10);
 
 /// Who was not run for so long has stood still.
-const STOOD_STILL: Duration = Duration::from_millis(500);
+const STOOD_STILL: Duration = Duration::from_millis(200);
 
 /// When nobody has noted anything for so long, nothing is on its way.
 const REST: Duration = Duration::from_millis(1500);

@@ -43,7 +43,7 @@ const PROBED: usize = 3;
 
 /// How often a process looks whether it has been kept from running, and from when on this counts as being stopped.
 const TICK: Duration = Duration::from_millis(50);
-const STOOD_STILL: Duration = Duration::from_millis(500);
+const STOOD_STILL: Duration = Duration::from_millis(200);
 
 /// What a node's process is started with.
 #[derive(Debug, Serialize, Deserialize)]
