@@ -259,7 +259,7 @@ fn a_secret_need_not_stand_in_the_list_of_processes() {
     }
     user.ok(&["setsecret", "\"-\""]);
     assert_eq!(read(&user.rc())["secret"], json!("-"));
-    assert!(user.run(&["setsecret", "geheim"]).stderr.contains("a secret of 6 bytes can be found by trying"));
+    assert!(user.run(&["setsecret", "geheim"]).stderr.contains("a secret of 6 bytes can be guessed"));
     assert!(
         user.fails(3, &["setsecret", "@nowhere"]).contains("setsecret: the file nowhere cannot be read: ")
     );

@@ -82,7 +82,7 @@ pub enum ConfigError {
         found: String,
     },
     /// The node ID cannot be one.
-    #[error("nodeid: {text:?} is no node ID: {source}")]
+    #[error("nodeid: {text:?} is not a node ID: {source}")]
     NodeId {
         /// The text after expansion.
         text: String,

@@ -19,7 +19,7 @@ pub fn parse_argument(text: &str) -> Result<Json, ConfigError> {
     serde_json::from_str(text).map_err(|error| {
         let shown: String = text.chars().take(40).collect();
         ConfigError::Arguments(format!(
-            "{shown}: an argument that starts with [, {{ or \" must be JSON, and this is none: {error}"
+            "{shown}: an argument that starts with [, {{ or \" must be JSON, and it is not: {error}"
         ))
     })
 }

@@ -46,7 +46,7 @@ impl Lock {
                 Err(TryLockError::Error(error)) => {
                     tracing::warn!(
                         lock = %lock_path.display(), %error,
-                        "there are no locks here, so a change that somebody else makes at this moment may be lost"
+                        "this file system has no locks: a change that another process makes at the same moment may be lost"
                     );
                     return Ok(Lock::new(lock_path, file));
                 }

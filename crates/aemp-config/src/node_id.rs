@@ -11,7 +11,7 @@ const RANDOM_LEN: usize = 18;
 ///
 /// # Errors
 ///
-/// The outcome is no node ID, or there are no random numbers.
+/// The outcome is not a node ID, or there are no random numbers.
 pub fn expand_node_id(text: &str, host_name: &str) -> Result<NodeId, ConfigError> {
     let mut text = text.replace("%n", host_name);
     if text.ends_with('/') {

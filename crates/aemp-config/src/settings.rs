@@ -98,7 +98,7 @@ impl Settings {
             let bytes = secret.bytes().len();
             tracing::warn!(
                 bytes,
-                "the secret is short enough to be found by trying; `aemp gensecret` makes a good one"
+                "the secret is short enough to be guessed; `aemp gensecret` makes a good one"
             );
         }
         Ok(settings)
@@ -244,11 +244,7 @@ impl Lookup<'_> {
     fn choices<T>(&self, key: &str, from_name: fn(&str) -> Option<T>) -> Result<Vec<T>, ConfigError> {
         let chosen = self.read(key, |key, value| {
             let chosen: Vec<T> = key.texts(value)?.iter().filter_map(|name| from_name(name)).collect();
-            if chosen.is_empty() {
-                Err(key.bad("at least one name that is known here", value))
-            } else {
-                Ok(chosen)
-            }
+            if chosen.is_empty() { Err(key.bad("at least one known name", value)) } else { Ok(chosen) }
         })?;
         Ok(chosen.unwrap_or_default())
     }
@@ -372,7 +368,7 @@ mod tests {
     #[test]
     fn misfits_name_their_key() {
         for (settings, says) in [
-            (json!({"nodeid": "a#b"}), "nodeid: \"a#b\" is no node ID"),
+            (json!({"nodeid": "a#b"}), "nodeid: \"a#b\" is not a node ID"),
             (json!({"binds": ["a:b"]}), "binds: expected HOST:PORT"),
             (json!({"advertise": ["a:b"]}), "advertise: expected HOST:PORT"),
             (

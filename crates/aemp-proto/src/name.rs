@@ -28,7 +28,7 @@ pub enum NameError {
     #[error("a node ID must not be empty")]
     Empty,
     /// The name is longer than [`NODE_ID_MAX`] or [`PORT_NAME_MAX`].
-    #[error("a name of {len} octets is longer than the {limit} allowed")]
+    #[error("a name of {len} bytes is longer than the {limit} allowed")]
     TooLong {
         /// Octets that the text has.
         len: usize,

@@ -101,7 +101,7 @@ fn a_port_name_may_be_text_null_or_a_number() {
     }
     for name in ["80", "a0", "f5", "f93e00", "c14170"] {
         let what = error(&format!("81 {name}"));
-        assert_eq!(what, "a frame is malformed at octet 1: the port name is not a string");
+        assert_eq!(what, "a frame is malformed at byte 1: the port name is not a string");
     }
 }
 
@@ -126,7 +126,7 @@ fn what_is_not_well_formed_is_refused_where_it_is_wrong() {
         ("d9d9f7 80", 0, "a message is not an array"),
         ("ff", 0, "a message is not an array"),
     ] {
-        assert_eq!(error(frame), format!("a frame is malformed at octet {at}: {what}"), "{frame}");
+        assert_eq!(error(frame), format!("a frame is malformed at byte {at}: {what}"), "{frame}");
     }
 }
 
@@ -136,7 +136,7 @@ fn endless_pieces_of_a_string_stop_at_the_limit() {
     let stream = [hex("82 40 5f"), vec![0x40; 2000]].concat();
     let (frames, error) = read_in_pieces(Framing::Cbor, limits, &stream, &[64]);
     assert_eq!(frames, []);
-    assert_eq!(error.expect("too long").to_string(), "a frame is longer than the 1000 octets allowed");
+    assert_eq!(error.expect("too long").to_string(), "a frame is longer than the 1000 bytes allowed");
 }
 
 #[test]
@@ -178,14 +178,14 @@ fn the_first_name_and_the_rest_need_no_decoding() {
 #[test]
 fn a_body_from_elsewhere_is_checked() {
     for (items, what) in [
-        ("82 01", "a frame is malformed at octet 2: the last value is not complete"),
-        ("01 ff", "a frame is malformed at octet 1: a break where nothing is open"),
+        ("82 01", "a frame is malformed at byte 2: the last value is not complete"),
+        ("01 ff", "a frame is malformed at byte 1: a break where nothing is open"),
     ] {
         let error = Body::parse(hex(items).into(), Limits::default()).unwrap_err();
         assert_eq!(error.to_string(), what);
     }
     let unchecked = Body::new(1, hex("82 01").into());
-    assert_eq!(unchecked.decode().unwrap_err().to_string(), "malformed at octet 2: not a CBOR item");
+    assert_eq!(unchecked.decode().unwrap_err().to_string(), "malformed at byte 2: not a CBOR item");
 }
 
 #[test]

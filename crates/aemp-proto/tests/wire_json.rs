@@ -70,14 +70,14 @@ fn a_port_name_may_be_null_or_a_number() {
     let ports: Vec<_> = read.iter().map(|frame| message(frame).0).collect();
     assert_eq!(ports, ["", "5", "-5", "é"]);
     for other in ["[true]", "[1.5]", "[[]]", "[{}]"] {
-        assert_eq!(error(other.as_bytes()), "a frame is malformed at octet 1: the port name is not a string");
+        assert_eq!(error(other.as_bytes()), "a frame is malformed at byte 1: the port name is not a string");
     }
 }
 
 #[test]
 fn what_is_not_an_array_is_refused_at_once() {
     for text in ["{", "1", "1-2", "\"p\"", "n", "]", ",", "\u{feff}[]"] {
-        assert_eq!(error(text.as_bytes()), "a frame is malformed at octet 0: a message is not an array");
+        assert_eq!(error(text.as_bytes()), "a frame is malformed at byte 0: a message is not an array");
     }
 }
 
@@ -114,7 +114,7 @@ fn what_is_not_json_is_refused() {
         r#"["",1}"#,
     ];
     for text in wrong {
-        assert!(error(text.as_bytes()).contains("malformed at octet"), "{text}");
+        assert!(error(text.as_bytes()).contains("malformed at byte"), "{text}");
     }
 }
 

@@ -251,7 +251,7 @@ fn small_messages_pass_a_large_one_and_those_that_belong_behind_it_wait() {
     let mut outbox: Outbox<()> = outbox(small_parts());
     assert_eq!(outbox.by(|| 7).send(&port("a"), &body(1, 1000)), Queued::Wake);
     let mut stream = taken(&mut outbox);
-    assert!(stream.len() < 6 * (PART + 40), "{} octets at once", stream.len());
+    assert!(stream.len() < 6 * (PART + 40), "{} bytes at once", stream.len());
     outbox.by(|| 7).send(&port("b"), &body(2, 1)); // the same sender
     outbox.by(|| 8).send(&port("a"), &body(3, 1)); // the same receiver
     outbox.by(|| 8).send(&port("b"), &body(4, 1)); // behind the one before

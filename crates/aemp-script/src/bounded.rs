@@ -35,7 +35,7 @@ impl Room {
         if octets <= self.text {
             return Ok(());
         }
-        Err(format!("a text would be too large: more than {} octets (script_limits: text)", self.text).into())
+        Err(format!("a text would be too large: more than {} bytes (script_limits: text)", self.text).into())
     }
 
     /// Whether an array of so many values may be made.

@@ -26,10 +26,10 @@ use crate::values::weigh;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum LoadError {
     /// The name is none.
-    #[error("{0:?} is no name of a module: write a::b:: or a::b")]
+    #[error("{0:?} is not a module name: write a::b:: or a::b")]
     Name(String),
     /// There is no such file.
-    #[error("there is no {file} in the search path for scripts ({path})")]
+    #[error("{file} is not in the search path for scripts ({path})")]
     Missing {
         /// The file that was looked for.
         file: String,
@@ -106,7 +106,7 @@ impl Scripts {
             ports: Ports::new(limits.ports),
             pending: Quota::new("timers, monitors and calls (script_limits: pending)", limits.pending),
             spawned: Quota::new("spawned ports (script_limits: ports)", limits.ports),
-            memory: Quota::new("octets (script_limits: total)", limits.total),
+            memory: Quota::new("bytes (script_limits: total)", limits.total),
             entries: Mutex::default(),
             session: Mutex::default(),
             evaluator: Evaluator::new(limits.memory),

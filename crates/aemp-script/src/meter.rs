@@ -78,7 +78,7 @@ impl Begun {
         let Memory { allocated, before, limit } = self.memory?;
         // What was allocated earlier may be given back meanwhile.
         let over = allocated().wrapping_sub(before).cast_signed() > limit.cast_signed();
-        over.then(|| format!("it has more than {limit} octets of memory (script_limits: working)"))
+        over.then(|| format!("it has more than {limit} bytes of memory (script_limits: working)"))
     }
 
     fn out_of_time(&self) -> Option<String> {

@@ -60,7 +60,7 @@ pub(crate) fn read(file: &Path, limit: usize) -> io::Result<String> {
     std::fs::File::open(file)?.take(limit as u64 + 1).read_to_string(&mut text)?;
     if text.len() > limit {
         return Err(io::Error::other(format!(
-            "the file has more than {limit} octets (script_limits: source)"
+            "the file has more than {limit} bytes (script_limits: source)"
         )));
     }
     Ok(text)

@@ -195,10 +195,7 @@ fn run_in(
         state.this = this;
         let limit = host.limits.memory;
         if weight > limit {
-            return Err(format!(
-                "{}: `this` has more than {limit} octets (script_limits: memory)",
-                code.file
-            ));
+            return Err(format!("{}: `this` has more than {limit} bytes (script_limits: memory)", code.file));
         }
         state.share.resize(weight).map_err(|fault| code.error_text(*fault))
     });

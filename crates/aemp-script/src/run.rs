@@ -84,7 +84,7 @@ impl Run {
         if self.octets > self.host.limits.memory {
             let limit = self.host.limits.memory;
             return Err(format!(
-                "one call sends and captures more than {limit} octets (script_limits: memory)"
+                "one call sends and captures more than {limit} bytes (script_limits: memory)"
             )
             .into());
         }

@@ -46,7 +46,7 @@ pub(crate) struct Evaluator {
 impl Evaluator {
     /// For so many octets of code that waits.
     pub(crate) fn new(limit: usize) -> Evaluator {
-        let waiting = Quota::new("octets of code that waits (script_limits: memory)", limit);
+        let waiting = Quota::new("bytes of code that waits (script_limits: memory)", limit);
         Evaluator { port: Mutex::default(), waiting }
     }
 }
@@ -75,7 +75,7 @@ pub(crate) fn evaluate(host: &Arc<Host>, node: &Node, text: String, answer: Eval
     let answer = Answer(Some(answer));
     if text.len() > host.limits.source {
         let limit = host.limits.source;
-        return answer.give(Err(format!("the code has more than {limit} octets (script_limits: source)")));
+        return answer.give(Err(format!("the code has more than {limit} bytes (script_limits: source)")));
     }
     let (share, port) = match host.evaluator.waiting.take(PIECE + text.len()) {
         Ok(share) => (share, port(host, node)),
@@ -207,7 +207,7 @@ mod tests {
         let mut refused = 0;
         while let Ok(answer) = answers.try_recv() {
             let error = answer.unwrap_err();
-            assert!(error.contains("octets of code that waits"), "{error}");
+            assert!(error.contains("bytes of code that waits"), "{error}");
             refused += 1;
         }
         assert_eq!(refused, 11);

@@ -153,7 +153,7 @@ impl Room<'_> {
     }
 
     fn spend_text(&mut self, octets: usize) -> Result<(), ValueError> {
-        let too_large = || ValueError::TooLarge(format!("{} octets of text", self.limits.text));
+        let too_large = || ValueError::TooLarge(format!("{} bytes of text", self.limits.text));
         self.text = self.text.checked_sub(octets).ok_or_else(too_large)?;
         Ok(())
     }

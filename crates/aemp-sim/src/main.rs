@@ -126,7 +126,7 @@ fn main() -> ExitCode {
     let (from, to) = match arguments.range() {
         Ok(range) => range,
         Err(error) => {
-            eprintln!("the system gives no random numbers: {error}");
+            eprintln!("the system's random number generator failed: {error}");
             return ExitCode::FAILURE;
         }
     };

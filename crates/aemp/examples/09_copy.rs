@@ -134,6 +134,6 @@ impl Progress {
     }
 
     fn summary(&self) -> String {
-        format!("{} octets, {}", self.done, self.speed())
+        format!("{} bytes, {}", self.done, self.speed())
     }
 }

@@ -25,7 +25,7 @@ pub enum SendError {
     #[error("the message cannot be encoded: {0}")]
     Encode(#[from] EncodeError),
     /// It is larger than a frame may be.
-    #[error("the message has {size} bytes, and a frame to another node may have {limit}")]
+    #[error("the message has {size} bytes; a frame to another node may have {limit}")]
     TooLarge {
         /// Bytes of the message.
         size: usize,

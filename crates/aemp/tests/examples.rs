@@ -225,11 +225,11 @@ fn e09_copy() {
     let lines = Terminal::connect("09_copy", &address, &[from_name]).ends();
     let percents = lines.iter().filter(|line| line.contains(" %  ") && line.ends_with(" MB/s")).count();
     assert_eq!(percents, 10, "{lines:#?}");
-    assert!(lines[10].starts_with("file: 3000000 octets, "), "{lines:#?}");
+    assert!(lines[10].starts_with("file: 3000000 bytes, "), "{lines:#?}");
     assert_eq!(lines[11..], ["the digests are the same"]);
     assert!(std::fs::read(&to).unwrap() == octets);
     let said: Vec<String> = (0..11).map(|_| listens.line()).collect();
-    assert!(said[10].starts_with("file: 3000000 octets, "), "{said:#?}");
+    assert!(said[10].starts_with("file: 3000000 bytes, "), "{said:#?}");
     // Nothing is written over.
     let mut again = Terminal::connect("09_copy", &address, &[from_name]);
     assert!(!again.process.wait().unwrap().success());

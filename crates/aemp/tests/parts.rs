@@ -28,7 +28,7 @@ impl Gate {
     async fn let_pass(&mut self, octets: usize) {
         self.allow.send(octets).unwrap();
         let passed = self.passed.wait_for(|passed| *passed >= octets);
-        soon("the octets at the gate", passed).await.unwrap();
+        soon("the bytes at the gate", passed).await.unwrap();
     }
 }
 

@@ -123,7 +123,7 @@ fn a_reader_can_tell_a_complete_stream_from_a_broken_one() {
             let mut read = Vec::new();
             let end = soon("the end", stream.read_to_end(&mut read)).await.map_err(|error| error.kind());
             let expected = if complete { Ok(PART) } else { Err(io::ErrorKind::ConnectionReset) };
-            assert_eq!(end, expected, "{over:?}, ended by {how}, after {} octets", read.len());
+            assert_eq!(end, expected, "{over:?}, ended by {how}, after {} bytes", read.len());
             assert!(!complete || read.len() == PART);
         }
     });
@@ -156,7 +156,7 @@ fn what_nobody_reads_does_not_break_a_stream_that_was_ended() {
         stream.write_all(&[1; 50_000]).await.unwrap();
         let mut read = Vec::new();
         let end = soon("the end", stream.read_to_end(&mut read)).await.map_err(|error| error.kind());
-        assert_eq!(end, Ok(PART), "{over:?}, after {} octets", read.len());
+        assert_eq!(end, Ok(PART), "{over:?}, after {} bytes", read.len());
     });
 }
 

@@ -17,6 +17,7 @@ mod purity;
 mod queues;
 mod ratchet;
 mod sources;
+mod vocabulary;
 mod words;
 
 use std::error::Error;
@@ -73,6 +74,7 @@ pub(crate) fn run(root: &Path, mode: Mode) -> Result<Vec<Problem>, Box<dyn Error
     }
     problems.extend(protocol::check(root, &sources, mode)?);
     problems.extend(words::check(&sources));
+    problems.extend(vocabulary::check(root, &sources, mode)?);
     problems.extend(modules::check(&sources));
     problems.extend(parity::check(&sources));
     problems.extend(operations::check(&sources));

@@ -41,9 +41,7 @@ impl Secret {
                 }
                 if secret.is_short() {
                     let bytes = secret.bytes().len();
-                    eprintln!(
-                        "aemp: a secret of {bytes} bytes can be found by trying; `gensecret` makes a good one"
-                    );
+                    eprintln!("aemp: a secret of {bytes} bytes can be guessed; `gensecret` makes a good one");
                 }
                 Operation::Set("secret", json!(Shared::to_text(secret.bytes())))
             }

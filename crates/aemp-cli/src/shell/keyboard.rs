@@ -175,7 +175,7 @@ fn history_file() -> Option<PathBuf> {
     match fs::create_dir_all(&folder) {
         Ok(()) => Some(folder.join("shell_history")),
         Err(error) => {
-            tracing::warn!(folder = %folder.display(), %error, "there is no place for the history");
+            tracing::warn!(folder = %folder.display(), %error, "the history of the shell cannot be kept");
             None
         }
     }

@@ -30,7 +30,7 @@ pub(super) enum Language {
 ///
 /// # Errors
 ///
-/// What stands behind `=` is no node ID.
+/// What stands behind `=` is not a node ID.
 pub(super) fn parse(line: &str, language: Language) -> Result<Line, NameError> {
     let line = line.trim();
     if let Some(node) = line.strip_prefix('=') {

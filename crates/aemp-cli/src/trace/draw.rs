@@ -50,7 +50,7 @@ fn marks(network: &Network, branch: &Branch<'_>) -> Vec<String> {
 /// What is special about a connection.
 fn specials(connection: &Connection<'_>) -> Vec<String> {
     let mut specials: Vec<String> =
-        connection.carried_by.iter().map(|relay| format!("carried by {relay}")).collect();
+        connection.carried_by.iter().map(|relay| format!("relayed by {relay}")).collect();
     if connection.one_sided {
         specials.extend(connection.seen_by().map(|end| format!("seen by {end} only")));
     }
@@ -82,7 +82,7 @@ pub(super) fn dot(network: &Network) -> String {
         let [mut from, mut to] = connection.ends;
         let mut attributes: Vec<String> = Vec::new();
         if let Some(relay) = connection.carried_by {
-            attributes.push(format!("style=dotted, label={}", quoted(&format!("carried by {relay}"))));
+            attributes.push(format!("style=dotted, label={}", quoted(&format!("relayed by {relay}"))));
         }
         if connection.one_sided {
             if connection.seen[1] {
@@ -176,7 +176,7 @@ seed
   "perl" -- "seed";
   "seed2" -- "perl" [dir=forward, style=dashed];
   "private" -- "seed";
-  "private" -- "worker" [style=dotted, label="carried by seed"];
+  "private" -- "worker" [style=dotted, label="relayed by seed"];
   "seed" -- "seed2";
   "seed" -- "worker";
   "seed2" -- "worker";

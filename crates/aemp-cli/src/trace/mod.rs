@@ -156,7 +156,7 @@ fn reason(value: &Value) -> String {
 
 type Neighbours = BTreeMap<NodeId, Option<NodeId>>;
 
-/// Reads `NODE, ERROR, NEIGHBOUR…`. What is no node ID is left out.
+/// Reads `NODE, ERROR, NEIGHBOUR…`. What is not a node ID is left out.
 fn answer(values: &[Value]) -> Option<(NodeId, Result<Neighbours, String>)> {
     let name = |value: &Value| NodeId::new(&value.to_name()?).ok();
     let [node, error, neighbours @ ..] = values else { return None };

@@ -35,8 +35,8 @@ impl Leash {
     pub(crate) fn take(heartbeat: Duration) -> Result<Leash, Failure> {
         let socket = || stdin().as_fd().try_clone_to_owned().map(File::from);
         let sockets = socket().and_then(|one| Ok((one, socket()?)));
-        let (reading, mut writing) = sockets
-            .map_err(|error| Failure::failed(format!("there is no connection to the watchdog: {error}")))?;
+        let (reading, mut writing) =
+            sockets.map_err(|error| Failure::failed(format!("cannot connect to the watchdog: {error}")))?;
         let (words, mut said) = mpsc::unbounded_channel();
         let end = Arc::new(Notify::new());
         // Threads of their own: a watchdog that is stopped must not stop the node, and a node that hangs must still see its end.

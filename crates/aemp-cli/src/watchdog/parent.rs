@@ -134,7 +134,7 @@ impl Ward {
             Action::Stop => self.signal(Signal::SIGTERM),
             Action::Kill(fault) => {
                 match fault {
-                    Fault::Silent => tracing::error!("the node gives no sign of life, and is killed"),
+                    Fault::Silent => tracing::error!("the node does not respond and is killed"),
                     Fault::Stays => tracing::error!("the node does not end, and is killed"),
                 }
                 self.signal(Signal::SIGKILL);

@@ -355,7 +355,7 @@ impl Kernel {
         entries.retain(|key, value| key.len() + size(value) <= limit && levels(value) <= LEVELS_MAX);
         if entries.len() < count {
             let what =
-                format!("database entries of {from} that are larger than {limit} octets, or nest too deep");
+                format!("database entries of {from} that are larger than {limit} bytes, or nest too deep");
             self.actions.push_back(Action::Refused { what });
         }
     }

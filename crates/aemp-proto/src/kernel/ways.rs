@@ -158,7 +158,7 @@ impl Kernel {
     pub(super) fn carrier_failed(&mut self, carrier: &NodeId, reason: &str) {
         for (link, _) in self.ways.waiting.remove(carrier).unwrap_or_default() {
             self.links
-                .close(link, &format!("cannot reach {carrier}, which would carry the connection: {reason}"));
+                .close(link, &format!("cannot reach {carrier}, which should relay the connection: {reason}"));
         }
     }
 
@@ -167,7 +167,7 @@ impl Kernel {
             let (carrier, to) = (carrier.clone(), to.clone());
             self.actions.push_back(Action::DialThrough { link, carrier, to });
         } else {
-            self.links.close(link, &format!("{carrier} cannot carry a connection"));
+            self.links.close(link, &format!("{carrier} cannot relay a connection"));
         }
     }
 }

@@ -10,7 +10,7 @@ use super::hello::{HelloError, LINE_MAX};
 pub enum HandshakeError {
     #[error(transparent)]
     Hello(#[from] HelloError),
-    #[error("a line of the handshake is longer than {LINE_MAX} octets")]
+    #[error("a line of the handshake is longer than {LINE_MAX} bytes")]
     LineTooLong,
     #[error("the peer speaks {0:?}, which nothing here understands")]
     OtherProtocol(String),
@@ -18,7 +18,7 @@ pub enum HandshakeError {
     NoStreamId,
     #[error("the peer sent our own greeting or nonce back")]
     Echo,
-    #[error("the peer dialled and accepted the same way as we did: somebody joins two connections")]
+    #[error("both ends claim the same role (possible relay attack)")]
     SameRole,
     #[error(
         "the peer sees us as {seen}, but we are {local}: address translation, or somebody in between (verify_peeraddr)"

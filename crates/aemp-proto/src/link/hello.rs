@@ -23,7 +23,7 @@ pub const HEARTBEAT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum HelloError {
     /// The line is not printable ASCII.
-    #[error("the greeting has an octet that is not printable ASCII; is this an aemp node?")]
+    #[error("the greeting has a byte that is not printable ASCII; is this an aemp node?")]
     NotText,
     /// Fewer than five fields.
     #[error("the greeting has {0} of at least 5 fields; is this an aemp node?")]

@@ -20,7 +20,7 @@ use crate::{PortId, Reason};
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Refused {
     /// It is larger than a frame to another node may be.
-    #[error("the message has {size} bytes, and a frame to another node may have {limit}")]
+    #[error("the message has {size} bytes; a frame to another node may have {limit}")]
     TooLarge {
         /// Bytes of the message in the framing of the peer.
         size: usize,

@@ -203,7 +203,7 @@ impl Relay {
     /// Begins to carry, or says why not.
     fn carry(&mut self, near: &Hop, to: &NodeId, now: Time) -> Result<(), String> {
         if !self.carries {
-            return Err(format!("{} does not carry connections", self.own));
+            return Err(format!("{} does not relay connections", self.own));
         }
         if self.hops.contains_key(near) {
             return Err("this number is in use".into());
@@ -215,7 +215,7 @@ impl Relay {
             self.make_room(now);
         }
         if self.is_full(&near.peer, to) {
-            return Err(format!("{} carries as many connections as it may", self.own));
+            return Err(format!("{} relays as many connections as its limit allows", self.own));
         }
         let far = self.number(to);
         for (hop, other) in [(near, &far), (&far, near)] {
@@ -234,7 +234,7 @@ impl Relay {
     fn called(&mut self, hop: Hop, caller: NodeId) {
         let refusal = match () {
             () if self.hops.contains_key(&hop) => "this number is in use",
-            () if self.ends.len() >= self.limits.connections => "too many carried connections",
+            () if self.ends.len() >= self.limits.connections => "too many relayed connections",
             () => {
                 let carrier = hop.peer.clone();
                 let end = self.begin(hop);
@@ -257,7 +257,7 @@ impl Relay {
                 let Some(known) = self.ends.get_mut(&end) else { return };
                 known.came += count;
                 if known.came > known.window.unwrap_or(0) {
-                    return self.abort(hop, "more octets came than the window has room for");
+                    return self.abort(hop, "more bytes came than the window allows");
                 }
                 self.out.push_back(RelayAction::Came { end, octets });
             }
@@ -265,7 +265,7 @@ impl Relay {
                 through.under_way += count;
                 through.last = now;
                 if through.under_way > self.limits.window {
-                    return self.abort(hop, "more octets came than the window has room for");
+                    return self.abort(hop, "more bytes came than the window allows");
                 }
                 let other = through.other.clone();
                 self.send(&other.peer, RelayRequest::Data(other.id(), octets));
@@ -293,7 +293,7 @@ impl Relay {
                         back.under_way = left;
                         self.send(&other.peer, RelayRequest::Ack(other.id(), count));
                     }
-                    None => self.abort(hop, "more octets were acknowledged than were sent"),
+                    None => self.abort(hop, "more bytes were acknowledged than were sent"),
                 }
             }
         }

@@ -209,7 +209,7 @@ fn when_a_connection_of_the_carrier_breaks_all_that_went_over_it_is_over() {
 #[test]
 fn it_is_refused_where_it_cannot_be() {
     for (at, to, why) in
-        [("a", "b", "does not carry"), ("r", "x", "no connection to x"), ("r", "c", "no connection to c")]
+        [("a", "b", "does not relay"), ("r", "x", "no connection to x"), ("r", "c", "no connection to c")]
     {
         let mut net = Net::new(1 << 12);
         // One of ours beyond a Perl node, or carried itself, is no neighbour.

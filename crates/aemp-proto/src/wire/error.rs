@@ -9,7 +9,7 @@ use super::framing::Framing;
 
 /// Octets that are not what they are taken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("malformed at octet {at}: {what}")]
+#[error("malformed at byte {at}: {what}")]
 pub struct Malformed {
     /// Where, counted from the start of the frame or body.
     pub at: usize,
@@ -21,7 +21,7 @@ pub struct Malformed {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum FrameError {
     /// The frame is, or announces to become, longer than [`Limits::frame`](super::Limits::frame).
-    #[error("a frame is longer than the {limit} octets allowed")]
+    #[error("a frame is longer than the {limit} bytes allowed")]
     TooLong {
         /// The limit.
         limit: usize,
@@ -72,10 +72,10 @@ pub enum EncodeError {
         limit: usize,
     },
     /// The name of the destination is too long for a frame.
-    #[error("a port name of {0} octets does not fit into a frame")]
+    #[error("a port name of {0} bytes does not fit into a frame")]
     NameTooLong(usize),
     /// The message is too long for a frame, or has too many values.
-    #[error("a message of {0} octets does not fit into a frame")]
+    #[error("a message of {0} bytes does not fit into a frame")]
     TooLong(usize),
     /// The value has no form in the framing that the peer reads.
     #[error("{what} has no form in {framing}, the framing of the peer")]

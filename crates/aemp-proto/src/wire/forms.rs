@@ -67,7 +67,7 @@ fn check_cbor(items: &[u8]) -> Result<(), EncodeError> {
 
 fn check_tag(head: &Head, content: &[u8]) -> Result<(), EncodeError> {
     match head.argument {
-        DATE if !is_date(content) => Err(no_form("a value tagged as a date that is none")),
+        DATE if !is_date(content) => Err(no_form("a value that is tagged as a date and is not a date")),
         PERL_OBJECT => Err(no_form("a value tagged as an object")),
         URI => Err(no_form("a value tagged as a URI")),
         tag if REFERENCES.contains(&tag) => Err(no_form("a value tagged as a reference")),

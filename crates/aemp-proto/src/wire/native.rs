@@ -295,7 +295,7 @@ pub(crate) fn check_items(
         }
     }
     if at != frame.len() {
-        return Err(Malformed { at, what: "octets behind the last value" }.into());
+        return Err(Malformed { at, what: "bytes behind the last value" }.into());
     }
     Ok(())
 }

@@ -48,7 +48,7 @@ impl Parts {
         let wrong = |what| FrameError::Part { number, what };
         let left = left as usize;
         if piece.is_empty() || piece.len() > left {
-            return Err(wrong("has no octets, or more than are left"));
+            return Err(wrong("has no bytes, or more than are left"));
         }
         let known = self.unfinished.iter().position(|message| message.number == number);
         let at = match known {

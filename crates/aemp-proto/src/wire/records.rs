@@ -69,7 +69,7 @@ impl Records {
     /// is large enough to be cut is shared.
     pub(crate) fn push_part(&mut self, seq: u64, number: u32, left: usize, head: &[u8], items: Bytes) {
         let before = self.octets.len();
-        let left = u32::try_from(left).expect("what fits into a frame has so many octets at most");
+        let left = u32::try_from(left).expect("what fits into a frame has so many bytes at most");
         native::write_part_head(&mut self.octets, seq, number, left, head.len() + items.len());
         self.octets.extend_from_slice(head);
         self.len += self.octets.len() - before + items.len();

@@ -124,7 +124,7 @@ impl Bench {
         let (took, made) = (started.elapsed(), allocated_in_all() - before);
         drop(outcome);
         let too_much = made > ALLOCATED_MAX || took > SOON;
-        too_much.then(|| format!("with the samples {places:?} has allocated {made} octets and took {took:?}"))
+        too_much.then(|| format!("with the samples {places:?} has allocated {made} bytes and took {took:?}"))
     }
 }
 

@@ -49,7 +49,7 @@ fn enter(run: &mut Run, arguments: Vec<Dynamic>) -> Result<Dynamic, Fault> {
     let value = to_wire(&arguments.take())?;
     run.spend(super::weigh_wire(&value))?;
     if port != run.me && !run.host.ports.has(&port) {
-        return Err(format!("{port} is no port that a script of this node has made").into());
+        return Err(format!("{port} is not a port that a script of this node made").into());
     }
     let entry = Entry::set(&run.host, &run.node, &family, &port.to_string(), value)?;
     if port == run.me {

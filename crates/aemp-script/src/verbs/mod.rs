@@ -100,7 +100,7 @@ fn text(value: &Dynamic) -> Option<String> {
 
 fn port(value: &Dynamic) -> Result<PortId, Fault> {
     let port = text(value).and_then(|text| PortId::from_str(&text).ok());
-    port.ok_or_else(|| format!("{value:?} is no port ID").into())
+    port.ok_or_else(|| format!("{value:?} is not a port ID").into())
 }
 
 /// A port ID as scripts see it: a string, which is sent as a name.
@@ -118,6 +118,6 @@ fn handler(run: &Run, function: Dynamic, beside: usize) -> Result<Handler, Fault
 
 fn seconds(value: &Dynamic) -> Result<std::time::Duration, Fault> {
     let seconds = value.as_float().or_else(|_| value.as_int().map(|seconds| seconds as f64));
-    let wrong = || -> Fault { format!("{value:?} is no number of seconds").into() };
+    let wrong = || -> Fault { format!("{value:?} is not a number of seconds").into() };
     std::time::Duration::try_from_secs_f64(seconds.map_err(|_| wrong())?).map_err(|_| wrong())
 }

@@ -52,7 +52,7 @@ fn receive(run: &mut Run, arguments: Vec<Dynamic>) -> Result<Dynamic, Fault> {
         run.spend(0)?;
         run.node.run_in(&port, move |cx| cx.state::<State>().set_handler(tag, handler));
     } else {
-        return Err(format!("{port} is no port that a script of this node has made").into());
+        return Err(format!("{port} is not a port that a script of this node made").into());
     }
     Ok(port_value(&port))
 }

@@ -9,7 +9,7 @@ use super::{Bounds, Violation, micros, report};
 use crate::history::{CARRIED, Event, node_of};
 
 /// How the text of a loss ends if a neighbour in common is missing.
-const NO_RELAY: &str = "cannot carry a connection";
+const NO_RELAY: &str = "cannot relay a connection";
 /// What comes first in the reason if the function of a spawn cannot run. From outside no such port is seen.
 const REFUSED: &str = "spawn_refused";
 /// What comes first in the reason if there is no such port.

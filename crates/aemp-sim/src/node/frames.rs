@@ -41,7 +41,7 @@ impl Node {
     pub(super) fn read_frames(&mut self, link: LinkId, cx: &mut Cx) -> Result<(), String> {
         while let Some(open) = self.open_link(link) {
             let frame =
-                open.frames.next().map_err(|error| format!("the node sent what is no message: {error}"))?;
+                open.frames.next().map_err(|error| format!("peer sent a malformed frame: {error}"))?;
             match frame {
                 None => return Ok(()),
                 Some(Frame::Message { port, body, .. }) => {

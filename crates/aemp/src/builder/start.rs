@@ -59,9 +59,7 @@ pub enum StartError {
     )]
     Unprotected(String),
     /// The node was not started in a tokio runtime, or in one that lacks what a node needs.
-    #[error(
-        "a node needs a tokio runtime with timers and sockets, and there {0}; build it with enable_all()"
-    )]
+    #[error("a node needs a tokio runtime with timers and sockets, and {0}; build it with enable_all()")]
     Runtime(&'static str),
     /// The certificate cannot be used.
     #[error(transparent)]
@@ -92,7 +90,7 @@ pub enum StartError {
     #[error("no method of authentication is {0}: name one at least, or leave the default")]
     NoMethod(&'static str),
     /// No randomness from the operating system.
-    #[error("the operating system gives no random numbers: {0}")]
+    #[error("the operating system's random number generator failed: {0}")]
     Random(String),
     /// The arguments of a service have no wire form.
     #[error("the arguments of the service {function} cannot be encoded: {error}")]
@@ -309,14 +307,14 @@ fn port_of(address: &str) -> Option<u16> {
 /// Whether the current runtime has what a node needs: without timers or sockets it would hang where it should do something.
 fn check_runtime() -> Result<(), StartError> {
     if Handle::try_current().is_err() {
-        return Err(StartError::Runtime("is none"));
+        return Err(StartError::Runtime("none is running"));
     }
     // tokio says so only by a panic, whose text says the same.
     if catch_unwind(|| drop(tokio::time::sleep(Duration::ZERO))).is_err() {
-        return Err(StartError::Runtime("are no timers"));
+        return Err(StartError::Runtime("its timers are off"));
     }
     if catch_unwind(open_a_socket).is_err() {
-        return Err(StartError::Runtime("are no sockets"));
+        return Err(StartError::Runtime("its sockets are off"));
     }
     Ok(())
 }

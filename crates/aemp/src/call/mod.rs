@@ -47,7 +47,7 @@ pub enum CallError {
     #[error("no answer within {0:?}")]
     TimedOut(Duration),
     /// The answer is of another type, or cannot be sent: it has no form, or is too large for a frame.
-    #[error("the answer does not fit: {0}")]
+    #[error("the reply has the wrong type: {0}")]
     BadReply(#[from] DecodeError),
     /// The call could not be sent.
     #[error(transparent)]

@@ -36,7 +36,7 @@ pub enum Level {
 /// A text that names no level.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
-    "{0:?} is no log level: use fatal, alert, critical, error, warn, note, info, debug or trace, or a number from 1 to 9"
+    "{0:?} is not a log level: use fatal, alert, critical, error, warn, note, info, debug or trace, or a number from 1 to 9"
 )]
 pub struct LevelError(String);
 

@@ -92,7 +92,7 @@ impl Node {
         // One that is to die already is only seen to: a parked one has to run for it.
         if cell.waiting() + kept > self.limits().mailbox && !cell.is_closing() {
             drop(cell);
-            let text = format_args!("more than {} octets waited for this port", self.limits().mailbox);
+            let text = format_args!("more than {} bytes waited for this port", self.limits().mailbox);
             self.kill_from_afar(number, Reason::text("mailbox_full", text));
             return None;
         }

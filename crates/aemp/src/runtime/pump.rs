@@ -530,5 +530,5 @@ async fn drain<R: AsyncRead + Unpin>(reader: &mut R) -> io::Result<()> {
 }
 
 fn bad_frame(error: FrameError) -> End {
-    End::Lost(format!("the node sent what is no message: {error}"))
+    End::Lost(format!("peer sent a malformed frame: {error}"))
 }

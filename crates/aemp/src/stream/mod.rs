@@ -48,7 +48,7 @@ pub enum StreamError {
     Send(#[from] SendError),
     /// The other node refused, or gave up: the function is not registered there, the arguments do not fit it, the node is in
     /// secure mode or has too many streams, or it was asked to dial this node and could not. A Perl node does not always say why.
-    #[error("node {node} made no stream: {reason}")]
+    #[error("node {node} refused the stream: {reason}")]
     Refused {
         /// The other node.
         node: NodeId,
@@ -64,7 +64,7 @@ pub enum StreamError {
         reason: Reason,
     },
     /// This node reaches none of the other one's addresses, and has none itself at which it could be dialled.
-    #[error("there is no way to node {node}, and this node listens nowhere: {tried}")]
+    #[error("node {node} is unreachable, and this node has no address at which it could be dialled: {tried}")]
     Unreachable {
         /// The other node.
         node: NodeId,
@@ -88,7 +88,7 @@ pub enum StreamError {
         limit: Duration,
     },
     /// The operating system gives no random number for the ID.
-    #[error("the operating system gives no random numbers: {0}")]
+    #[error("the operating system's random number generator failed: {0}")]
     Random(String),
     /// This node was shut down.
     #[error("this node has been shut down")]

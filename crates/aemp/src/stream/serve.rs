@@ -99,7 +99,7 @@ impl Node {
                 None => Err("a data connection was announced in a form that is not the right one".into()),
             },
             CONNECT => self.dial_back(from, args),
-            _ => Err(format!("{request:?} is no request for data connections")),
+            _ => Err(format!("{request:?} is not a request for data connections")),
         };
         if let Err(error) = refused
             && let Some(withheld) = self.may_complain()

@@ -249,7 +249,7 @@ impl<'de> Reader<'de> {
     fn big_number(&mut self, tag: u64) -> Result<Item<'de>, DecodeError> {
         let octets = match self.peek() {
             Some(head) if head >> 5 == OCTETS => self.item()?.into_octets().unwrap_or_default(),
-            _ => return Err(DecodeError::new("a big number is not made of octets")),
+            _ => return Err(DecodeError::new("a big number is not made of bytes")),
         };
         let number = octets.iter().try_fold(0i128, |number, &octet| {
             number.checked_mul(256).and_then(|number| number.checked_add(octet.into()))

@@ -109,13 +109,13 @@ impl Args {
     }
 
     fn octets(&mut self) -> Result<Bytes, RequestError> {
-        let octets = match self.scalar("the octets", "octets")? {
+        let octets = match self.scalar("the bytes", "bytes")? {
             Value::Bytes(octets) => Some(octets),
             // JSON has no octets.
             Value::Text(text) => crate::value::to_latin1(&text).map(Bytes::from),
             _ => None,
         };
-        octets.ok_or_else(|| self.wrong("the octets", "octets"))
+        octets.ok_or_else(|| self.wrong("the bytes", "bytes"))
     }
 }
 
