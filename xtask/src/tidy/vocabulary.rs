@@ -82,7 +82,11 @@ fn is_ours(path: &str) -> bool {
 fn count(file: &SourceFile, counts: &mut Counts) {
     let text = file.text.to_lowercase();
     for phrase in PHRASES {
-        add(counts, phrase, text.matches(phrase).count());
+        let found = text.match_indices(phrase).filter(|(at, _)| {
+            let after = text[at + phrase.len()..].chars().next();
+            phrase == PHRASES[0] || !after.is_some_and(char::is_alphanumeric)
+        });
+        add(counts, phrase, found.count());
     }
     if file.syntax.is_none() {
         return;
