@@ -188,6 +188,8 @@ impl Database {
     /// # Errors
     ///
     /// The node was shut down, or no family can have this name.
+    #[doc(alias = "whereis")]
+    #[doc(alias = "pg")]
     pub async fn any(&self, family: &str) -> Result<PortId, DatabaseError> {
         check_family_name(family)?;
         let mut watch = self.watch(family);

@@ -364,6 +364,7 @@ impl Node {
     }
 
     /// Monitors `port` and kills `victim` with the same reason if it dies abnormally.
+    #[doc(alias = "link")]
     pub fn monitor_kill(&self, port: &PortId, victim: &PortId) -> MonitorGuard {
         let action = match self.local_number(victim) {
             Some(number) => Action::Port(number, PortAction::Kill),

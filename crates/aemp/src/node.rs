@@ -191,6 +191,8 @@ impl Node {
     ///
     /// The message cannot be encoded or is too large for a frame; nothing was sent.
     #[doc(alias = "snd")]
+    #[doc(alias = "tell")]
+    #[doc(alias = "cast")]
     #[inline]
     pub fn send(&self, to: &PortId, message: impl IntoMessage) -> Result<(), SendError> {
         self.send_under_pressure(to, message).map(drop)

@@ -68,6 +68,7 @@ impl Node {
     ///
     /// See [`CallError`].
     #[doc(alias = "cal")]
+    #[doc(alias = "ask")]
     pub fn call<M, R, F>(
         &self,
         port: &PortId,

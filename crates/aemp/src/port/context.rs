@@ -103,6 +103,8 @@ impl<'a> Context<'a> {
 
     /// Sends a message. Same order and loss as [`Node::send`]; a message that cannot be encoded kills the own port.
     #[doc(alias = "snd")]
+    #[doc(alias = "tell")]
+    #[doc(alias = "cast")]
     #[inline]
     pub fn send(&mut self, to: &PortId, message: impl IntoMessage) {
         let sent = self.node.send_under_pressure(to, message);
@@ -180,6 +182,7 @@ impl<'a> Context<'a> {
     }
 
     /// Monitors a port and dies with it, if it dies abnormally.
+    #[doc(alias = "link")]
     pub fn monitor_kill(&mut self, port: &PortId) -> MonitorGuard {
         self.node.set_monitor(port, Action::Port(self.number, PortAction::Kill))
     }
@@ -217,6 +220,7 @@ impl<'a> Context<'a> {
     /// Calls a port: sends what `message` makes of the reply port, and runs `done` in the own port with the answer, or with the
     /// error if the port dies or `limit` passes first.
     #[doc(alias = "cal")]
+    #[doc(alias = "ask")]
     pub fn call<M, R>(
         &mut self,
         port: &PortId,

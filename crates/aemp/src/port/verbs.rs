@@ -20,6 +20,8 @@ impl Mailbox {
     ///
     /// As `Node::send`.
     #[doc(alias = "snd")]
+    #[doc(alias = "tell")]
+    #[doc(alias = "cast")]
     pub fn send(&self, to: &PortId, message: impl IntoMessage) -> Result<(), SendError> {
         self.node().send(to, message)
     }
@@ -58,6 +60,7 @@ impl Mailbox {
     /// See [`CallError`].
     #[doc(alias = "syncal")]
     #[doc(alias = "cal")]
+    #[doc(alias = "ask")]
     pub fn call<M, R, F>(
         &self,
         port: &PortId,
@@ -89,6 +92,7 @@ impl Mailbox {
     }
 
     /// Monitors a port and dies with it, if it dies abnormally.
+    #[doc(alias = "link")]
     pub fn monitor_kill(&self, port: &PortId) -> MonitorGuard {
         self.node().monitor_kill(port, self.id())
     }
