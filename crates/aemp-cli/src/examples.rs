@@ -50,6 +50,8 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("setscripts", "aemp profile server setscripts /srv/scripts setservices chat::server::"),
     ("setscript_eval", "aemp profile server setscript_eval 1"),
     ("setscript_limits", "aemp profile server setscript_limits steps=1000000,milliseconds=200"),
+    ("setws", "aemp profile web setws 127.0.0.1:4041 setws_clients /etc/aemp/clients.json"),
+    ("setws_clients", "aemp profile web setws_clients /etc/aemp/clients.json"),
     ("seteval", "aemp profile perl seteval 'warn \"up\"'"),
 ];
 

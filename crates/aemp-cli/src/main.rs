@@ -24,6 +24,7 @@ mod edit;
 mod eval;
 mod examples;
 mod failure;
+mod gate;
 mod log;
 mod logging;
 #[cfg(feature = "scripts")]

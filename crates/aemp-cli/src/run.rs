@@ -8,6 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::descriptors;
 use crate::failure::Failure;
+use crate::gate::Gate;
 use crate::logging::{self, Logging};
 use crate::scripts::Scripting;
 use crate::services;
@@ -20,8 +21,8 @@ use crate::watchdog::{self, Watching};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Keys: nodeid, binds, advertise, seeds, secret, cert, services, secure, behind_nat, relay, monitor_timeout, connect_interval,
-framing_format, auth_offer, auth_accept, verify_peeraddr, nodelay, scripts, script_eval, script_limits; and about the
-configuration file:
+framing_format, auth_offer, auth_accept, verify_peeraddr, nodelay, scripts, script_eval, script_limits, ws, ws_clients;
+and about the configuration file:
   profile NAME  the profile to use; by default the one with this host's name
   norc 1        do not read the file
   force 1       let the arguments win over the file (by default the file wins, as with the Perl tool)
@@ -30,6 +31,8 @@ Services that are built in: aemp::global, aemp::echo, aemp::sink, and AnyEvent::
 all other nodes log into this node's log: services [[\"AnyEvent::MP::LogCatcher::catch\",\"info\"]].
 With scripts FOLDER,… also a::b:: for FOLDER/a/b.rhai, and a::b::f for a function in it, which any node can spawn as well. With
 script_eval 1 other nodes can have code evaluated here.
+With ws HOST:PORT ws_clients FILE the node is a WebSocket gateway for clients that are not members of the network, such as browsers; FILE says
+who they are and what they may do. The line ends with the address of the gateway then: ws HOST:PORT.
 
 Example: aemp run norc 1 nodeid echo secret geheim binds 127.0.0.1:4040 services aemp::echo,aemp::sink")]
 pub(crate) struct Run {
@@ -58,6 +61,7 @@ impl Run {
         services::check(&mut settings, &scripted.iter().map(String::as_str).collect::<Vec<_>>())?;
         // Before the line that others wait for: from then on a signal ends the node in order.
         let ending = ending()?;
+        let gate = Gate::of(&settings)?;
         let builder = services::register(settings.builder().logs(logging::source()));
         let mut builder = scripting.install(builder);
         if let Some(leash) = &leash {
@@ -65,7 +69,8 @@ impl Run {
         }
         let node = builder.start().await?;
         scripting.load(&node)?;
-        announce(&node, self.json)?;
+        let ws = gate.open(&node).await?;
+        announce(&node, ws.as_deref(), self.json)?;
         match &leash {
             None => ending.await,
             Some(leash) => {
@@ -101,13 +106,17 @@ impl Run {
 }
 
 /// Says that the node listens, and where.
-pub(crate) fn announce(node: &Node, as_json: bool) -> Result<(), Failure> {
+pub(crate) fn announce(node: &Node, ws: Option<&str>, as_json: bool) -> Result<(), Failure> {
     let addresses: Vec<String> = node.local_addrs().iter().map(ToString::to_string).collect();
     if as_json {
-        let line = json!({"ready": node.id().as_str(), "listeners": addresses});
+        let mut line = json!({"ready": node.id().as_str(), "listeners": addresses});
+        if let Some(ws) = ws {
+            line["ws"] = ws.into();
+        }
         return crate::print(&line.to_string());
     }
-    let line = format!("ready {} {}", node.id(), addresses.join(","));
+    let ws = ws.map(|ws| format!(" ws {ws}")).unwrap_or_default();
+    let line = format!("ready {} {}{ws}", node.id(), addresses.join(","));
     crate::print(line.trim_end())
 }
 

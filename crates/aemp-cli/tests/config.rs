@@ -61,6 +61,8 @@ fn every_setting_can_be_set_and_removed() {
         ("scripts", "a,b"),
         ("script_eval", "1"),
         ("script_limits", "steps=1000"),
+        ("ws", "127.0.0.1:4041"),
+        ("ws_clients", "clients.json"),
     ];
     for (key, value) in values {
         user.ok(&["profile", "p", &format!("set{key}"), value]);

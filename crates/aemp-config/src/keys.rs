@@ -55,6 +55,8 @@ pub const KEYS: &[Key] = &[
     Key { name: "scripts", shape: Shape::List },
     Key { name: "script_eval", shape: Shape::Flag },
     Key { name: "script_limits", shape: Shape::List },
+    Key { name: "ws", shape: Shape::Text },
+    Key { name: "ws_clients", shape: Shape::Text },
 ];
 
 /// Names that settings had before, and that files and command lines may still use.

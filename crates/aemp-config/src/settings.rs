@@ -57,6 +57,10 @@ pub struct Settings {
     pub script_eval: bool,
     /// Limits of scripts that differ from the defaults, each `NAME=NUMBER`.
     pub script_limits: Vec<String>,
+    /// The address at which a gateway for edge clients listens. For who runs one; the library itself does not.
+    pub ws: Option<String>,
+    /// The file with the rules for edge clients.
+    pub ws_clients: Option<String>,
 }
 
 /// A registered function that runs when the node starts.
@@ -141,6 +145,8 @@ impl Settings {
             scripts: lookup.texts("scripts")?.unwrap_or_default(),
             script_eval: lookup.flag("script_eval")?.unwrap_or(false),
             script_limits: lookup.texts("script_limits")?.unwrap_or_default(),
+            ws: lookup.text("ws")?,
+            ws_clients: lookup.text("ws_clients")?,
         })
     }
 

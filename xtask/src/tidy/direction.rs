@@ -12,11 +12,12 @@ use serde_json::Value;
 use super::Problem;
 
 /// Each crate of the workspace with those that it may depend on. Nothing points back up.
-const ALLOWED: [(&str, &[&str]); 12] = [
+const ALLOWED: [(&str, &[&str]); 13] = [
     ("aemp", &["aemp-macros", "aemp-proto"]),
     ("aemp-bench", &["aemp", "aemp-proto", "aemp-sim"]),
-    ("aemp-cli", &["aemp", "aemp-config", "aemp-script"]),
+    ("aemp-cli", &["aemp", "aemp-config", "aemp-gateway", "aemp-script"]),
     ("aemp-config", &["aemp", "aemp-proto"]),
+    ("aemp-gateway", &["aemp"]),
     ("aemp-interop", &["aemp", "aemp-config"]),
     ("aemp-macros", &[]),
     ("aemp-models", &[]),

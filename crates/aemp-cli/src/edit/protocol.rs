@@ -58,6 +58,10 @@ const SETTINGS: &[Setting] = &[
         about: "Set whether other nodes can have code evaluated here" },
     Setting { key: "script_limits", value: "LIST", values: "NAME=NUMBER,… for steps, milliseconds, depth and others",
         about: "Set limits of scripts that differ from the defaults" },
+    Setting { key: "ws", value: "ADDRESS", values: "HOST:PORT",
+        about: "Set the address of a WebSocket gateway, for clients that are not members of the network" },
+    Setting { key: "ws_clients", value: "FILE", values: "JSON: who the clients of the gateway are, and what they may do",
+        about: "Set the file with the rules of the gateway" },
 ];
 
 /// How nodes talk to each other.
