@@ -6,6 +6,7 @@ mod support;
 
 use std::net::TcpListener;
 
+use support::reserved::Reserved;
 use support::{Running, User};
 
 /// The arguments of a node on loopback that reads no file.
@@ -41,14 +42,13 @@ fn port(user: &User, family: &str) -> String {
 fn run_says_once_that_it_is_ready_and_ends_in_order() {
     for signal in ["INT", "TERM"] {
         let user = User::new();
-        let mut running = user.start(&node("a/b", &[]));
-        let (id, address) = running.ready();
-        assert_eq!(id, "a/b");
-        assert!(address.starts_with("127.0.0.1:") && !address.ends_with(":0"), "{address}");
+        let reserved = Reserved::new();
+        let mut running = user.start(&node("a/b", &["binds", &reserved.address()]));
+        assert_eq!(running.ready(), ("a/b".into(), reserved.address()));
         running.signal(signal);
         assert_eq!(running.wait(), Some(0));
         assert!(running.rest().is_empty());
-        TcpListener::bind(&address).unwrap();
+        TcpListener::bind(reserved.address()).unwrap();
     }
 }
 

@@ -7,10 +7,12 @@
 //! - `? STATUS` as its first line is an exit status other than 0;
 //! - in it `[..]` stands for anything within a line, a line `...` for any lines, and `[HOME]` for the home folder.
 //!
-//! All blocks of one file go to one POSIX shell with an empty home folder, which is also where it stands, with `aemp` in its
-//! `PATH` and nothing else in its environment. So variables, `cat`, pipes and `&` work. Nodes that are left in the
-//! background are ended with it; let them write to a file (`aemp run … >seed.log 2>&1 &`), and wait for their `ready` line
-//! with `until grep -qs ready seed.log; do sleep 0.1; done` before they are used.
+//! All blocks of one file go to one POSIX shell with an empty home folder, which is also where it
+//! stands, with `aemp` in its `PATH`, a free address of loopback in `ADDRESS` (`[ADDRESS]` in what
+//! comes back) and nothing else in its environment. So variables, `cat`, pipes and `&` work. Nodes
+//! that are left in the background are ended with it; let them write to a file
+//! (`aemp run … >seed.log 2>&1 &`), and wait for their `ready` line with
+//! `until grep -qs ready seed.log; do sleep 0.1; done` before they are used.
 //!
 //! `SNAPSHOTS=overwrite cargo test -p aemp-cli --test transcripts` writes what came back into the files. Read the difference
 //! before it is committed.
@@ -26,8 +28,12 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
+use reserved::Reserved;
 use snapbox::data::DataFormat;
 use snapbox::{Assert, Data, Redactions};
+
+#[path = "../../aemp/tests/support/reserved.rs"]
+mod reserved;
 
 /// No transcript takes so long, unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -61,15 +67,17 @@ fn what_the_transcripts_show_is_what_happens() {
 /// How what happens differs from what a transcript shows.
 fn difference(path: &Path) -> Option<String> {
     let expected = Data::read_from(path, Some(DataFormat::Text));
-    let (actual, home) = replay(&fs::read_to_string(path).unwrap());
+    let reserved = Reserved::new();
+    let (actual, home) = replay(&fs::read_to_string(path).unwrap(), &reserved.address());
     let mut redactions = Redactions::new();
     redactions.insert("[HOME]", home).unwrap();
+    redactions.insert("[ADDRESS]", reserved.address()).unwrap();
     let assert = Assert::new().action_env("SNAPSHOTS").normalize_paths(false).redact_with(redactions);
     assert.try_eq(Some(&path.display()), Data::text(actual), expected).err().map(|error| error.to_string())
 }
 
 /// The transcript as it would be written now, and the home folder in which it was made.
-fn replay(text: &str) -> (String, PathBuf) {
+fn replay(text: &str, address: &str) -> (String, PathBuf) {
     let pieces = pieces(text);
     let home = tempfile::tempdir().unwrap();
     let home_path = home.path().canonicalize().unwrap();
@@ -77,7 +85,7 @@ fn replay(text: &str) -> (String, PathBuf) {
         Piece::Command { typed, .. } => Some(typed.join("\n")),
         Piece::Prose(_) => None,
     });
-    let answers = run(&home_path, &script(typed));
+    let answers = run(&home_path, address, &script(typed));
     let mut answers = answers.iter();
     let mut out = String::new();
     for piece in pieces {
@@ -134,7 +142,7 @@ fn script(commands: impl Iterator<Item = String>) -> String {
 }
 
 /// Runs a script to its end, and then ends what it has left in the background. Gives what each command printed, and its status.
-fn run(home: &Path, script: &str) -> Vec<(String, String)> {
+fn run(home: &Path, address: &str, script: &str) -> Vec<(String, String)> {
     let (script_path, out_path) = (home.join(".script"), home.join(".out"));
     fs::write(&script_path, script).unwrap();
     let bin = Path::new(env!("CARGO_BIN_EXE_aemp")).parent().unwrap();
@@ -143,6 +151,7 @@ fn run(home: &Path, script: &str) -> Vec<(String, String)> {
         .current_dir(home)
         .env_clear()
         .env("HOME", home)
+        .env("ADDRESS", address)
         .env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", bin.display()))
         .stdin(Stdio::null())
         .stdout(fs::File::create(&out_path).unwrap())
@@ -192,7 +201,7 @@ fn commands_and_what_they_print_are_told_apart() {
 fn a_shell_keeps_its_state_and_statuses_are_shown() {
     let text =
         "```console\n$ x=1\n$ cat <<END\n> a\n> $x\n> END\n$ (exit 3)\n$ sleep 100 &\n$ echo $HOME\n```\n";
-    let (out, home) = replay(text);
+    let (out, home) = replay(text, "");
     let expected = format!(
         "```console\n$ x=1\n$ cat <<END\n> a\n> $x\n> END\na\n1\n$ (exit 3)\n? 3\n$ sleep 100 &\n$ echo $HOME\n{}\n```\n",
         home.display()

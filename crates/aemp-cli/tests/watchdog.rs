@@ -8,22 +8,25 @@ mod support;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
+use support::reserved::Reserved;
 use support::{Running, User, processes_with, signal, wait_until_gone};
 
 /// A watched node of a user, which is the only process of this user then.
 struct Watched {
     user: User,
     watchdog: Running,
-    address: String,
+    reserved: Reserved,
 }
 
 impl Watched {
     fn start(options: &[&str]) -> Watched {
         let user = User::new();
-        let mut watchdog = user.start(&arguments(options));
-        let (_, address) = watchdog.ready();
+        let reserved = Reserved::new();
+        let address = reserved.address();
+        let mut watchdog = user.start(&[&arguments(options)[..], &["binds", &address]].concat());
+        assert_eq!(watchdog.ready().1, address);
         user.ok(&["setsecret", "s", "setseeds", &address]);
-        Watched { user, watchdog, address }
+        Watched { user, watchdog, reserved }
     }
 
     fn mark(&self) -> String {
@@ -141,7 +144,7 @@ fn nothing_is_left_of_a_watchdog_that_is_killed() {
             signal(node, "CONT");
         }
         wait_until_gone(&watched.mark());
-        std::net::TcpListener::bind(&watched.address).unwrap();
+        std::net::TcpListener::bind(watched.reserved.address()).unwrap();
     }
 }
 
@@ -174,8 +177,9 @@ fn what_is_wrong_is_said_once() {
     user.fails(2, &arguments(&[]).into_iter().chain(["sekret", "s"]).collect::<Vec<_>>());
     user.fails(2, &["run", "--heartbeat", "5"]);
     // An address that is taken may be free a little later.
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
+    let reserved = Reserved::new();
+    let address = reserved.address();
+    let taken = std::net::TcpListener::bind(&address).unwrap();
     let mut watchdog = user.start(
         &arguments(&["--restart-delay", "0.01"]).into_iter().chain(["binds", &address]).collect::<Vec<_>>(),
     );

@@ -13,6 +13,8 @@ use tempfile::TempDir;
 
 #[cfg(target_os = "linux")]
 pub(crate) mod hosts;
+#[path = "../../../aemp/tests/support/reserved.rs"]
+pub(crate) mod reserved;
 
 /// Nothing in these tests takes so long, unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
