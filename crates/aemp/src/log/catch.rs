@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use aemp_proto::{AnyMessage, NodeId, PortId, Reason};
+use aemp_proto::{AnyMessage, Body, NodeId, PortId, Reason};
 use parking_lot::Mutex;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Notify, mpsc};
@@ -16,6 +16,7 @@ use super::clock::{Clock, now};
 use super::{CONNECT, Level, Record};
 use crate::call::CallError;
 use crate::database::Change;
+use crate::message::FromMessage as _;
 use crate::node::Node;
 use crate::runtime::NodeEvent;
 
@@ -283,7 +284,12 @@ impl Receiving {
     fn open(node: &Node, other: &NodeId, wish: &Wish, clock: &Arc<Mutex<Clock>>) -> Receiving {
         let (other, wish, clock) = (other.clone(), wish.clone(), clock.clone());
         let mut allowance = Allowance::new(Instant::now());
-        let port = node.port(move |_, message: AnyMessage| {
+        let port = node.port(move |_, body: Body| {
+            // A record that cannot be read must not be the last one.
+            let Ok(message) = AnyMessage::decode(&body) else {
+                wish.lost.fetch_add(1, Ordering::Relaxed);
+                return;
+            };
             let record = Record::from_message(&other, clock.lock().difference(), &message);
             // Nodes may know levels in between, or care less about what was asked for.
             if record.level > wish.level {

@@ -1,6 +1,6 @@
 //! What must hold when typed ports get any values. A fuzz target and the test that replays its corpus call this.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ enum Untagged {
     Number(i32),
     Text(String),
     List(Vec<Untagged>),
-    Map(HashMap<String, Untagged>),
+    Map(BTreeMap<String, Untagged>),
 }
 
 type Ids = (NodeId, PortId, Option<ReplyTo<u8>>);
