@@ -57,7 +57,7 @@ pub struct Settings {
     pub script_eval: bool,
     /// Limits of scripts that differ from the defaults, each `NAME=NUMBER`.
     pub script_limits: Vec<String>,
-    /// The address at which a gateway for edge clients listens. For who runs one; the library itself does not.
+    /// The address at which a gateway for edge clients listens. The library itself runs none.
     pub ws: Option<String>,
     /// The file with the rules for edge clients.
     pub ws_clients: Option<String>,

@@ -137,10 +137,11 @@ impl Access {
         found
     }
 
-    /// Whether a request with these headers may become a connection. `own` is the address of the listener.
+    /// Whether a request with these headers may become a connection. `own` is the address of the
+    /// listener.
     ///
-    /// A browser says where a page comes from (`Origin`); other programs do not. The `Host` is compared so that no other
-    /// name can be made to stand for this machine.
+    /// A browser says where a page comes from (`Origin`); other programs do not. The `Host` is
+    /// compared so that no other name can be made to stand for this machine.
     pub fn admits(&self, host: Option<&str>, origin: Option<&str>, own: &str) -> bool {
         let is = |name: &str| self.hosts.iter().any(|host| host.eq_ignore_ascii_case(name));
         let host = host.is_some_and(|host| host == own || is(host));
@@ -243,7 +244,8 @@ fn is_family(family: &str) -> bool {
     !family.is_empty() && !family.starts_with('\'')
 }
 
-/// Whether a text is of a shape, in which `*` stands for anything but a `#` in front of the first one.
+/// Whether a text is of a shape, in which `*` stands for anything but a `#` in front of the first
+/// one.
 fn matches(shape: &str, text: &str) -> bool {
     let (Some((node, name)), Some((text_node, text_name))) = (shape.split_once('#'), text.split_once('#'))
     else {

@@ -29,13 +29,15 @@ use crate::session::Session;
 /// How long a connection may take to become a client.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often a client is asked for a sign of life. One from which nothing comes for three times as long is cut off.
+/// How often a client is asked for a sign of life. One from which nothing comes for three times as
+/// long is cut off.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 
 /// Connections at once, those that have not said who they are included.
 const CONNECTIONS_MAX: usize = 1024;
 
-/// A gateway for edge clients: clients with a token and a list of what they may do, but without the network's secret.
+/// A gateway for edge clients: clients with a token and a list of what they may do, but without the
+/// network's secret.
 pub struct Gateway {
     listener: TcpListener,
     shared: Arc<Shared>,
@@ -54,8 +56,8 @@ struct Shared {
 pub struct Refused(Arc<Mutex<BTreeMap<&'static str, u64>>>);
 
 impl Refused {
-    /// The counts, by codes as in the protocol; beside them `host` (a `Host`, `Origin` or address that is not admitted), `token`, `connections`, `rate`,
-    /// `unread` and `silent`.
+    /// The counts, by codes as in the protocol; beside them `host` (a `Host`, `Origin` or address
+    /// that is not admitted), `token`, `connections`, `rate`, `unread` and `silent`.
     pub fn counts(&self) -> BTreeMap<&'static str, u64> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -88,7 +90,8 @@ impl Gateway {
         self.shared.refused.clone()
     }
 
-    /// Serves clients until the future is dropped; then all of them are gone, and their ports with them.
+    /// Serves clients until the future is dropped; then all of them are gone, and their ports with
+    /// them.
     pub async fn serve(self) {
         let mut tasks = JoinSet::new();
         let shared = &self.shared;
@@ -254,7 +257,8 @@ impl Shared {
     }
 }
 
-/// The next message: a text, or none if it says nothing. An error with an empty code is an end that is nobody's fault.
+/// The next message: a text, or none if it says nothing. An error with an empty code is an end that
+/// is nobody's fault.
 async fn next(
     stream: &mut (impl Stream<Item = Result<Message, Error>> + Unpin),
 ) -> Result<Option<String>, Refusal> {

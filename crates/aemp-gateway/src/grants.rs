@@ -8,7 +8,8 @@ use aemp::{AnyMessage, PortId};
 /// How many are remembered; the oldest are forgotten.
 const GRANTS_MAX: usize = 1024;
 
-/// The ports whose IDs stood at the end of messages to ports of a client: by custom those for the answers.
+/// The ports whose IDs stood at the end of messages to ports of a client: by custom those for the
+/// answers.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Grants(Arc<Mutex<VecDeque<PortId>>>);
 

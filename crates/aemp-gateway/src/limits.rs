@@ -56,7 +56,8 @@ impl Rate {
         }
     }
 
-    /// Takes a message of so many bytes; false if that is too much. `now` is the time since any fixed moment.
+    /// Takes a message of `bytes` bytes; false if that is too much. `now` is the time since any
+    /// fixed moment.
     pub(crate) fn take(&mut self, limits: &Limits, now: Duration, bytes: usize) -> bool {
         let passed = now.saturating_sub(self.at).as_secs_f64();
         self.at = now;

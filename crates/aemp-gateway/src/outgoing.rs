@@ -1,4 +1,5 @@
-//! What waits for a client: a queue with a limit, so that a client that does not read costs no more than that.
+//! What waits for a client: a queue with a limit, so that a client that does not read costs no more
+//! than that.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -55,7 +56,8 @@ impl Outgoing {
 
     /// Tells the client something. When too much waits, the client is cut off.
     pub(crate) fn tell(&self, event: &Event<'_>) {
-        // What is cut off costs no work either, though its ports still have to go through what they got.
+        // What is cut off costs no work either, though its ports still have to go through what they
+        // got.
         if self.queue().cut.is_none() {
             self.push(Message::text(event.to_text()));
         }
@@ -101,7 +103,8 @@ impl Outgoing {
         }
     }
 
-    /// Writes what waits, until the connection is cut; then what is left and the reason, as far as the client reads.
+    /// Writes what waits, until the connection is cut; then what is left and the reason, as far as
+    /// the client reads.
     pub(crate) async fn write(self, mut sink: impl Sink<Message, Error = Error> + Unpin) {
         loop {
             let (message, cut) = self.next();

@@ -1,4 +1,5 @@
-//! What travels between an edge client and its gateway: JSON arrays, each in one WebSocket text message.
+//! What travels between an edge client and its gateway: JSON arrays, each in one WebSocket text
+//! message.
 //!
 //! `README.md` of this crate has the table. Nothing here does input or output.
 
@@ -21,7 +22,7 @@ pub enum Act {
     },
     /// Send values to a port.
     Send(PortId, Vec<Value>),
-    /// Call a port, and wait so many milliseconds.
+    /// Call a port; the last number is the timeout in milliseconds.
     Call(u64, PortId, Vec<Value>, u64),
     /// Give up a call.
     Cancel(u64),
@@ -73,7 +74,8 @@ impl Act {
     ///
     /// # Errors
     ///
-    /// It is not one: the connection ends, unless the client asks for something that no client may do.
+    /// It is not one: the connection ends, unless the client asks for something that no client may
+    /// do.
     pub fn parse(text: &str) -> Result<Act, Refusal> {
         let malformed = |what: &str| Refusal::end("malformed", what);
         let Ok(Json::Array(items)) = serde_json::from_str(text) else {
@@ -201,7 +203,8 @@ fn to_value(json: Json) -> Value {
     }
 }
 
-/// A value for a client. A string of bytes is one of the code points U+0000 to U+00FF, as everywhere in the network.
+/// A value for a client. A string of bytes is one of the code points U+0000 to U+00FF, as
+/// everywhere in the network.
 pub(crate) fn to_json(value: &Value) -> Json {
     match value {
         Value::Null => Json::Null,

@@ -1,8 +1,8 @@
 //! One client: what it asks for, what becomes of that, and its end.
 //!
-//! The promise of the network reaches to the client: when a monitor fires because of a loss, what the client sends to that port is dropped
-//! until it has said that it knows (`told`). For this all of a client's monitors and calls are waited for in the one task that also
-//! sends for it.
+//! The promise of the network reaches to the client: when a monitor fires because of a loss, what
+//! the client sends to that port is dropped until it has said that it knows (`told`). For this all
+//! of a client's monitors and calls are waited for in the one task that also sends for it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::pin::Pin;
@@ -49,7 +49,8 @@ pub(crate) struct Session {
     monitors: HashMap<u64, (PortId, AbortHandle)>,
     ports: HashSet<PortId>,
     watches: HashMap<u64, JoinHandle<()>>,
-    /// Monitors and calls that have told of a loss and of which the client has not said that it knows.
+    /// Monitors and calls that have told of a loss and of which the client has not said that it
+    /// knows.
     untold: HashMap<u64, PortId>,
 }
 
@@ -101,7 +102,7 @@ impl Session {
         Ok(())
     }
 
-    /// Waits for the next thing that the client waits for; for ever if there is none.
+    /// Waits for the next thing that the client waits for; without one, for ever.
     pub(crate) async fn next(&mut self) -> Outcome {
         match self.waits.next().await {
             Some(outcome) => outcome,
@@ -172,8 +173,8 @@ impl Session {
             .map_err(|_| Refusal::end("behind", format!("{port} cannot keep up")))
     }
 
-    /// A message to a port was dropped, because the client did not know of an earlier loss. A monitor that it has set since must not
-    /// hide that.
+    /// A message to a port was dropped, because the client did not know of an earlier loss. A
+    /// monitor that it has set since must not hide that.
     fn dropped(&mut self, port: &PortId) {
         let hidden: Vec<u64> =
             self.monitors.iter().filter(|(_, (target, _))| target == port).map(|(id, _)| *id).collect();

@@ -296,7 +296,7 @@ class Database:
             self._ask_master("g_upd", family, {key: value}, [])
 
     def _delete_entry(self, family: str, key: str, owner: object) -> None:
-        """Deletes an entry that `owner` has set, or whoever has set it if that is None."""
+        """Deletes an entry that `owner` has set, or any owner if that is None."""
         if owner is not None and self._entries.get((family, key)) is not owner:
             return
         self._entries.pop((family, key), None)

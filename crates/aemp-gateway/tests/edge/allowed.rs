@@ -25,7 +25,8 @@ async fn own_ports_get_messages_and_answer_them() {
     let port = opened[2].as_str().unwrap();
     client.say(json!(["send", world.echo.to_string(), ["hello", 1, port]])).await;
     assert_eq!(client.next().await, json!(["message", port, ["hello", 1]]));
-    // Somebody of the network calls, and is answered, although no rule names the port for the answer.
+    // Somebody of the network calls, and is answered, although no rule names the port for the
+    // answer.
     let own = aemp::PortId::parse(port).unwrap();
     let call = world.node.call(&own, std::time::Duration::from_secs(20), |reply| {
         AnyMessage(vec!["add".into(), Value::Int(2), Value::from(reply.port())])

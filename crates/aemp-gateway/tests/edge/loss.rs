@@ -54,7 +54,8 @@ async fn what_is_sent_before_the_client_knows_of_a_loss_is_dropped() {
             break;
         }
     }
-    // The network is whole again, and the client has read the news; but it has not said that it knows.
+    // The network is whole again, and the client has read the news; but it has not said that it
+    // knows.
     loop {
         let event = client.next().await;
         if event[0] == "changed" && event[2].as_object().unwrap().contains_key(&name) {
