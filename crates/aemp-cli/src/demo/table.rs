@@ -110,9 +110,9 @@ mod tests {
         };
         let expected = "\
 worker    chunks  bytes  messages  restarts
-worker-1       9    9000        18         0
-worker-2      10   10000        20         1
-in all        19   19000        38         1
+worker-1       9   9000        18         0
+worker-2      10  10000        20         1
+in all        19  19000        38         1
 
 words                  12, 3 different
 most frequent          a 7, b 3

@@ -154,7 +154,7 @@ seed
 ├── private
 ├── seed2  [also connected to perl (seen by seed2 only)]
 │   └── x  [refused: eval is \"refused\"]
-└── worker  [also connected to private (carried by seed), seed2]
+└── worker  [also connected to private (relayed by seed), seed2]
 ";
         assert_eq!(tree(&example()), expected);
         let alone = network(&["a"], &[("a", &["b"]), ("b", &[])]);
