@@ -73,7 +73,7 @@ fn a_node_that_hangs_is_killed_and_started_again() {
     let mut watched = Watched::start(&["--heartbeat", "1", "--restart-delay", "0"]);
     let before = watched.node();
     signal(before, "STOP");
-    watched.watchdog.logged("no sign of life");
+    watched.watchdog.logged("does not respond");
     watched.watchdog.ready();
     assert_ne!(watched.node(), before);
     watched.end();

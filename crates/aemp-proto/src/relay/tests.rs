@@ -227,7 +227,7 @@ fn a_carrier_carries_no_more_than_it_may() {
     let [_, _, first] = [(); 3].map(|()| net.join("b"));
     let refused = net.at("a").dial(&node("r"), &node("c"));
     net.settle();
-    assert!(net.ended("a", refused).unwrap().contains("as many connections as it may"));
+    assert!(net.ended("a", refused).unwrap().contains("as many connections as its limit allows"));
     // They were idle for so long that their ends cannot be alive; the one that was not stays.
     net.now = Duration::from_secs(11);
     net.at("a").write(first.0, b"alive");

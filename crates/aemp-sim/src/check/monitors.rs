@@ -166,7 +166,13 @@ fn told<'a>(
     let died = facts.time(died).max(opened);
     let fire = facts.time(*fire);
     let detect = micros(bounds.detect);
-    if fire > died.saturating_add(detect) && !facts.faulty(fire, detect) {
+    // News of a death stays behind the last words of the port, and these may be held at a gate.
+    let spoke = || {
+        let words = facts.sent.iter().filter(|sent| sent.sid == p && node_of(sent.p) == run.0);
+        words.map(|sent| facts.time(sent.enters)).max().unwrap_or(0)
+    };
+    let late = |since: u64| fire > since.saturating_add(detect);
+    if late(died) && late(spoke()) && !facts.faulty(fire, detect) {
         report(out, "MON2", format_args!("monitor {m} on {p} fired {} µs after its death", fire - died));
     }
 }

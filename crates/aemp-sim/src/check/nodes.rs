@@ -106,17 +106,21 @@ fn fires_first(facts: &Facts<'_>, out: &mut Vec<Violation>) {
 /// N5, M6: without a fault nothing that was up goes down. What nobody carries is broken only by a fault at one of its ends.
 fn without_faults(facts: &Facts<'_>, bounds: &Bounds, out: &mut Vec<Violation>) {
     let slack = micros(bounds.detect.max(bounds.heal));
-    let mut carried: BTreeSet<(Run<'_>, &str)> = BTreeSet::new();
+    let mut ups: BTreeMap<(Run<'_>, &str), u64> = BTreeMap::new();
+    let mut known: BTreeSet<(&str, u64)> = BTreeSet::new();
     for (at, record) in facts.records.iter().enumerate() {
         let run = facts.run(at);
         match &record.event {
-            Event::Up { peer, conn, .. } if conn & CARRIED != 0 => {
-                carried.insert((run, peer));
+            Event::Up { peer, conn, .. } => {
+                ups.insert((run, peer), *conn);
+                known.insert((run.0, *conn));
             }
             Event::Down { peer, reason, .. } => {
-                let excused = match carried.remove(&(run, peer.as_str())) {
-                    true => facts.faulty(record.t, slack),
-                    false => facts.faulty_at([run.0, peer], record.t, slack),
+                let direct = ups.remove(&(run, peer.as_str())).filter(|conn| conn & CARRIED == 0);
+                let excused = match direct.filter(|conn| known.contains(&(peer, *conn))) {
+                    Some(_) => facts.faulty_at([run.0, peer], record.t, slack),
+                    // A relay may have failed; or the other end had waited so long for an answer of a third node that it gave up.
+                    None => facts.faulty(record.t, slack),
                 };
                 if !excused {
                     let node = run.0;
