@@ -52,7 +52,7 @@
 //! names of the fields do not travel. So the same message can be sent in several ways, from Rust as from Perl:
 //!
 //! ```
-//! # use aemp::{AnyMessage, Context, Node, Value};
+//! # use aemp::{AnyMessage, Context, Message, Node, Value};
 //! # use serde::{Deserialize, Serialize};
 //! # #[derive(Debug, PartialEq, Serialize, Deserialize, Message)]
 //! # enum Counter { Add { n: u64 } }

@@ -1,8 +1,10 @@
-//! Outboxes that took more than they may hold. They have to break: what came after the limit is lost, and monitors tell of it.
+//! Outboxes that took more than they may hold. They must break: what came after the limit is lost,
+//! and monitors tell of it.
 //!
-//! Owners of monitors set them again when they are told, and send again. If all that they send is too much once more, the outbox
-//! breaks at once again, and the node would do nothing else. So the first break comes at once, and each further one later than the one
-//! before. Until it comes the outbox drops what is sent, and nobody has been told, so the promise holds.
+//! Owners of monitors set them again when they are told, and send again. If all that they send is
+//! too much once more, the outbox breaks at once again, and the node would do nothing else. So the
+//! first break comes at once, and each further one later than the one before. Until it comes the
+//! outbox drops what is sent, and nobody has been told, so the promise holds.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -119,7 +119,8 @@ fn without_faults(facts: &Facts<'_>, bounds: &Bounds, out: &mut Vec<Violation>) 
                 let direct = ups.remove(&(run, peer.as_str())).filter(|conn| conn & CARRIED == 0);
                 let excused = match direct.filter(|conn| known.contains(&(peer, *conn))) {
                     Some(_) => facts.faulty_at([run.0, peer], record.t, slack),
-                    // A relay may have failed; or the other end had waited so long for an answer of a third node that it gave up.
+                    // A relay may have failed; or the other end gave up, for it had waited too long for
+                    // the answer of a third node.
                     None => facts.faulty(record.t, slack),
                 };
                 if !excused {
