@@ -217,7 +217,6 @@ fn help_is_there_for_every_command() {
     let user = User::new();
     let help = user.ok(&["--help"]);
     let settings = user.ok(&["config"]);
-    assert!(user.ok(&["help", "config"]).contains(&settings));
     for command in [
         "run",
         "snd",
