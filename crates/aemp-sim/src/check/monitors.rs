@@ -186,7 +186,10 @@ fn last_words(facts: &Facts<'_>, out: &mut Vec<Violation>) {
             let died = facts.ports.get(monitor.p).is_some_and(|port| {
                 port.died.iter().any(|(_, of_death)| of_death == reason && !reason.is_empty())
             });
-            if died {
+            // A port may die later of a loss, through a link, and then with the reason with which that was told.
+            let lost = reason.first().is_some_and(|first| first == LOST)
+                && reason.get(1).is_some_and(|node| node == node_of(monitor.p));
+            if died && !lost {
                 let first = news.entry((monitor.p, to)).or_insert(*at);
                 *first = (*first).min(*at);
             }
