@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-use aemp::{Context, Limits, Node, NodeEvent, OutboxLimits, PortId, Reason};
+use aemp::{Context, Limits, Node, NodeEvent, NodeId, OutboxLimits, PortId, Reason};
 use aemp_sim::history::{CARRIED, Event, FaultKind};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use serde::{Deserialize, Serialize};
@@ -118,7 +118,9 @@ async fn live(start: Start) {
     let node = build(&start, &world).await;
     let events = node.node_events();
     world.node.set(node.clone()).unwrap_or_else(|_| panic!("a process has one node"));
-    tokio::spawn(follow(world.clone(), events, index));
+    // They came up while the node started, before anybody could follow.
+    let early = node.connected_nodes();
+    tokio::spawn(follow(world.clone(), events, early, index));
     let listening =
         node.local_addrs().first().map(ToString::to_string).filter(|_| start.advertised.is_some());
     report(&Report::Listening(listening));
@@ -212,21 +214,27 @@ fn probe(world: &Shared) {
     }
 }
 
-/// Notes who comes and goes.
-async fn follow(world: Shared, mut events: Receiver<NodeEvent>, index: usize) {
+/// Notes who comes and goes. Those who were there early are told of again, if they came after `events` began.
+async fn follow(world: Shared, mut events: Receiver<NodeEvent>, mut early: Vec<NodeId>, index: usize) {
     let private =
         |peer: &str| (0..world.plan.nodes).any(|n| world.plan.name(n) == peer && world.plan.is_private(n));
+    let up = |node: &NodeId| {
+        let peer = node.to_string();
+        // A node that cannot be dialled may be reached through another one.
+        let carried = private(&peer) || world.plan.is_private(index);
+        let conn = if carried { CARRIED } else { 0 };
+        // The supervisor knows which run of the peer this is.
+        world.history.note(Event::Up { peer, pinc: 0, conn });
+    };
+    early.iter().for_each(up);
     loop {
         match events.recv().await {
-            Ok(NodeEvent::Up(node)) => {
-                let peer = node.to_string();
-                // A node that cannot be dialled may be reached through another one.
-                let carried = private(&peer) || world.plan.is_private(index);
-                let conn = if carried { CARRIED } else { 0 };
-                // The supervisor knows which run of the peer this is.
-                world.history.note(Event::Up { peer, pinc: 0, conn });
-            }
+            Ok(NodeEvent::Up(node)) => match early.iter().position(|known| *known == node) {
+                Some(at) => drop(early.swap_remove(at)),
+                None => up(&node),
+            },
             Ok(NodeEvent::Down(node, reason)) => {
+                early.retain(|known| *known != node);
                 world.history.note(Event::Down { peer: node.to_string(), conn: 0, reason });
             }
             Err(RecvError::Closed) => return,
