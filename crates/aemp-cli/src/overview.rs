@@ -1,4 +1,5 @@
-//! What `aemp --help` shows: the commands in groups. Those that change the configuration are many, and stand under `aemp help config`.
+//! What `aemp --help` shows: the commands in groups. Those that change the configuration are many,
+//! and stand under `aemp help config`.
 
 use std::fmt::Write as _;
 
@@ -28,13 +29,13 @@ Exit status: 0 done, 1 failed, 2 wrong command line, 3 no usable configuration, 
 
 /// List the commands that change the configuration
 ///
-/// They can be chained: each takes its arguments, and what is left is the next command. They change the global settings, or after
-/// `profile NAME` those of this profile.
+/// They can be chained: each takes its arguments, and what is left is the next command. They change
+/// the global settings, or after `profile NAME` those of this profile.
 ///
 /// An argument that starts with [, { or " is JSON. If the only argument starts with [, it is the list of all arguments.
 ///
-/// The file is $AEMP_RC, else $XDG_CONFIG_HOME/aemp/config.json (~/.config/aemp/config.json); when nothing is there the one of
-/// the Perl tool: $PERL_ANYEVENT_MP_RC, else ~/.perl-anyevent-mp.
+/// The file is $AEMP_RC, else $XDG_CONFIG_HOME/aemp/config.json (~/.config/aemp/config.json); when
+/// nothing is there the one of the Perl tool: $PERL_ANYEVENT_MP_RC, else ~/.perl-anyevent-mp.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example: aemp gensecret profile server setnodeid server/ setbinds '*:4040' setseeds seed.example:4040")]
