@@ -44,7 +44,9 @@ pub(crate) struct Config {}
 impl Config {
     /// Prints the list.
     pub(crate) fn run(self) -> Result<(), Failure> {
-        crate::print(configuration(&args::command()).trim_end())
+        let list = configuration(&args::command());
+        // What reads it may be a pipe, which needs no colours.
+        crate::print(&anstream::adapter::strip_str(list.trim_end()).to_string())
     }
 }
 
