@@ -209,6 +209,9 @@ impl Node {
     }
 
     /// Nodes that come and go from now on. It is closed when the node has been shut down.
+    ///
+    /// A seed may have come up before the first call, so subscribe first and then look at
+    /// [`Node::connected_nodes`].
     pub fn node_events(&self) -> broadcast::Receiver<NodeEvent> {
         let events = self.inner().shared.events.lock();
         events.as_ref().map_or_else(|| broadcast::channel(1).1, broadcast::Sender::subscribe)
