@@ -236,7 +236,7 @@ impl Kernel {
         others.retain(|other| *other != link);
         self.close_all(others, "not needed any more");
         self.keep.came_up(node);
-        if self.overflows.broke(node, now) {
+        if self.overflows.contains(node) {
             // What is lost must be told, but the connection that everybody has waited for need not end for it.
             self.break_outbox(node.clone(), OVERFLOW, now);
         }
