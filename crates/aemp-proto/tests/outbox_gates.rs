@@ -27,11 +27,29 @@ fn port() -> PortId {
     NodeId::new("far").unwrap().named("port")
 }
 
-fn outbox(waiting: usize) -> Outbox<u64> {
-    let limits = OutboxLimits { waiting, ..OutboxLimits::default() };
+fn outbox_within(limits: OutboxLimits) -> Outbox<u64> {
     let mut outbox = Outbox::new(NodeId::new("far").unwrap(), limits);
     outbox.attach(link(), Framing::Native);
     outbox
+}
+
+fn outbox(waiting: usize) -> Outbox<u64> {
+    outbox_within(OutboxLimits { waiting, ..OutboxLimits::default() })
+}
+
+/// An outbox after a loss of which P has been told and Q has not. P has set monitor 3, which waits at the gate.
+fn half_told_within(limits: OutboxLimits) -> Outbox<u64> {
+    let mut outbox = outbox_within(limits);
+    outbox.monitor(&port(), 1, P, 1);
+    outbox.monitor(&port(), 2, Q, 2);
+    reset(&mut outbox);
+    outbox.fired(&port(), 1);
+    outbox.monitor(&port(), 3, P, 3);
+    outbox
+}
+
+fn half_told(waiting: usize) -> Outbox<u64> {
+    half_told_within(OutboxLimits { waiting, ..OutboxLimits::default() })
 }
 
 /// What a peer makes of all that was written since the last break.
@@ -148,12 +166,7 @@ fn what_is_sent_by_a_sender_that_has_been_told_follows_and_by_one_that_has_not_i
 
 #[test]
 fn the_news_of_a_death_stays_behind_the_last_words_of_the_port() {
-    let mut outbox = outbox(1 << 20);
-    outbox.monitor(&port(), 1, P, 1);
-    outbox.monitor(&port(), 2, Q, 2);
-    reset(&mut outbox);
-    outbox.fired(&port(), 1);
-    outbox.monitor(&port(), 3, P, 3);
+    let mut outbox = half_told(1 << 20);
     send(&mut outbox, P, 1);
     let mut peer = Peer::default();
     assert_eq!(outbox.by(|| P).died("p".into(), &Reason::NORMAL), Queued::Behind);
@@ -166,12 +179,7 @@ fn the_news_of_a_death_stays_behind_the_last_words_of_the_port() {
 
 #[test]
 fn a_second_loss_loses_what_was_held_and_fires_the_monitors_that_waited() {
-    let mut outbox = outbox(1 << 20);
-    outbox.monitor(&port(), 1, P, 1);
-    outbox.monitor(&port(), 2, Q, 2);
-    reset(&mut outbox);
-    outbox.fired(&port(), 1);
-    outbox.monitor(&port(), 3, P, 3);
+    let mut outbox = half_told(1 << 20);
     send(&mut outbox, P, 1);
     let broken = outbox.break_now();
     assert_eq!(broken.held.len(), 1);
@@ -187,12 +195,7 @@ fn a_second_loss_loses_what_was_held_and_fires_the_monitors_that_waited() {
 
 #[test]
 fn a_waiting_monitor_can_be_withdrawn_and_what_was_held_follows_all_the_same() {
-    let mut outbox = outbox(1 << 20);
-    outbox.monitor(&port(), 1, P, 1);
-    outbox.monitor(&port(), 2, Q, 2);
-    reset(&mut outbox);
-    outbox.fired(&port(), 1);
-    outbox.monitor(&port(), 3, P, 3);
+    let mut outbox = half_told(1 << 20);
     send(&mut outbox, P, 1);
     assert_eq!(outbox.unmonitor(&port(), 3), Some((3, Queued::Behind)));
     send(&mut outbox, P, 2);
@@ -206,12 +209,7 @@ fn of_more_than_may_be_held_some_follows_and_the_rest_is_a_loss_of_that_port_alo
     let body = Body::encode(&[Value::Bytes(vec![1; 1000].into())]).unwrap();
     // What is held counts as its values and 256 bytes.
     let each = body.items().len() + 256;
-    let mut outbox = outbox(3 * each);
-    outbox.monitor(&port(), 1, P, 1);
-    outbox.monitor(&port(), 2, Q, 2);
-    reset(&mut outbox);
-    outbox.fired(&port(), 1);
-    outbox.monitor(&port(), 3, P, 3);
+    let mut outbox = half_told(3 * each);
     for _ in 0..3 {
         assert_eq!(outbox.by(|| P).send(&port(), &body), Queued::Behind);
     }
@@ -244,13 +242,7 @@ fn an_outbox_that_overflows_when_a_gate_opens_says_so() {
     let each = body.items().len() + 256;
     for sends in [3, 4] {
         let limits = OutboxLimits { waiting: 3 * each, connected: each, ..OutboxLimits::default() };
-        let mut outbox = Outbox::new(NodeId::new("far").unwrap(), limits);
-        outbox.attach(link(), Framing::Native);
-        outbox.monitor(&port(), 1, P, 1);
-        outbox.monitor(&port(), 2, Q, 2);
-        reset(&mut outbox);
-        outbox.fired(&port(), 1);
-        outbox.monitor(&port(), 3, P, 3);
+        let mut outbox = half_told_within(limits);
         // The fourth one does not fit at the gate.
         for _ in 0..sends {
             outbox.by(|| P).send(&port(), &body);
