@@ -1,19 +1,11 @@
 //! Certificate bundles with odd content: they are used or refused.
 
-#![allow(clippy::unwrap_used, reason = "these are tests")]
-
 #[path = "support/pem_checks.rs"]
 mod checks;
-
-use std::path::Path;
+#[path = "../../aemp-proto/tests/support/corpus.rs"]
+mod corpus;
 
 #[test]
 fn the_corpus_of_the_fuzz_target() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/bundle");
-    let mut files = 0;
-    for entry in folder.read_dir().unwrap() {
-        checks::use_bundle(&std::fs::read(entry.unwrap().path()).unwrap());
-        files += 1;
-    }
-    assert!(files > 10, "there are {files}");
+    corpus::replay("bundle", checks::use_bundle);
 }

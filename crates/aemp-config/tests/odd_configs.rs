@@ -4,8 +4,8 @@
 
 #[path = "support/config_checks.rs"]
 mod checks;
-
-use std::path::Path;
+#[path = "../../aemp-proto/tests/support/corpus.rs"]
+mod corpus;
 
 use aemp_config::{ConfigFile, KEYS, Key, Secret, Shape};
 use proptest::prelude::*;
@@ -13,13 +13,7 @@ use serde_json::{Value as Json, json};
 
 #[test]
 fn the_corpus_of_the_fuzz_target() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/config");
-    let mut files = 0;
-    for entry in folder.read_dir().unwrap() {
-        checks::read_config(&std::fs::read(entry.unwrap().path()).unwrap());
-        files += 1;
-    }
-    assert!(files > 10, "there are {files}");
+    corpus::replay("config", checks::read_config);
 }
 
 /// Any JSON, with texts that look like numbers, are empty, or hold Latin-1 and other characters.

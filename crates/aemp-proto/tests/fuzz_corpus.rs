@@ -1,23 +1,14 @@
-//! The corpus of the fuzz targets, replayed: what was found once is checked for ever.
+//! The corpora of the fuzz targets of this crate.
 
 #[path = "support/checks.rs"]
 mod checks;
+#[path = "support/corpus.rs"]
+mod corpus;
 #[path = "support/relay_checks.rs"]
 mod relay_checks;
 
-use std::path::Path;
-
 use aemp_proto::wire::Framing;
-
-fn replay(target: &str, check: impl Fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
-    let mut files = 0;
-    for entry in folder.read_dir().expect("the corpus is beside the fuzz targets") {
-        check(&std::fs::read(entry.expect("an entry").path()).expect("a file"));
-        files += 1;
-    }
-    assert!(files > 10, "{target} has a corpus of {files}");
-}
+use corpus::replay;
 
 #[test]
 fn frames_in_cbor() {
