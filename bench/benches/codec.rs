@@ -34,9 +34,9 @@ fn bodies(c: &mut Criterion) {
     group.bench_function("decode/typed", |b| b.iter(|| Order::decode(black_box(&body))));
     group.bench_function("decode/untyped", |b| b.iter(|| AnyMessage::decode(black_box(&body))));
     for size in [64, 4096, 65_536] {
-        let octets = AnyMessage(vec![Value::from("data"), Value::from(bytes::Bytes::from(vec![7; size]))]);
+        let data = AnyMessage(vec![Value::from("data"), Value::from(bytes::Bytes::from(vec![7; size]))]);
         group.throughput(Throughput::Bytes(size as u64));
-        group.bench_function(format!("encode/octets/{size}"), |b| b.iter(|| black_box(&octets).encode()));
+        group.bench_function(format!("encode/octets/{size}"), |b| b.iter(|| black_box(&data).encode()));
     }
     group.finish();
 }

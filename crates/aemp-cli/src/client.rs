@@ -95,8 +95,8 @@ impl Client {
         Ok(settings.builder().logs(logging::source()).start().await?)
     }
 
-    /// The settings of the node. Its ID, its services and where it listens are its own, whatever the file says about the nodes of
-    /// this machine: it may be one of many.
+    /// The settings of the node. Its ID, its services and where it listens are its own, not those of a node that the
+    /// file describes: it may be one of many on this machine.
     fn settings(&self, binds: Json) -> Result<Settings, Failure> {
         let mut arguments = match &self.profile {
             Some(name) => Arguments::parse(["profile", name])?,

@@ -271,7 +271,7 @@ fn a_secret_need_not_stand_in_the_list_of_processes() {
 }
 
 #[test]
-fn whoever_can_read_a_secret_is_told_of() {
+fn a_secret_that_others_can_read_is_reported() {
     use std::os::unix::fs::PermissionsExt;
     let user = User::new();
     user.ok(&["setsecret", "correct horse battery", "setseeds", "127.0.0.1:1"]);

@@ -113,7 +113,7 @@ fn a_node_on_loopback_says_so_and_is_reached_through_its_seed() {
     let line = node.logged("loopback");
     assert!(line.contains("127.0.0.1:4050") && line.contains("advertise"), "{line}");
     assert_reached(near, "lo", "10.77.0.1:4040");
-    // It is said once, whoever else comes.
+    // It is said once, however many nodes come.
     assert_reached(near, "lo", "10.77.0.1:4040");
     assert_eq!(node.logged_if_there("loopback"), None);
 }

@@ -7,7 +7,7 @@ use aemp_proto::value::to_latin1;
 
 use super::{ConfigError, parse_text, read};
 
-/// A shorter secret can be found by trying, by whoever has seen one handshake.
+/// An eavesdropper who has seen one handshake can find a shorter secret by trying all.
 const SHORT: usize = 16;
 
 /// A secret, or the text of a private key. It never shows in `Debug` output.

@@ -34,7 +34,7 @@ impl Progress {
         }
     }
 
-    /// So many bytes of so many are counted.
+    /// Shows that `bytes` of `of` bytes are counted.
     pub(crate) fn counted(&mut self, bytes: u64, of: u64) -> Result<(), Failure> {
         if let Some(bar) = &self.bar {
             bar.set_length(of);

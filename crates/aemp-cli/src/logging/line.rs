@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_one_line_whatever_is_in_it() {
+    fn an_event_is_one_line_even_with_line_breaks_in_it() {
         for (form, coloured) in [(Form::Text, false), (Form::Json, false), (Form::Json, true)] {
             let line = shown(form, coloured, log_hostile);
             let line = line.strip_suffix('\n').expect("a line");

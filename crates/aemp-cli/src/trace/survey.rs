@@ -10,7 +10,8 @@ use aemp::NodeId;
 
 use super::network::{Network, Seen};
 
-/// The survey ends after so many times what each node has, whatever is told by then: each answer can name nodes that were made up.
+/// The survey ends after this multiple of the time that each node has, even if answers still name
+/// further nodes: a hostile node can make them up.
 const TIMES: u32 = 4;
 
 /// Nodes that are asked. A network is larger than this in theory, and a tree of it is not for reading.

@@ -25,7 +25,7 @@ pub(crate) struct Host {
 }
 
 impl Network {
-    /// A network of so many hosts. Without root or `ip` there is none; a line says which test is skipped.
+    /// Makes a network of `count` hosts. Returns `None` without root or `ip`, and prints which test is skipped.
     pub(crate) fn new(test: &str, count: usize) -> Option<Network> {
         if output_of("id", "-u").as_deref() != Some("0") || output_of("ip", "-V").is_none() {
             println!("{test}: skipped, it needs root and ip");

@@ -10,7 +10,8 @@ use crate::time::Time;
 /// The time from one address to the next while the first has not answered.
 pub const STAGGER: Duration = Duration::from_millis(250);
 
-/// Addresses of one name that are dialled: whoever answers for a name must not make us dial the whole network.
+/// The limit of addresses of one name that are dialled: a hostile name server must not make a node
+/// dial the whole network.
 pub const ADDRESSES_MAX: usize = 16;
 
 /// The addresses of one name while they are dialled. [`Race::next`] says which one is next, [`Race::failed`] takes what became
