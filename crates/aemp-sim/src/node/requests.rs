@@ -8,7 +8,7 @@ use aemp_proto::{NodeId, PortId};
 use super::Node;
 use super::driver::Told;
 use super::ports::{Item, Watcher};
-use super::verbs::Letter;
+use super::verbs::{Letter, sender};
 use crate::cx::Cx;
 use crate::options::Sabotage;
 
@@ -64,8 +64,13 @@ impl Node {
             watching.ports.insert(number);
             return;
         }
-        let reason = self.ports.why_missing(&self.id.named(name));
-        let queued = self.remote(peer, cx).outbox.request(&Request::Died(name.into(), reason));
+        let port = self.id.named(name);
+        let reason = self.ports.why_missing(&port);
+        let outbox = &mut self.remote(peer, cx).outbox;
+        let queued = match number {
+            Some(_) => outbox.by(|| sender(&port)).died(name.into(), &reason),
+            None => outbox.request(&Request::Died(name.into(), reason)),
+        };
         self.queued(peer, queued, cx);
     }
 

@@ -214,8 +214,8 @@ impl Node {
 
     /// Another node monitors a port here.
     fn watch(&self, remote: &Arc<Remote>, link: LinkId, name: &str) {
-        let refusal = match self.number_of(name).and_then(|number| Some((number, self.table().get(number)?)))
-        {
+        let number = self.number_of(name);
+        let refusal = match number.and_then(|number| Some((number, self.table().get(number)?))) {
             None => self.why_missing(&self.id().named(name)),
             Some((number, mut cell)) => {
                 let mut watching = remote.watching.lock();
@@ -237,7 +237,14 @@ impl Node {
                 }
             }
         };
-        let queued = remote.outbox.lock().request(&Request::Died(name.into(), refusal));
+        let queued = {
+            let mut outbox = remote.outbox.lock();
+            // What the port sent before it died may still be held, and this must not overtake it.
+            match number {
+                Some(number) => outbox.by(|| number).died(name.into(), &refusal),
+                None => outbox.request(&Request::Died(name.into(), refusal)),
+            }
+        };
         self.queued(remote, queued);
     }
 
