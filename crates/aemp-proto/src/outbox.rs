@@ -237,8 +237,7 @@ impl<M> Outbox<M> {
     }
 
     /// Appends a request of the node itself (database, `kil0`), which no gate holds back. One that the peer cannot read or that is
-    /// over the limit of a message is dropped; of a death, only the reason is replaced. Without a [sender](Outbox::by) the news of a
-    /// death stays behind all that is held at gates, for the port may have sent it.
+    /// over the limit of a message is dropped; of a death, only the reason is replaced.
     pub fn request(&mut self, request: &Request) -> Queued {
         self.request_from(request, nobody)
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use aemp_proto::kernel::LinkId;
 use aemp_proto::outbox::{Loss, Outbox, OutboxLimits, Queued};
-use aemp_proto::wire::{Frame, Framing, Limits, Records, Request};
+use aemp_proto::wire::{Frame, Framing, Limits, Records};
 use aemp_proto::{Body, NodeId, PortId, Reason, Value};
 use proptest::prelude::*;
 use support::{message, read_in_pieces};
@@ -173,22 +173,6 @@ fn the_news_of_a_death_stays_behind_the_last_words_of_the_port() {
     assert_eq!(peer.reads(&mut outbox), []);
     outbox.by(|| OTHER).died("other".into(), &Reason::NORMAL);
     assert_eq!(peer.reads(&mut outbox), [request("kil0")]);
-    assert_eq!(outbox.fired(&port(), 2), Queued::Wake);
-    assert_eq!(peer.reads(&mut outbox), [request("mon1"), Written::Message(P, 1), request("kil0")]);
-}
-
-#[test]
-fn the_answer_to_a_late_monitor_stays_behind_the_last_words_of_whichever_port_it_is_about() {
-    let mut outbox = half_told(1 << 20);
-    let mut peer = Peer::default();
-    let answer = |name: &str| Request::Died(name.into(), Reason::NORMAL);
-    // Nothing is held yet, so nothing can be overtaken.
-    outbox.request(&answer("early"));
-    assert_eq!(peer.reads(&mut outbox), [request("kil0")]);
-    send(&mut outbox, P, 1);
-    // The port is known by its name alone: it may be the sender.
-    assert_eq!(outbox.request(&answer("p")), Queued::Behind);
-    assert_eq!(peer.reads(&mut outbox), []);
     assert_eq!(outbox.fired(&port(), 2), Queued::Wake);
     assert_eq!(peer.reads(&mut outbox), [request("mon1"), Written::Message(P, 1), request("kil0")]);
 }

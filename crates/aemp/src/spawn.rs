@@ -131,7 +131,7 @@ impl Node {
             if let Some(withheld) = self.may_complain() {
                 tracing::warn!(%from, name, function, withheld, "refused to spawn: this node is in secure mode");
             }
-            return self.tombstones().add(from, name, &refused(), self.limits().tombstones);
+            return self.tombstones().add(from, name, None, &refused(), self.limits().tombstones);
         }
         let id = self.id().named(name);
         let (home, number) = id.parts();
@@ -144,7 +144,7 @@ impl Node {
         }
         let Some(share) = self.share_for(from, name.len()) else {
             let reason = Reason::text("spawn_refused", too_many(from));
-            return self.tombstones().add(from, name, &reason, self.limits().tombstones);
+            return self.tombstones().add(from, name, None, &reason, self.limits().tombstones);
         };
         tracing::debug!(%from, name, function, "spawn");
         // Held until the init function stands in the mailbox: nothing can be sent to the name before.
@@ -197,9 +197,21 @@ impl Node {
     }
 
     /// Remembers what a spawned port died of, for monitors that come too late.
-    pub(crate) fn leave_word(&self, id: &PortId, spawner: Option<&NodeId>, reason: &Reason) {
+    pub(crate) fn record_tombstone(
+        &self,
+        number: u64,
+        id: &PortId,
+        spawner: Option<&NodeId>,
+        reason: &Reason,
+    ) {
         let spawner = spawner.unwrap_or(self.id());
-        self.tombstones().add(spawner, &id.name().to_string(), reason, self.limits().tombstones);
+        let name = id.name().to_string();
+        self.tombstones().add(spawner, &name, Some(number), reason, self.limits().tombstones);
+    }
+
+    /// The number that a port had which other nodes know by this name, and which is dead.
+    pub(crate) fn former_number(&self, name: &str) -> Option<u64> {
+        self.tombstones().number(name)
     }
 
     /// Why there is no such port: what killed it before it could be monitored, if that is known.

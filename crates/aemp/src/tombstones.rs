@@ -26,8 +26,15 @@ pub(crate) struct Tombstones {
 
 #[derive(Default)]
 struct State {
-    by_name: HashMap<Arc<str>, Reason>,
+    by_name: HashMap<Arc<str>, Tombstone>,
     by_peer: HashMap<NodeId, Share>,
+}
+
+/// What is known of one port.
+struct Tombstone {
+    /// The number that it had, if it ever existed: what it has sent may still be on its way.
+    number: Option<u64>,
+    reason: Reason,
 }
 
 /// Those of the ports that one node has named.
@@ -42,9 +49,9 @@ impl Tombstones {
         Tombstones { budgets, state: Mutex::default() }
     }
 
-    /// The port that this node has named is dead, or never came to exist. Of more than `limit` the oldest are forgotten. A name that
-    /// is there keeps its reason: ports die once.
-    pub(crate) fn add(&self, peer: &NodeId, name: &str, reason: &Reason, limit: usize) {
+    /// The port that this node has named is dead, or without a `number` never came to exist. Of more than `limit` the oldest are
+    /// forgotten. A name that is there keeps its reason: ports die once.
+    pub(crate) fn add(&self, peer: &NodeId, name: &str, number: Option<u64>, reason: &Reason, limit: usize) {
         let reason = reason.shortened(REASON_MAX);
         let bytes = COST + name.len() + reason.memory();
         let mut state = self.state.lock();
@@ -62,12 +69,17 @@ impl Tombstones {
         }
         let name: Arc<str> = name.into();
         share.names.push_back((name.clone(), bytes));
-        by_name.insert(name, reason);
+        by_name.insert(name, Tombstone { number, reason });
     }
 
     /// What killed the port with this name, if that is known.
     pub(crate) fn reason(&self, name: &str) -> Option<Reason> {
-        self.state.lock().by_name.get(name).cloned()
+        self.state.lock().by_name.get(name).map(|tombstone| tombstone.reason.clone())
+    }
+
+    /// The number that the port with this name had, if it existed and that is known.
+    pub(crate) fn number(&self, name: &str) -> Option<u64> {
+        self.state.lock().by_name.get(name)?.number
     }
 
     /// The node is lost: whoever monitored what it has named was told.
@@ -103,7 +115,7 @@ mod tests {
         let remembered = |limit, names: &[&str]| {
             let tombstones = Tombstones::default();
             for name in names {
-                tombstones.add(&peers()[0], name, &reason(1), limit);
+                tombstones.add(&peers()[0], name, None, &reason(1), limit);
             }
             let all = ["a", "b", "c"].into_iter();
             all.filter(|name| tombstones.reason(name).is_some()).collect::<String>()
@@ -119,16 +131,16 @@ mod tests {
         let budgets = PeerBudgets::default();
         let tombstones = Tombstones::new(budgets.clone());
         let [a, b] = peers();
-        tombstones.add(&b, "first", &reason(10), 1 << 16);
+        tombstones.add(&b, "first", Some(7), &reason(10), 1 << 16);
         for n in 0..10_000 {
             let name = format!("{n}{}", "n".repeat(4000));
-            tombstones.add(&a, &name, &reason(if n == 9_999 { 1 << 20 } else { 3000 }), 1 << 16);
+            tombstones.add(&a, &name, None, &reason(if n == 9_999 { 1 << 20 } else { 3000 }), 1 << 16);
         }
         let used = budgets.of(&a).used();
         assert!(used > BYTES_MAX / 2 && used <= BYTES_MAX, "{used}");
         let last = tombstones.reason(&format!("9999{}", "n".repeat(4000))).expect("the last one");
         assert!(!last.is_normal() && last.memory() <= REASON_MAX, "{last}");
-        assert_eq!(tombstones.reason("first"), Some(reason(10)));
+        assert_eq!((tombstones.reason("first"), tombstones.number("first")), (Some(reason(10)), Some(7)));
         tombstones.forget(&a);
         assert_eq!(budgets.of(&a).used(), 0);
         assert!(tombstones.state.lock().by_name.len() == 1 && budgets.of(&b).used() > 0);

@@ -246,7 +246,7 @@ impl Kernel {
             self.try_all_again(now);
         }
         self.greet(node, now);
-        self.carrier_came(node);
+        self.carrier_came(node, now);
         self.announce_ways(now);
     }
 

@@ -65,6 +65,13 @@ impl Throttle {
         self.targets.insert(target.clone(), next);
     }
 
+    /// The dial of this target, which had to wait for another connection, begins only now.
+    pub(crate) fn delayed(&mut self, target: &DialTarget, now: Time) {
+        if let Some(dialled) = self.targets.get_mut(target) {
+            dialled.next = dialled.next.max(now + SHORTEST);
+        }
+    }
+
     /// A connection to the target was established, or there is news of it: the waiting times begin anew.
     pub(crate) fn revive(&mut self, target: &DialTarget, now: Time) {
         if let Some(dialled) = self.targets.get_mut(target) {
@@ -112,6 +119,19 @@ mod tests {
             let base = (SHORTEST * 2u32.pow(at as u32)).min(longest);
             assert!(*wait >= base && *wait <= base * 2, "wait {at} was {wait:?}");
         }
+        assert_eq!(throttle.ready_at(&target("b:1")), Time::ZERO);
+    }
+
+    #[test]
+    fn a_dial_that_had_to_wait_is_not_followed_by_another_one_at_once() {
+        let (mut throttle, mut random) = (Throttle::new(Duration::from_secs(5)), Random::new(1));
+        throttle.dialled(&target("a:1"), &mut random, Time::ZERO);
+        let ready = throttle.ready_at(&target("a:1"));
+        throttle.delayed(&target("a:1"), Time::ZERO);
+        assert_eq!(throttle.ready_at(&target("a:1")), ready);
+        throttle.delayed(&target("a:1"), ready);
+        assert_eq!(throttle.ready_at(&target("a:1")), ready + SHORTEST);
+        throttle.delayed(&target("b:1"), ready);
         assert_eq!(throttle.ready_at(&target("b:1")), Time::ZERO);
     }
 

@@ -148,8 +148,9 @@ impl Kernel {
     }
 
     /// A node is up: links that were to lead through it can be dialled.
-    pub(super) fn carrier_came(&mut self, carrier: &NodeId) {
+    pub(super) fn carrier_came(&mut self, carrier: &NodeId, now: Time) {
         for (link, to) in self.ways.waiting.remove(carrier).unwrap_or_default() {
+            self.throttle.delayed(&DialTarget::Relay { relay: carrier.clone(), to: to.clone() }, now);
             self.ask_carrier(link, carrier, &to);
         }
     }

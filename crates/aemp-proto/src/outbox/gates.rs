@@ -77,8 +77,8 @@ impl<M> Gate<M> {
     }
 }
 
-/// A port of this node that has died: as a sender if that is known, its name, and why.
-pub(super) type Death = (Option<u64>, String, Reason);
+/// A port of this node that has died: as a sender, its name, and why.
+pub(super) type Death = (u64, String, Reason);
 
 /// The gates before the ports of one node.
 #[derive(Debug)]
@@ -212,19 +212,15 @@ impl<M> Gates<M> {
         Some(Opened { waiting: gate.waiting, held: gate.held, full: gate.full })
     }
 
-    /// Whether something is held that this sender may have sent: anything may be from one that is not known.
-    fn holds_of(&self, sender: Option<u64>) -> bool {
-        let mut held = self.gates.values().flat_map(|gate| &gate.held);
-        held.any(|(other, _)| sender.is_none() || *other == sender)
+    fn holds_of(&self, sender: u64) -> bool {
+        self.gates.values().flat_map(|gate| &gate.held).any(|(other, _)| *other == Some(sender))
     }
 
     /// Keeps the news of a death back if something that the port has sent is held. Returns whether it does.
     pub(super) fn keep_death(&mut self, sender: Option<u64>, name: &str, reason: &Reason) -> bool {
-        let keeps = self.holds_of(sender);
-        if keeps {
-            self.deaths.push((sender, name.into(), reason.clone()));
-        }
-        keeps
+        let Some(sender) = sender.filter(|sender| self.holds_of(*sender)) else { return false };
+        self.deaths.push((sender, name.into(), reason.clone()));
+        true
     }
 
     /// The deaths that can be told now.

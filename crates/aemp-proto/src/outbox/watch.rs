@@ -166,7 +166,7 @@ impl<M> Outbox<M> {
     fn tell_deaths(&mut self) -> Queued {
         let mut queued = Queued::Behind;
         for (sender, name, reason) in self.gates.take_deaths() {
-            queued = queued.and(self.request_from(&Request::Died(name, reason), || sender));
+            queued = queued.and(self.request_from(&Request::Died(name, reason), || Some(sender)));
         }
         queued
     }

@@ -66,11 +66,8 @@ impl Node {
         }
         let port = self.id.named(name);
         let reason = self.ports.why_missing(&port);
-        let outbox = &mut self.remote(peer, cx).outbox;
-        let queued = match number {
-            Some(_) => outbox.by(|| sender(&port)).died(name.into(), &reason),
-            None => outbox.request(&Request::Died(name.into(), reason)),
-        };
+        // What the port sent before it died may still be held.
+        let queued = self.remote(peer, cx).outbox.by(|| sender(&port)).died(name.into(), &reason);
         self.queued(peer, queued, cx);
     }
 

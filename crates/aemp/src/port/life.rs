@@ -128,13 +128,13 @@ impl Node {
 
     /// Ends a port: everything that belongs to it goes, whoever watches it is told.
     pub(crate) fn end_port(&self, number: u64, reason: Reason) {
-        let leave_word = |cell: &Slot| {
+        let bury = |cell: &Slot| {
             if let Some(name) = cell.name() {
                 let spawner = cell.extra().and_then(|extra| extra.spawned_by.as_ref());
-                self.leave_word(&name, spawner.map(SpawnShare::node), &reason);
+                self.record_tombstone(number, &name, spawner.map(SpawnShare::node), &reason);
             }
         };
-        let Some(removed) = self.table().remove(number, leave_word) else { return };
+        let Some(removed) = self.table().remove(number, bury) else { return };
         let code = AssertUnwindSafe(|| drop((removed.actor, removed.mailbox)));
         if let Err(panic) = catch_unwind(code) {
             let port = self.own_port(number);

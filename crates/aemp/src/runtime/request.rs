@@ -240,7 +240,7 @@ impl Node {
         let queued = {
             let mut outbox = remote.outbox.lock();
             // What the port sent before it died may still be held, and this must not overtake it.
-            match number {
+            match number.or_else(|| self.former_number(name)) {
                 Some(number) => outbox.by(|| number).died(name.into(), &refusal),
                 None => outbox.request(&Request::Died(name.into(), refusal)),
             }

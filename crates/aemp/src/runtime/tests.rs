@@ -25,6 +25,8 @@ use crate::node::Node;
 use crate::port::Context;
 use crate::remote::Remote;
 
+mod last_words;
+
 const LIMIT: Duration = Duration::from_secs(20);
 
 async fn soon<T>(future: impl Future<Output = T>) -> T {
