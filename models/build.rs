@@ -1,4 +1,5 @@
-//! Makes broken copies of the library's code between threads: the models have to find what is wrong with each of them.
+//! Makes broken copies of the library's code between threads: the models have to find what is wrong
+//! with each of them.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

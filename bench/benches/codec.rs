@@ -1,4 +1,4 @@
-//! Messages to octets and back: typed and untyped bodies, and the frames of every framing.
+//! Messages to bytes and back: typed and untyped bodies, and the frames of every framing.
 
 use aemp::{AnyMessage, Body, FromMessage, IntoMessage, Message, PortId, ReplyTo, Value};
 use aemp_proto::wire::{FrameReader, Framing, Limits, reframe, write_message};
@@ -36,7 +36,7 @@ fn bodies(c: &mut Criterion) {
     for size in [64, 4096, 65_536] {
         let data = AnyMessage(vec![Value::from("data"), Value::from(bytes::Bytes::from(vec![7; size]))]);
         group.throughput(Throughput::Bytes(size as u64));
-        group.bench_function(format!("encode/octets/{size}"), |b| b.iter(|| black_box(&data).encode()));
+        group.bench_function(format!("encode/bytes/{size}"), |b| b.iter(|| black_box(&data).encode()));
     }
     group.finish();
 }
@@ -59,8 +59,8 @@ fn frames(c: &mut Criterion) {
         });
     });
     for framing in Framing::ALL {
-        let mut octets = Vec::new();
-        reframe(&records, framing, &mut octets).expect("its own frames");
+        let mut bytes = Vec::new();
+        reframe(&records, framing, &mut bytes).expect("its own frames");
         group.bench_function(format!("write/{}", framing.as_str()), |b| {
             let mut out = Vec::new();
             b.iter(|| {
@@ -72,7 +72,7 @@ fn frames(c: &mut Criterion) {
             let mut reader = FrameReader::new(framing, Limits::DEFAULT);
             b.iter(|| {
                 reader.expect(0);
-                reader.buffer().extend_from_slice(black_box(&octets));
+                reader.buffer().extend_from_slice(black_box(&bytes));
                 while let Some(frame) = reader.next().expect("a good frame") {
                     black_box(frame);
                 }

@@ -1,4 +1,5 @@
-//! The parts of a node, through its public verbs: mailboxes, the table of ports, monitors, calls; and the outbox.
+//! The parts of a node, through its public verbs: mailboxes, the table of ports, monitors, calls;
+//! and the outbox.
 
 use std::hint::black_box;
 use std::sync::Arc;

@@ -85,14 +85,14 @@ pub(crate) const WORKLOADS: &[Workload] = &[
     trips(Group::Local, "l2", "ping-pong, one pair", 1_000_000),
     trips(Group::Local, "l2pairs", "ping-pong, a thousand pairs", 2_000_000),
     more(Group::Local, "l3", "create and kill 10,000 ports, again and again", "ports/s", 500_000),
-    more(Group::Local, "l3mem", "an idle port", "octets", 500_000).less(),
+    more(Group::Local, "l3mem", "an idle port", "bytes", 500_000).less(),
     more(Group::Local, "l4", "call and answer, one after another", "calls/s", 500_000),
     messages(Group::Local, "fan10k", "one message to 10,000 ports, again and again", 5_000_000),
     messages(Group::Remote, "r1", "small messages one way", 2_000_000),
     trips(Group::Remote, "r2", "round trips, one at a time", 50_000).beside(&["p50_us", "p99_us", "p999_us"]),
     messages(Group::Remote, "r1k", "a thousand senders to a thousand ports there", 2_000_000),
-    megabytes(Group::Remote, "w16", "messages of 16 octets, acknowledged", 1_000_000),
-    megabytes(Group::Remote, "w256", "messages of 256 octets", 1_000_000),
+    megabytes(Group::Remote, "w16", "messages of 16 bytes, acknowledged", 1_000_000),
+    megabytes(Group::Remote, "w256", "messages of 256 bytes", 1_000_000),
     megabytes(Group::Remote, "w4k", "messages of 4 KiB", 200_000),
     megabytes(Group::Remote, "r3", "messages of 64 KiB", 32_768),
     megabytes(Group::Remote, "w1m", "messages of 1 MiB", 1024),
@@ -118,9 +118,9 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         "monitors/s",
         1_000_000,
     )
-    .beside(&["set_per_s", "fired_per_s", "dropped_per_s", "octets_each"]),
+    .beside(&["set_per_s", "fired_per_s", "dropped_per_s", "bytes_each"]),
     more(Group::Large, "db", "entries set in one process and watched in another", "entries/s", 500_000)
-        .beside(&["events", "octets_each_here", "octets_each_there"]),
+        .beside(&["events", "bytes_each_here", "bytes_each_there"]),
     latency("lat10", "round trips at 10 % of the highest rate, p99"),
     latency("lat50", "round trips at 50 % of the highest rate, p99"),
     latency("lat90", "round trips at 90 % of the highest rate, p99"),
@@ -143,7 +143,7 @@ const fn latency(name: &'static str, title: &'static str) -> Workload {
 
 /// Messages of a workload that is about their size.
 pub(crate) struct Payload {
-    pub(crate) octets: usize,
+    pub(crate) bytes: usize,
     /// At most so many are under way: 64 MiB, and not too many small ones.
     pub(crate) window: u64,
     /// The far end acknowledges every so many.
@@ -152,7 +152,7 @@ pub(crate) struct Payload {
 
 /// The messages of this workload, if it is about their size.
 pub(crate) fn payload(workload: &str) -> Option<Payload> {
-    let octets: usize = match workload {
+    let bytes: usize = match workload {
         "w16" => 16,
         "w256" => 256,
         "w4k" => 4 << 10,
@@ -161,8 +161,8 @@ pub(crate) fn payload(workload: &str) -> Option<Payload> {
         "w16m" => 16 << 20,
         _ => return None,
     };
-    let window = ((64 << 20) / octets as u64).min(16 << 10);
-    Some(Payload { octets, window, every: window / 4 })
+    let window = ((64 << 20) / bytes as u64).min(16 << 10);
+    Some(Payload { bytes, window, every: window / 4 })
 }
 
 /// What is measured on.
@@ -218,7 +218,8 @@ const fn peer(name: &'static str, package: &'static str, runs: &'static [&'stati
     System { name, kind: Kind::Peer, runner: Runner::Package(package), runs, slow: 1 }
 }
 
-/// All systems, in the order in which they run; another one begins in each round. `-ct` is the current-thread runtime.
+/// All systems, in the order in which they run; another one begins in each round. `-ct` is the
+/// current-thread runtime.
 pub(crate) const SYSTEMS: &[System] = &[
     own("aemp", Kind::Ours, &[]),
     own("floor", Kind::Floor, FLOORS),

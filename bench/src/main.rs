@@ -1,5 +1,5 @@
-//! Benchmarks of aemp beside what lies below it and beside other frameworks; `docs/bench.md` has the figures and how to read
-//! them.
+//! Benchmarks of aemp beside what lies below it and beside other frameworks; `docs/bench.md` has
+//! the figures and how to read them.
 //!
 //! ```text
 //!   cargo run --release -p aemp-bench                    everything of ours and the floors, five rounds, then the curves
@@ -19,8 +19,8 @@
 //! | [`measure`] | what a run measured, readings of this process, the runtime |
 //! | [`process`] | other processes: runs, the far end of a workload |
 //!
-//! Every run is a process of its own. In a round all systems of a workload run one after another, so that a ratio compares
-//! what happened within seconds.
+//! Every run is a process of its own. In a round all systems of a workload run one after another,
+//! so that a ratio compares what happened within seconds.
 
 mod catalogue;
 mod compare;
@@ -92,7 +92,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Writes to standard output. Whoever reads it may have had enough, like `head`: that is no failure.
+/// Writes to standard output. Whoever reads it may have had enough, like `head`: that is no
+/// failure.
 fn say(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }

@@ -29,9 +29,9 @@ impl Measured {
         Measured { figure, ..self }
     }
 
-    /// The figure is in MB (10^6 octets) a second.
-    pub(crate) fn megabytes(self, octets: u64) -> Measured {
-        let rate = octets as f64 / 1e6 / self.elapsed.as_secs_f64();
+    /// The figure is in MB (10^6 bytes) a second.
+    pub(crate) fn megabytes(self, bytes: u64) -> Measured {
+        let rate = bytes as f64 / 1e6 / self.elapsed.as_secs_f64();
         self.with_figure(rate)
     }
 
@@ -85,8 +85,8 @@ pub(crate) fn single(system: &str) -> bool {
     system.ends_with("-ct")
 }
 
-/// Runs a future as a task of a runtime with two workers, or with one thread if the system's name ends so. Not on the thread
-/// of `block_on`, which is no worker and would pay a wake-up a turn.
+/// Runs a future as a task of a runtime with two workers, or with one thread if the system's name
+/// ends so. Not on the thread of `block_on`, which is no worker and would pay a wake-up a turn.
 pub(crate) fn on_runtime<F>(system: &str, future: F) -> F::Output
 where
     F: Future + Send + 'static,
@@ -108,7 +108,7 @@ pub(crate) fn status_kib(process: &str, key: &str) -> u64 {
     line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
-/// Memory in use by this process, in octets.
+/// Memory in use by this process, in bytes.
 pub(crate) fn resident() -> f64 {
     status_kib("self", "VmRSS:") as f64 * 1024.0
 }
@@ -142,7 +142,8 @@ fn threads(process: &str, file: &str) -> Vec<String> {
     folder.flatten().filter_map(|thread| std::fs::read_to_string(thread.path().join(file)).ok()).collect()
 }
 
-/// The sum of two neighbours among the fields of `/proc/PROCESS/stat` behind the name, in ticks of 10 ms.
+/// The sum of two neighbours among the fields of `/proc/PROCESS/stat` behind the name, in ticks of
+/// 10 ms.
 fn ticks(process: &str, first: usize) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     let fields = stat.rsplit(')').next().unwrap_or("").split_whitespace();

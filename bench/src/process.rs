@@ -55,7 +55,8 @@ pub(crate) async fn ready(line: &str) {
     let _ = ended.await;
 }
 
-/// Runs a command and gives what it wrote; `None` if it failed or took longer than the limit. It is ended then.
+/// Runs a command and gives what it wrote; `None` if it failed or took longer than the limit. It is
+/// ended then.
 pub(crate) fn output(mut command: Command, limit: Duration) -> Option<String> {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().ok()?;
     let mut stdout = child.stdout.take()?;

@@ -1,7 +1,7 @@
 //! A Rust node in a process of its own, for tests that kill it.
 //!
-//! Arguments: node ID, address to listen on, secret, then any seeds. Says `ready PORT ADDRESS` once; the port sends every message
-//! VALUE…, PORT back to that port.
+//! Arguments: node ID, address to listen on, secret, then any seeds. Says `ready PORT ADDRESS`
+//! once; the port sends every message VALUE…, PORT back to that port.
 
 use std::error::Error;
 

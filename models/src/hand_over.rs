@@ -1,4 +1,5 @@
-//! A port that several threads send to and run: its slot in the table, its mailbox, the run queue, and a runner that sleeps.
+//! A port that several threads send to and run: its slot in the table, its mailbox, the run queue,
+//! and a runner that sleeps.
 
 use std::any::Any;
 use std::collections::VecDeque;

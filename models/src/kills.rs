@@ -9,7 +9,8 @@ use crate::check;
 use crate::stand_ins::Bell;
 use crate::sync::Mutex;
 
-/// What the task of a port does, until it dies; gives what it dies of. Of these kills the even ones were withdrawn.
+/// What the task of a port does, until it dies; gives what it dies of. Of these kills the even ones
+/// were withdrawn.
 fn live(kills: &Mutex<Kills<u32>>, doom: &Doom, bell: &Arc<Bell>) -> u32 {
     kills.lock().make_known(&bell.waker());
     loop {

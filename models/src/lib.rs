@@ -1,9 +1,11 @@
 //! All interleavings of the code between threads, tried with loom.
 //!
-//! The modules are those of the library, compiled here once more with loom's primitives in `sync`, so what is checked is what
-//! runs. loom also tries what a weaker memory than that of the usual processors allows: without its fences, `sleepers` fails here.
+//! The modules are those of the library, compiled here once more with loom's primitives in `sync`,
+//! so what is checked is what runs. loom also tries what a weaker memory than that of the usual
+//! processors allows: without its fences, `sleepers` fails here.
 //!
-//! Each model is a file. `mistakes` has broken copies of the library's modules, made by the build script; the models find all of them.
+//! Each model is a file. `mistakes` has broken copies of the library's modules, made by the build
+//! script; the models find all of them.
 
 #![cfg(test)]
 #![allow(dead_code)] // the models use a part of the library's modules
@@ -45,7 +47,8 @@ mod mistakes {
 /// The variable that tells a process of which mistake it has to run the model.
 const MISTAKE: &str = "AEMP_MODELS_MISTAKE";
 
-/// Checks that a model fails: in a process of its own, which may end by a second panic when it cleans up after the first one.
+/// Checks that a model fails: in a process of its own, which may end by a second panic when it
+/// cleans up after the first one.
 fn is_found(mistake: &str, model: fn()) {
     if env::var_os(MISTAKE).is_some() {
         return model();

@@ -6,8 +6,9 @@ use std::task::{Wake, Waker};
 use loom::sync::Notify;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 
-/// Where one thread may be interrupted while another one goes on. loom interrupts threads only where they meet at something, and that a
-/// mutex is unlocked does not count: without this no thread finds one locked that another one holds.
+/// Where one thread may be interrupted while another one goes on. loom interrupts threads only
+/// where they meet at something, and that a mutex is unlocked does not count: without this no
+/// thread finds one locked that another one holds.
 pub(crate) struct Interruption(AtomicUsize);
 
 impl Interruption {
@@ -32,7 +33,8 @@ impl Bell {
         self.0.notify();
     }
 
-    /// Waits until it was rung since the last time. If nobody does, loom says that all threads wait for each other.
+    /// Waits until it was rung since the last time. If nobody does, loom says that all threads wait
+    /// for each other.
     pub(crate) fn wait(&self) {
         self.0.wait();
     }

@@ -1,4 +1,5 @@
-//! An outbox that several threads add to and write from, and the link's writer, which sleeps when nothing is left.
+//! An outbox that several threads add to and write from, and the link's writer, which sleeps when
+//! nothing is left.
 
 use aemp_proto::kernel::LinkId;
 use aemp_proto::outbox::{Outbox, OutboxLimits, Queued};
@@ -54,7 +55,8 @@ impl Link {
         }
     }
 
-    /// Writes what waits, one time as much as there is, and then what has come meanwhile. True if nothing is left.
+    /// Writes what waits, one time as much as there is, and then what has come meanwhile. True if
+    /// nothing is left.
     fn flush(&self, mut socket: MutexGuard<'_, Socket>) -> bool {
         for _ in 0..2 {
             let mut records = Records::default();

@@ -1,7 +1,8 @@
 //! The chores of this repository.
 //!
-//! `tidy` checks what a compiler does not: sizes, names, module docs, the direction of dependencies, and that
-//! `PROTOCOL.md` was looked at when the wire sources changed. It runs as a test too, so `cargo test` finds the same.
+//! `tidy` checks what a compiler does not: sizes, names, module docs, the direction of
+//! dependencies, and that `PROTOCOL.md` was looked at when the wire sources changed. It runs as a
+//! test too, so `cargo test` finds the same.
 
 mod tidy;
 

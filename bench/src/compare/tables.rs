@@ -9,7 +9,8 @@ use crate::catalogue::{Group, Kind, SYSTEMS, WORKLOADS, Workload};
 /// Other programs that use more of a core than this disturb a run.
 const DISTURBED: f64 = 0.2;
 
-/// One table a group: ours in both runtimes, the floor, the best of the others, and the ratios of medians.
+/// One table a group: ours in both runtimes, the floor, the best of the others, and the ratios of
+/// medians.
 pub(super) fn markdown(results: &Results) -> String {
     let mut out = String::new();
     for group in Group::ALL {

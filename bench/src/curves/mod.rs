@@ -1,7 +1,9 @@
-//! How the cost of one thing grows with the number of things: ports, monitors, entries of the database, nodes.
+//! How the cost of one thing grows with the number of things: ports, monitors, entries of the
+//! database, nodes.
 //!
-//! Every point is a process of its own. For each curve a plot is written, and a table with the exponent: where the whole cost
-//! grows as n to the power of it, 1 is proportional. Much more than 1 needs a reason.
+//! Every point is a process of its own. For each curve a plot is written, and a table with the
+//! exponent: where the whole cost grows as n to the power of it, 1 is proportional. Much more than
+//! 1 needs a reason.
 //!
 //! | file | what |
 //! |---|---|
@@ -38,7 +40,8 @@ pub(crate) struct Curve {
     value: &'static str,
     unit: &'static str,
     sizes: &'static [u64],
-    /// The whole cost of n things is the value times n to this power: 0 if it is that of all of them, 2 for each pair.
+    /// The whole cost of n things is the value times n to this power: 0 if it is that of all of
+    /// them, 2 for each pair.
     power: f64,
     /// Why it grows faster than n log n, if it does.
     reason: &'static str,
@@ -67,8 +70,8 @@ pub(crate) const CURVES: &[Curve] = &[
         title: "An idle port",
         things: "ports",
         work: "ports",
-        value: "octets",
-        unit: "octets each",
+        value: "bytes",
+        unit: "bytes each",
         sizes: &DECADES,
         power: 1.0,
         reason: "",
@@ -91,7 +94,8 @@ pub(crate) const CURVES: &[Curve] = &[
         work: "database",
         value: "us",
         unit: "µs each",
-        // A node may own a million, and some of these are its own: where it listens, that it is global.
+        // A node may own a million, and some of these are its own: where it listens, that it is
+        // global.
         sizes: &[1000, 10_000, 100_000, 999_000],
         power: 1.0,
         reason: "",
@@ -119,12 +123,12 @@ pub(crate) const CURVES: &[Curve] = &[
         reason: "Each node talks to each, so there are n²/2 pairs of them; what one pair costs does not grow.",
     },
     Curve {
-        name: "simulated-octets",
-        title: "Simulated: octets until all know the database",
+        name: "simulated-bytes",
+        title: "Simulated: bytes until all know the database",
         things: "nodes",
         work: "simulated",
-        value: "octets",
-        unit: "octets a node",
+        value: "bytes",
+        unit: "bytes a node",
         sizes: &SIMULATED,
         power: 1.0,
         reason: "",
@@ -153,11 +157,11 @@ pub(crate) const CURVES: &[Curve] = &[
     },
     Curve {
         name: "simulated-loss",
-        title: "Simulated: octets when one of eight global nodes is lost",
+        title: "Simulated: bytes when one of eight global nodes is lost",
         things: "nodes",
         work: "simulated",
-        value: "lost_octets",
-        unit: "octets a node",
+        value: "lost_bytes",
+        unit: "bytes a node",
         sizes: &SIMULATED,
         power: 1.0,
         reason: "",
@@ -257,8 +261,8 @@ fn one(work: &str, size: u64) -> Option<BTreeMap<String, f64>> {
     serde_json::from_str(text.lines().last()?).ok()
 }
 
-/// The power of n with which a value grows: the slope where both axes are logarithmic. The whole cost of n things grows with one
-/// more than that of one thing.
+/// The power of n with which a value grows: the slope where both axes are logarithmic. The whole
+/// cost of n things grows with one more than that of one thing.
 fn slope(points: &[(f64, f64)]) -> Option<f64> {
     let logs: Vec<(f64, f64)> = points.iter().map(|(x, y)| (x.ln(), y.ln())).collect();
     let count = logs.len() as f64;

@@ -1,4 +1,5 @@
-//! One plot a curve: both axes logarithmic, so that a cost which does not depend on the number is a flat line.
+//! One plot a curve: both axes logarithmic, so that a cost which does not depend on the number is a
+//! flat line.
 
 use std::error::Error;
 use std::path::Path;

@@ -50,7 +50,7 @@ async fn ports(size: u64) -> Value {
             })
         })
         .collect();
-    let octets = (resident() - before) / size as f64;
+    let bytes = (resident() - before) / size as f64;
     for port in &ports {
         node.send(port, Work::Count(1)).expect("it encodes");
     }
@@ -62,10 +62,11 @@ async fn ports(size: u64) -> Value {
     if let Some(last) = last {
         last.await;
     }
-    json!({ "us": began.elapsed().as_secs_f64() * 1e6 / size as f64, "octets": octets })
+    json!({ "us": began.elapsed().as_secs_f64() * 1e6 / size as f64, "bytes": bytes })
 }
 
-/// A network with a few global nodes that all others are connected to; then one of the global ones is lost.
+/// A network with a few global nodes that all others are connected to; then one of the global ones
+/// is lost.
 fn simulated(size: u64) -> Option<Value> {
     let began = Instant::now();
     let formed = mesh::form(usize::try_from(size).ok()?, 1).map_err(|why| eprintln!("{why}")).ok()?;
@@ -73,9 +74,9 @@ fn simulated(size: u64) -> Option<Value> {
     let each = |count: u64| count as f64 / size as f64;
     let (forming, losing) = (formed.forming, formed.losing);
     Some(json!({
-        "us": us, "octets": each(forming.octets), "requests": each(forming.requests), "steps": each(forming.steps),
+        "us": us, "bytes": each(forming.bytes), "requests": each(forming.requests), "steps": each(forming.steps),
         "connections": each(forming.connections), "ms": forming.time.as_secs_f64() * 1e3,
-        "lost_octets": each(losing.octets), "lost_requests": each(losing.requests),
+        "lost_bytes": each(losing.bytes), "lost_requests": each(losing.requests),
         "lost_ms": losing.time.as_secs_f64() * 1e3,
         "peak_rss_mb": status_kib("self", "VmHWM:") as f64 / 1024.0,
     }))

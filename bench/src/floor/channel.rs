@@ -94,7 +94,7 @@ async fn create_and_end(count: u64) -> Measured {
     Measured::since(began, rounds * BATCH)
 }
 
-/// Octets of an idle task that waits at its channel.
+/// Bytes of an idle task that waits at its channel.
 async fn memory(count: u64) -> Measured {
     let before = resident();
     let began = Instant::now();

@@ -1,5 +1,6 @@
-//! What lies below: tokio's unbounded channel between tasks, a tokio socket with a channel, a writer task and a reader
-//! task on each side, which is the usual shape of a framework, and a tokio socket alone.
+//! What lies below: tokio's unbounded channel between tasks, a tokio socket with a channel, a
+//! writer task and a reader task on each side, which is the usual shape of a framework, and a tokio
+//! socket alone.
 
 mod channel;
 mod raw;
@@ -38,7 +39,8 @@ fn is_raw(system: &str) -> bool {
     system.starts_with("raw")
 }
 
-/// Runs the far end of a workload with the one connection that comes, until the other process is gone.
+/// Runs the far end of a workload with the one connection that comes, until the other process is
+/// gone.
 async fn serve<F>(far_end: impl FnOnce(TcpStream) -> F + Send + 'static)
 where
     F: Future<Output = ()> + Send,

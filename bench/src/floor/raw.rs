@@ -1,5 +1,5 @@
-//! The workloads between two processes on a tokio socket and nothing else: one task reads and writes, without a channel and
-//! without other tasks. Nothing can be below it but the kernel.
+//! The workloads between two processes on a tokio socket and nothing else: one task reads and
+//! writes, without a channel and without other tasks. Nothing can be below it but the kernel.
 
 use std::time::Instant;
 
@@ -15,7 +15,7 @@ use crate::process::Peer;
 /// What the far end reads at once.
 const READ: usize = 256 << 10;
 
-/// The far end: echoes, or counts octets until there are no more.
+/// The far end: echoes, or counts bytes until there are no more.
 pub(super) async fn peer(workload: String) {
     serve(|stream| async move {
         match workload.as_str() {
@@ -46,16 +46,16 @@ async fn count(mut stream: TcpStream) {
 
 /// Runs a workload; `None` if there is none of this name.
 pub(super) async fn run(system: &str, workload: &str, count: u64) -> Option<Measured> {
-    let octets = payload(workload).map(|payload| payload.octets);
-    if octets.is_none() && workload != "r2" {
+    let bytes = payload(workload).map(|payload| payload.bytes);
+    if bytes.is_none() && workload != "r2" {
         return None;
     }
     let peer = Peer::start(system, workload);
     let stream = TcpStream::connect(&peer.line).await.ok()?;
     stream.set_nodelay(true).ok()?;
-    Some(match octets {
+    Some(match bytes {
         None => round_trips(stream, count).await,
-        Some(octets) => one_way(stream, count, octets).await,
+        Some(bytes) => one_way(stream, count, bytes).await,
     })
 }
 
@@ -71,14 +71,14 @@ async fn round_trips(mut stream: TcpStream, count: u64) -> Measured {
     Measured::since(began, count).with_times(&times)
 }
 
-async fn one_way(mut stream: TcpStream, count: u64, octets: usize) -> Measured {
-    let mut frame = prefix(octets).to_vec();
-    frame.resize(frame.len() + octets, 7);
+async fn one_way(mut stream: TcpStream, count: u64, bytes: usize) -> Measured {
+    let mut frame = prefix(bytes).to_vec();
+    frame.resize(frame.len() + bytes, 7);
     let began = Instant::now();
     for _ in 0..count {
         assert!(stream.write_all(&frame).await.is_ok());
     }
     assert!(stream.shutdown().await.is_ok());
     assert_eq!(stream.read_u64_le().await.ok(), Some(count * frame.len() as u64));
-    Measured::since(began, count).megabytes(count * octets as u64)
+    Measured::since(began, count).megabytes(count * bytes as u64)
 }

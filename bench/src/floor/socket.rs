@@ -1,4 +1,5 @@
-//! The workloads between two processes on a tokio socket: a channel, a writer task that gathers, a reader task, a channel.
+//! The workloads between two processes on a tokio socket: a channel, a writer task that gathers, a
+//! reader task, a channel.
 
 use std::time::Instant;
 
@@ -14,9 +15,9 @@ use crate::process::Peer;
 
 /// The writer writes when it has gathered this much.
 const GATHERED: usize = 256 << 10;
-/// Octets of a number, the least that a frame has.
+/// Bytes of a number, the least that a frame has.
 const NUMBER: usize = 8;
-/// Octets of a message of the round trips, all in all.
+/// Bytes of a message of the round trips, all in all.
 pub(super) const TRIP: usize = 4 + NUMBER;
 const SENDERS: u64 = 1000;
 
@@ -33,9 +34,9 @@ pub(super) async fn peer(workload: String) {
     .await;
 }
 
-/// What comes before a frame with so many octets.
-pub(super) fn prefix(octets: usize) -> [u8; 4] {
-    u32::try_from(octets).expect("frames are small").to_le_bytes()
+/// What comes before a frame with so many bytes.
+pub(super) fn prefix(bytes: usize) -> [u8; 4] {
+    u32::try_from(bytes).expect("frames are small").to_le_bytes()
 }
 
 /// A task gets the frames through a channel and sends them back through another one.
@@ -67,7 +68,8 @@ async fn read_frames(reader: OwnedReadHalf, mut take: impl FnMut(u64, Vec<u8>) -
     }
 }
 
-/// Another task gets the frames through a channel, and answers every so often and at the frame with number 0.
+/// Another task gets the frames through a channel, and answers every so often and at the frame with
+/// number 0.
 async fn count(reader: OwnedReadHalf, mut writer: OwnedWriteHalf, every: u64) {
     let (sender, mut receiver) = mpsc::unbounded_channel::<(u64, Vec<u8>)>();
     tokio::spawn(read_frames(reader, move |number, frame| sender.send((number, frame)).is_ok()));
@@ -81,8 +83,8 @@ async fn count(reader: OwnedReadHalf, mut writer: OwnedWriteHalf, every: u64) {
     }
 }
 
-/// A thousand tasks get the frames, each the ones with its number, and say when they have had the last one, whose number
-/// is 0 but for the task.
+/// A thousand tasks get the frames, each the ones with its number, and say when they have had the
+/// last one, whose number is 0 but for the task.
 async fn spread(reader: OwnedReadHalf, mut writer: OwnedWriteHalf) {
     let (done, mut all_done) = mpsc::unbounded_channel();
     let senders: Vec<_> = (0..SENDERS)
@@ -125,8 +127,8 @@ pub(super) async fn run(system: &str, workload: &str, count: u64) -> Option<Meas
         "r2" => round_trips(reader, writer, count).await,
         _ => {
             let payload = payload(workload)?;
-            let measured = send_frames(reader, writer, count, payload.octets, payload.window).await;
-            measured.megabytes(count * payload.octets as u64)
+            let measured = send_frames(reader, writer, count, payload.bytes, payload.window).await;
+            measured.megabytes(count * payload.bytes as u64)
         }
     })
 }

@@ -1,4 +1,5 @@
-//! The hot paths, each repeated a number of times on one thread, with nothing random in it that could be left out.
+//! The hot paths, each repeated a number of times on one thread, with nothing random in it that
+//! could be left out.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -13,8 +14,8 @@ use tokio::sync::Notify;
 
 use crate::ours::{Work, connected};
 
-/// All of them, and the turns of the shorter run: enough for what differs between two starts to vanish, and a second or two
-/// under valgrind.
+/// All of them, and the turns of the shorter run: enough for what differs between two starts to
+/// vanish, and a second or two under valgrind.
 pub(super) const PATHS: [(&str, u64); 12] = [
     ("send", 65_536),
     ("ping-pong", 16_384),
@@ -169,12 +170,12 @@ fn frames(framing: Framing, turns: u64) {
     for n in 0..BATCH {
         write_message(&mut records, n, "abcdefgh1", &body).expect("it fits a frame");
     }
-    let mut octets = Vec::new();
-    reframe(&records, framing, &mut octets).expect("its own frames");
+    let mut bytes = Vec::new();
+    reframe(&records, framing, &mut bytes).expect("its own frames");
     let mut reader = FrameReader::new(framing, Limits::DEFAULT);
     for _ in 0..turns / BATCH {
         reader.expect(0);
-        reader.buffer().extend_from_slice(&octets);
+        reader.buffer().extend_from_slice(&bytes);
         while let Some(frame) = reader.next().expect("a good frame") {
             assert!(matches!(black_box(&frame), Frame::Message { .. }));
         }

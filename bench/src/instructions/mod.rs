@@ -1,8 +1,9 @@
 //! What the hot paths cost in instructions, compared with a budget that lies in the repository.
 //!
-//! Time says little on a busy machine; instructions are nearly the same in every run. Each path runs under valgrind twice, with
-//! two counts and on one thread, and the difference is what one more turn costs: start and end cancel out. The budget is what
-//! was counted when it was renewed; a path may cost [`TOLERANCE`] more.
+//! Time says little on a busy machine; instructions are nearly the same in every run. Each path
+//! runs under valgrind twice, with two counts and on one thread, and the difference is what one
+//! more turn costs: start and end cancel out. The budget is what was counted when it was renewed; a
+//! path may cost [`TOLERANCE`] more.
 //!
 //! ```text
 //!   cargo run --release -p aemp-bench -- instructions            compare
@@ -21,10 +22,12 @@ use clap::Args;
 
 pub(crate) use hot::run as turn;
 
-/// How much more than its budget a path may cost: compilers and hash seeds move the counts a little.
+/// How much more than its budget a path may cost: compilers and hash seeds move the counts a
+/// little.
 const TOLERANCE: f64 = 0.05;
 
-/// How often a path is counted: the scheduler looks at the clock, so a turn costs more or less now and then.
+/// How often a path is counted: the scheduler looks at the clock, so a turn costs more or less now
+/// and then.
 const TRIES: usize = 3;
 
 /// What to do with the counts.

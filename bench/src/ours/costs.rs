@@ -1,4 +1,5 @@
-//! What a node costs before it does anything: starting, dialling, being idle; and one message for a hundred nodes.
+//! What a node costs before it does anything: starting, dialling, being idle; and one message for a
+//! hundred nodes.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -50,8 +51,8 @@ async fn dial(count: u64) -> Measured {
     Measured::since(began, count).with_figure(times.micros(50.0) / 1000.0).with_times(&times)
 }
 
-/// A node with one connection and nothing to do, watched for so many seconds. The figure is its processor time in seconds
-/// an hour.
+/// A node with one connection and nothing to do, watched for so many seconds. The figure is its
+/// processor time in seconds an hour.
 async fn idle(system: &str, seconds: u64) -> Option<Measured> {
     let far = Far::start(system, "idle").await?;
     // sleep: what follows the handshake must be over, and nothing tells of that

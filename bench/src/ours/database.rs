@@ -1,4 +1,5 @@
-//! The shared database: entries that one process sets and another one watches, until it has them all.
+//! The shared database: entries that one process sets and another one watches, until it has them
+//! all.
 
 use std::time::Instant;
 
@@ -19,8 +20,8 @@ pub(super) async fn run(system: &str, workload: &str, count: u64) -> Option<Meas
     Some(converge(&far, count).await)
 }
 
-/// The far end sets the entries, this one watches. The figure is how many entries a second have come, counted from the
-/// request to set them until the watch has told of the last one.
+/// The far end sets the entries, this one watches. The figure is how many entries a second have
+/// come, counted from the request to set them until the watch has told of the last one.
 pub(crate) async fn converge(far: &Far, count: u64) -> Measured {
     let mut watch = far.node.db().watch(FAMILY);
     watch.next().await;
@@ -43,9 +44,9 @@ pub(crate) async fn converge(far: &Far, count: u64) -> Measured {
     while events.try_recv().is_ok() {
         told += 1;
     }
-    let octets = |grown: f64| grown / count as f64;
+    let bytes = |grown: f64| grown / count as f64;
     measured
         .with("events", f64::from(told))
-        .with("octets_each_here", octets(resident() - before))
-        .with("octets_each_there", octets(theirs() - far_before))
+        .with("bytes_each_here", bytes(resident() - before))
+        .with("bytes_each_there", bytes(theirs() - far_before))
 }

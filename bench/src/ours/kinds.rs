@@ -1,7 +1,9 @@
-//! One producer to one port again, with the kinds of messages that there are: moved where they can be, or always encoded.
+//! One producer to one port again, with the kinds of messages that there are: moved where they can
+//! be, or always encoded.
 //!
-//! `k-typed` is an enum with `derive(Message)`, `k-tagged` a tuple for a port with tagged handlers, `k-untyped` a plain `AnyMessage`.
-//! What ends with `-encoded` runs on a node that encodes local messages too.
+//! `k-typed` is an enum with `derive(Message)`, `k-tagged` a tuple for a port with tagged handlers,
+//! `k-untyped` a plain `AnyMessage`. What ends with `-encoded` runs on a node that encodes local
+//! messages too.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -1,8 +1,9 @@
-//! How long a message and its answer take while there is other work: at a share of the highest rate, beside a large
-//! message, with a peer that is busy, and beside a busy port.
+//! How long a message and its answer take while there is other work: at a share of the highest
+//! rate, beside a large message, with a peer that is busy, and beside a busy port.
 //!
-//! The load is open: a thread sends when a message is due, however long the answers take, and a message's time is counted from
-//! when it was due. So a pause of the system is seen by all messages that it delays, not by one.
+//! The load is open: a thread sends when a message is due, however long the answers take, and a
+//! message's time is counted from when it was due. So a pause of the system is seen by all messages
+//! that it delays, not by one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -76,7 +77,8 @@ async fn probe(node: &Node, to: &PortId, per_second: f64, millis: u64) -> Times 
     send_from_a_thread(node, to, count, Pace::Open(per_second)).await
 }
 
-/// A thread sends so many messages at this pace. Gives the times until the answers came, from when each message was due.
+/// A thread sends so many messages at this pace. Gives the times until the answers came, from when
+/// each message was due.
 async fn send_from_a_thread(node: &Node, to: &PortId, count: u64, pace: Pace) -> Times {
     let began = Instant::now();
     let due = move |n: u64| match pace {

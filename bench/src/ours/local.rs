@@ -137,7 +137,7 @@ async fn fan_out(node: &Node, count: u64) -> Measured {
     Measured::since(began, rounds * FAN)
 }
 
-/// Octets of an idle port with its ID and one handler.
+/// Bytes of an idle port with its ID and one handler.
 fn memory(node: &Node, count: u64) -> Measured {
     let before = resident();
     let began = Instant::now();

@@ -14,7 +14,8 @@ const FAMILY: &str = "members";
 /// Where a new node finds the seed.
 const SEED: &str = "AEMP_BENCH_SEED";
 
-/// For the far end: a node that joins, registers a port, and talks to all others when it is told to.
+/// For the far end: a node that joins, registers a port, and talks to all others when it is told
+/// to.
 pub(super) async fn join() {
     let seed = std::env::var(SEED).expect("a seed to join");
     let builder = Node::builder().id("member/").bind("127.0.0.1:0").secret("bench").seed(seed);
@@ -42,8 +43,9 @@ pub(super) async fn join() {
     node.shutdown().await;
 }
 
-/// Starts so many processes that join this one, and lets each of them talk to each. The figure is what joining took for each
-/// of them, in milliseconds; `pair_us` is the time for each two that have talked, in both directions.
+/// Starts so many processes that join this one, and lets each of them talk to each. The figure is
+/// what joining took for each of them, in milliseconds; `pair_us` is the time for each two that
+/// have talked, in both directions.
 pub(crate) async fn form(system: &str, count: u64) -> Measured {
     let hub = hub().await;
     let mut watch = hub.db().watch(FAMILY);

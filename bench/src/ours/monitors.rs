@@ -60,5 +60,5 @@ pub(crate) async fn set_fire_and_drop(node: &Node, count: u64) -> Measured {
         .with("set_per_s", set_rate)
         .with("fired_per_s", fired)
         .with("dropped_per_s", dropped)
-        .with("octets_each", memory)
+        .with("bytes_each", memory)
 }

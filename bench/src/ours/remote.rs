@@ -1,4 +1,5 @@
-//! The workloads to a port of another process: a shared secret, and the native framing where nothing else is said.
+//! The workloads to a port of another process: a shared secret, and the native framing where
+//! nothing else is said.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -132,7 +133,7 @@ impl Far {
 
     async fn payloads(&self, payload: Payload, count: u64) -> Measured {
         let (port, mut answers) = self.listener();
-        let octets = vec![7u8; payload.octets];
+        let bytes = vec![7u8; payload.bytes];
         let began = Instant::now();
         self.send(Work::Until { count, every: payload.every, port });
         let mut seen = 0;
@@ -140,12 +141,12 @@ impl Far {
             while n - seen >= payload.window {
                 seen = answers.recv().await.unwrap_or(count);
             }
-            self.send(Work::Payload(octets.clone()));
+            self.send(Work::Payload(bytes.clone()));
         }
         while seen < count {
             seen = answers.recv().await.unwrap_or(count);
         }
-        Measured::since(began, count).megabytes(count * payload.octets as u64)
+        Measured::since(began, count).megabytes(count * payload.bytes as u64)
     }
 }
 

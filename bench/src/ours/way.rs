@@ -1,4 +1,5 @@
-//! How the two processes of a workload talk, as its name says: which framing, and whether through TLS.
+//! How the two processes of a workload talk, as its name says: which framing, and whether through
+//! TLS.
 
 use aemp::{Builder, Framing, Node};
 use rcgen::{CertificateParams, KeyPair};
@@ -17,7 +18,8 @@ pub(super) fn builder(workload: &str, bundle: Option<&str>) -> Builder {
     }
 }
 
-/// For the first process: the environment for the far end, which holds a new key and certificate if the way is TLS.
+/// For the first process: the environment for the far end, which holds a new key and certificate if
+/// the way is TLS.
 pub(super) fn environment(workload: &str) -> Option<(&'static str, String)> {
     if !workload.starts_with("f-tls") {
         return None;

@@ -13,7 +13,7 @@ pub(crate) enum Work {
     /// Answered by another `Ping`, or by `Seen` with its number.
     Ping(PortId, u64),
     /// One of many large ones.
-    Payload(#[serde(with = "octets")] Vec<u8>),
+    Payload(#[serde(with = "bytes")] Vec<u8>),
     /// So many have come.
     Seen(u64),
     /// A call.
@@ -30,28 +30,28 @@ pub(crate) enum Work {
     Ports(Vec<PortId>),
 }
 
-/// Octets as octets, not as a list of numbers.
-mod octets {
+/// Bytes as bytes, not as a list of numbers.
+mod bytes {
     use serde::de::{Deserializer, Visitor};
     use serde::ser::Serializer;
 
-    pub(super) fn serialize<S: Serializer>(octets: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(octets)
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-        struct Octets;
-        impl Visitor<'_> for Octets {
+        struct Bytes;
+        impl Visitor<'_> for Bytes {
             type Value = Vec<u8>;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("octets")
+                f.write_str("bytes")
             }
 
-            fn visit_bytes<E>(self, octets: &[u8]) -> Result<Vec<u8>, E> {
-                Ok(octets.to_vec())
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+                Ok(bytes.to_vec())
             }
         }
-        deserializer.deserialize_bytes(Octets)
+        deserializer.deserialize_bytes(Bytes)
     }
 }

@@ -16,7 +16,8 @@ pub(crate) fn parse(args: Vec<String>) -> Result<Vec<Cli>, Failure> {
     match try_parse(args)? {
         Ok(commands) => Ok(commands),
         Err(Misfit { error, before }) => {
-            // Of a wrong command line the exit status has to be enough, if nobody reads what is wrong; help is what was asked for.
+            // Of a wrong command line the exit status has to be enough, if nobody reads what is
+            // wrong; help is what was asked for.
             if let (Err(unwritten), false) = (error.print(), error.use_stderr()) {
                 return Err(crate::unwritten(&unwritten));
             }
@@ -65,7 +66,8 @@ pub(crate) fn parsed(args: Vec<String>) -> Result<Vec<Cli>, String> {
     }
 }
 
-/// What `--color` says, before the arguments are parsed: that may go wrong, and an error is coloured too.
+/// What `--color` says, before the arguments are parsed: that may go wrong, and an error is
+/// coloured too.
 fn colour(args: &[String]) -> ColorChoice {
     let value = args.iter().enumerate().find_map(|(at, arg)| match arg.strip_prefix("--color")? {
         "" => args.get(at + 1).map(String::as_str),
@@ -74,9 +76,9 @@ fn colour(args: &[String]) -> ColorChoice {
     value.and_then(|value| ColorChoice::from_str(value, false).ok()).unwrap_or(ColorChoice::Auto)
 }
 
-/// A single JSON list stands for all arguments, and a text may be written as a JSON string. One that would look like JSON
-/// again stays as it is, one whose characters could be bytes, and one that would name the place of a secret: their commands know
-/// better.
+/// A single JSON list stands for all arguments, and a text may be written as a JSON string. One
+/// that would look like JSON again stays as it is, one whose characters could be bytes, and one
+/// that would name the place of a secret: their commands know better.
 fn unpack(args: Vec<String>) -> Result<Vec<String>, Failure> {
     let args = match args.as_slice() {
         [only] if only.starts_with('[') => {
@@ -120,7 +122,8 @@ struct Line {
     command: Vec<String>,
 }
 
-/// Cuts the arguments into commands, each with the general options and as many arguments as it takes.
+/// Cuts the arguments into commands, each with the general options and as many arguments as it
+/// takes.
 fn split(args: &[String]) -> Vec<Line> {
     let mut cli = args::command();
     cli.build();
@@ -149,7 +152,8 @@ fn takes_all(command: &Command) -> bool {
     command.has_subcommands() || command.get_positionals().any(many)
 }
 
-/// How many of these words belong to a command that takes these arguments: they, and options before, between and behind them.
+/// How many of these words belong to a command that takes these arguments: they, and options
+/// before, between and behind them.
 fn extent(command: &Command, positionals: &[&Arg], words: &[String]) -> usize {
     let mut positionals = positionals.iter();
     let mut at = 0;

@@ -14,7 +14,8 @@ use crate::logging;
 /// How such a command gets into the network.
 #[derive(Debug, Args)]
 pub(crate) struct Client {
-    /// The profile to use, which names seeds and secret; by default the one called aemp, if there is one
+    /// The profile to use, which names seeds and secret; by default the one called aemp, if there
+    /// is one
     #[arg(long)]
     profile: Option<String>,
     /// A setting that wins over the configuration file, e.g. `--set seeds=127.0.0.1:4040`
@@ -52,8 +53,8 @@ impl<'a> Seeds<'a> {
         Seeds { node, events, connected: !node.connected_nodes().is_empty() }
     }
 
-    /// A failure that says why no seed was reached, if that is why nothing came of a request. To be asked before the node is shut
-    /// down.
+    /// A failure that says why no seed was reached, if that is why nothing came of a request. To be
+    /// asked before the node is shut down.
     pub(crate) fn failure(mut self) -> Option<Failure> {
         if self.connected || self.events.try_recv().is_ok() {
             return None;
@@ -75,7 +76,8 @@ fn unreached(node: &Node) -> Option<String> {
     Some(why.collect::<Vec<_>>().join("; "))
 }
 
-/// Reads a number of seconds. Beyond a day it is a mistake, and times would have no end to be reckoned to.
+/// Reads a number of seconds. Beyond a day it is a mistake, and times would have no end to be
+/// reckoned to.
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
     let duration = Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())?;
@@ -83,7 +85,8 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 impl Client {
-    /// Starts the node of a command that asks something and ends: it listens nowhere, and no peer takes notice of it.
+    /// Starts the node of a command that asks something and ends: it listens nowhere, and no peer
+    /// takes notice of it.
     pub(crate) async fn start(&self) -> Result<Node, Failure> {
         let settings = self.settings(json!([]))?;
         Ok(settings.builder().logs(logging::source()).client(true).start().await?)
@@ -95,8 +98,8 @@ impl Client {
         Ok(settings.builder().logs(logging::source()).start().await?)
     }
 
-    /// The settings of the node. Its ID, its services and where it listens are its own, not those of a node that the
-    /// file describes: it may be one of many on this machine.
+    /// The settings of the node. Its ID, its services and where it listens are its own, not those
+    /// of a node that the file describes: it may be one of many on this machine.
     fn settings(&self, binds: Json) -> Result<Settings, Failure> {
         let mut arguments = match &self.profile {
             Some(name) => Arguments::parse(["profile", name])?,
@@ -121,7 +124,8 @@ impl Client {
     }
 }
 
-/// How long a command that has failed takes to end: what it has waited for in vain is not waited for once more.
+/// How long a command that has failed takes to end: what it has waited for in vain is not waited
+/// for once more.
 const GIVEN_UP: Duration = Duration::from_millis(250);
 
 /// Ends the node of a command. One that has succeeded delivers what it has sent.

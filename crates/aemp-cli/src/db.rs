@@ -11,8 +11,8 @@ use crate::values::{self, escaped};
 
 /// Show a family of the shared database
 ///
-/// One line for each subkey, and after a blank its value as JSON, unless that is null. The subkeys of a family of ports, such
-/// as `aemp::echo`, are the IDs of the ports.
+/// One line for each subkey, and after a blank its value as JSON, unless that is null. The subkeys
+/// of a family of ports, such as `aemp::echo`, are the IDs of the ports.
 #[derive(Debug, Args)]
 pub(crate) struct Db {
     /// The family; `'l` has where the nodes of the network listen

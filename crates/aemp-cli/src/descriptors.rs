@@ -2,8 +2,8 @@
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// Raises the limit of open descriptors to what the system lets this process have: every connection costs one, and the usual
-/// 1024 are fewer than the connections that a node takes.
+/// Raises the limit of open descriptors to what the system lets this process have: every connection
+/// costs one, and the usual 1024 are fewer than the connections that a node takes.
 pub(crate) fn raise_limit() {
     let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| match soft < hard {
         true => setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map(|()| Some((soft, hard))),

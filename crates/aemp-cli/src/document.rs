@@ -1,5 +1,6 @@
-//! The list of commands in `docs/cli.md`, made out of the command line itself. This is a test: it fails when they differ, and
-//! `SNAPSHOTS=overwrite cargo test -p aemp-cli --bin aemp document` writes the list anew.
+//! The list of commands in `docs/cli.md`, made out of the command line itself. This is a test: it
+//! fails when they differ, and `SNAPSHOTS=overwrite cargo test -p aemp-cli --bin aemp document`
+//! writes the list anew.
 
 use clap::{Command, Subcommand};
 use snapbox::data::DataFormat;

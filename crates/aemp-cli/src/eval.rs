@@ -9,9 +9,10 @@ use crate::values;
 
 /// Have a node evaluate code, and print the result
 ///
-/// The texts are joined with blanks and sent: Perl for a Perl node, a script for one of ours that has scripts enabled. As everywhere
-/// a text that is a JSON string stands for what it says, so quote the code as a whole: aemp eval mynode 'die "no"'.
-/// The result is printed as JSON values separated by commas. Example: aemp eval mynode 6 '*' 7
+/// The texts are joined with blanks and sent: Perl for a Perl node, a script for one of ours that
+/// has scripts enabled. As everywhere a text that is a JSON string stands for what it says, so
+/// quote the code as a whole: aemp eval mynode 'die "no"'. The result is printed as JSON values
+/// separated by commas. Example: aemp eval mynode 6 '*' 7
 #[derive(Debug, Args)]
 pub(crate) struct Eval {
     /// The node; of a port ID, the node of the port

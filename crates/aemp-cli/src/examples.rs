@@ -1,6 +1,7 @@
 //! An example for each command, for `--help` and for `docs/cli.md`.
 //!
-//! A test parses all of them, and finds the commands that have none here and name none in a help text of their own.
+//! A test parses all of them, and finds the commands that have none here and name none in a help
+//! text of their own.
 
 use aemp_config::{Key, Shape};
 use clap::Command;
@@ -75,7 +76,8 @@ pub(crate) fn example(command: &Command) -> Option<String> {
     let name = command.get_name();
     let listed = EXAMPLES.iter().find(|(of, _)| *of == name).map(|(_, example)| (*example).to_owned());
     listed.or_else(|| own(command)).or_else(|| {
-        // What takes a setting away needs no imagination, and what sets a new one has a value of its shape.
+        // What takes a setting away needs no imagination, and what sets a new one has a value of
+        // its shape.
         let set = name.strip_prefix("set").and_then(|key| Key::find(key).ok()).map(|key| match key.shape {
             Shape::Flag => format!("aemp profile server {name} 1"),
             Shape::Seconds => format!("aemp profile server {name} 5"),

@@ -73,7 +73,8 @@ impl Failure {
     pub(crate) fn say(&self) {
         if !self.message.is_empty() {
             let red = AnsiColor::Red.on_default().bold();
-            // Much of it may be what another node has said. Line ends are ours: that text was put on one line before.
+            // Much of it may be what another node has said. Line ends are ours: that text was put
+            // on one line before.
             let lines: Vec<String> = self.message.split('\n').map(escaped).collect();
             anstream::eprintln!("{red}aemp:{red:#} {}", lines.join("\n"));
         }

@@ -20,16 +20,20 @@ const LONELY: Duration = Duration::from_secs(5);
 
 /// Show the log records of all nodes, until interrupted
 ///
-/// Each line has the time, the level, the node, what made the record, and its text. The time is that of the own clock: where the clock
-/// of the node differs, the difference stands behind its name (+1.500s: it is 1.5 s behind). Nodes that come later are heard too.
+/// Each line has the time, the level, the node, what made the record, and its text. The time is
+/// that of the own clock: where the clock of the node differs, the difference stands behind its
+/// name (+1.500s: it is 1.5 s behind). Nodes that come later are heard too.
 ///
-/// Works with Perl nodes; nodes in secure mode are silent. Records that a slow terminal, or connection, cannot take are lost, and counted.
+/// Works with Perl nodes; nodes in secure mode are silent. Records that a slow terminal, or
+/// connection, cannot take are lost, and counted.
 #[derive(Debug, Args)]
 pub(crate) struct Log {
-    /// The least important level to show: fatal, alert, critical, error, warn, note, info, debug or trace, or 1 to 9
+    /// The least important level to show: fatal, alert, critical, error, warn, note, info, debug or
+    /// trace, or 1 to 9
     #[arg(default_value = "info")]
     level: Level,
-    /// Print one JSON object a line: time, own_time, node, clock_difference (own clock minus that of the node, in seconds), level, context, text
+    /// Print one JSON object a line: time, own_time, node, clock_difference (own clock minus that
+    /// of the node, in seconds), level, context, text
     #[arg(long)]
     json: bool,
     #[command(flatten)]

@@ -1,4 +1,5 @@
-//! Logs: to stderr, as text or as JSON, filtered by `--log` or `$AEMP_LOG`. `line` is how a line looks.
+//! Logs: to stderr, as text or as JSON, filtered by `--log` or `$AEMP_LOG`. `line` is how a line
+//! looks.
 
 mod line;
 
@@ -12,7 +13,8 @@ use tracing_subscriber::prelude::*;
 
 use crate::failure::Failure;
 
-/// What nodes that stay log unless something else is asked for: also everything that was caught for this log.
+/// What nodes that stay log unless something else is asked for: also everything that was caught for
+/// this log.
 pub(crate) const OF_NODES: &str = "info,aemp::caught=trace";
 
 /// All that this process logs, whatever of it is shown here.

@@ -1,9 +1,9 @@
 //! The `aemp` command: run nodes, talk to networks, edit the configuration.
 //!
-//! One file a command, or a group of commands that do the same to different things. `args` defines the command line,
-//! `chain` cuts it into commands, `session` holds the configuration file while they work on it, and `failure` says what the
-//! exit statuses mean. Start reading at [`main`]; `run` is the command that makes a node, `demo` the one that shows what a
-//! network of them does.
+//! One file a command, or a group of commands that do the same to different things. `args` defines
+//! the command line, `chain` cuts it into commands, `session` holds the configuration file while
+//! they work on it, and `failure` says what the exit statuses mean. Start reading at [`main`];
+//! `run` is the command that makes a node, `demo` the one that shows what a network of them does.
 
 #[cfg(not(unix))]
 compile_error!(
@@ -60,8 +60,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs the commands in their order. The configuration is written before a node is started, and at the end; not at all if
-/// a command before that fails.
+/// Runs the commands in their order. The configuration is written before a node is started, and at
+/// the end; not at all if a command before that fails.
 fn run_all(commands: Vec<Cli>) -> Result<(), Failure> {
     let mut session = Session::default();
     if let Some(Cli { logging, color, command }) = commands.first() {
@@ -92,7 +92,8 @@ fn run_all(commands: Vec<Cli>) -> Result<(), Failure> {
     session.save()
 }
 
-/// Scripts may need so much; with less each call into one would have to get a stack of its own. What is not used costs nothing.
+/// Scripts may need so much; with less each call into one would have to get a stack of its own.
+/// What is not used costs nothing.
 const THREAD_STACK: usize = 20 << 20;
 
 fn run_node_command(command: NodeCommand, logging: &Logging) -> Result<(), Failure> {

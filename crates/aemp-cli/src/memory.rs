@@ -1,4 +1,5 @@
-//! The allocator of this command: it counts what each thread has, so that scripts can be held to a limit.
+//! The allocator of this command: it counts what each thread has, so that scripts can be held to a
+//! limit.
 
 use tikv_jemalloc_ctl::thread;
 use tikv_jemallocator::Jemalloc;

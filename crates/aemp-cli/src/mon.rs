@@ -9,8 +9,8 @@ use crate::{run, values};
 
 /// Wait until a port dies, and print the reason
 ///
-/// NODE alone waits until the connection to that node is lost, or cannot be made. A normal death has an empty reason, and
-/// an empty line is printed.
+/// NODE alone waits until the connection to that node is lost, or cannot be made. A normal death
+/// has an empty reason, and an empty line is printed.
 #[derive(Debug, Args)]
 pub(crate) struct Mon {
     /// NODE#PORT, or NODE for its node port

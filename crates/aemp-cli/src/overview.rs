@@ -32,7 +32,8 @@ Exit status: 0 done, 1 failed, 2 wrong command line, 3 no usable configuration, 
 /// They can be chained: each takes its arguments, and what is left is the next command. They change
 /// the global settings, or after `profile NAME` those of this profile.
 ///
-/// An argument that starts with [, { or " is JSON. If the only argument starts with [, it is the list of all arguments.
+/// An argument that starts with [, { or " is JSON. If the only argument starts with [, it is the
+/// list of all arguments.
 ///
 /// The file is $AEMP_RC, else $XDG_CONFIG_HOME/aemp/config.json (~/.config/aemp/config.json); when
 /// nothing is there the one of the Perl tool: $PERL_ANYEVENT_MP_RC, else ~/.perl-anyevent-mp.

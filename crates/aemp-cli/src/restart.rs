@@ -11,8 +11,8 @@ use crate::failure::Failure;
 use crate::values::escaped;
 use crate::watchdog::FUNCTION;
 
-/// For Perl nodes: what their own tool has them evaluate, after the question whether anybody would start them again. An answer comes
-/// first, and then the end.
+/// For Perl nodes: what their own tool has them evaluate, after the question whether anybody would
+/// start them again. An answer comes first, and then the end.
 const PERL: &str = "require AnyEvent::Watchdog::Util; \
     AnyEvent::Watchdog::Util::enabled () or die \"there is no watchdog\\n\"; \
     { my $w; $w = AE::timer 0.01, 0, sub { undef $w; AnyEvent::Watchdog::Util::restart () } } ()";
@@ -22,7 +22,8 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// Restart a node that runs under a watchdog
 ///
-/// The watchdog is that of `aemp run --watchdog`, or of `aemp run` of Perl. Ends when the node is back, which is then a new process and, if the program was replaced meanwhile, a new version.
+/// The watchdog is that of `aemp run --watchdog`, or of `aemp run` of Perl. Ends when the node is
+/// back, which is then a new process and, if the program was replaced meanwhile, a new version.
 #[derive(Debug, Args)]
 pub(crate) struct Restart {
     /// The node

@@ -17,7 +17,8 @@ use crate::watchdog::{self, Watching};
 
 /// Run a node until SIGINT or SIGTERM
 ///
-/// When it listens it prints one line on stdout: ready NODEID HOST:PORT[,HOST:PORT…]. Logs go to stderr.
+/// When it listens it prints one line on stdout: ready NODEID HOST:PORT[,HOST:PORT…]. Logs go to
+/// stderr.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Keys: nodeid, binds, advertise, seeds, secret, cert, services, secure, behind_nat, relay, monitor_timeout, connect_interval,
@@ -36,7 +37,8 @@ who they are and what they may do. The line ends with the address of the gateway
 
 Example: aemp run norc 1 nodeid echo secret geheim binds 127.0.0.1:4040 services aemp::echo,aemp::sink")]
 pub(crate) struct Run {
-    /// [PROFILE] [KEY VALUE]… as Perl's `configure` takes them; JSON where a value starts with [, { or "
+    /// [PROFILE] [KEY VALUE]… as Perl's `configure` takes them; JSON where a value starts with [, {
+    /// or "
     #[arg(value_name = "PROFILE | KEY VALUE", trailing_var_arg = true)]
     arguments: Vec<String>,
     /// Print `{"ready":NODEID,"listeners":[…]}` instead of the line

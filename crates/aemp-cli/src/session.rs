@@ -5,8 +5,8 @@ use serde_json::{Map, Value as Json};
 
 use crate::failure::Failure;
 
-/// The file: locked and read when the first command changes it, and written once after the last. Commands that only look at
-/// it need no lock.
+/// The file: locked and read when the first command changes it, and written once after the last.
+/// Commands that only look at it need no lock.
 #[derive(Debug, Default)]
 pub(crate) struct Session {
     change: Option<ConfigChange>,
@@ -42,7 +42,8 @@ impl Session {
         Ok(self.change()?.file_mut().section_mut(profile.as_deref()))
     }
 
-    /// Removes a profile; false if it was not there. If it is the one that commands change, the next one makes it anew.
+    /// Removes a profile; false if it was not there. If it is the one that commands change, the
+    /// next one makes it anew.
     pub(crate) fn remove_profile(&mut self, name: &str) -> Result<bool, Failure> {
         let was_there = self.change()?.file_mut().remove_profile(name);
         self.changed |= was_there;

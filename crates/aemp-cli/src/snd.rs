@@ -10,7 +10,8 @@ use crate::client::{self, Client, Limit, Seeds};
 use crate::failure::Failure;
 use crate::values;
 
-/// What the node of the port sends back when all that went before has arrived, and what is printed then.
+/// What the node of the port sends back when all that went before has arrived, and what is printed
+/// then.
 const ARRIVED: &str = "message sent successfully";
 
 /// Send a message to a port
@@ -39,7 +40,8 @@ impl Snd {
         let seeds = Seeds::of(&node);
         let (sender, first) = oneshot::channel();
         let mut waiting = Some(sender);
-        // Both the death of the port and the echo of its node come into this mailbox, in the order in which they happened.
+        // Both the death of the port and the echo of its node come into this mailbox, in the order
+        // in which they happened.
         let news = node.port(move |_, news: AnyMessage| {
             waiting.take().map(|waiting| waiting.send(news));
         });

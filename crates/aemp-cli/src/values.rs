@@ -4,7 +4,8 @@ use aemp::Value;
 use aemp::log::{OneLine, is_plain};
 use serde_json::{Map, Number, Value as Json};
 
-/// The values as JSON, separated by commas: a JSON list without its brackets, as the Perl tool prints answers.
+/// The values as JSON, separated by commas: a JSON list without its brackets, as the Perl tool
+/// prints answers.
 pub(crate) fn to_line(values: &[Value]) -> String {
     let texts: Vec<String> = values.iter().map(|value| json_text(&to_json(value))).collect();
     texts.join(",")
@@ -15,7 +16,8 @@ pub(crate) fn to_list(values: &[Value]) -> String {
     format!("[{}]", to_line(values))
 }
 
-/// The values as plain texts, separated by blanks, on one line: Perl ends its errors with a line end.
+/// The values as plain texts, separated by blanks, on one line: Perl ends its errors with a line
+/// end.
 pub(crate) fn to_words(values: &[Value]) -> String {
     let word = |value: &Value| match to_json(value) {
         Json::String(text) => text,
@@ -30,7 +32,8 @@ pub(crate) fn escaped(text: &str) -> String {
     OneLine::escape(text)
 }
 
-/// JSON as text. A terminal obeys more characters than JSON has to escape, and does not show others.
+/// JSON as text. A terminal obeys more characters than JSON has to escape, and does not show
+/// others.
 pub(crate) fn json_text(json: &Json) -> String {
     let text = json.to_string();
     if text.chars().all(is_plain) {

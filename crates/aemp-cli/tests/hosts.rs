@@ -1,4 +1,5 @@
-//! Names and addresses, on several hosts: what a name stands for, where a node can be reached, what is said when it cannot.
+//! Names and addresses, on several hosts: what a name stands for, where a node can be reached, what
+//! is said when it cannot.
 
 #![allow(clippy::unwrap_used, reason = "these are parts of tests")]
 #![cfg(target_os = "linux")]

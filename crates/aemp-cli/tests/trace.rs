@@ -40,7 +40,8 @@ fn wait_for(user: &User, nodes: usize) {
     panic!("there are never {nodes} nodes");
 }
 
-/// Four nodes: `seed` and `hub` know each other; `leaf` knows the seed; `far` knows the hub, and nobody can dial it.
+/// Four nodes: `seed` and `hub` know each other; `leaf` knows the seed; `far` knows the hub, and
+/// nobody can dial it.
 fn network() -> (User, Vec<Running>) {
     let user = User::new();
     let (seed, address) = start(&user, "seed", "127.0.0.1:0", "[]");

@@ -1,11 +1,14 @@
 //! Types what the transcripts in `docs/cli/` show, and compares what comes back.
 //!
-//! **To add one,** write `docs/cli/NAME.md` for a reader; every block that starts with ```` ```console ```` is also a test:
+//! **To add one,** write `docs/cli/NAME.md` for a reader; every block that starts with ````
+//! ```console ```` is also a test:
 //!
 //! - a line `$ COMMAND` is typed, and lines `> MORE` after it belong to it (`> ` is cut off);
-//! - what stands below is what comes back on stdout and stderr; blank lines at its end do not count;
+//! - what stands below is what comes back on stdout and stderr; blank lines at its end do not
+//!   count;
 //! - `? STATUS` as its first line is an exit status other than 0;
-//! - in it `[..]` stands for anything within a line, a line `...` for any lines, and `[HOME]` for the home folder.
+//! - in it `[..]` stands for anything within a line, a line `...` for any lines, and `[HOME]` for
+//!   the home folder.
 //!
 //! All blocks of one file go to one POSIX shell with an empty home folder, which is also where it
 //! stands, with `aemp` in its `PATH`, a free address of loopback in `ADDRESS` (`[ADDRESS]` in what
@@ -14,8 +17,8 @@
 //! (`aemp run … >seed.log 2>&1 &`), and wait for their `ready` line with
 //! `until grep -qs ready seed.log; do sleep 0.1; done` before they are used.
 //!
-//! `SNAPSHOTS=overwrite cargo test -p aemp-cli --test transcripts` writes what came back into the files. Read the difference
-//! before it is committed.
+//! `SNAPSHOTS=overwrite cargo test -p aemp-cli --test transcripts` writes what came back into the
+//! files. Read the difference before it is committed.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "these are parts of tests")]
@@ -141,7 +144,8 @@ fn script(commands: impl Iterator<Item = String>) -> String {
     script
 }
 
-/// Runs a script to its end, and then ends what it has left in the background. Gives what each command printed, and its status.
+/// Runs a script to its end, and then ends what it has left in the background. Gives what each
+/// command printed, and its status.
 fn run(home: &Path, address: &str, script: &str) -> Vec<(String, String)> {
     let (script_path, out_path) = (home.join(".script"), home.join(".out"));
     fs::write(&script_path, script).unwrap();
@@ -163,7 +167,8 @@ fn run(home: &Path, address: &str, script: &str) -> Vec<(String, String)> {
     let (ended, wait) = channel();
     let watch = thread::spawn(move || {
         let in_time = wait.recv_timeout(PATIENCE) != Err(RecvTimeoutError::Timeout);
-        // The group is empty by now unless something was left in the background, so kill(1) may fail.
+        // The group is empty by now unless something was left in the background, so kill(1) may
+        // fail.
         let _ =
             Command::new("kill").args(["-KILL", "--", &format!("-{group}")]).stderr(Stdio::null()).status();
         in_time

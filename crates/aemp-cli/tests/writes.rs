@@ -67,7 +67,8 @@ fn a_killed_change_leaves_the_old_or_the_new_file_and_blocks_nobody() {
     for n in 0..30 {
         let seed = format!("seed{n}:1");
         let mut child = user.command(&["addseed", &seed]).spawn().unwrap();
-        // A different moment each time, without a clock: so many system calls of ours after it was started.
+        // A different moment each time, without a clock: so many system calls of ours after it was
+        // started.
         for _ in 0..n * 20 {
             fs::metadata(user.home()).unwrap();
         }
@@ -102,7 +103,8 @@ fn when_there_is_no_room_the_old_file_stays() {
     let user = User::new();
     user.ok(&["setnodeid", "a"]);
     let before = fs::read(user.rc()).unwrap();
-    // A file may not grow at all; the signal that goes with it is ignored, so that it is an error as on a full disk.
+    // A file may not grow at all; the signal that goes with it is ignored, so that it is an error
+    // as on a full disk.
     let script = "trap '' XFSZ; ulimit -f 0; exec \"$0\" gensecret";
     let mut shell = Command::new("sh");
     shell.args(["-c", script, env!("CARGO_BIN_EXE_aemp")]).env_clear().env("HOME", user.home());

@@ -7,10 +7,12 @@
 //! | `*:4040`, `*`, `*:*` | every address of the machine that others can use, now and later | every one that it has now |
 //! | `4040`, empty | the host's own name with this or a chosen port | the same with port 4040 |
 //!
-//! What is advertised is written as a bind, where a port that is left out is the one that the node listens on.
+//! What is advertised is written as a bind, where a port that is left out is the one that the node
+//! listens on.
 //!
-//! IPv6 addresses are written `[2001:db8::1]:4040`, link-local ones with their zone: `[fe80::1%eth0]:4040`. A text may hold several,
-//! separated by commas. Names are not resolved here but where they are used.
+//! IPv6 addresses are written `[2001:db8::1]:4040`, link-local ones with their zone:
+//! `[fe80::1%eth0]:4040`. A text may hold several, separated by commas. Names are not resolved here
+//! but where they are used.
 
 use std::net::IpAddr;
 
@@ -22,7 +24,8 @@ pub const DEFAULT_PORT: u16 = 4040;
 /// The host that stands for every address of the machine.
 const EVERY: &str = "*";
 
-/// The addresses to listen on that a configured bind stands for; port 0 means that the system chooses.
+/// The addresses to listen on that a configured bind stands for; port 0 means that the system
+/// chooses.
 ///
 /// # Errors
 ///
@@ -32,7 +35,8 @@ pub fn expand_bind(text: &str, host: &Host) -> Result<Vec<String>, ConfigError> 
     Ok(parts.map(|(name, port)| join(&name, port)).collect())
 }
 
-/// The addresses that a configured text tells others to dial; port 0 stands for the port that the node listens on.
+/// The addresses that a configured text tells others to dial; port 0 stands for the port that the
+/// node listens on.
 ///
 /// # Errors
 ///
@@ -100,7 +104,8 @@ fn parse(part: &str, host: &Host, default_port: u16) -> Option<(String, u16)> {
     Some((name.to_owned(), parse_port(port, default_port)?))
 }
 
-/// An IPv6 address, and behind a `%` the zone of a link-local one: the name or number of an interface.
+/// An IPv6 address, and behind a `%` the zone of a link-local one: the name or number of an
+/// interface.
 pub(crate) fn is_ipv6(text: &str) -> bool {
     let (address, zone) = text.split_once('%').unwrap_or((text, "0"));
     let is_zone = !zone.is_empty() && zone.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-@".contains(&b));

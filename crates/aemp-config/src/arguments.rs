@@ -19,9 +19,10 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    /// Reads a list of keys and values. An odd number of texts means that the first one is the name of a profile. Values
-    /// are JSON where they start with `[`, `{` or `"`; a list may be written with commas. A key that comes twice counts
-    /// as the last one says. A secret or certificate may stand elsewhere: see [`Secret::typed`].
+    /// Reads a list of keys and values. An odd number of texts means that the first one is the name
+    /// of a profile. Values are JSON where they start with `[`, `{` or `"`; a list may be written
+    /// with commas. A key that comes twice counts as the last one says. A secret or certificate may
+    /// stand elsewhere: see [`Secret::typed`].
     ///
     /// # Errors
     ///
@@ -82,8 +83,8 @@ impl Arguments {
         Ok(())
     }
 
-    /// Looks for the profile whose name was typed, and warns if it is not there: that is no error, as a profile without any settings
-    /// is as good as none.
+    /// Looks for the profile whose name was typed, and warns if it is not there: that is no error,
+    /// as a profile without any settings is as good as none.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
-//! Numbers as they are written. Settings that nobody here knows may need more digits than a number of ours has; what was not changed is
-//! written digit by digit as it was read.
+//! Numbers as they are written. Settings that nobody here knows may need more digits than a number
+//! of ours has; what was not changed is written digit by digit as it was read.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,8 @@ use serde::ser::{Error, Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value as Json};
 
-/// By profile (`None` for the global settings) and key: settings with numbers in them, as they are understood and as they are written.
+/// By profile (`None` for the global settings) and key: settings with numbers in them, as they are
+/// understood and as they are written.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Digits(BTreeMap<(Option<String>, String), (Json, String)>);
 
@@ -54,7 +55,8 @@ fn has_numbers(value: &Json) -> bool {
     }
 }
 
-/// Settings as they are to be written: the global ones with the profiles below a key, or those of a profile.
+/// Settings as they are to be written: the global ones with the profiles below a key, or those of a
+/// profile.
 pub(super) struct Section<'a> {
     pub(super) digits: &'a Digits,
     pub(super) settings: &'a Map<String, Json>,

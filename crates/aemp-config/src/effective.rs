@@ -16,8 +16,9 @@ pub struct Effective {
     pub overruled: Vec<String>,
 }
 
-/// Lays the defaults, the arguments and the file over each other, the later ones winning; with `force` the arguments win
-/// over the file. In the file a profile wins over its parent, and that over the global settings.
+/// Lays the defaults, the arguments and the file over each other, the later ones winning; with
+/// `force` the arguments win over the file. In the file a profile wins over its parent, and that
+/// over the global settings.
 ///
 /// # Errors
 ///
@@ -86,7 +87,8 @@ fn inherited(file: &ConfigFile, profile: &str) -> Result<Map<String, Json>, Conf
     Ok(settings)
 }
 
-/// A section whose settings have the names of today. Where a setting is there under both names, the new one counts.
+/// A section whose settings have the names of today. Where a setting is there under both names, the
+/// new one counts.
 fn with_current_names(section: Option<&Map<String, Json>>) -> Map<String, Json> {
     let section = section.cloned().unwrap_or_default();
     let (now, old): (Vec<_>, Vec<_>) = section.into_iter().partition(|(key, _)| current(key) == key);

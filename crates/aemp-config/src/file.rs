@@ -1,4 +1,5 @@
-//! The file of profiles: found, read, changed in memory and written back whole, by one process at a time.
+//! The file of profiles: found, read, changed in memory and written back whole, by one process at a
+//! time.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,7 +12,8 @@ use super::relaxed::to_plain;
 use super::write::{replace, resolve};
 use super::{ConfigError, Places, read};
 
-/// A change takes milliseconds, and a slow disk some of these a second: who has the lock for so long hangs.
+/// A change takes milliseconds, and a slow disk some of these a second: who has the lock for so
+/// long hangs.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where the profiles are in the object of the file.
@@ -28,7 +30,8 @@ pub struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// Reads the first file that is there. When none is, the settings are empty, and saving makes a new file.
+    /// Reads the first file that is there. When none is, the settings are empty, and saving makes a
+    /// new file.
     ///
     /// # Errors
     ///
@@ -51,8 +54,9 @@ impl ConfigFile {
     ///
     /// # Errors
     ///
-    /// It is not relaxed JSON (as Perl's `JSON::XS` reads it: with comments, and commas at the ends of lists), or no object with
-    /// profiles that are objects; or a number is larger than any that there are.
+    /// It is not relaxed JSON (as Perl's `JSON::XS` reads it: with comments, and commas at the ends
+    /// of lists), or no object with profiles that are objects; or a number is larger than any that
+    /// there are.
     pub fn parse(path: PathBuf, bytes: &[u8]) -> Result<ConfigFile, ConfigError> {
         match understand(bytes) {
             Ok((root, digits)) => Ok(ConfigFile { path, root, digits, is_open: false }),
@@ -60,7 +64,8 @@ impl ConfigFile {
         }
     }
 
-    /// The content as it is written: plain JSON, in lines. Numbers that were not changed have their digits of before.
+    /// The content as it is written: plain JSON, in lines. Numbers that were not changed have their
+    /// digits of before.
     pub fn to_bytes(&self) -> Vec<u8> {
         let place = Place::Global { profiles: PROFILES };
         let section = Section { digits: &self.digits, settings: &self.root, place };
@@ -83,7 +88,8 @@ impl ConfigFile {
         }
     }
 
-    /// Whether there is a secret or a private key in the file while everybody on this machine can read it.
+    /// Whether there is a secret or a private key in the file while everybody on this machine can
+    /// read it.
     pub fn is_exposed(&self) -> bool {
         let profiles = self.profiles().filter_map(|name| self.section(Some(name)));
         let mut sections = profiles.chain([&self.root]);
@@ -115,8 +121,9 @@ impl ConfigFile {
     }
 }
 
-/// The configuration file while it is being changed: nobody else who asks for a change gets it before this is saved or
-/// dropped. (Somebody who just writes the file, as an editor or the Perl tool does, is not kept from it.)
+/// The configuration file while it is being changed: nobody else who asks for a change gets it
+/// before this is saved or dropped. (Somebody who just writes the file, as an editor or the Perl
+/// tool does, is not kept from it.)
 ///
 /// ```
 /// use aemp_config::{ConfigChange, Places};
@@ -139,12 +146,14 @@ pub struct ConfigChange {
 impl ConfigChange {
     /// Waits for its turn, and reads the file. This may block the thread for up to ten seconds.
     ///
-    /// The lock is a file beside it, `.NAME.lock`, which is gone when the change is over. Where the file system has no locks (some
-    /// network file systems) it goes on without, and of two changes at the same moment one may be lost.
+    /// The lock is a file beside it, `.NAME.lock`, which is gone when the change is over. Where the
+    /// file system has no locks (some network file systems) it goes on without, and of two changes
+    /// at the same moment one may be lost.
     ///
     /// # Errors
     ///
-    /// As [`ConfigFile::open`]; also if somebody else has the file for too long, or its folder cannot be written.
+    /// As [`ConfigFile::open`]; also if somebody else has the file for too long, or its folder
+    /// cannot be written.
     pub fn begin(places: &Places) -> Result<ConfigChange, ConfigError> {
         loop {
             let path = ConfigFile::open(places)?.path;
@@ -152,7 +161,8 @@ impl ConfigChange {
             let real = resolve(&path).map_err(fault)?;
             let lock = Lock::take(&path, &real, PATIENCE)?;
             let file = ConfigFile::open(places)?;
-            // Somebody may have made a file at a place that comes first, or moved a link, in between.
+            // Somebody may have made a file at a place that comes first, or moved a link, in
+            // between.
             if file.path == path && resolve(&path).is_ok_and(|now| now == real) {
                 return Ok(ConfigChange { file, real, _lock: lock });
             }
@@ -169,9 +179,10 @@ impl ConfigChange {
         &mut self.file
     }
 
-    /// Writes the file: a new one beside it, then renamed over it. A symbolic link stays one. Either the old or the new content is
-    /// there at any time, a crash included. A new file is readable for the owner only; one that was there keeps its owner,
-    /// its group and what these may do, but others may do nothing.
+    /// Writes the file: a new one beside it, then renamed over it. A symbolic link stays one.
+    /// Either the old or the new content is there at any time, a crash included. A new file is
+    /// readable for the owner only; one that was there keeps its owner, its group and what these
+    /// may do, but others may do nothing.
     ///
     /// # Errors
     ///

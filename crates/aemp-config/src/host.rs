@@ -9,7 +9,8 @@ use aemp_proto::address::usable;
 pub struct Host {
     /// The node name of the system (`uname -n`): the default profile, and `%n` in a node ID.
     pub name: String,
-    /// The addresses that others can use: IPv4 first, without loopback, link-local and other special ones.
+    /// The addresses that others can use: IPv4 first, without loopback, link-local and other
+    /// special ones.
     pub addresses: Vec<IpAddr>,
 }
 

@@ -6,8 +6,9 @@ use super::ConfigError;
 use super::address::is_ipv6;
 use aemp::Value;
 
-/// Reads one argument of a command as the Perl tool does: JSON where it starts with `[`, `{` or `"`, otherwise the text
-/// itself (numbers too: a receiver takes `"5"` where it wants a number). An IPv6 address in brackets is a text.
+/// Reads one argument of a command as the Perl tool does: JSON where it starts with `[`, `{` or
+/// `"`, otherwise the text itself (numbers too: a receiver takes `"5"` where it wants a number). An
+/// IPv6 address in brackets is a text.
 ///
 /// # Errors
 ///
@@ -60,7 +61,8 @@ pub fn value_from_json(json: &Json) -> Value {
     }
 }
 
-/// A text as the Perl tool would send it: bytes as long as it is ASCII, so that tags and names look as usual.
+/// A text as the Perl tool would send it: bytes as long as it is ASCII, so that tags and names look
+/// as usual.
 pub fn value_from_text(text: &str) -> Value {
     if text.is_ascii() { Value::name(text) } else { Value::Text(text.into()) }
 }

@@ -31,7 +31,8 @@ pub struct Key {
     pub shape: Shape,
 }
 
-/// All settings. `autocork` and `eval` are known because the Perl tool has them; they have no effect here.
+/// All settings. `autocork` and `eval` are known because the Perl tool has them; they have no
+/// effect here.
 pub const KEYS: &[Key] = &[
     Key { name: "nodeid", shape: Shape::Text },
     Key { name: "secret", shape: Shape::Secret },
@@ -127,7 +128,8 @@ impl Key {
         }
     }
 
-    /// A truth value of the file. Words that say no are true for Perl, so they are refused: the node would differ.
+    /// A truth value of the file. Words that say no are true for Perl, so they are refused: the
+    /// node would differ.
     pub(super) fn stored_flag(self, value: &Json) -> Result<bool, ConfigError> {
         match value {
             Json::String(text) if !text.is_empty() && text != "0" && !self.flag(value)? => {

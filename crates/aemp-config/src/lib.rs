@@ -1,15 +1,18 @@
 //! Configuration: the file of profiles, and what a node makes of it.
 //!
-//! The file is the one of the Perl tool, so that one file can serve both: a JSON object with the global settings at the
-//! top level and named profiles under `"profile"`, each of which may name a `"parent"`. What a node uses is found in four
-//! steps, one file each:
+//! The file is the one of the Perl tool, so that one file can serve both: a JSON object with the
+//! global settings at the top level and named profiles under `"profile"`, each of which may name a
+//! `"parent"`. What a node uses is found in four steps, one file each:
 //!
 //! 1. [`Arguments`] are read: `KEY VALUE…` as Perl's `configure` takes them,
 //! 2. [`ConfigFile`] is found and read (not with `norc`),
-//! 3. [`effective`] lays the profile, its parents, the global settings, the arguments and the defaults over each other,
-//! 4. [`Settings`] are the outcome with types, names and addresses expanded; [`Settings::builder`] makes a node of them.
+//! 3. [`effective`] lays the profile, its parents, the global settings, the arguments and the
+//!    defaults over each other,
+//! 4. [`Settings`] are the outcome with types, names and addresses expanded; [`Settings::builder`]
+//!    makes a node of them.
 //!
-//! [`Settings::load`] does all of it. Keys that nobody here knows are left alone and survive a write.
+//! [`Settings::load`] does all of it. Keys that nobody here knows are left alone and survive a
+//! write.
 //!
 //! ```
 //! use aemp_config::{Arguments, Settings};

@@ -1,8 +1,9 @@
 //! Only one process at a time changes a configuration file.
 //!
-//! The lock is on a file of its own: the configuration file is replaced by each change, so a lock on it would be one on what is
-//! no longer there. The same is true for the lock file, which is removed after each change; so who gets the lock looks
-//! whether the file is still the one with that name.
+//! The lock is on a file of its own: the configuration file is replaced by each change, so a lock
+//! on it would be one on what is no longer there. The same is true for the lock file, which is
+//! removed after each change; so who gets the lock looks whether the file is still the one with
+//! that name.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
@@ -25,7 +26,8 @@ pub(super) struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock of the file `real`, which the user knows as `path`, as soon as nobody else has it.
+    /// Takes the lock of the file `real`, which the user knows as `path`, as soon as nobody else
+    /// has it.
     ///
     /// # Errors
     ///
@@ -68,7 +70,8 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // While the lock is held: later it could be the file of somebody else. What cannot be removed does no harm.
+        // While the lock is held: later it could be the file of somebody else. What cannot be
+        // removed does no harm.
         if cfg!(unix) {
             let _ = fs::remove_file(&self.path);
         }

@@ -6,8 +6,8 @@ use aemp::NodeId;
 /// Letters and digits of the random part: 107 bits, so that no two nodes of any network share one.
 const RANDOM_LEN: usize = 18;
 
-/// Expands a configured node ID: `%n` becomes the host's node name, `%u` and the end after a trailing `/` a random text
-/// (the same one wherever it stands).
+/// Expands a configured node ID: `%n` becomes the host's node name, `%u` and the end after a
+/// trailing `/` a random text (the same one wherever it stands).
 ///
 /// # Errors
 ///

@@ -35,8 +35,8 @@ impl Places {
         [&self.chosen, &self.own, &self.perl].into_iter().flatten()
     }
 
-    /// Where to write when `read` was read. What `$AEMP_RC` names is always the one; otherwise the file that was read
-    /// stays the one, so that a file shared with Perl stays shared.
+    /// Where to write when `read` was read. What `$AEMP_RC` names is always the one; otherwise the
+    /// file that was read stays the one, so that a file shared with Perl stays shared.
     pub(super) fn target(&self, read: Option<PathBuf>) -> Result<PathBuf, ConfigError> {
         self.chosen.clone().or(read).or_else(|| self.own.clone()).ok_or(ConfigError::NoPlace)
     }

@@ -4,7 +4,8 @@ use super::ConfigError;
 
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// A text of `len` random letters and digits (5.95 bits each) from the operating system's generator.
+/// A text of `len` random letters and digits (5.95 bits each) from the operating system's
+/// generator.
 ///
 /// # Errors
 ///
@@ -14,7 +15,8 @@ pub fn random_text(len: usize) -> Result<String, ConfigError> {
     let mut bytes = [0u8; 64];
     while text.len() < len {
         getrandom::fill(&mut bytes).map_err(ConfigError::Random)?;
-        // 248 is the largest multiple of 62 in a byte: what lies above would make some digits likelier.
+        // 248 is the largest multiple of 62 in a byte: what lies above would make some digits
+        // likelier.
         let digits = bytes.iter().filter(|&&byte| byte < 248).map(|byte| DIGITS[usize::from(byte % 62)]);
         text.extend(digits.take(len - text.len()).map(char::from));
     }

@@ -1,4 +1,5 @@
-//! What is read as a configuration: regular files that are not too large. A FIFO would wait for somebody, a device might never end.
+//! What is read as a configuration: regular files that are not too large. A FIFO would wait for
+//! somebody, a device might never end.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};

@@ -1,6 +1,8 @@
-//! The relaxed JSON that the Perl tool reads: `#` comments, a comma after the last element, literal tabs in strings.
+//! The relaxed JSON that the Perl tool reads: `#` comments, a comma after the last element, literal
+//! tabs in strings.
 
-/// Turns relaxed JSON into plain JSON. Lines keep their numbers, so that an error message still names the right one.
+/// Turns relaxed JSON into plain JSON. Lines keep their numbers, so that an error message still
+/// names the right one.
 pub(super) fn to_plain(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut state = State::Outside;

@@ -15,16 +15,18 @@ const SHORT: usize = 16;
 pub struct Secret(Box<[u8]>);
 
 impl Secret {
-    /// The bytes that a configured text stands for. A string of the file is a sequence of code points, and code points
-    /// up to U+FF are bytes, as in Perl; a text with others, which Perl cannot use as a key, counts as UTF-8.
+    /// The bytes that a configured text stands for. A string of the file is a sequence of code
+    /// points, and code points up to U+FF are bytes, as in Perl; a text with others, which Perl
+    /// cannot use as a key, counts as UTF-8.
     pub fn from_text(text: &str) -> Secret {
         Secret(to_latin1(text).unwrap_or_else(|| text.as_bytes().to_vec()).into())
     }
 
-    /// The bytes that somebody means who types this for a key: the bytes of the text; `@FILE`, what is in a file; `env:NAME`, what an
-    /// environment variable has; `-`, what comes on standard input. All but the first keep it out of the list of processes, which
-    /// other users of the machine can see. A line end behind it does not count. A JSON string, in quotes, is always meant itself,
-    /// as [`Secret::from_text`] says.
+    /// The bytes that somebody means who types this for a key: the bytes of the text; `@FILE`, what
+    /// is in a file; `env:NAME`, what an environment variable has; `-`, what comes on standard
+    /// input. All but the first keep it out of the list of processes, which other users of the
+    /// machine can see. A line end behind it does not count. A JSON string, in quotes, is always
+    /// meant itself, as [`Secret::from_text`] says.
     ///
     /// # Errors
     ///

@@ -11,7 +11,8 @@ use super::{
 };
 use aemp::{AuthMethod, Builder, BundleError, Framing, Node, NodeId, PeerAddress, Value, check_bundle};
 
-/// The settings of one node, complete and checked. [`Settings::builder`] describes the node that they are for.
+/// The settings of one node, complete and checked. [`Settings::builder`] describes the node that
+/// they are for.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Settings {
@@ -19,15 +20,18 @@ pub struct Settings {
     pub profile: String,
     /// The node ID, expanded.
     pub node: NodeId,
-    /// Where to listen: `host:port`, port 0 where the system chooses, host `*` for every address of the machine.
+    /// Where to listen: `host:port`, port 0 where the system chooses, host `*` for every address of
+    /// the machine.
     pub binds: Vec<String>,
-    /// What others are told to dial, instead of where the node listens: `host:port`, port 0 for the port that it listens on.
+    /// What others are told to dial, instead of where the node listens: `host:port`, port 0 for the
+    /// port that it listens on.
     pub advertise: Vec<String>,
     /// The nodes to contact first: `host:port`.
     pub seeds: Vec<String>,
     /// The shared secret.
     pub secret: Option<Secret>,
-    /// Key, certificate and certificates to trust, as PEM; at least one key and one certificate are in it.
+    /// Key, certificate and certificates to trust, as PEM; at least one key and one certificate are
+    /// in it.
     pub certificate: Option<Secret>,
     /// Functions to be run at the start, each in a port of its own.
     pub services: Vec<Service>,
@@ -51,7 +55,8 @@ pub struct Settings {
     pub verify_peeraddr: PeerAddress,
     /// `TCP_NODELAY` on connections.
     pub nodelay: bool,
-    /// The folders in which scripts are looked for. For who runs scripts; the library itself does not.
+    /// The folders in which scripts are looked for. For who runs scripts; the library itself does
+    /// not.
     pub scripts: Vec<String>,
     /// Whether other nodes may have code evaluated here.
     pub script_eval: bool,
@@ -73,7 +78,8 @@ pub struct Service {
 }
 
 impl Settings {
-    /// Reads the configuration of this process: the arguments, and the file that the environment names.
+    /// Reads the configuration of this process: the arguments, and the file that the environment
+    /// names.
     ///
     /// # Errors
     ///
@@ -150,8 +156,8 @@ impl Settings {
         })
     }
 
-    /// Describes the node that these settings are for. What is set afterwards wins, and what concerns scripts is left to those who
-    /// run them.
+    /// Describes the node that these settings are for. What is set afterwards wins, and what
+    /// concerns scripts is left to those who run them.
     pub fn builder(self) -> Builder {
         let mut builder = Node::builder()
             .id(self.node.as_str())
@@ -181,7 +187,8 @@ fn expand_all(texts: &[String], host: &Host, expand: Expand) -> Result<Vec<Strin
     let mut addresses: Vec<String> = Vec::new();
     for text in texts {
         for address in expand(text, host)? {
-            // Two ephemeral ports on one address are two listeners; the same fixed port cannot be bound twice.
+            // Two ephemeral ports on one address are two listeners; the same fixed port cannot be
+            // bound twice.
             if address.ends_with(":0") || !addresses.contains(&address) {
                 addresses.push(address);
             }

@@ -1,4 +1,5 @@
-//! A file is replaced as a whole: whoever reads it sees the old or the new content, and so does who comes after a crash.
+//! A file is replaced as a whole: whoever reads it sees the old or the new content, and so does who
+//! comes after a crash.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Write};
@@ -66,7 +67,8 @@ pub(super) fn create_folder(folder: &Path) -> io::Result<()> {
     builder.create(folder)
 }
 
-/// Gives the file at `path`, which is no link, this content. Only one process may do this at a time.
+/// Gives the file at `path`, which is no link, this content. Only one process may do this at a
+/// time.
 ///
 /// # Errors
 ///
@@ -110,7 +112,8 @@ fn write_new(path: &Path, text: &[u8], old: Option<&Metadata>) -> io::Result<()>
     file.sync_all()
 }
 
-/// Owner, group and their rights are those of the old file. There are secrets in it, so others have none.
+/// Owner, group and their rights are those of the old file. There are secrets in it, so others have
+/// none.
 #[cfg(unix)]
 fn inherit(file: &File, old: &Metadata) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
@@ -123,7 +126,8 @@ fn inherit(file: &File, old: &Metadata) -> io::Result<()> {
             )
         })?;
     }
-    // Who is not in the group cannot give a file to it; then the group that it has instead must not read it.
+    // Who is not in the group cannot give a file to it; then the group that it has instead must not
+    // read it.
     let keeps_group = new.gid() == old.gid() || fchown(file, None, Some(old.gid())).is_ok();
     let kept = if keeps_group { 0o770 } else { 0o700 };
     file.set_permissions(fs::Permissions::from_mode(old.mode() & kept))

@@ -1,4 +1,5 @@
-//! Configuration files with odd content, as a person or Perl may leave them: they are understood or refused, never damaged.
+//! Configuration files with odd content, as a person or Perl may leave them: they are understood or
+//! refused, never damaged.
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
@@ -51,7 +52,8 @@ fn any_file() -> impl Strategy<Value = Json> {
     })
 }
 
-/// The same as Perl's relaxed reader takes it: a comment behind each line, and a comma behind each last element.
+/// The same as Perl's relaxed reader takes it: a comment behind each line, and a comma behind each
+/// last element.
 fn relaxed(plain: &str) -> String {
     let lines: Vec<&str> = plain.lines().collect();
     let mut out = String::new();

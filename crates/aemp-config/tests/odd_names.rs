@@ -1,4 +1,5 @@
-//! IDs and addresses with odd content: they are taken or refused, and mean the same when they are written again.
+//! IDs and addresses with odd content: they are taken or refused, and mean the same when they are
+//! written again.
 
 #[path = "support/name_checks.rs"]
 mod checks;

@@ -121,7 +121,8 @@ pub(crate) fn each_serde(
     Ok(())
 }
 
-/// The name in `rename = "…"`, or in `rename(serialize = "…", deserialize = "…")` if both are the same.
+/// The name in `rename = "…"`, or in `rename(serialize = "…", deserialize = "…")` if both are the
+/// same.
 fn one_name(meta: &ParseNestedMeta<'_>) -> Result<LitStr> {
     if meta.input.peek(Token![=]) {
         return meta.value()?.parse();

@@ -1,5 +1,5 @@
-//! The fields of a message: their places are what travels, not their names, so an attribute of `serde` that would move a value into
-//! another place is refused.
+//! The fields of a message: their places are what travels, not their names, so an attribute of
+//! `serde` that would move a value into another place is refused.
 
 use proc_macro2::Span;
 use syn::spanned::Spanned;
@@ -21,8 +21,8 @@ struct SerdeField {
     with: bool,
 }
 
-/// Checks the fields of a variant or struct. Gives the places of those that may be left out. With `defaults` the whole type has a
-/// default.
+/// Checks the fields of a variant or struct. Gives the places of those that may be left out. With
+/// `defaults` the whole type has a default.
 pub(crate) fn optional(fields: &Fields, defaults: bool) -> Result<Vec<usize>> {
     let named = matches!(fields, Fields::Named(_));
     let (mut places, mut place) = (Vec::new(), 0);
@@ -128,7 +128,8 @@ fn text(value: Option<&Expr>) -> String {
     }
 }
 
-/// `Some` of nothing is written as null, which is `None`. What other types do is found out when they are written.
+/// `Some` of nothing is written as null, which is `None`. What other types do is found out when
+/// they are written.
 fn refuse_nested_option(ty: &Type) -> Result<()> {
     match inside_option(ty) {
         Some(inner) if inside_option(inner).is_some() || is_unit(inner) => Err(Error::new_spanned(

@@ -1,5 +1,5 @@
-//! Limits in bytes of memory on what is kept for somebody: a budget, and charges against it that are given back when what they
-//! stand for is dropped.
+//! Limits in bytes of memory on what is kept for somebody: a budget, and charges against it that
+//! are given back when what they stand for is dropped.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -65,7 +65,8 @@ impl Charge {
         self.bytes
     }
 
-    /// Charges this much instead. Less is always possible; more only if it is left, else the charge stays and the result is false.
+    /// Charges this much instead. Less is always possible; more only if it is left, else the charge
+    /// stays and the result is false.
     pub fn resize(&mut self, bytes: usize) -> bool {
         if bytes > self.bytes {
             if !self.budget.take(bytes - self.bytes) {
@@ -85,7 +86,8 @@ impl Drop for Charge {
     }
 }
 
-/// The budgets of all peers of a node: one each, for everything that is kept for the peer, wherever that is. Clones share them.
+/// The budgets of all peers of a node: one each, for everything that is kept for the peer, wherever
+/// that is. Clones share them.
 #[derive(Debug, Clone)]
 pub struct PeerBudgets {
     limit: usize,
@@ -100,7 +102,8 @@ struct Peers {
 }
 
 impl PeerBudgets {
-    /// The bytes of memory that one peer has unless something else is configured: enough for about a million entries of a database.
+    /// The bytes of memory that one peer has unless something else is configured: enough for about
+    /// a million entries of a database.
     pub const LIMIT: usize = 256 << 20;
 
     /// Budgets of `limit` bytes for each peer.

@@ -1,5 +1,5 @@
-//! Times at which things are due, one for each key. The kernel asks for the earliest after each input, so that is found
-//! without a look at all of them.
+//! Times at which things are due, one for each key. The kernel asks for the earliest after each
+//! input, so that is found without a look at all of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,8 @@ pub(crate) struct Deadlines<K> {
 }
 
 impl<K: Ord + Clone> Deadlines<K> {
-    /// Something is due for this key at this time, and no longer when it was before; `None`: nothing is.
+    /// Something is due for this key at this time, and no longer when it was before; `None`:
+    /// nothing is.
     pub(crate) fn set(&mut self, key: &K, due: Option<Time>) {
         self.clear(key);
         if let Some(due) = due {
@@ -28,7 +29,8 @@ impl<K: Ord + Clone> Deadlines<K> {
         self.order.remove(&(due, key))
     }
 
-    /// The keys for which something is due by now, in their own order. They stay until they are set anew or cleared.
+    /// The keys for which something is due by now, in their own order. They stay until they are set
+    /// anew or cleared.
     pub(crate) fn due(&self, now: Time) -> Vec<K> {
         let due = self.order.iter().take_while(|(due, _)| *due <= now);
         let mut keys: Vec<K> = due.map(|(_, key)| key.clone()).collect();

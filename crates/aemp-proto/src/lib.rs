@@ -20,15 +20,15 @@
 //! machine works in the same manner:
 //!
 //! - **Input** comes by a method that changes the machine and does nothing else: an event with the
-//!   time ([`kernel::Kernel::handle`]), bytes ([`link::Handshake::input`], [`wire::FrameReader`]), a
-//!   signal ([`outbox::Outbox::send`]).
+//!   time ([`kernel::Kernel::handle`]), bytes ([`link::Handshake::input`], [`wire::FrameReader`]),
+//!   a signal ([`outbox::Outbox::send`]).
 //! - **Output** is asked for until there is none: actions ([`kernel::Kernel::poll`]), events
-//!   ([`link::Handshake::poll`]), bytes ([`outbox::Outbox::take`]). The caller carries actions out in
-//!   this order, all of them before the next input.
+//!   ([`link::Handshake::poll`]), bytes ([`outbox::Outbox::take`]). The caller carries actions out
+//!   in this order, all of them before the next input.
 //! - **Time** is an argument ([`Time`], since the node was started). A machine that waits for
 //!   something says until when; the caller comes back then, and a little later does no harm.
-//! - **Randomness** is a seed or a nonce in the configuration. The same inputs give the same outputs,
-//!   so a run can be recorded, replayed, simulated and fuzzed.
+//! - **Randomness** is a seed or a nonce in the configuration. The same inputs give the same
+//!   outputs, so a run can be recorded, replayed, simulated and fuzzed.
 //! - **Errors** end what they are about: a frame that cannot be decoded its connection, a refused
 //!   request only itself. No input panics, and whatever a peer can make grow has a limit.
 //!
@@ -38,7 +38,8 @@
 //!
 //! [`name`] and [`value`] (what is talked about), [`wire`] (how it travels), [`link`] (one
 //! connection, from greeting to silence), [`outbox`] (where the promise is kept), [`kernel`] (one
-//! node), and behind it the folders `mesh` (whom to stay connected to) and `db` (the shared database).
+//! node), and behind it the folders `mesh` (whom to stay connected to) and `db` (the shared
+//! database).
 
 pub mod address;
 pub mod budget;

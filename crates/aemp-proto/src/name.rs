@@ -1,8 +1,9 @@
 //! Names: node IDs and port IDs, how they are read and printed.
 //!
-//! A [`PortId`] is small and cheap to clone. Names that our own nodes make have the shape *head + number*; they are kept as a
-//! shared head and a number, so that a million ports of one node share one allocation. The split is a pure function of the
-//! text, so two port IDs are equal exactly if their texts are.
+//! A [`PortId`] is small and cheap to clone. Names that our own nodes make have the shape *head +
+//! number*; they are kept as a shared head and a number, so that a million ports of one node share
+//! one allocation. The split is a pure function of the text, so two port IDs are equal exactly if
+//! their texts are.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -12,13 +13,13 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-/// Octets of the head of a name that our own nodes make; the number in base 62 follows.
+/// Bytes of the head of a name that our own nodes make; the number in base 62 follows.
 pub const HEAD_LEN: usize = 12;
 
-/// The most octets that a node ID may have: a greeting line must hold it beside everything else.
+/// The most bytes that a node ID may have: a greeting line must hold it beside everything else.
 pub const NODE_ID_MAX: usize = 1024;
 
-/// The most octets (as UTF-8) that a port name may have; the native framing has sixteen bits for it.
+/// The most bytes (as UTF-8) that a port name may have; the native framing has sixteen bits for it.
 pub const PORT_NAME_MAX: usize = 4096;
 
 /// A text that cannot be a node ID or a port ID.
@@ -30,9 +31,9 @@ pub enum NameError {
     /// The name is longer than [`NODE_ID_MAX`] or [`PORT_NAME_MAX`].
     #[error("a name of {len} bytes is longer than the {limit} allowed")]
     TooLong {
-        /// Octets that the text has.
+        /// Bytes that the text has.
         len: usize,
-        /// Octets that it may have.
+        /// Bytes that it may have.
         limit: usize,
     },
     /// The node ID has a character that the protocol reserves.
@@ -54,8 +55,8 @@ impl NodeId {
     ///
     /// # Errors
     ///
-    /// The text is empty, too long, or has a character that is not printable ASCII, or a `#` or `;`: the greeting could
-    /// not carry it.
+    /// The text is empty, too long, or has a character that is not printable ASCII, or a `#` or
+    /// `;`: the greeting could not carry it.
     pub fn new(text: &str) -> Result<NodeId, NameError> {
         if text.is_empty() {
             return Err(NameError::Empty);
@@ -106,8 +107,8 @@ impl fmt::Debug for NodeId {
     }
 }
 
-/// A node together with the head that a group of its port names shares. A node makes one for its own ports and numbers
-/// them with [`Home::port`].
+/// A node together with the head that a group of its port names shares. A node makes one for its
+/// own ports and numbers them with [`Home::port`].
 pub struct Home {
     node: NodeId,
     head: Box<str>,
@@ -124,8 +125,8 @@ impl PartialEq for Home {
 impl Eq for Home {}
 
 impl Home {
-    /// A home for names that begin with `head`. For [`Home::port`] the head must have [`HEAD_LEN`] octets of
-    /// `[0-9A-Za-z.]`; a whole name without number is a head too.
+    /// A home for names that begin with `head`. For [`Home::port`] the head must have [`HEAD_LEN`]
+    /// bytes of `[0-9A-Za-z.]`; a whole name without number is a head too.
     pub fn new(node: NodeId, head: &str) -> Arc<Home> {
         Arc::new(Home { node, head: head.into(), numbered: is_head(head) })
     }
@@ -140,11 +141,11 @@ impl Home {
         PortId { home: At::Shared(self.clone()), number }
     }
 
-    /// A home that is never given back (some hundred octets), for the node that runs here: IDs of its ports are copied
-    /// without a count of references, which all threads would have to share.
+    /// A home that is never given back (some hundred bytes), for the node that runs here: IDs of
+    /// its ports are copied without a count of references, which all threads would have to share.
     ///
-    /// The library tells nodes apart by the address of their home, also after the end of a node: memory that was given back could
-    /// become the home of another one.
+    /// The library tells nodes apart by the address of their home, also after the end of a node:
+    /// memory that was given back could become the home of another one.
     pub fn lasting(node: NodeId, head: &str) -> &'static Home {
         Box::leak(Box::new(Home { node, head: head.into(), numbered: is_head(head) }))
     }
@@ -203,7 +204,8 @@ pub struct PortId {
 }
 
 impl PortId {
-    /// Reads `NODE#NAME`; a text without `#` is a node ID and means its node port, as in the protocol.
+    /// Reads `NODE#NAME`; a text without `#` is a node ID and means its node port, as in the
+    /// protocol.
     ///
     /// # Errors
     ///
@@ -222,7 +224,8 @@ impl PortId {
         &self.home.node
     }
 
-    /// What the name shares with others, and the number after it; 0 where the head is the whole name.
+    /// What the name shares with others, and the number after it; 0 where the head is the whole
+    /// name.
     #[inline]
     pub fn parts(&self) -> (&Home, u64) {
         (&self.home, self.number)
@@ -321,7 +324,7 @@ impl fmt::Display for PortName<'_> {
 
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// Twelve characters out of random octets, for the head of a node's port names (71 random bits).
+/// Twelve characters out of random bytes, for the head of a node's port names (71 random bits).
 pub fn random_head(random: [u8; HEAD_LEN]) -> String {
     random.iter().map(|b| DIGITS[usize::from(*b) % 62] as char).collect()
 }
@@ -330,7 +333,8 @@ fn is_head(head: &str) -> bool {
     head.len() == HEAD_LEN && head.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.')
 }
 
-/// Splits a name into head and number; the one rule that makes texts and parts correspond one to one.
+/// Splits a name into head and number; the one rule that makes texts and parts correspond one to
+/// one.
 pub fn split_name(name: &str) -> (&str, u64) {
     match name.split_at_checked(HEAD_LEN) {
         Some((head, tail)) if is_head(head) => match parse_base62(tail) {

@@ -1,20 +1,25 @@
-//! The outbox: the one ordered way from this node to another, and the place where the promise lives.
+//! The outbox: the one ordered way from this node to another, and the place where the promise
+//! lives.
 //!
-//! Everything for a remote node, messages, kills, monitors and requests, is appended here, by whichever thread sends it,
-//! under one lock that the caller holds. The entries are kept as numbered `aemp1` frames ([`Records`]), so that a native peer
-//! gets them as they are; other framings are made from them by the writer.
+//! Everything for a remote node, messages, kills, monitors and requests, is appended here, by
+//! whichever thread sends it, under one lock that the caller holds. The entries are kept as
+//! numbered `aemp1` frames ([`Records`]), so that a native peer gets them as they are; other
+//! framings are made from them by the writer.
 //!
-//! An outbox ends in one way only: it *breaks*. Then the queue is dropped, every monitor on a port of that node is handed
-//! back to be fired, and these ports are *gated*: what is sent to them is dropped until each of these fires was reported as
-//! done ([`Outbox::fired`]). That is how no message overtakes the news of a loss. Who has been told already may monitor such a
-//! port anew and send to it: that is held until the gate opens (`gates`).
+//! An outbox ends in one way only: it *breaks*. Then the queue is dropped, every monitor on a port
+//! of that node is handed back to be fired, and these ports are *gated*: what is sent to them is
+//! dropped until each of these fires was reported as done ([`Outbox::fired`]). That is how no
+//! message overtakes the news of a loss. Who has been told already may monitor such a port anew and
+//! send to it: that is held until the gate opens (`gates`).
 //!
-//! To a peer that reads parts a large message goes in parts, between others: the outbox holds it, and what has to stay behind it,
-//! in `lanes`, and cuts off as much as is to be written next.
+//! To a peer that reads parts a large message goes in parts, between others: the outbox holds it,
+//! and what has to stay behind it, in `lanes`, and cuts off as much as is to be written next.
 //!
-//! Nothing stands in the outbox of an attached link that its peer cannot read: `forms` checks it against the framing of the peer.
+//! Nothing stands in the outbox of an attached link that its peer cannot read: `forms` checks it
+//! against the framing of the peer.
 //!
-//! This is not: the choice of a connection (the kernel's), writing (the link's), firing (the node's).
+//! This is not: the choice of a connection (the kernel's), writing (the link's), firing (the
+//! node's).
 
 mod forms;
 mod gates;
@@ -37,24 +42,25 @@ use crate::wire::records::SHARED_FROM;
 use crate::wire::{Body, EncodeError, Framing, Records, Request};
 use crate::{NodeId, PortId, Reason};
 
-/// What a frame costs beside its octets, so that a flood of empty messages is bounded too.
+/// What a frame costs beside its bytes, so that a flood of empty messages is bounded too.
 const FRAME_COST: usize = 64;
 
-/// Each time so many octets more wait, whoever added the last one is told: written soon, they are still in the cache.
+/// Each time so many bytes more wait, whoever added the last one is told: written soon, they are
+/// still in the cache.
 const BULK: usize = 128 << 10;
 
-/// How much an outbox may hold, in octets, counting 64 a frame.
+/// How much an outbox may hold, in bytes, counting 64 a frame.
 #[derive(Debug, Clone, Copy)]
 pub struct OutboxLimits {
     /// While a connection drains it: a peer that reads nothing for this long is as good as lost.
     pub connected: usize,
-    /// While it waits for a connection: the node may never be reached. The message that passes this is still taken, whatever
-    /// its size; what follows it is not.
+    /// While it waits for a connection: the node may never be reached. The message that passes this
+    /// is still taken, whatever its size; what follows it is not.
     pub waiting: usize,
     /// One message: the peer's frame limit; a larger one is refused before anything is queued.
     pub message: usize,
-    /// Octets of one part of a large message, which is one that is four times as long. Another node that reads parts gets it piece
-    /// by piece, between what others send to other ports there.
+    /// Bytes of one part of a large message, which is one that is four times as long. Another node
+    /// that reads parts gets it piece by piece, between what others send to other ports there.
     pub part: usize,
 }
 
@@ -67,8 +73,8 @@ impl Default for OutboxLimits {
 /// What became of something that was put into an outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Queued {
-    /// It was dropped: the port is gated until its monitors fired, or the outbox is about to break, or it is a request that
-    /// fits into no message.
+    /// It was dropped: the port is gated until its monitors fired, or the outbox is about to break,
+    /// or it is a request that fits into no message.
     Dropped,
     /// It stands behind others; whoever writes them will write it.
     Behind,
@@ -78,10 +84,12 @@ pub enum Queued {
     Bulk,
     /// It is the first while no link is there: a connection is wanted.
     Wanted,
-    /// The limit is passed: from now on everything is dropped, and the outbox has to be broken. Said once.
+    /// The limit is passed: from now on everything is dropped, and the outbox has to be broken.
+    /// Said once.
     Overflow,
-    /// A gated port has lost what was held for it: monitors have to be fired, see [`Outbox::refused`]. A writer or a connection
-    /// ([`Outbox::is_wanted`]) may be asked for as well.
+    /// A gated port has lost what was held for it: monitors have to be fired, see
+    /// [`Outbox::refused`]. A writer or a connection ([`Outbox::is_wanted`]) may be asked for as
+    /// well.
     Refused,
 }
 
@@ -108,9 +116,11 @@ pub struct Broken<M> {
     pub link: Option<LinkId>,
     /// The monitors to fire.
     pub fires: Vec<Loss<M>>,
-    /// What was queued and is lost; it may share octets with others, whose code must not run under the lock of the outbox.
+    /// What was queued and is lost; it may share bytes with others, whose code must not run under
+    /// the lock of the outbox.
     pub lost: Records,
-    /// The same of what was held: large messages, or what is left of them, what had to stay behind them, and what waited for gates.
+    /// The same of what was held: large messages, or what is left of them, what had to stay behind
+    /// them, and what waited for gates.
     pub held: Vec<Bytes>,
 }
 
@@ -129,7 +139,8 @@ fn nobody() -> Option<u64> {
     None
 }
 
-/// The ordered way to one node. `M` is what the caller keeps for a monitor; `Outbox` never looks inside.
+/// The ordered way to one node. `M` is what the caller keeps for a monitor; `Outbox` never looks
+/// inside.
 pub struct Outbox<M> {
     node: NodeId,
     limits: OutboxLimits,
@@ -147,7 +158,7 @@ pub struct Outbox<M> {
     last: Option<PortId>,
     name: String,
     frames: usize,
-    /// From so many octets on the next [`Queued::Bulk`] is due.
+    /// From so many bytes on the next [`Queued::Bulk`] is due.
     bulk: usize,
     in_flight: usize,
     next_seq: u64,
@@ -179,8 +190,8 @@ impl<M> Outbox<M> {
         }
     }
 
-    /// Appends a message to a port, without a [sender](Outbox::by). The octets of a large one are shared, not copied. The caller has
-    /// [checked](Outbox::check) it.
+    /// Appends a message to a port, without a [sender](Outbox::by). The bytes of a large one are
+    /// shared, not copied. The caller has [checked](Outbox::check) it.
     pub fn send(&mut self, port: &PortId, body: &Body) -> Queued {
         self.send_from(port, body, nobody)
     }
@@ -195,8 +206,8 @@ impl<M> Outbox<M> {
         self.append(port, |records, seq, name| records.push(seq, name, body))
     }
 
-    /// Appends a message to a port: `count` values, joined in `items`, which are copied. For those that are not
-    /// [large](Outbox::shares). Otherwise as [`Outbox::send`].
+    /// Appends a message to a port: `count` values, joined in `items`, which are copied. For those
+    /// that are not [large](Outbox::shares). Otherwise as [`Outbox::send`].
     pub fn send_items(&mut self, port: &PortId, count: u32, items: &[u8]) -> Queued {
         self.send_items_from(port, count, items, nobody)
     }
@@ -219,9 +230,9 @@ impl<M> Outbox<M> {
         self.append(port, |records, seq, name| records.push_items(seq, name, count, items))
     }
 
-    /// Whether a message with values of so many octets is shared by [`Outbox::send`].
-    pub fn shares(octets: usize) -> bool {
-        octets >= SHARED_FROM
+    /// Whether a message with values of so many bytes is shared by [`Outbox::send`].
+    pub fn shares(bytes: usize) -> bool {
+        bytes >= SHARED_FROM
     }
 
     /// Appends a kill of a port, without a [sender](Outbox::by).
@@ -236,8 +247,9 @@ impl<M> Outbox<M> {
         self.request_from(&Request::Kill(port.name().to_string(), reason.clone()), sender)
     }
 
-    /// Appends a request of the node itself (database, `kil0`), which no gate holds back. One that the peer cannot read or that is
-    /// over the limit of a message is dropped; of a death, only the reason is replaced.
+    /// Appends a request of the node itself (database, `kil0`), which no gate holds back. One that
+    /// the peer cannot read or that is over the limit of a message is dropped; of a death, only the
+    /// reason is replaced.
     pub fn request(&mut self, request: &Request) -> Queued {
         self.request_from(request, nobody)
     }
@@ -278,8 +290,8 @@ impl<M> Outbox<M> {
         self.append(&node_port, |records, seq, name| records.push(seq, name, body))
     }
 
-    /// What is to be written, into `into` (which must be empty, and whose memory is reused). False if the outbox is not this
-    /// link's any more.
+    /// What is to be written, into `into` (which must be empty, and whose memory is reused). False
+    /// if the outbox is not this link's any more.
     pub fn take(&mut self, link: LinkId, into: &mut Records) -> bool {
         debug_assert!(into.is_empty());
         if self.state != State::Attached(link) {
@@ -295,13 +307,13 @@ impl<M> Outbox<M> {
         true
     }
 
-    /// Nothing more is taken from now on: what comes is lost, as the monitors tell that fire at the break, which has to follow. What is
-    /// queued can still be taken and written.
+    /// Nothing more is taken from now on: what comes is lost, as the monitors tell that fire at the
+    /// break, which has to follow. What is queued can still be taken and written.
     pub fn seal(&mut self) {
         self.condemned = true;
     }
 
-    /// Of what was taken all but so many octets have been written.
+    /// Of what was taken all but so many bytes have been written.
     pub fn written(&mut self, link: LinkId, left: usize) {
         if self.state == State::Attached(link) {
             self.in_flight = self.in_flight.min(left);
@@ -328,7 +340,8 @@ impl<M> Outbox<M> {
         Broken { link, fires, lost, held }
     }
 
-    /// How often the outbox broke. Everything of one epoch arrives as a prefix of what was sent in it.
+    /// How often the outbox broke. Everything of one epoch arrives as a prefix of what was sent in
+    /// it.
     pub fn epoch(&self) -> u64 {
         self.epoch
     }
@@ -351,9 +364,9 @@ impl<M> Outbox<M> {
         self.condemned
     }
 
-    /// Octets that wait or are being written, counting 64 a frame.
+    /// Bytes that wait or are being written, counting 64 a frame.
     pub fn backlog(&self) -> usize {
-        self.records.len() + self.frames * FRAME_COST + self.in_flight + self.lanes.octets()
+        self.records.len() + self.frames * FRAME_COST + self.in_flight + self.lanes.bytes()
     }
 
     /// The limits.
@@ -396,7 +409,8 @@ impl<M> Outbox<M> {
             port.name().write_to(&mut self.name);
             self.last = Some(port.clone());
         }
-        // Senders have checked the size, and names are limited; what fits into no frame all the same is a loss, never a hole.
+        // Senders have checked the size, and names are limited; what fits into no frame all the
+        // same is a loss, never a hole.
         if push(&mut self.records, self.next_seq, &self.name).is_err() {
             self.condemned = true;
             return Queued::Overflow;
@@ -405,7 +419,8 @@ impl<M> Outbox<M> {
         self.frames += 1;
         let over = match self.state {
             State::Attached(_) => self.backlog() > self.limits.connected,
-            // Not yet the message that passes it: one that is larger than all that may wait could never be sent.
+            // Not yet the message that passes it: one that is larger than all that may wait could
+            // never be sent.
             State::Idle | State::Wanted => before > self.limits.waiting,
         };
         if over {

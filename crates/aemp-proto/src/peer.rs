@@ -25,7 +25,8 @@ impl Peer {
         self.carrier.clone().map_or(Route::Direct, Route::Through)
     }
 
-    /// Whether connections can be carried over this one: those between our own kind, and not such as are carried themselves.
+    /// Whether connections can be carried over this one: those between our own kind, and not such
+    /// as are carried themselves.
     pub fn is_neighbour(&self) -> bool {
         self.native && self.carrier.is_none()
     }

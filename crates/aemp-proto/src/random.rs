@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// SplitMix64 (Steele, Lea, Flood 2014): eight octets of state, and every seed is a good one.
+/// SplitMix64 (Steele, Lea, Flood 2014): eight bytes of state, and every seed is a good one.
 #[derive(Debug, Clone)]
 pub(crate) struct Random(u64);
 

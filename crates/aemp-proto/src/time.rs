@@ -2,5 +2,6 @@
 
 use std::time::Duration;
 
-/// A point in time: how long the node has been running. Whoever runs a machine says what time it is.
+/// A point in time: how long the node has been running. Whoever runs a machine says what time it
+/// is.
 pub type Time = Duration;

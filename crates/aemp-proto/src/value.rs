@@ -9,8 +9,9 @@ use crate::db::size::memory;
 
 /// One plain value, as the wire knows it.
 ///
-/// Equality is strict: `Text("a")` is not `Bytes(b"a")`, although Perl sees one string in both. Where the protocol
-/// asks for a *string* (names, tags), use [`Value::to_name`], which takes either.
+/// Equality is strict: `Text("a")` is not `Bytes(b"a")`, although Perl sees one string in both.
+/// Where the protocol asks for a *string* (names, tags), use [`Value::to_name`], which takes
+/// either.
 #[derive(Debug, Clone, Default)]
 pub enum Value {
     /// Nothing: Perl's `undef`.
@@ -18,29 +19,31 @@ pub enum Value {
     Null,
     /// True or false.
     Bool(bool),
-    /// An integer from -2⁶⁴ to 2⁶⁴-1, what CBOR can carry without a tag. Larger ones cannot be encoded.
+    /// An integer from -2⁶⁴ to 2⁶⁴-1, what CBOR can carry without a tag. Larger ones cannot be
+    /// encoded.
     Int(i128),
     /// A floating-point number.
     Float(f64),
     /// A sequence of code points.
     Text(String),
-    /// A sequence of octets. In Perl the same as the code points 0–255.
+    /// A sequence of bytes. In Perl the same as the code points 0–255.
     Bytes(Bytes),
     /// A list of values.
     List(Vec<Value>),
-    /// Keys and values. Order and repeated keys survive a round trip, but equality looks at neither's order.
+    /// Keys and values. Order and repeated keys survive a round trip, but equality looks at
+    /// neither's order.
     Map(Vec<(Value, Value)>),
     /// A CBOR tag that we do not interpret, with its content; echoed as it came.
     Tag(u64, Box<Value>),
 }
 
 impl Value {
-    /// The string in this value as code points: text as it is, octets as U+0000–U+00FF (`protocol` §2.4). `None` for
-    /// everything else.
+    /// The string in this value as code points: text as it is, bytes as U+0000–U+00FF (`protocol`
+    /// §2.4). `None` for everything else.
     pub fn to_name(&self) -> Option<String> {
         match self {
             Value::Text(text) => Some(text.clone()),
-            Value::Bytes(octets) => Some(latin1(octets)),
+            Value::Bytes(bytes) => Some(latin1(bytes)),
             _ => None,
         }
     }
@@ -50,27 +53,28 @@ impl Value {
         memory(self)
     }
 
-    /// The value of the last entry with this key, if this is a map; the key may be text or octets.
+    /// The value of the last entry with this key, if this is a map; the key may be text or bytes.
     pub fn get(&self, key: &str) -> Option<&Value> {
         let Value::Map(entries) = self else { return None };
         entries.iter().rev().find(|(k, _)| k.to_name().as_deref() == Some(key)).map(|(_, v)| v)
     }
 
-    /// A string in the way that names and tags are written: octets where every code point is at most U+00FF, else text.
+    /// A string in the way that names and tags are written: bytes where every code point is at most
+    /// U+00FF, else text.
     pub fn name(text: &str) -> Value {
         match to_latin1(text) {
-            Some(octets) => Value::Bytes(octets.into()),
+            Some(bytes) => Value::Bytes(bytes.into()),
             None => Value::Text(text.into()),
         }
     }
 }
 
-/// Octets as the code points U+0000–U+00FF.
-pub fn latin1(octets: &[u8]) -> String {
-    octets.iter().map(|&b| char::from(b)).collect()
+/// Bytes as the code points U+0000–U+00FF.
+pub fn latin1(bytes: &[u8]) -> String {
+    bytes.iter().map(|&b| char::from(b)).collect()
 }
 
-/// The octets that stand for these code points; `None` if one is above U+00FF.
+/// The bytes that stand for these code points; `None` if one is above U+00FF.
 pub fn to_latin1(text: &str) -> Option<Vec<u8>> {
     text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect()
 }
@@ -93,7 +97,8 @@ impl PartialEq for Value {
     }
 }
 
-/// A value as it is compared inside of a map: every map sorted, so that comparing takes n log n steps at any depth.
+/// A value as it is compared inside of a map: every map sorted, so that comparing takes n log n
+/// steps at any depth.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Sorted<'a> {
     Null,
@@ -115,7 +120,7 @@ impl<'a> From<&'a Value> for Sorted<'a> {
             Value::Int(number) => Sorted::Int(*number),
             Value::Float(number) => Sorted::Float(number.to_bits()),
             Value::Text(text) => Sorted::Text(text),
-            Value::Bytes(octets) => Sorted::Bytes(octets),
+            Value::Bytes(bytes) => Sorted::Bytes(bytes),
             Value::List(values) => Sorted::List(values.iter().map(Sorted::from).collect()),
             Value::Map(entries) => Sorted::Map(sorted(entries)),
             Value::Tag(tag, content) => Sorted::Tag(*tag, Box::new(Sorted::from(&**content))),
@@ -165,8 +170,8 @@ impl From<String> for Value {
 }
 
 impl From<Bytes> for Value {
-    fn from(octets: Bytes) -> Value {
-        Value::Bytes(octets)
+    fn from(bytes: Bytes) -> Value {
+        Value::Bytes(bytes)
     }
 }
 
@@ -208,8 +213,8 @@ impl FromIterator<Value> for AnyMessage {
 /// Characters of the identifier that are left of a reason that was too large.
 const IDENTIFIER_SHOWN: usize = 64;
 
-/// Why a port died: a list of values. The empty list is a *normal* death, anything else an *abnormal* one; by custom an
-/// identifier comes first and then a text for people. Cheap to clone.
+/// Why a port died: a list of values. The empty list is a *normal* death, anything else an
+/// *abnormal* one; by custom an identifier comes first and then a text for people. Cheap to clone.
 #[derive(Clone, Default, PartialEq)]
 pub struct Reason(Option<Arc<[Value]>>);
 
@@ -233,7 +238,8 @@ impl Reason {
         Reason::text("die", text)
     }
 
-    /// `transport_error, NODE, TEXT`: the connection to the port's node was lost or could not be made.
+    /// `transport_error, NODE, TEXT`: the connection to the port's node was lost or could not be
+    /// made.
     pub fn transport(node: &crate::NodeId, text: impl fmt::Display) -> Reason {
         Reason::new([
             Value::name("transport_error"),
@@ -266,8 +272,8 @@ impl Reason {
         self.values().iter().map(memory).sum()
     }
 
-    /// This reason, or a short one instead if it takes more than `limit` bytes of memory: with the same identifier, as far as that is
-    /// short, and a text that says so.
+    /// This reason, or a short one instead if it takes more than `limit` bytes of memory: with the
+    /// same identifier, as far as that is short, and a text that says so.
     pub fn shortened(&self, limit: usize) -> Reason {
         let bytes = self.memory();
         if bytes <= limit {
@@ -321,7 +327,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_octets_exactly_up_to_latin1() {
+    fn a_name_is_bytes_exactly_up_to_latin1() {
         assert_eq!(Value::name("é"), Value::Bytes(Bytes::from_static(b"\xe9")));
         assert_eq!(Value::name("€"), Value::Text("€".into()));
         assert_eq!(Value::name("é").to_name().as_deref(), Some("é"));

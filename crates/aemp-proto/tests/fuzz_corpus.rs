@@ -12,17 +12,17 @@ use corpus::replay;
 
 #[test]
 fn frames_in_cbor() {
-    replay("read_cbor", |octets| checks::read_frames(Framing::Cbor, octets));
+    replay("read_cbor", |bytes| checks::read_frames(Framing::Cbor, bytes));
 }
 
 #[test]
 fn frames_in_json() {
-    replay("read_json", |octets| checks::read_frames(Framing::Json, octets));
+    replay("read_json", |bytes| checks::read_frames(Framing::Json, bytes));
 }
 
 #[test]
 fn frames_between_our_own_nodes() {
-    replay("read_native", |octets| checks::read_frames(Framing::Native, octets));
+    replay("read_native", |bytes| checks::read_frames(Framing::Native, bytes));
 }
 
 #[test]

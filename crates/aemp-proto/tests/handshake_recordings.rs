@@ -1,4 +1,5 @@
-//! Recorded handshakes of Perl nodes: their proofs verify, and our machine reads their lines and gets to the same agreement.
+//! Recorded handshakes of Perl nodes: their proofs verify, and our machine reads their lines and
+//! gets to the same agreement.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -22,7 +23,8 @@ fn recordings() -> BTreeMap<String, Json> {
     files.map(|file| read(&file.expect("a file").path())).collect()
 }
 
-/// The lines that one side of each connection sent, without their ends: connection and direction → lines.
+/// The lines that one side of each connection sent, without their ends: connection and direction →
+/// lines.
 fn sides(session: &Json) -> BTreeMap<(u64, String), Vec<String>> {
     let mut sides: BTreeMap<(u64, String), Vec<String>> = BTreeMap::new();
     for line in session["handshake"].as_array().expect("lines") {
@@ -113,15 +115,17 @@ fn machine(side: Side, secret: &str, local: &str, config: impl Fn(&mut LinkConfi
     Handshake::new(Arc::new(link), side, local, remote, [7; 66])
 }
 
-/// Feeds a Perl side's greeting and nonce to our machine, which has the address that the Perl node saw, and answers with the
-/// line that the Perl node would send to *our* lines. Returns both machines' agreement.
+/// Feeds a Perl side's greeting and nonce to our machine, which has the address that the Perl node
+/// saw, and answers with the line that the Perl node would send to *our* lines. Returns both
+/// machines' agreement.
 #[test]
 fn our_machine_agrees_with_the_recorded_sides() {
     let mut agreed = 0;
     for (name, session) in recordings() {
         for ((conn, direction), theirs) in sides(&session) {
             let greeting = Greeting::parse(theirs[0].as_bytes()).expect("it was read before");
-            // Not played: opaque after the greeting (tls), refused before the line, a method or framing that is not ours.
+            // Not played: opaque after the greeting (tls), refused before the line, a method or
+            // framing that is not ours.
             let other = ["tls", "no_common_auth", "handshake_storable"].contains(&&*name);
             if other || theirs.len() < 3 || theirs[2].starts_with("cleartext") {
                 continue;
@@ -167,7 +171,7 @@ fn our_machine_agrees_with_the_recorded_sides() {
     assert!(agreed >= 80, "only {agreed} handshakes were played");
 }
 
-/// Octets of the other side, whole, and what becomes of them.
+/// Bytes of the other side, whole, and what becomes of them.
 fn fails_with(config: impl Fn(&mut LinkConfig), side: Side, input: &[u8]) -> Option<HandshakeError> {
     let mut ours = machine(side, "secret", "127.0.0.1:1", config);
     ours.input(&mut BytesMut::from(input)).err()

@@ -1,4 +1,5 @@
-//! The handshake of data connections: whose greeting says what, which proofs count, and where the stream begins.
+//! The handshake of data connections: whose greeting says what, which proofs count, and where the
+//! stream begins.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

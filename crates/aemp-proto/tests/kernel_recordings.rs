@@ -1,4 +1,5 @@
-//! The kernel in the place of a Perl node: told what the recorded peer sent, it says what the recorded node said.
+//! The kernel in the place of a Perl node: told what the recorded peer sent, it says what the
+//! recorded node said.
 
 mod support;
 
@@ -30,8 +31,8 @@ fn recorded(part: &Json) -> Option<Recorded> {
     let framing = Framing::from_name(part["framing"].as_str().expect("a name")).expect("a framing of ours");
     let digits = part["hex"].as_str().expect("digits").as_bytes();
     let pairs = digits.chunks(2).map(|pair| std::str::from_utf8(pair).expect("ASCII"));
-    let octets: Vec<u8> = pairs.map(|pair| u8::from_str_radix(pair, 16).expect("two digits")).collect();
-    let frames = read_all(framing, &octets);
+    let bytes: Vec<u8> = pairs.map(|pair| u8::from_str_radix(pair, 16).expect("two digits")).collect();
+    let frames = read_all(framing, &bytes);
     let [Frame::Message { body, .. }] = frames.as_slice() else { panic!("one message is one frame") };
     let Ok(Request::Mesh(request)) = Request::decode(body) else { return None };
     let conn = part["conn"].as_u64().expect("a number");
@@ -58,7 +59,7 @@ fn delete(key: &str) -> DbCommand {
 }
 
 /// A string as Perl writes it.
-fn octets(text: &str) -> Value {
+fn bytes(text: &str) -> Value {
     Value::name(text)
 }
 
@@ -109,8 +110,8 @@ impl Player {
         sent.map(|(_, request)| comparable(request.clone())).collect()
     }
 
-    /// Plays the node `own`: hears what its peers sent; where the recorded node said something by itself, the next
-    /// commands of the program come.
+    /// Plays the node `own`: hears what its peers sent; where the recorded node said something by
+    /// itself, the next commands of the program come.
     fn play(&mut self, own: &str, peers: &[&str], recording: &[Recorded], commands: Vec<Vec<DbCommand>>) {
         let mut commands = commands.into_iter();
         let mut heard = vec![0; peers.len()];
@@ -161,8 +162,8 @@ fn comparable(request: MeshRequest) -> MeshRequest {
 fn as_master_of_one_slave() {
     let mut player = Player::new("a", "127.0.0.1:15040", &[], false);
     let commands = vec![
-        vec![set("a1", octets("va1"))],
-        vec![set("shared", octets("by a"))],
+        vec![set("a1", bytes("va1"))],
+        vec![set("shared", bytes("by a"))],
         // That of the slave shows already, so nobody sees its own one go.
         vec![delete("shared"), delete("a1")],
     ];
@@ -196,11 +197,11 @@ fn as_global_node_whose_seed_is_another_one() {
 #[test]
 fn as_global_node_that_shares_its_database_with_another_one() {
     let mut player = Player::new("a", "127.0.0.1:15040", &[], true);
-    let value = octets("set before the connection");
+    let value = bytes("set before the connection");
     player.input(Input::Db(DbCommand::Set { family: "before".into(), key: "a_key".into(), value, id: 0 }));
     let commands = vec![
         vec![set("a1", 1)],
-        vec![set("both", octets("from a"))],
+        vec![set("both", bytes("from a"))],
         vec![delete("both")],
         vec![delete("a1")],
     ];
@@ -211,15 +212,15 @@ fn as_global_node_that_shares_its_database_with_another_one() {
 fn as_slave() {
     let mut player = Player::new("b", "127.0.0.1:15041", &["127.0.0.1:15140"], false);
     player.connect(LinkId::dialled(0), "a");
-    let nested = Value::List(vec![1.into(), Value::Map(vec![(octets("x"), Value::Null)])]);
+    let nested = Value::List(vec![1.into(), Value::Map(vec![(bytes("x"), Value::Null)])]);
     let watch = |id, family: &str| DbCommand::Watch { id, family: family.into() };
     let query = |id, kind, family: &str| DbCommand::Query { id, kind, family: family.into() };
     let commands = [
-        set("k1", octets("v1")),
-        set("k1", octets("v1")),
+        set("k1", bytes("v1")),
+        set("k1", bytes("v1")),
         set("k2", nested),
         set("k3", Value::Null),
-        set("k1", octets("v1 changed")),
+        set("k1", bytes("v1 changed")),
         delete("k3"),
         delete("k3"),
         watch(1, FAMILY),
@@ -231,9 +232,9 @@ fn as_slave() {
         query(5, QueryKind::Keys, "no_such_family"),
         query(6, QueryKind::Values, "no_such_family"),
         set("k4", 4),
-        set("shared", octets("by b")),
+        set("shared", bytes("by b")),
         watch(3, "empty_family"),
-        set("b#reg", octets("registered")),
+        set("b#reg", bytes("registered")),
         delete("b#reg"),
         set("guarded", 1),
         delete("guarded"),

@@ -7,7 +7,7 @@ use aemp_proto::outbox::{Outbox, OutboxLimits, Queued, Refused};
 use aemp_proto::wire::{Framing, MeshRequest, Records, Request, message_len};
 use aemp_proto::{Body, NodeId, PortId, Reason, Value};
 
-/// Octets that a frame counts for beside its own.
+/// Bytes that a frame counts for beside its own.
 const COST: usize = 64;
 
 fn link() -> LinkId {
@@ -22,12 +22,12 @@ fn outbox(connected: usize) -> (Outbox<()>, PortId) {
     (outbox, node.named("port"))
 }
 
-fn body(octets: usize) -> Body {
-    Body::encode(&[Value::Bytes(vec![1; octets].into())]).unwrap()
+fn body(bytes: usize) -> Body {
+    Body::encode(&[Value::Bytes(vec![1; bytes].into())]).unwrap()
 }
 
 #[test]
-fn shared_octets_count_for_the_limit() {
+fn shared_bytes_count_for_the_limit() {
     let body = body(100_000);
     let each = message_len("port", &body) + COST;
     let (mut outbox, port) = outbox(3 * each);
@@ -114,7 +114,7 @@ fn a_writer_is_asked_for_at_the_first_message_and_whenever_a_good_deal_waits() {
         assert_eq!(outbox.send(&port, &small), Queued::Wake);
         let asked: Vec<usize> =
             (1..20_000).filter(|_| outbox.send_items(&port, 1, small.items()) == Queued::Bulk).collect();
-        // About 24 octets a message.
+        // About 24 bytes a message.
         assert_eq!(asked.len(), 20_000 * message_len("port", &small) / (128 << 10));
         assert!(outbox.take(link(), &mut taken));
         assert_eq!(taken.len(), 20_000 * message_len("port", &small));
@@ -204,20 +204,20 @@ fn what_an_attached_peer_cannot_read_is_refused_before_it_is_queued() {
     let mut outbox: Outbox<u64> = Outbox::new(node.clone(), limits);
     let list_as_key = values(&[Value::Map(vec![(Value::List(Vec::new()), 1.into())])]);
     let wide = values(&[Value::Text("\u{1}".repeat(300))]);
-    let octets = values(&[Value::Bytes(vec![0xff; 600].into())]);
+    let bytes = values(&[Value::Bytes(vec![0xff; 600].into())]);
     let reference = values(&[Value::Tag(29, Box::new(5.into()))]);
     let large = body(1000);
     for (framing, refused) in [
         (None, &[&large][..]),
         (Some(Framing::Native), &[&large]),
         (Some(Framing::Cbor), &[&reference, &large]),
-        (Some(Framing::Json), &[&nan(), &list_as_key, &wide, &octets, &reference, &large]),
+        (Some(Framing::Json), &[&nan(), &list_as_key, &wide, &bytes, &reference, &large]),
     ] {
         outbox.break_now();
         if let Some(framing) = framing {
             outbox.attach(link(), framing);
         }
-        for message in [&nan(), &list_as_key, &wide, &octets, &reference, &large] {
+        for message in [&nan(), &list_as_key, &wide, &bytes, &reference, &large] {
             let expected = refused.contains(&message) || *message == large;
             assert_eq!(outbox.check(&port, message.items()).is_err(), expected, "{framing:?} {message:?}");
             let args = (*message).clone();

@@ -1,4 +1,5 @@
-//! Gates after a loss: who sends to a port again, when, and what follows when everybody has been told.
+//! Gates after a loss: who sends to a port again, when, and what follows when everybody has been
+//! told.
 
 #![allow(clippy::unwrap_used)] // a test may
 
@@ -37,7 +38,8 @@ fn outbox(waiting: usize) -> Outbox<u64> {
     outbox_within(OutboxLimits { waiting, ..OutboxLimits::default() })
 }
 
-/// An outbox after a loss of which P has been told and Q has not. P has set monitor 3, which waits at the gate.
+/// An outbox after a loss of which P has been told and Q has not. P has set monitor 3, which waits
+/// at the gate.
 fn half_told_within(limits: OutboxLimits) -> Outbox<u64> {
     let mut outbox = outbox_within(limits);
     outbox.monitor(&port(), 1, P, 1);
@@ -72,7 +74,8 @@ fn reset(outbox: &mut Outbox<u64>) -> Vec<u64> {
     fires
 }
 
-/// What the link writes next: for messages to the port sender and number, for anything else its text.
+/// What the link writes next: for messages to the port sender and number, for anything else its
+/// text.
 #[derive(Debug, PartialEq, Eq)]
 enum Written {
     Message(u64, u64),
@@ -276,8 +279,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 type Pieces = BTreeMap<(u64, u64), (u64, Vec<u64>)>;
 
 proptest! {
-    /// Four senders, of which each monitors the port, and again whenever it hears of a loss. What each of them sends between two
-    /// pieces of news arrives up to some point, and if something is missing, news follows.
+    /// Four senders, of which each monitors the port, and again whenever it hears of a loss. What
+    /// each of them sends between two pieces of news arrives up to some point, and if something is
+    /// missing, news follows.
     #[test]
     fn each_sender_sees_prefixes_between_its_news(steps in steps(), waiting in prop_oneof![Just(600), Just(1 << 20)]) {
         let mut outbox = outbox(waiting);

@@ -7,14 +7,14 @@ use aemp_proto::wire::{Body, Frame, Framing, Limits};
 use bytes::Bytes;
 use support::{message, read_all, read_in_pieces};
 
-/// Octets of hexadecimal digits; spaces are for the reader.
+/// Bytes of hexadecimal digits; spaces are for the reader.
 fn hex(digits: &str) -> Vec<u8> {
     let digits: String = digits.split_whitespace().collect();
     let pairs = (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16));
     pairs.collect::<Result<_, _>>().expect("hexadecimal digits")
 }
 
-/// The one value of a message to the port p, read from its octets.
+/// The one value of a message to the port p, read from its bytes.
 fn value(item: &str) -> Value {
     let frame = [hex("82 4170"), hex(item)].concat();
     let (port, mut values) = message(&read_all(Framing::Cbor, &frame)[0]);
@@ -28,8 +28,8 @@ fn error(frame: &str) -> String {
     error.unwrap_or_else(|| panic!("{frame} was accepted")).to_string()
 }
 
-fn octets(octets: &[u8]) -> Value {
-    Value::Bytes(Bytes::copy_from_slice(octets))
+fn bytes(bytes: &[u8]) -> Value {
+    Value::Bytes(Bytes::copy_from_slice(bytes))
 }
 
 #[test]
@@ -57,9 +57,9 @@ fn floats_have_three_widths() {
 
 #[test]
 fn strings_lists_and_maps_may_have_indefinite_length() {
-    assert_eq!(value("5f 4161 40 4262ff ff"), octets(b"ab\xff"));
+    assert_eq!(value("5f 4161 40 4262ff ff"), bytes(b"ab\xff"));
     assert_eq!(value("7f 6161 60 62c3a9 ff"), Value::from("aé"));
-    assert_eq!(value("5f ff"), octets(b""));
+    assert_eq!(value("5f ff"), bytes(b""));
     assert_eq!(value("9f 01 9f ff 80 ff"), vec![1.into(), Value::List(vec![]), Value::List(vec![])].into());
     assert_eq!(value("bf 6161 bf ff 02 a0 ff"), {
         Value::Map(vec![("a".into(), Value::Map(vec![])), (2.into(), Value::Map(vec![]))])
@@ -77,7 +77,7 @@ fn a_frame_may_have_indefinite_length_too() {
 #[test]
 fn tags_are_kept_and_bignums_are_tags() {
     assert_eq!(value("c1 00"), Value::Tag(1, Box::new(0.into())));
-    let bignum = Value::Tag(2, Box::new(octets(&[1, 0, 0, 0, 0, 0, 0, 0, 0])));
+    let bignum = Value::Tag(2, Box::new(bytes(&[1, 0, 0, 0, 0, 0, 0, 0, 0])));
     assert_eq!(value("c2 49 010000000000000000"), bignum);
     assert_eq!(value("db ffffffffffffffff d95652 f6"), {
         Value::Tag(u64::MAX, Box::new(Value::Tag(22098, Box::new(Value::Null))))
@@ -190,10 +190,10 @@ fn a_body_from_elsewhere_is_checked() {
 
 #[test]
 fn a_byte_string_does_not_keep_the_buffer_it_came_in() {
-    let large = octets(&[7; 200_000]);
-    let body = Body::encode(&[octets(&[7; 20]), large.clone()]).unwrap();
+    let large = bytes(&[7; 200_000]);
+    let body = Body::encode(&[bytes(&[7; 20]), large.clone()]).unwrap();
     let items = body.items().as_ptr_range();
     let decoded = body.decode().unwrap();
-    let inside = |value: &Value| matches!(value, Value::Bytes(octets) if items.contains(&octets.as_ptr()));
+    let inside = |value: &Value| matches!(value, Value::Bytes(bytes) if items.contains(&bytes.as_ptr()));
     assert_eq!(decoded.iter().map(inside).collect::<Vec<_>>(), [false, false]);
 }

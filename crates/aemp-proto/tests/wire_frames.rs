@@ -43,8 +43,8 @@ proptest! {
         let repeated = runs.iter().flat_map(|(port, value, times)| vec![(port.clone(), vec![value.clone()]); *times]);
         let mut stream = native(&repeated.collect::<Vec<_>>());
         checks::read_frames(Framing::Native, &stream);
-        if let Some(octet) = stream.get_mut(cut) {
-            *octet ^= change;
+        if let Some(byte) = stream.get_mut(cut) {
+            *byte ^= change;
             checks::read_frames(Framing::Native, &stream);
         }
     }
@@ -100,10 +100,10 @@ proptest! {
     ) {
         for framing in Framing::ALL {
             let mut stream = reframed(&sent, framing);
-            for (at, octet) in &flips {
+            for (at, byte) in &flips {
                 let len = stream.len().max(1);
                 if let Some(place) = stream.get_mut(at % len) {
-                    *place = *octet;
+                    *place = *byte;
                 }
             }
             for frame in read_in_pieces(framing, Limits::default(), &stream, &[]).0 {
@@ -188,11 +188,11 @@ fn what_json_cannot_say_is_found_before_it_is_sent() {
 }
 
 #[test]
-fn json_writes_octets_as_code_points_and_keys_as_strings() {
+fn json_writes_bytes_as_code_points_and_keys_as_strings() {
     let keys = [Value::Null, Value::Bool(true), Value::Int(-5), Value::Float(0.5), Value::Bytes("k".into())];
     let map = Value::Map(keys.into_iter().map(|key| (key, Value::List(vec![]))).collect());
-    let octets = Value::Bytes(Bytes::from_static(b"\xe9\x00"));
-    let sent = [("é".into(), vec![octets, map, Value::Int(i128::from(u64::MAX)), Value::Float(-0.0)])];
+    let bytes = Value::Bytes(Bytes::from_static(b"\xe9\x00"));
+    let sent = [("é".into(), vec![bytes, map, Value::Int(i128::from(u64::MAX)), Value::Float(-0.0)])];
     let json = r#"["é","é\u0000",{"":[],"1":[],"-5":[],"0.5":[],"k":[]},18446744073709551615,-0.0]"#;
     assert_eq!(String::from_utf8(reframed(&sent, Framing::Json)).unwrap(), json);
 }
@@ -257,8 +257,8 @@ fn a_string_or_array_that_announces_too_much_is_refused_at_its_head() {
 
 #[test]
 fn nesting_without_end_is_refused() {
-    for (framing, octets) in [(Framing::Cbor, [0x81]), (Framing::Json, [b'[']), (Framing::Cbor, [0x9f])] {
-        let (_, error) = read_in_pieces(framing, Limits::default(), &octets.repeat(100_000), &[4096]);
+    for (framing, bytes) in [(Framing::Cbor, [0x81]), (Framing::Json, [b'[']), (Framing::Cbor, [0x9f])] {
+        let (_, error) = read_in_pieces(framing, Limits::default(), &bytes.repeat(100_000), &[4096]);
         assert_eq!(error, Some(FrameError::TooDeep { limit: 512 }));
     }
     let tags = [&[0x82, 0x40][..], &[0xc1; 100_000]].concat();
@@ -276,7 +276,8 @@ fn frames_before_the_bad_one_are_given_first() {
     }
 }
 
-/// Reads messages of 10 KB and keeps a small one of each 600 KB; says in how many pieces of 512 KiB the kept ones lie.
+/// Reads messages of 10 KB and keeps a small one of each 600 KB; says in how many pieces of 512 KiB
+/// the kept ones lie.
 fn memory_kept(framing: Framing, budget: &Arc<Budget>) -> usize {
     let small = (1..61).map(|_| ("p".to_string(), vec![Value::Bytes(vec![7; 10_000].into())]));
     let all: Vec<_> = std::iter::once(("p".to_string(), vec![Value::from(7)])).chain(small).collect();

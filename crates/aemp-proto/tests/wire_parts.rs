@@ -1,4 +1,5 @@
-//! Large messages in parts: what an outbox cuts a reader puts together, and what no sender would write ends the connection.
+//! Large messages in parts: what an outbox cuts a reader puts together, and what no sender would
+//! write ends the connection.
 
 #![allow(clippy::unwrap_used)] // a test may
 
@@ -13,7 +14,7 @@ use aemp_proto::{Body, NodeId, PortId, Reason, Value};
 use proptest::prelude::*;
 use support::{message, read_in_pieces};
 
-/// Octets of a part; four times as much is large.
+/// Bytes of a part; four times as much is large.
 const PART: usize = 16;
 
 fn link() -> LinkId {
@@ -35,8 +36,8 @@ fn port(name: &str) -> PortId {
     NodeId::new("far").unwrap().named(name)
 }
 
-fn body(number: usize, octets: usize) -> Body {
-    Body::encode(&[Value::from(number as u64), Value::Bytes(vec![number as u8; octets].into())]).unwrap()
+fn body(number: usize, bytes: usize) -> Body {
+    Body::encode(&[Value::from(number as u64), Value::Bytes(vec![number as u8; bytes].into())]).unwrap()
 }
 
 /// What a link writes next.
@@ -92,9 +93,9 @@ const PAYLOAD: &[u8] = b"\x06\x00adder1\x83\x43add\x01\x02";
 
 #[derive(Debug, Clone)]
 enum Step {
-    Send { from: Option<u64>, to: usize, octets: usize },
-    Kill { from: u64, port: usize, octets: usize },
-    Spawn { from: u64, port: usize, octets: usize },
+    Send { from: Option<u64>, to: usize, bytes: usize },
+    Kill { from: u64, port: usize, bytes: usize },
+    Spawn { from: u64, port: usize, bytes: usize },
     Monitor { from: u64, port: usize },
     Died(usize),
     Carried(usize),
@@ -103,20 +104,20 @@ enum Step {
 }
 
 /// Sizes on both sides of what is large, whatever else of a request counts.
-fn octets() -> impl Strategy<Value = usize> {
+fn bytes() -> impl Strategy<Value = usize> {
     prop_oneof![3 => 0..40usize, 3 => 40..70usize, 2 => 100..1000usize]
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let from = prop_oneof![Just(None), (0..4u64).prop_map(Some)];
     prop_oneof![
-        8 => (from, 0..5usize, octets()).prop_map(|(from, to, octets)| Step::Send { from, to, octets }),
-        2 => (0..4u64, 0..5usize, octets()).prop_map(|(from, port, octets)| Step::Kill { from, port, octets }),
-        2 => (0..4u64, 0..5usize, octets()).prop_map(|(from, port, octets)| Step::Spawn { from, port, octets }),
+        8 => (from, 0..5usize, bytes()).prop_map(|(from, to, bytes)| Step::Send { from, to, bytes }),
+        2 => (0..4u64, 0..5usize, bytes()).prop_map(|(from, port, bytes)| Step::Kill { from, port, bytes }),
+        2 => (0..4u64, 0..5usize, bytes()).prop_map(|(from, port, bytes)| Step::Spawn { from, port, bytes }),
         1 => (0..4u64, 0..5usize).prop_map(|(from, port)| Step::Monitor { from, port }),
-        1 => octets().prop_map(Step::Died),
-        1 => octets().prop_map(Step::Carried),
-        1 => octets().prop_map(Step::Node),
+        1 => bytes().prop_map(Step::Died),
+        1 => bytes().prop_map(Step::Carried),
+        1 => bytes().prop_map(Step::Node),
         5 => Just(Step::Take),
     ]
 }
@@ -124,15 +125,16 @@ fn step() -> impl Strategy<Value = Step> {
 /// What was appended: who sent it, what it is for (`None`: everything), and how it has to arrive.
 type Sent = (Option<u64>, Option<String>, (String, Vec<Value>));
 
-/// Does a step; tells what was appended. Who sends is told to the outbox, and not how large what it sends will be.
+/// Does a step; tells what was appended. Who sends is told to the outbox, and not how large what it
+/// sends will be.
 fn act(outbox: &mut Outbox<u64>, index: usize, step: &Step) -> Option<Sent> {
     let name = |port: &usize| format!("p{port}");
-    let text = |octets: &usize| Reason::text(&"x".repeat(*octets), index);
+    let text = |bytes: &usize| Reason::text(&"x".repeat(*bytes), index);
     let (from, stream, request) = match step {
         Step::Take => return None,
-        Step::Send { from, to, octets } => {
-            let body = body(index, *octets);
-            match (from, octets % 2) {
+        Step::Send { from, to, bytes } => {
+            let body = body(index, *bytes);
+            match (from, bytes % 2) {
                 (Some(from), 0) => outbox.by(|| *from).send(&port(&name(to)), &body),
                 (Some(from), _) => {
                     outbox.by(|| *from).send_items(&port(&name(to)), body.count(), body.items())
@@ -155,24 +157,24 @@ fn act(outbox: &mut Outbox<u64>, index: usize, step: &Step) -> Option<Sent> {
             let values = request.encode().unwrap().decode().unwrap();
             return Some((Some(*from), Some(name(at)), (String::new(), values)));
         }
-        Step::Kill { from, port: at, octets } => {
-            outbox.by(|| *from).kill(&port(&name(at)), &text(octets));
-            let values = Request::Kill(name(at), text(octets)).encode().unwrap().decode().unwrap();
+        Step::Kill { from, port: at, bytes } => {
+            outbox.by(|| *from).kill(&port(&name(at)), &text(bytes));
+            let values = Request::Kill(name(at), text(bytes)).encode().unwrap().decode().unwrap();
             return Some((Some(*from), Some(name(at)), (String::new(), values)));
         }
-        Step::Spawn { from, port, octets } => {
-            let args = body(index, *octets);
+        Step::Spawn { from, port, bytes } => {
+            let args = body(index, *bytes);
             (Some(*from), Some(name(port)), Request::Spawn { name: name(port), function: "f".into(), args })
         }
-        Step::Died(octets) => (None, None, Request::Died("gone".into(), text(octets))),
-        Step::Carried(octets) => {
+        Step::Died(bytes) => (None, None, Request::Died("gone".into(), text(bytes))),
+        Step::Carried(bytes) => {
             let piece = RelayRequest::Data(
                 RelayId { by_sender: true, number: index as u64 + 1 },
-                vec![1; *octets].into(),
+                vec![1; *bytes].into(),
             );
             (None, Some(String::new()), Request::Carry(piece))
         }
-        Step::Node(octets) => (None, Some(String::new()), Request::Call("f".into(), body(index, *octets))),
+        Step::Node(bytes) => (None, Some(String::new()), Request::Call("f".into(), body(index, *bytes))),
     };
     match from {
         Some(from) => drop(outbox.by(|| from).request(&request).unwrap()),
@@ -201,7 +203,8 @@ proptest! {
         let (frames, error) = read_in_pieces(Framing::Native, limits, &stream, &pieces);
         prop_assert_eq!(error, None);
         prop_assert_eq!(frames.len(), sent.len());
-        // Where each one has arrived; monitors of one port look alike, and any order of these is right.
+        // Where each one has arrived; monitors of one port look alike, and any order of these is
+        // right.
         let mut left: Vec<Option<(String, Vec<Value>)>> = frames.iter().map(|frame| Some(self::message(frame))).collect();
         let mut places = Vec::new();
         for (_, _, expected) in &sent {
@@ -376,8 +379,8 @@ fn the_example_in_the_protocol_is_a_message() {
         "1f000000 02 00 0100000000000000 0000 01000000 0b000000 64657231 83436164640102",
     );
     let digits: Vec<u8> = example.bytes().filter(|digit| *digit != b' ').collect();
-    let octet = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
-    let (frames, error) = read(&digits.chunks(2).map(octet).collect::<Vec<_>>());
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+    let (frames, error) = read(&digits.chunks(2).map(byte).collect::<Vec<_>>());
     assert_eq!(error, None);
     let expected = ("adder1".to_string(), vec![Value::Bytes("add".into()), 1.into(), 2.into()]);
     assert_eq!(frames.iter().map(message).collect::<Vec<_>>(), [expected]);

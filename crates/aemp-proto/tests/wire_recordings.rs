@@ -1,4 +1,5 @@
-//! What real Perl nodes sent (`fixtures/README.md`), message by message and as the streams that they were.
+//! What real Perl nodes sent (`fixtures/README.md`), message by message and as the streams that
+//! they were.
 
 mod support;
 
@@ -18,19 +19,20 @@ struct Recorded {
     /// The file, for messages of failed assertions.
     from: String,
     framing: Framing,
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
     value: Vec<Value>,
-    /// Whether our own frame must be the same, octet by octet: Perl writes the port name as we do.
-    same_octets: bool,
+    /// Whether our own frame must be the same, byte by byte: Perl writes the port name as we do.
+    same_bytes: bool,
 }
 
 /// All messages that one side of a connection sent.
 struct Stream {
     messages: Vec<Recorded>,
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
 }
 
-/// Every stream of messages in the recordings. Those in Perl's own serialisation or inside of TLS have none.
+/// Every stream of messages in the recordings. Those in Perl's own serialisation or inside of TLS
+/// have none.
 fn streams() -> Vec<Stream> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/aemp-2.02");
     let mut files: Vec<_> =
@@ -47,17 +49,17 @@ fn streams_of(file: &Path) -> Vec<Stream> {
     let side = |part: &Json| (part["conn"].to_string(), part["dir"].to_string());
     let mut streams = BTreeMap::new();
     for part in session["messages"].as_array().into_iter().flatten() {
-        let stream = streams.entry(side(part)).or_insert_with(|| Stream { messages: vec![], octets: vec![] });
+        let stream = streams.entry(side(part)).or_insert_with(|| Stream { messages: vec![], bytes: vec![] });
         stream.messages.push(recorded(&from, part));
     }
     for part in session["chunks"].as_array().into_iter().flatten() {
         if let Some(stream) = streams.get_mut(&side(part)) {
-            stream.octets.extend(hex(&part["hex"]));
+            stream.bytes.extend(hex(&part["hex"]));
         }
     }
     for stream in streams.values_mut() {
-        let handshake: usize = stream.octets.split_inclusive(|&b| b == b'\n').take(3).map(<[u8]>::len).sum();
-        stream.octets.drain(..handshake);
+        let handshake: usize = stream.bytes.split_inclusive(|&b| b == b'\n').take(3).map(<[u8]>::len).sum();
+        stream.bytes.drain(..handshake);
     }
     streams.into_values().collect()
 }
@@ -68,18 +70,18 @@ fn recorded(from: &str, part: &Json) -> Recorded {
     Recorded {
         from: from.into(),
         framing,
-        octets: hex(&part["hex"]),
+        bytes: hex(&part["hex"]),
         value: values.iter().map(|value| expected(value, framing)).collect(),
-        same_octets: framing == Framing::Cbor
+        same_bytes: framing == Framing::Cbor
             && values.first().is_some_and(|name| name["bytes_hex"].is_string()),
     }
 }
 
 fn hex(text: &Json) -> Vec<u8> {
     let digits = text.as_str().expect("hexadecimal text").as_bytes();
-    let octet =
+    let byte =
         |pair: &[u8]| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok());
-    digits.chunks(2).map(|pair| octet(pair).expect("two digits")).collect()
+    digits.chunks(2).map(|pair| byte(pair).expect("two digits")).collect()
 }
 
 /// The value that a recorded one stands for, see "How `value` is written".
@@ -128,7 +130,7 @@ fn assert_is(frame: &Frame, recorded: &Recorded) {
 fn every_recorded_message_has_its_recorded_value() {
     let mut count = 0;
     for recorded in streams().iter().flat_map(|stream| &stream.messages) {
-        let frames = read_all(recorded.framing, &recorded.octets);
+        let frames = read_all(recorded.framing, &recorded.bytes);
         assert_eq!(frames.len(), 1, "{}", recorded.from);
         assert_is(&frames[0], recorded);
         count += 1;
@@ -137,11 +139,11 @@ fn every_recorded_message_has_its_recorded_value() {
 }
 
 #[test]
-fn every_recorded_stream_is_read_whole_and_octet_by_octet() {
+fn every_recorded_stream_is_read_whole_and_byte_by_byte() {
     for stream in streams() {
         for pieces in [&[][..], &[1]] {
             let framing = stream.messages[0].framing;
-            let (frames, error) = read_in_pieces(framing, Limits::default(), &stream.octets, pieces);
+            let (frames, error) = read_in_pieces(framing, Limits::default(), &stream.bytes, pieces);
             assert_eq!(error, None);
             assert_eq!(frames.len(), stream.messages.len(), "{}", stream.messages[0].from);
             frames.iter().zip(&stream.messages).for_each(|(frame, recorded)| assert_is(frame, recorded));
@@ -152,7 +154,7 @@ fn every_recorded_stream_is_read_whole_and_octet_by_octet() {
 #[test]
 fn every_recorded_message_survives_our_own_framings() {
     for recorded in streams().iter().flat_map(|stream| &stream.messages) {
-        let read = read_all(recorded.framing, &recorded.octets);
+        let read = read_all(recorded.framing, &recorded.bytes);
         let Frame::Message { port, body, .. } = &read[0] else { continue };
         let mut native = Vec::new();
         write_message(&mut native, 1, port, body).expect("it was a frame");
@@ -160,8 +162,8 @@ fn every_recorded_message_survives_our_own_framings() {
         let mut ours = Vec::new();
         reframe(&native, recorded.framing, &mut ours).expect("it came in this framing");
         assert_is(&read_all(recorded.framing, &ours)[0], recorded);
-        if recorded.same_octets {
-            assert_eq!(ours, recorded.octets, "{}", recorded.from);
+        if recorded.same_bytes {
+            assert_eq!(ours, recorded.bytes, "{}", recorded.from);
         }
         let values = &recorded.value[1..];
         assert_eq!(Body::encode(values).unwrap().decode().unwrap(), values, "{}", recorded.from);
@@ -208,7 +210,7 @@ fn tag(request: &Request) -> String {
 fn every_recorded_request_is_what_its_tag_says() {
     let mut seen = BTreeMap::new();
     for recorded in streams().iter().flat_map(|stream| &stream.messages) {
-        let read = read_all(recorded.framing, &recorded.octets);
+        let read = read_all(recorded.framing, &recorded.bytes);
         let Some(Frame::Message { port, body, .. }) = read.first() else { continue };
         if !port.is_empty() {
             continue;
@@ -230,10 +232,10 @@ fn every_recorded_request_is_what_its_tag_says() {
 fn our_requests_are_the_same_values_as_those_of_perl() {
     for recorded in streams().iter().flat_map(|stream| &stream.messages) {
         // A client wrote text there, and Perl sends text back as text.
-        if !recorded.same_octets || recorded.from == "text_strings_cbor.json" {
+        if !recorded.same_bytes || recorded.from == "text_strings_cbor.json" {
             continue;
         }
-        let read = read_all(recorded.framing, &recorded.octets);
+        let read = read_all(recorded.framing, &recorded.bytes);
         let Some(Frame::Message { port, body, .. }) = read.first() else { continue };
         if !port.is_empty() {
             continue;
@@ -260,7 +262,7 @@ proptest! {
         let streams = streams();
         let stream = &streams[which.index(streams.len())];
         let (frames, error) =
-            read_in_pieces(stream.messages[0].framing, Limits::default(), &stream.octets, &pieces);
+            read_in_pieces(stream.messages[0].framing, Limits::default(), &stream.bytes, &pieces);
         prop_assert_eq!(error, None);
         prop_assert_eq!(frames.len(), stream.messages.len());
         frames.iter().zip(&stream.messages).for_each(|(frame, recorded)| assert_is(frame, recorded));

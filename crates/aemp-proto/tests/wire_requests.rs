@@ -94,10 +94,10 @@ fn every_request_has_the_shape_of_the_protocol() {
 }
 
 #[test]
-fn strings_may_be_text_octets_or_numbers() {
+fn strings_may_be_text_bytes_or_numbers() {
     assert_eq!(decode(&["mon1".into(), 5.into()]), Ok(Request::Monitor("5".into())));
-    let octets = Value::Bytes(b"\xe9"[..].into());
-    assert_eq!(decode(&["mon1".into(), octets]), Ok(Request::Monitor("é".into())));
+    let bytes = Value::Bytes(b"\xe9"[..].into());
+    assert_eq!(decode(&["mon1".into(), bytes]), Ok(Request::Monitor("é".into())));
     let content = Value::Map(vec![(5.into(), Value::Null)]);
     let watched = decode(&["g_chg1".into(), 1.5.into(), content]);
     let expected = MeshRequest::Content("1.5".into(), [("5".to_string(), Value::Null)].into());
@@ -169,7 +169,7 @@ fn values_of_the_database_count_the_maps_around_them() {
 
 proptest! {
     #[test]
-    fn any_body_is_read_without_panic(octets in prop::collection::vec(any::<u8>(), 0..60), count in any::<u32>()) {
-        let _ = Request::decode(&Body::new(count, octets.into()));
+    fn any_body_is_read_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..60), count in any::<u32>()) {
+        let _ = Request::decode(&Body::new(count, bytes.into()));
     }
 }

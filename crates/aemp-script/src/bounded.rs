@@ -1,5 +1,6 @@
-//! The functions of the standard package that can make far more than they are given, or take far longer: here with a look at the
-//! limits first. The package looks afterwards, when the memory is gone already.
+//! The functions of the standard package that can make far more than they are given, or take far
+//! longer: here with a look at the limits first. The package looks afterwards, when the memory is
+//! gone already.
 
 mod arrays;
 mod json;
@@ -30,9 +31,9 @@ struct Room {
 }
 
 impl Room {
-    /// Whether a text of so many octets may be made.
-    fn text(self, octets: usize) -> Result<(), Fault> {
-        if octets <= self.text {
+    /// Whether a text of so many bytes may be made.
+    fn text(self, bytes: usize) -> Result<(), Fault> {
+        if bytes <= self.text {
             return Ok(());
         }
         Err(format!("a text would be too large: more than {} bytes (script_limits: text)", self.text).into())

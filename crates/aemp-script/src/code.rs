@@ -48,7 +48,8 @@ impl Code {
             .any(|known| known.name == function && known.access == rhai::FnAccess::Public)
     }
 
-    /// As many of the values as the function takes; missing ones are `()`, what is too much is left out, as in Perl.
+    /// As many of the values as the function takes; missing ones are `()`, what is too much is left
+    /// out, as in Perl.
     pub(crate) fn fit(&self, function: &str, captured: usize, mut values: Vec<Dynamic>) -> Vec<Dynamic> {
         let Some(arities) = self.arities.get(function) else { return values };
         let given = values.len() + captured;

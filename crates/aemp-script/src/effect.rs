@@ -254,7 +254,8 @@ fn keys(names: &[String]) -> Value {
     Value::List(names.iter().map(|name| Value::name(name)).collect())
 }
 
-/// The reason as scripts see it: an array, empty for a normal death. A value in it that is too large is cut out.
+/// The reason as scripts see it: an array, empty for a normal death. A value in it that is too
+/// large is cut out.
 fn reason_array(reason: &Reason, limits: &Limits) -> Dynamic {
     let values = reason.values().iter().map(|value| from_wire(value, limits).unwrap_or(Dynamic::UNIT));
     Dynamic::from_array(values.collect::<Array>())

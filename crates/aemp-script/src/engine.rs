@@ -1,5 +1,5 @@
-//! The language: Rhai with its standard library, without files, clocks and modules of its own, within limits, and with the
-//! verbs.
+//! The language: Rhai with its standard library, without files, clocks and modules of its own,
+//! within limits, and with the verbs.
 
 use rhai::packages::{Package, StandardPackage};
 use rhai::{Dynamic, Engine, EvalAltResult, LexError, OptimizationLevel, Token};
@@ -10,7 +10,8 @@ use crate::values::{self, Sealed};
 use crate::verbs;
 use crate::{meter, run};
 
-/// Functions, variables and names of a script; what is written is bounded by the size of the source, what lives by `memory`.
+/// Functions, variables and names of a script; what is written is bounded by the size of the
+/// source, what lives by `memory`.
 const NAMES_MAX: usize = 1000;
 
 /// Makes the engine of a node.
@@ -44,7 +45,8 @@ fn limit(engine: &mut Engine, limits: &Limits) {
     engine.on_progress(|_| meter::must_end().map(Into::into));
 }
 
-/// What compiles counts as what runs does. Nothing is computed ahead: that would happen outside of the limits.
+/// What compiles counts as what runs does. Nothing is computed ahead: that would happen outside of
+/// the limits.
 fn compile_within_limits(engine: &mut Engine) {
     engine.set_optimization_level(OptimizationLevel::None);
     #[allow(deprecated, reason = "it is marked so because it may change, not because it will go")]
@@ -54,11 +56,12 @@ fn compile_within_limits(engine: &mut Engine) {
     });
 }
 
-/// A function takes what it captures with it as a copy. Rhai would share the variable between the functions; but these may
-/// run in several ports at a time, and cycles of shared variables would never be freed.
+/// A function takes what it captures with it as a copy. Rhai would share the variable between the
+/// functions; but these may run in several ports at a time, and cycles of shared variables would
+/// never be freed.
 ///
-/// Rhai makes a variable shared and then reads it. What is found shared when it is read is made a plain value again, and so
-/// the function gets a copy.
+/// Rhai makes a variable shared and then reads it. What is found shared when it is read is made a
+/// plain value again, and so the function gets a copy.
 fn capture_by_value(engine: &mut Engine) {
     #[allow(deprecated, reason = "it is marked so because it may change, not because it will go")]
     engine.on_var(|name, _, mut context| {

@@ -43,8 +43,9 @@ pub enum LoadError {
 
 /// The scripts of one node: finds functions in files, and evaluates code. Cheap to clone.
 ///
-/// `a::b::f` is the function `f` in the file `a/b.rhai` of the first folder of the search path that has it. The file is
-/// loaded when it is first needed, as Perl's `require` does, and stays. Files are never looked for outside of the search path.
+/// `a::b::f` is the function `f` in the file `a/b.rhai` of the first folder of the search path that
+/// has it. The file is loaded when it is first needed, as Perl's `require` does, and stays. Files
+/// are never looked for outside of the search path.
 #[derive(Clone)]
 pub struct Scripts(pub(crate) Arc<Host>);
 
@@ -82,8 +83,8 @@ impl Scripts {
         Scripts::with(path, limits, None)
     }
 
-    /// The same, in a program whose allocator tells how much memory a thread has: a call that allocates more than
-    /// [`Limits::working`] ends with an error.
+    /// The same, in a program whose allocator tells how much memory a thread has: a call that
+    /// allocates more than [`Limits::working`] ends with an error.
     ///
     /// With jemalloc this is `allocated - deallocated` of the thread (`tikv_jemalloc_ctl::thread`).
     pub fn measured(
@@ -122,8 +123,9 @@ impl Scripts {
         Name::parse(name).is_some_and(|name| name.find(&self.0.path).is_some())
     }
 
-    /// Loads a module (`a::b::` or `a::b`), if it is not loaded already: runs the outermost level of its file, in a port of its
-    /// own, whose ID is `SELF` there. It blocks its thread while it reads, compiles and runs, which is some 100 ms at most.
+    /// Loads a module (`a::b::` or `a::b`), if it is not loaded already: runs the outermost level
+    /// of its file, in a port of its own, whose ID is `SELF` there. It blocks its thread while it
+    /// reads, compiles and runs, which is some 100 ms at most.
     ///
     /// # Errors
     ///
@@ -183,7 +185,8 @@ impl Host {
         }
     }
 
-    /// Runs the outermost level of a module in a port of its own. Functions see its variables afterwards.
+    /// Runs the outermost level of a module in a port of its own. Functions see its variables
+    /// afterwards.
     fn run_outermost(self: &Arc<Host>, node: &Node, code: &Arc<Code>) -> Result<Share, String> {
         let port = State::empty(self).map_err(|fault| code.error_text(*fault))?.open(node);
         let (outcome, effects) = Run::new(self, node, port.clone(), code).perform(|engine| {

@@ -2,9 +2,10 @@
 //!
 //! # Reading order
 //!
-//! `host` has the scripts of a node and loads them, `port` runs them in ports, `run` is one call into a script and its limits,
-//! `effect` what a script has asked for and is done afterwards, `verbs` what it can ask for. `engine` is the language, `bounded` what
-//! of its library has limits of our own, `meter` how time and memory are measured.
+//! `host` has the scripts of a node and loads them, `port` runs them in ports, `run` is one call
+//! into a script and its limits, `effect` what a script has asked for and is done afterwards,
+//! `verbs` what it can ask for. `engine` is the language, `bounded` what of its library has limits
+//! of our own, `meter` how time and memory are measured.
 
 #[cfg(not(unix))]
 compile_error!("scripts need a Unix: its clocks measure the processor time of a call");

@@ -8,32 +8,40 @@ use thiserror::Error;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Steps of one call, about one for each operator, call and statement (`steps`, 200,000): some 20 ms.
+    /// Steps of one call, about one for each operator, call and statement (`steps`, 200,000): some
+    /// 20 ms.
     pub steps: u64,
-    /// Processor time of one call (`milliseconds`, 50): a step may be dear, and a call holds up one thread of the node. It is
-    /// measured where the clock on the wall says that as much has passed; a machine that is busy with other things kills nobody.
+    /// Processor time of one call (`milliseconds`, 50): a step may be dear, and a call holds up one
+    /// thread of the node. It is measured where the clock on the wall says that as much has passed;
+    /// a machine that is busy with other things kills nobody.
     pub time: Duration,
-    /// Calls within calls (`depth`, 32), and expressions within expressions (twice as many): the stack.
+    /// Calls within calls (`depth`, 32), and expressions within expressions (twice as many): the
+    /// stack.
     pub depth: usize,
-    /// Octets of all texts in one value (`text`, 1 MiB): texts double quickly.
+    /// Bytes of all texts in one value (`text`, 1 MiB): texts double quickly.
     pub text: usize,
-    /// Values in one array, octets in one blob, or entries in one map, nested ones included (`items`, 10,000): copying and comparing
-    /// such a value is one step.
+    /// Values in one array, bytes in one blob, or entries in one map, nested ones included
+    /// (`items`, 10,000): copying and comparing such a value is one step.
     pub items: usize,
-    /// Octets that one call may send and capture, a port may keep, or code that waits for its turn may have (`memory`, 16 MiB). As reckoned: some 16 for each value.
+    /// Bytes that one call may send and capture, a port may keep, or code that waits for its turn
+    /// may have (`memory`, 16 MiB). As reckoned: some 16 for each value.
     pub memory: usize,
-    /// Octets that one call, or the compiler, may have allocated at a time (`working`, 64 MiB), where the program measures it:
-    /// several values at their limits. See [`Scripts::measured`](crate::Scripts::measured).
+    /// Bytes that one call, or the compiler, may have allocated at a time (`working`, 64 MiB),
+    /// where the program measures it: several values at their limits. See
+    /// [`Scripts::measured`](crate::Scripts::measured).
     pub working: usize,
-    /// Octets that all ports of scripts may keep together (`total`, 64 MiB): what a small machine can spare.
+    /// Bytes that all ports of scripts may keep together (`total`, 64 MiB): what a small machine
+    /// can spare.
     pub total: usize,
     /// Ports of scripts that may live at a time (`ports`, 10,000): each has a table of handlers.
     pub ports: usize,
     /// Timers, monitors, calls and watches that may be under way at a time (`pending`, 20,000).
     pub pending: usize,
-    /// Entries of the database that scripts may have set (`entries`, 10,000): all nodes have to keep them.
+    /// Entries of the database that scripts may have set (`entries`, 10,000): all nodes have to
+    /// keep them.
     pub entries: usize,
-    /// Octets of a file, or of code that is to be evaluated (`source`, 256 KiB): it is read and compiled at one go.
+    /// Bytes of a file, or of code that is to be evaluated (`source`, 256 KiB): it is read and
+    /// compiled at one go.
     pub source: usize,
 }
 

@@ -1,4 +1,5 @@
-//! What a thread uses up while it compiles or runs a script: processor time, and memory where the program counts it.
+//! What a thread uses up while it compiles or runs a script: processor time, and memory where the
+//! program counts it.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -7,12 +8,14 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::limits::Limits;
 
-/// How many octets the calling thread has allocated and not given back, as its allocator counts them. Only differences matter.
+/// How many bytes the calling thread has allocated and not given back, as its allocator counts
+/// them. Only differences matter.
 ///
 /// An allocator that knows this can be asked cheaply: it is asked with each step of a script.
 pub type Allocated = fn() -> u64;
 
-/// The clock is looked at every so many steps: it is dearer than most steps, and no step takes long.
+/// The clock is looked at every so many steps: it is dearer than most steps, and no step takes
+/// long.
 const STEPS_A_LOOK: u32 = 16;
 
 thread_local! {
@@ -37,7 +40,8 @@ struct Memory {
     limit: u64,
 }
 
-/// What this thread uses up is measured as long as this lives. Within another one it measures nothing anew.
+/// What this thread uses up is measured as long as this lives. Within another one it measures
+/// nothing anew.
 pub(crate) struct Measured {
     outermost: bool,
 }

@@ -1,9 +1,10 @@
-//! Names of functions and modules, and the files that they stand for. No name leads out of the search path.
+//! Names of functions and modules, and the files that they stand for. No name leads out of the
+//! search path.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// The most octets of a name: longer ones are not names but attempts.
+/// The most bytes of a name: longer ones are not names but attempts.
 const NAME_MAX: usize = 200;
 
 /// What scripts are called on disk.
@@ -19,8 +20,9 @@ pub(crate) struct Name {
 }
 
 impl Name {
-    /// Takes a name apart. Each part is an ASCII letter or underscore, and letters, digits and underscores after it: so it is
-    /// neither `..` nor a path, and no name of a function that has none.
+    /// Takes a name apart. Each part is an ASCII letter or underscore, and letters, digits and
+    /// underscores after it: so it is neither `..` nor a path, and no name of a function that has
+    /// none.
     pub(crate) fn parse(text: &str) -> Option<Name> {
         if text.len() > NAME_MAX {
             return None;
@@ -54,7 +56,7 @@ impl Name {
     }
 }
 
-/// Reads a script of at most this many octets.
+/// Reads a script of at most this many bytes.
 pub(crate) fn read(file: &Path, limit: usize) -> io::Result<String> {
     let mut text = String::new();
     std::fs::File::open(file)?.take(limit as u64 + 1).read_to_string(&mut text)?;
@@ -67,9 +69,9 @@ pub(crate) fn read(file: &Path, limit: usize) -> io::Result<String> {
 }
 
 fn is_identifier(part: &str) -> bool {
-    let mut octets = part.bytes();
-    octets.next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
-        && octets.all(|octet| octet.is_ascii_alphanumeric() || octet == b'_')
+    let mut bytes = part.bytes();
+    bytes.next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
+        && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ pub(crate) struct Handler {
 
 impl Handler {
     /// Keeps a function. An error if there is too much already.
-    /// `beside` are the octets of what is kept with it.
+    /// `beside` are the bytes of what is kept with it.
     pub(crate) fn new(
         host: &Host,
         code: &Arc<Code>,
@@ -120,7 +120,8 @@ impl State {
     }
 }
 
-/// Runs a function of a script in a new port, which receives afterwards, if the script has set a handler.
+/// Runs a function of a script in a new port, which receives afterwards, if the script has set a
+/// handler.
 pub(crate) fn init(
     cx: &mut Context<'_>,
     host: &Arc<Host>,
@@ -155,7 +156,8 @@ pub(crate) fn resume(
     }
 }
 
-/// Calls a function with values, of which it gets as many as it takes. Values that are too large kill the port.
+/// Calls a function with values, of which it gets as many as it takes. Values that are too large
+/// kill the port.
 pub(crate) fn run_handler(
     cx: &mut Context<'_>,
     handler: &Handler,

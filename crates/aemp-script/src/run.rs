@@ -1,8 +1,9 @@
 //! One call into a script: what it may use up, and what it has asked for.
 //!
-//! A script runs to its end before most of what it asked for is done, in its order: what belongs to the context of the port
-//! (sending with regard to a receiver that is behind, monitors, timers) is done there and not from within the language. Only
-//! what yields something is done at once: opening a port, spawning one.
+//! A script runs to its end before most of what it asked for is done, in its order: what belongs to
+//! the context of the port (sending with regard to a receiver that is behind, monitors, timers) is
+//! done there and not from within the language. Only what yields something is done at once: opening
+//! a port, spawning one.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -15,7 +16,8 @@ use crate::effect::Effect;
 use crate::host::Host;
 use crate::meter::Measured;
 
-/// What a script could need at most: calls within calls at the limit of depth, in a build without optimisation.
+/// What a script could need at most: calls within calls at the limit of depth, in a build without
+/// optimisation.
 const STACK: usize = 16 << 20;
 
 /// With less than this left a call gets a stack of its own.
@@ -40,19 +42,20 @@ pub(crate) struct Run {
     pub(crate) code: Arc<Code>,
     effects: Vec<Effect>,
     verbs: usize,
-    octets: usize,
+    bytes: usize,
 }
 
 impl Run {
     pub(crate) fn new(host: &Arc<Host>, node: &Node, me: PortId, code: &Arc<Code>) -> Run {
         let (host, code) = (host.clone(), code.clone());
-        Run { host, node: node.clone(), me, code, effects: Vec::new(), verbs: 0, octets: 0 }
+        Run { host, node: node.clone(), me, code, effects: Vec::new(), verbs: 0, bytes: 0 }
     }
 
-    /// Runs a script on this thread, within the limits. Gives its result, or what went wrong, and what it has asked for, which
-    /// is to be done in either case.
+    /// Runs a script on this thread, within the limits. Gives its result, or what went wrong, and
+    /// what it has asked for, which is to be done in either case.
     ///
-    /// Whatever of the script's values is not returned has to be dropped within `script`: they may be nested deeply.
+    /// Whatever of the script's values is not returned has to be dropped within `script`: they may
+    /// be nested deeply.
     pub(crate) fn perform<T>(
         self,
         script: impl FnOnce(&Engine) -> Result<T, Fault>,
@@ -64,24 +67,24 @@ impl Run {
     }
 
     /// One more verb, with what it keeps.
-    pub(crate) fn spend(&mut self, octets: usize) -> Result<(), Fault> {
+    pub(crate) fn spend(&mut self, bytes: usize) -> Result<(), Fault> {
         self.verbs += 1;
         if self.verbs > VERBS_MAX {
             return Err(format!("more than {VERBS_MAX} verbs in one call").into());
         }
-        self.keep(octets)
+        self.keep(bytes)
     }
 
     /// Something to be done when the script has ended.
-    pub(crate) fn ask(&mut self, octets: usize, effect: Effect) -> Result<(), Fault> {
-        self.spend(octets)?;
+    pub(crate) fn ask(&mut self, bytes: usize, effect: Effect) -> Result<(), Fault> {
+        self.spend(bytes)?;
         self.effects.push(effect);
         Ok(())
     }
 
-    fn keep(&mut self, octets: usize) -> Result<(), Fault> {
-        self.octets = self.octets.saturating_add(octets);
-        if self.octets > self.host.limits.memory {
+    fn keep(&mut self, bytes: usize) -> Result<(), Fault> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes > self.host.limits.memory {
             let limit = self.host.limits.memory;
             return Err(format!(
                 "one call sends and captures more than {limit} bytes (script_limits: memory)"
@@ -106,8 +109,8 @@ pub(crate) fn with<T>(verb: impl FnOnce(&mut Run) -> Result<T, Fault>) -> Result
 }
 
 /// A function captures a value of this weight.
-pub(crate) fn capture(octets: usize) -> Result<(), Fault> {
-    with(|run| run.keep(octets))
+pub(crate) fn capture(bytes: usize) -> Result<(), Fault> {
+    with(|run| run.keep(bytes))
 }
 
 /// What all functions of the running code see under this name.

@@ -1,5 +1,5 @@
-//! What other nodes have evaluated here: one piece of code after the other in one port, with the variables and functions that
-//! earlier ones have left, as in Perl's package `main`.
+//! What other nodes have evaluated here: one piece of code after the other in one port, with the
+//! variables and functions that earlier ones have left, as in Perl's package `main`.
 
 use std::sync::Arc;
 
@@ -20,10 +20,11 @@ const FILE: &str = "(eval)";
 /// Functions that are kept; with more the oldest pieces of code are forgotten, all at once.
 const FUNCTIONS_MAX: usize = 500;
 
-/// The same for the code that they come from, in pieces of the largest size: compiled it takes many times its octets.
+/// The same for the code that they come from, in pieces of the largest size: compiled it takes many
+/// times its bytes.
 const SOURCES_MAX: usize = 4;
 
-/// What a piece of code that waits is reckoned with beside its octets.
+/// What a piece of code that waits is reckoned with beside its bytes.
 const PIECE: usize = 500;
 
 /// What stays between two evaluations.
@@ -31,7 +32,7 @@ const PIECE: usize = 500;
 pub(crate) struct Session {
     scope: Scope<'static>,
     functions: AST,
-    /// Octets of the code that these functions come from.
+    /// Bytes of the code that these functions come from.
     source: usize,
     share: Option<Share>,
 }
@@ -44,7 +45,7 @@ pub(crate) struct Evaluator {
 }
 
 impl Evaluator {
-    /// For so many octets of code that waits.
+    /// For so many bytes of code that waits.
     pub(crate) fn new(limit: usize) -> Evaluator {
         let waiting = Quota::new("bytes of code that waits (script_limits: memory)", limit);
         Evaluator { port: Mutex::default(), waiting }
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[tokio::test] // on one thread: what waits runs only where this test waits
-    async fn code_that_waits_is_bounded_by_its_octets() {
+    async fn code_that_waits_is_bounded_by_its_bytes() {
         let mut limits = Limits::default();
         limits.set("memory=100000").unwrap();
         let scripts = Scripts::new([], limits);

@@ -7,14 +7,15 @@
 //! | integer | integer; beyond 64 bits a wide one, which can be compared and passed on |
 //! | float | float |
 //! | text | string |
-//! | octets, all ASCII | string, marked, so that it becomes octets again: names, tags and most of what Perl sends |
-//! | other octets | blob |
+//! | bytes, all ASCII | string, marked, so that it becomes bytes again: names, tags and most of what Perl sends |
+//! | other bytes | blob |
 //! | list | array |
-//! | map whose keys are distinct texts or octets | map |
+//! | map whose keys are distinct texts or bytes | map |
 //! | other map, tagged value | a value that can only be passed on |
 //!
-//! There and back is the identity, except that keys of maps are names to a script: they come back as octets where these can
-//! spell them, in alphabetical order. Functions, ranges and times of scripts have no counterpart in messages.
+//! There and back is the identity, except that keys of maps are names to a script: they come back
+//! as bytes where these can spell them, in alphabetical order. Functions, ranges and times of
+//! scripts have no counterpart in messages.
 
 use aemp::Value;
 use rhai::{Array, Dynamic, FnPtr, Map};
@@ -22,23 +23,25 @@ use thiserror::Error;
 
 use crate::limits::Limits;
 
-/// Marks a string that came as octets.
-const OCTETS: i32 = 1;
+/// Marks a string that came as bytes.
+const BYTES: i32 = 1;
 
 /// Values within values: deeper ones are not data but an attack on the stack.
 pub(crate) const DEPTH: usize = 64;
 
-/// A value that is in no other. A test compares this and what follows with what the allocator counts.
+/// A value that is in no other. A test compares this and what follows with what the allocator
+/// counts.
 const EACH: usize = size_of::<Dynamic>();
 
-/// What a string has beside its octets, if these do not fit into it.
+/// What a string has beside its bytes, if these do not fit into it.
 const TEXT: usize = 64;
 const TEXT_WITHIN: usize = 24;
 
 /// What an array or blob has beside its place for values.
 const ARRAY: usize = 32;
 
-/// What a map has beside its entries, and each of these beside key and value: nodes of a tree that may be half full.
+/// What a map has beside its entries, and each of these beside key and value: nodes of a tree that
+/// may be half full.
 const MAP: usize = 512;
 const ENTRY: usize = 72;
 
@@ -93,14 +96,14 @@ impl Room<'_> {
                 self.spend_text(text.len())?;
                 text.into()
             }
-            Value::Bytes(octets) => match std::str::from_utf8(octets) {
+            Value::Bytes(bytes) => match std::str::from_utf8(bytes) {
                 Ok(text) if text.is_ascii() => {
                     self.spend_text(text.len())?;
-                    octets_text(text)
+                    bytes_text(text)
                 }
                 _ => {
-                    self.spend_items(octets.len())?;
-                    Dynamic::from_blob(octets.to_vec())
+                    self.spend_items(bytes.len())?;
+                    Dynamic::from_blob(bytes.to_vec())
                 }
             },
             Value::List(values) => {
@@ -135,7 +138,7 @@ impl Room<'_> {
         self.spend_items(1)?;
         match value {
             Value::Text(text) => self.spend_text(text.len()),
-            Value::Bytes(octets) => self.spend_items(octets.len()),
+            Value::Bytes(bytes) => self.spend_items(bytes.len()),
             Value::List(values) => values.iter().try_for_each(|value| self.spend_sealed(value, depth)),
             Value::Map(entries) => entries.iter().try_for_each(|(key, value)| {
                 self.spend_sealed(key, depth)?;
@@ -152,9 +155,9 @@ impl Room<'_> {
         Ok(())
     }
 
-    fn spend_text(&mut self, octets: usize) -> Result<(), ValueError> {
+    fn spend_text(&mut self, bytes: usize) -> Result<(), ValueError> {
         let too_large = || ValueError::TooLarge(format!("{} bytes of text", self.limits.text));
-        self.text = self.text.checked_sub(octets).ok_or_else(too_large)?;
+        self.text = self.text.checked_sub(bytes).ok_or_else(too_large)?;
         Ok(())
     }
 }
@@ -168,10 +171,10 @@ fn names(entries: &[(Value, Value)]) -> Option<Vec<String>> {
     sorted.windows(2).all(|two| two[0] != two[1]).then_some(keys)
 }
 
-/// A string that is sent as octets where these can spell it: a tag, a port ID.
-pub(crate) fn octets_text(text: &str) -> Dynamic {
+/// A string that is sent as bytes where these can spell it: a tag, a port ID.
+pub(crate) fn bytes_text(text: &str) -> Dynamic {
     let mut text = Dynamic::from(text.to_owned());
-    text.set_tag(OCTETS);
+    text.set_tag(BYTES);
     text
 }
 
@@ -186,11 +189,7 @@ fn to_wire_within(value: &Dynamic, depth: usize) -> Result<Value, ValueError> {
         return Ok(Value::Null);
     }
     if let Ok(text) = value.as_immutable_string_ref() {
-        return Ok(if value.tag() == OCTETS {
-            Value::name(&text)
-        } else {
-            Value::Text(text.as_str().into())
-        });
+        return Ok(if value.tag() == BYTES { Value::name(&text) } else { Value::Text(text.as_str().into()) });
     }
     if let Ok(number) = value.as_int() {
         return Ok(Value::Int(number.into()));
@@ -213,8 +212,8 @@ fn to_wire_within(value: &Dynamic, depth: usize) -> Result<Value, ValueError> {
         let entries = entries.keys().zip(values).map(|(key, value)| Ok((Value::name(key), value?)));
         return entries.collect::<Result<_, _>>().map(Value::Map);
     }
-    if let Ok(octets) = value.as_blob_ref() {
-        return Ok(Value::Bytes(octets.clone().into()));
+    if let Ok(bytes) = value.as_blob_ref() {
+        return Ok(Value::Bytes(bytes.clone().into()));
     }
     if let Ok(character) = value.as_char() {
         return Ok(Value::Text(character.into()));
@@ -276,8 +275,8 @@ fn weigh_within(value: &Dynamic, depth: usize) -> Result<usize, ValueError> {
             Ok(sum + ENTRY + outside(key.len()) + weigh_within(value, depth)?)
         });
     }
-    if let Ok(octets) = value.as_blob_ref() {
-        return Ok(EACH + ARRAY + octets.capacity());
+    if let Ok(bytes) = value.as_blob_ref() {
+        return Ok(EACH + ARRAY + bytes.capacity());
     }
     if let Some(function) = value.read_lock::<FnPtr>() {
         return Ok(FUNCTION + sum(function.curry(), function.curry().len())?);
@@ -288,16 +287,16 @@ fn weigh_within(value: &Dynamic, depth: usize) -> Result<usize, ValueError> {
     })
 }
 
-/// Octets of a text that do not stand in it.
-fn outside(octets: usize) -> usize {
-    if octets > TEXT_WITHIN { octets } else { 0 }
+/// Bytes of a text that do not stand in it.
+fn outside(bytes: usize) -> usize {
+    if bytes > TEXT_WITHIN { bytes } else { 0 }
 }
 
 /// What a value of a message takes in memory. Its depth was limited when it was read.
 pub(crate) fn weigh_wire(value: &Value) -> usize {
     WIRE + match value {
         Value::Text(text) => text.capacity(),
-        Value::Bytes(octets) => octets.len(),
+        Value::Bytes(bytes) => bytes.len(),
         Value::List(values) => {
             (values.capacity() - values.len()) * WIRE + values.iter().map(weigh_wire).sum::<usize>()
         }

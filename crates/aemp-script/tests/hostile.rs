@@ -9,7 +9,8 @@ use aemp::{Reason, Value};
 use aemp_script::Limits;
 use support::{PATIENCE, Scripted, words};
 
-/// A build without optimisation on a busy machine may take so much longer than the 50 ms of the limit.
+/// A build without optimisation on a busy machine may take so much longer than the 50 ms of the
+/// limit.
 const SOON: Duration = Duration::from_secs(5);
 
 /// Evaluates code that must fail soon, and then asks the same node for something simple.
@@ -21,7 +22,8 @@ fn fails(at: &Scripted, code: &str, with: &[&str]) {
     assert_eq!(at.eval("1"), Ok(vec![Value::Int(1)]), "after {code}");
 }
 
-/// Evaluates pieces of code that must fail as [`fails`] says, all on one node without scripts. Gives the node.
+/// Evaluates pieces of code that must fail as [`fails`] says, all on one node without scripts.
+/// Gives the node.
 async fn each_fails<'a>(codes: impl IntoIterator<Item = &'a str>, with: &[&str]) -> Scripted {
     let at = Scripted::new("").await;
     for code in codes {

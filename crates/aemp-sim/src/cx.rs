@@ -1,4 +1,5 @@
-//! What every part of the world has in common: the time, the dice, the network, what is to happen, and the history.
+//! What every part of the world has in common: the time, the dice, the network, what is to happen,
+//! and the history.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -53,7 +54,8 @@ pub(crate) enum Happening {
     Relief(FaultKind, usize, usize),
 }
 
-/// A happening in the queue: the earliest is the greatest, and of one time the one that was put there first.
+/// A happening in the queue: the earliest is the greatest, and of one time the one that was put
+/// there first.
 struct Waiting {
     time: Time,
     count: u64,
@@ -145,7 +147,8 @@ impl Cx {
         self.history.records.len() >= RECORDS_MAX
     }
 
-    /// The last number that was given out: while it stays the same, nobody sends or monitors anything.
+    /// The last number that was given out: while it stays the same, nobody sends or monitors
+    /// anything.
     pub(crate) fn last_id(&self) -> u64 {
         self.ids
     }
@@ -163,7 +166,8 @@ impl Cx {
         name
     }
 
-    /// The name of the connection that arrives at `to`. An earlier one on the same way cannot be alive any more.
+    /// The name of the connection that arrives at `to`. An earlier one on the same way cannot be
+    /// alive any more.
     pub(crate) fn carried_name(&self, from: &NodeId, carrier: &NodeId, to: &NodeId) -> u64 {
         self.carried.get(&[from, carrier, to].map(NodeId::to_string)).copied().unwrap_or_default()
     }
@@ -174,8 +178,8 @@ impl Cx {
     }
 
     /// Writes into a connection as much as fits, and lets it travel.
-    pub(crate) fn write(&mut self, wire: u64, side: usize, octets: &[u8]) -> usize {
-        let count = self.net.write(wire, side, octets);
+    pub(crate) fn write(&mut self, wire: u64, side: usize, bytes: &[u8]) -> usize {
+        let count = self.net.write(wire, side, bytes);
         let wait = self.latency();
         self.travel(wire, side, wait);
         count

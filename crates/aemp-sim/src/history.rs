@@ -1,8 +1,10 @@
-//! What happened in a run, as records that anybody can write: the simulator, or tests with real processes.
+//! What happened in a run, as records that anybody can write: the simulator, or tests with real
+//! processes.
 //!
-//! A record is one line of JSON: `{"idx":7,"t":1500000,"node":"n1","inc":2,"ev":"rcv","p":"n1#…","k":12,"hash":…}`. `idx` counts
-//! up within a node, `t` are microseconds of a clock that all share, `inc` tells the runs of a node apart. The checkers
-//! ([`crate::check`]) decide on nothing else.
+//! A record is one line of JSON:
+//! `{"idx":7,"t":1500000,"node":"n1","inc":2,"ev":"rcv","p":"n1#…","k":12,"hash":…}`. `idx` counts
+//! up within a node, `t` are microseconds of a clock that all share, `inc` tells the runs of a node
+//! apart. The checkers ([`crate::check`]) decide on nothing else.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Write};
@@ -28,8 +30,8 @@ pub struct Record {
     pub event: Event,
 }
 
-/// What can happen. Ports and nodes are named by their IDs, `m` names a monitor or watch uniquely within its node, reasons are their
-/// values as texts (none: a normal death).
+/// What can happen. Ports and nodes are named by their IDs, `m` names a monitor or watch uniquely
+/// within its node, reasons are their values as texts (none: a normal death).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "ev", rename_all = "snake_case")]
 #[allow(missing_docs)] // the fields are explained above and by the names of their events
@@ -38,8 +40,9 @@ pub enum Event {
     Start { global: bool, seeds: Vec<String>, functions: Vec<String>, address: String },
     /// It is over, whether the node knows it or not.
     Stop,
-    /// `sid` sends message `k` to a port; `epoch` is that of the outbox, if the port is on another node and the epoch is known. If it
-    /// is `held` it is on its way when the gate of the port opens.
+    /// `sid` sends message `k` to a port; `epoch` is that of the outbox, if the port is on another
+    /// node and the epoch is known. If it is `held` it is on its way when the gate of the port
+    /// opens.
     Snd {
         sid: String,
         p: String,
@@ -49,7 +52,8 @@ pub enum Event {
         #[serde(default)]
         held: bool,
     },
-    /// A port handles a message; `n` counts the messages that came to the node from others, in the order in which they arrived.
+    /// A port handles a message; `n` counts the messages that came to the node from others, in the
+    /// order in which they arrived.
     Rcv {
         p: String,
         k: u64,
@@ -57,13 +61,15 @@ pub enum Event {
         #[serde(default)]
         n: Option<u64>,
     },
-    /// A port comes to be; an async one ends at once when it is killed, whatever waits in its mailbox.
+    /// A port comes to be; an async one ends at once when it is killed, whatever waits in its
+    /// mailbox.
     PortNew {
         p: String,
         #[serde(default)]
         task: bool,
     },
-    /// A kill has closed the mailbox of a port: what is in it is still handled, and nothing comes after it.
+    /// A kill has closed the mailbox of a port: what is in it is still handled, and nothing comes
+    /// after it.
     PortClosed { p: String },
     /// A port is gone.
     PortDied { p: String, reason: Vec<String> },
@@ -75,7 +81,8 @@ pub enum Event {
         #[serde(default)]
         held: bool,
     },
-    /// A monitor is set; its news goes to the port `to`, or to a callback of `sid`. If it `waits`, the port is gated.
+    /// A monitor is set; its news goes to the port `to`, or to a callback of `sid`. If it `waits`,
+    /// the port is gated.
     Mon {
         sid: String,
         m: u64,
@@ -100,11 +107,13 @@ pub enum Event {
     Down { peer: String, conn: u64, reason: String },
     /// The outbox of a node broke; a new epoch begins.
     Broke { peer: String, epoch: u64 },
-    /// `sid` calls a port and waits for so many microseconds; the answer goes to the port `r`, as does the news of the death of `p`.
+    /// `sid` calls a port and waits for so many microseconds; the answer goes to the port `r`, as
+    /// does the news of the death of `p`.
     Call { id: u64, sid: String, p: String, r: String, limit: u64 },
     /// A call is over.
     CallOver { id: u64, how: Over },
-    /// Something waited for a port of another node that this cannot read; it is lost with all that followed for the port.
+    /// Something waited for a port of another node that this cannot read; it is lost with all that
+    /// followed for the port.
     Unreadable { p: String },
     /// `sid` spawns a port.
     Spawn { sid: String, p: String, function: String },
@@ -128,7 +137,8 @@ pub enum Event {
     Dial { address: String },
     /// Something goes wrong on purpose, or ends to do so: see [`FaultKind`].
     Fault { kind: FaultKind, nodes: Vec<String> },
-    /// What the node keeps for another one, at the end: ports watched there, ports watched from there, gates.
+    /// What the node keeps for another one, at the end: ports watched there, ports watched from
+    /// there, gates.
     Tables { peer: String, watched: Vec<String>, watching: Vec<String>, gated: usize },
     /// From here on there are no faults.
     Quiet,

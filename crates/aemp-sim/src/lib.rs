@@ -1,8 +1,9 @@
-//! The proof: many nodes in one process, under virtual time and seeded faults, and checkers that know nothing of the code.
+//! The proof: many nodes in one process, under virtual time and seeded faults, and checkers that
+//! know nothing of the code.
 //!
 //! ```text
 //!   options ──► world ──► nodes (kernel, outboxes, handshakes, frames: all real) ──► history ──► check
-//!                 └─────► net (streams of octets: slow, stuck, cut, ended, reset)
+//!                 └─────► net (streams of bytes: slow, stuck, cut, ended, reset)
 //! ```
 //!
 //! | file | what |
@@ -16,7 +17,8 @@
 //! | [`check`] | the promises as checkers over a history, and which rules they cover; usable without the rest |
 //! | [`random`] | dice |
 //!
-//! A seed decides everything. A failure prints the command that repeats it; with `--trace` it tells what happened.
+//! A seed decides everything. A failure prints the command that repeats it; with `--trace` it tells
+//! what happened.
 
 pub mod check;
 mod cx;

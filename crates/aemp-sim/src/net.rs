@@ -1,6 +1,7 @@
-//! Connections as TCP has them: two ordered streams of octets that are slow, stuck, ended or reset, but never reordered.
+//! Connections as TCP has them: two ordered streams of bytes that are slow, stuck, ended or reset,
+//! but never reordered.
 //!
-//! The world moves the octets; here is only what is on the way.
+//! The world moves the bytes; here is only what is on the way.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -24,8 +25,8 @@ pub(crate) struct End {
 /// One direction.
 #[derive(Debug, Default)]
 pub(crate) struct Pipe {
-    octets: VecDeque<u8>,
-    /// How many octets were written into it, and how many have left it.
+    bytes: VecDeque<u8>,
+    /// How many bytes were written into it, and how many have left it.
     written: u64,
     left: u64,
     /// The end follows.
@@ -43,7 +44,7 @@ pub(crate) struct Pipe {
 impl Pipe {
     /// What is on the way is gone.
     fn empty(&mut self) {
-        self.octets.clear();
+        self.bytes.clear();
         self.left = self.written;
     }
 }
@@ -58,11 +59,11 @@ pub(crate) struct Wire {
 /// What comes out of a direction.
 #[derive(Debug)]
 pub(crate) enum Arrival {
-    /// Octets; and whether the writer, who waits, can go on.
-    Octets(Vec<u8>, bool),
+    /// Bytes; and whether the writer, who waits, can go on.
+    Bytes(Vec<u8>, bool),
     /// The end of the stream.
     End,
-    /// Octets for a process that is gone: its host answers with a reset.
+    /// Bytes for a process that is gone: its host answers with a reset.
     Astray,
     /// Nothing, for now.
     Nothing,
@@ -78,7 +79,7 @@ pub(crate) struct Net {
     cuts: BTreeSet<(usize, usize)>,
     /// Hosts without power.
     dark: BTreeSet<usize>,
-    /// Octets that fit into a direction.
+    /// Bytes that fit into a direction.
     buffer: usize,
 }
 
@@ -98,16 +99,16 @@ impl Net {
         self.wires.get_mut(&wire)
     }
 
-    /// Gives octets to the host; it takes as many as fit.
-    pub(crate) fn write(&mut self, wire: u64, side: usize, octets: &[u8]) -> usize {
+    /// Gives bytes to the host; it takes as many as fit.
+    pub(crate) fn write(&mut self, wire: u64, side: usize, bytes: &[u8]) -> usize {
         let buffer = self.buffer;
-        let Some(wire) = self.wires.get_mut(&wire) else { return octets.len() };
+        let Some(wire) = self.wires.get_mut(&wire) else { return bytes.len() };
         let pipe = &mut wire.pipes[side];
-        let room = buffer.saturating_sub(pipe.octets.len()).min(octets.len());
+        let room = buffer.saturating_sub(pipe.bytes.len()).min(bytes.len());
         self.written += room as u64;
-        pipe.octets.extend(&octets[..room]);
+        pipe.bytes.extend(&bytes[..room]);
         pipe.written += room as u64;
-        pipe.blocked = room < octets.len();
+        pipe.blocked = room < bytes.len();
         room
     }
 
@@ -127,19 +128,19 @@ impl Net {
         }
     }
 
-    /// Takes what arrives next at the other end of this direction, at most so many octets.
+    /// Takes what arrives next at the other end of this direction, at most so many bytes.
     pub(crate) fn arrive(&mut self, wire: u64, from: usize, most: usize) -> Arrival {
         let Some(known) = self.wires.get_mut(&wire) else { return Arrival::Nothing };
         let open = known.ends[1 - from].open;
         let pipe = &mut known.pipes[from];
-        if !pipe.octets.is_empty() {
+        if !pipe.bytes.is_empty() {
             if !open {
                 return Arrival::Astray;
             }
-            let count = pipe.octets.len().min(most.max(1));
-            let octets = pipe.octets.drain(..count).collect();
+            let count = pipe.bytes.len().min(most.max(1));
+            let bytes = pipe.bytes.drain(..count).collect();
             pipe.left += count as u64;
-            return Arrival::Octets(octets, std::mem::take(&mut pipe.blocked));
+            return Arrival::Bytes(bytes, std::mem::take(&mut pipe.blocked));
         }
         if pipe.fin && !pipe.ended {
             pipe.ended = true;
@@ -152,7 +153,7 @@ impl Net {
     pub(crate) fn can_move(&self, wire: u64, from: usize) -> bool {
         self.wires.get(&wire).is_some_and(|known| {
             let pipe = &known.pipes[from];
-            let waits = !pipe.octets.is_empty() || pipe.fin && !pipe.ended;
+            let waits = !pipe.bytes.is_empty() || pipe.fin && !pipe.ended;
             waits
                 && known.ends[1 - from].ready
                 && !pipe.stalled
@@ -165,7 +166,7 @@ impl Net {
         let Some(known) = self.wires.get_mut(&wire) else { return };
         known.ends[side].open = false;
         known.pipes[1 - side].empty();
-        if known.ends.iter().all(|end| !end.open) && known.pipes.iter().all(|pipe| pipe.octets.is_empty()) {
+        if known.ends.iter().all(|end| !end.open) && known.pipes.iter().all(|pipe| pipe.bytes.is_empty()) {
             self.wires.remove(&wire);
         }
     }
@@ -218,7 +219,7 @@ impl Net {
         marks.iter().all(|(wire, until)| passed(*wire, 0, until[0]) && passed(*wire, 1, until[1]))
     }
 
-    /// Octets that were written so far.
+    /// Bytes that were written so far.
     pub(crate) fn written(&self) -> u64 {
         self.written
     }

@@ -19,7 +19,8 @@ pub struct Options {
     pub seeds: usize,
     /// How many of these an ordinary node is told.
     pub seeds_told: usize,
-    /// Whether the seeds are not told of each other, so that only other nodes can bring them together.
+    /// Whether the seeds are not told of each other, so that only other nodes can bring them
+    /// together.
     pub seeds_apart: bool,
     /// How long the work and the faults last.
     pub duration: Duration,
@@ -77,11 +78,11 @@ impl MailboxLimits {
 /// How the network behaves when nothing is wrong.
 #[derive(Debug, Clone)]
 pub struct NetOptions {
-    /// The longest time that octets are under way.
+    /// The longest time that bytes are under way.
     pub latency: Duration,
-    /// The most octets that arrive at once.
+    /// The most bytes that arrive at once.
     pub chunk: usize,
-    /// Octets that fit between two processes until the writer has to wait.
+    /// Bytes that fit between two processes until the writer has to wait.
     pub buffer: usize,
 }
 
@@ -114,7 +115,7 @@ pub struct WorkOptions {
     pub slow: Duration,
     /// Of a hundred ports so many are slow.
     pub slow_ports: u32,
-    /// The most octets of a message.
+    /// The most bytes of a message.
     pub payload: usize,
     /// Of a hundred messages so many have no form as JSON.
     pub odd: u32,
@@ -122,7 +123,8 @@ pub struct WorkOptions {
     pub tasks: u32,
     /// Of a hundred things done so many concern the database.
     pub database: u32,
-    /// Of a hundred monitors so many are set again when they tell of a loss, and something is sent at once.
+    /// Of a hundred monitors so many are set again when they tell of a loss, and something is sent
+    /// at once.
     pub monitor_again: u32,
 }
 
@@ -177,7 +179,7 @@ pub enum Sabotage {
     DownFirst,
     /// What the other node cannot read is sent all the same.
     Unchecked,
-    /// A connection is closed with octets that nobody has read, which resets it.
+    /// A connection is closed with bytes that nobody has read, which resets it.
     ResetAtEnd,
     /// The gate of a port opens when the news lies there for a task, not when the task knows.
     WaitWithoutGate,
@@ -272,10 +274,12 @@ impl Options {
         options
     }
 
-    /// In most networks parts are so short that many messages need them, and in some not all nodes read parts.
+    /// In most networks parts are so short that many messages need them, and in some not all nodes
+    /// read parts.
     fn cut_some(&mut self, random: &mut Random) {
         let whole = OutboxLimits::default().part;
-        // Each part has a head, what is held counts for more than it has octets, and what is sent must fit through in the end.
+        // Each part has a head, what is held counts for more than it has bytes, and what is sent
+        // must fit through in the end.
         let narrow = self.net.chunk < 300 || self.net.buffer < 16_384;
         let tight = self.outbox.connected < OutboxLimits::default().connected;
         let short = if tight { 400 } else { 100 };
@@ -298,7 +302,8 @@ impl Options {
         }
         // No smaller: what waits when the faults end has to get through in the time that is left.
         self.carry.window = *random.pick(&[8 << 10, 32 << 10, 128 << 10]).unwrap_or(&(8 << 10));
-        // A connection to the carrier may have to come first, and the handshake then takes twice the way.
+        // A connection to the carrier may have to come first, and the handshake then takes twice
+        // the way.
         self.net.latency = self.net.latency.min(shortest / 90);
     }
 
@@ -343,7 +348,8 @@ fn outbox(random: &mut Random) -> OutboxLimits {
 impl NetOptions {
     fn draw(random: &mut Random, shortest: Duration) -> NetOptions {
         let mut latency = Duration::from_micros(*random.pick(&[200, 2000, 20_000, 150_000]).unwrap_or(&200));
-        // A handshake takes five times the latency, and an attempt to connect a third of the limit of silence at most.
+        // A handshake takes five times the latency, and an attempt to connect a third of the limit
+        // of silence at most.
         latency = latency.min(shortest / 30);
         let mut buffer = *random.pick(&[2048, 16_384, 262_144]).unwrap_or(&16_384);
         if latency > Duration::from_millis(10) {

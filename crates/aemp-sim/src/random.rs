@@ -1,4 +1,5 @@
-//! Random numbers for the simulation: everything that is not decided by an option is drawn here, so a seed is a whole run.
+//! Random numbers for the simulation: everything that is not decided by an option is drawn here, so
+//! a seed is a whole run.
 
 use std::time::Duration;
 
@@ -52,12 +53,12 @@ impl Random {
         if of.is_empty() { None } else { of.get(self.below(of.len())) }
     }
 
-    /// Random octets.
-    pub fn octets<const N: usize>(&mut self) -> [u8; N] {
-        let mut octets = [0; N];
-        for octet in &mut octets {
-            *octet = self.bits() as u8;
+    /// Random bytes.
+    pub fn bytes<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        for byte in &mut bytes {
+            *byte = self.bits() as u8;
         }
-        octets
+        bytes
     }
 }

@@ -1,5 +1,5 @@
-//! The checkers are checked: for each of many bugs that can be built into the simulated library there has to be a seed in which
-//! somebody notices, and by the rule that is meant for it.
+//! The checkers are checked: for each of many bugs that can be built into the simulated library
+//! there has to be a seed in which somebody notices, and by the rule that is meant for it.
 
 use std::sync::Mutex;
 

@@ -1,4 +1,5 @@
-//! Torture of the promise: nodes in processes of their own, behind proxies that cut, judged by the checkers of the simulator.
+//! Torture of the promise: nodes in processes of their own, behind proxies that cut, judged by the
+//! checkers of the simulator.
 //!
 //! ```text
 //!   supervisor ──► node processes (the real library) ──► their histories ──┐
@@ -16,13 +17,16 @@
 //! | `clock` | the clock that all processes share |
 //! | [`node`] | what runs in a node's process: programs, and the history that they write |
 //!
-//! A seed decides what is tried, not what happens: threads and sockets have their own mind. So a seed that fails is repeated several
-//! times, and its history is kept. A history is written from outside of the library; which rules judge it, and which do not and why, is
-//! in [`aemp_sim::check::RULES`].
+//! A seed decides what is tried, not what happens: threads and sockets have their own mind. So a
+//! seed that fails is repeated several times, and its history is kept. A history is written from
+//! outside of the library; which rules judge it, and which do not and why, is in
+//! [`aemp_sim::check::RULES`].
 //!
-//! What makes a history true: a record is written before what it tells can have an effect elsewhere (a message is noted before it is
-//! sent, its arrival as the first act of the handler), straight to the file, so that it is there after `kill -9`. The clock is that of
-//! the machine. Deaths and losses are noted when the library tells of them, which is later than they happen; the checkers know that.
+//! What makes a history true: a record is written before what it tells can have an effect elsewhere
+//! (a message is noted before it is sent, its arrival as the first act of the handler), straight to
+//! the file, so that it is there after `kill -9`. The clock is that of the machine. Deaths and
+//! losses are noted when the library tells of them, which is later than they happen; the checkers
+//! know that.
 
 mod clock;
 mod faults;

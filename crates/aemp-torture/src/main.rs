@@ -150,7 +150,8 @@ fn judge_again(path: &Path, plan: Plan) -> ExitCode {
     }
 }
 
-/// Runs seeds until there are no more, the time is up, or one fails; says whether all have kept all promises.
+/// Runs seeds until there are no more, the time is up, or one fails; says whether all have kept all
+/// promises.
 async fn run(arguments: &Arguments) -> std::io::Result<bool> {
     let base = match (arguments.seed, arguments.fresh) {
         (Some(seed), _) => seed,

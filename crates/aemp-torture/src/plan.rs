@@ -7,10 +7,12 @@ use aemp_sim::check::Bounds;
 use aemp_sim::random::Random;
 use serde::{Deserialize, Serialize};
 
-/// The names of the nodes. Their order is not that of the numbers, so that seeds are not always the lowest.
+/// The names of the nodes. Their order is not that of the numbers, so that seeds are not always the
+/// lowest.
 const NAMES: [&str; 5] = ["m", "c", "x", "a", "t"];
 
-/// How late what happens in the library may stand in a history: a process may be stopped, and the machine busy.
+/// How late what happens in the library may stand in a history: a process may be stopped, and the
+/// machine busy.
 const LATE: Duration = Duration::from_secs(5);
 
 /// A mistake of the programs themselves, to see whether the checkers notice.
@@ -79,7 +81,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan of a seed. Seeds that follow each other try all combinations of runtime, framing, TLS and relays.
+    /// The plan of a seed. Seeds that follow each other try all combinations of runtime, framing,
+    /// TLS and relays.
     pub fn of_seed(seed: u64, duration: Duration) -> Plan {
         let random = &mut Random::new(seed ^ 0x7047);
         let millis =

@@ -21,7 +21,8 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts this program again as a node; what it reports goes to `reports` with the node's number.
+    /// Starts this program again as a node; what it reports goes to `reports` with the node's
+    /// number.
     pub(crate) fn start(
         start: &Start,
         reports: &UnboundedSender<(usize, Report)>,

@@ -1,6 +1,8 @@
-//! The connections between the nodes: each leads through a proxy, which can stop it, slow it down and end it.
+//! The connections between the nodes: each leads through a proxy, which can stop it, slow it down
+//! and end it.
 //!
-//! A proxy belongs to the node that is dialled. Who dials says so in its greeting, which begins with `aemp;1;NAME;`.
+//! A proxy belongs to the node that is dialled. Who dials says so in its greeting, which begins
+//! with `aemp;1;NAME;`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -43,7 +45,7 @@ pub(crate) struct Link {
     end: watch::Sender<Option<End>>,
 }
 
-/// What becomes of the octets in one direction.
+/// What becomes of the bytes in one direction.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Mode {
     /// They stay where they are.
@@ -167,7 +169,7 @@ impl Network {
         (id, link)
     }
 
-    /// Moves octets in one direction. The first ones of `dialled` say who has dialled.
+    /// Moves bytes in one direction. The first ones of `dialled` say who has dialled.
     async fn pump(
         &self,
         mut from: ReadHalf<'_>,
@@ -176,14 +178,14 @@ impl Network {
         dialled: Option<&Arc<Link>>,
     ) {
         let mut mode = way.subscribe();
-        let mut octets = vec![0; 32 << 10];
+        let mut bytes = vec![0; 32 << 10];
         loop {
             let slow = passable(&mut mode).await.slow;
-            let most = if slow { DRIP } else { octets.len() };
-            let Ok(count @ 1..) = from.read(&mut octets[..most]).await else { break };
+            let most = if slow { DRIP } else { bytes.len() };
+            let Ok(count @ 1..) = from.read(&mut bytes[..most]).await else { break };
             if let Some(link) = dialled
                 && link.from.get().is_none()
-                && let Some(name) = name(&octets[..count])
+                && let Some(name) = name(&bytes[..count])
             {
                 let net = self.net();
                 let _ = link.from.set(name);
@@ -193,7 +195,7 @@ impl Network {
                 // sleep: it is slow
                 tokio::time::sleep(DRIP_PAUSE).await;
             }
-            if to.write_all(&octets[..count]).await.is_err() {
+            if to.write_all(&bytes[..count]).await.is_err() {
                 break;
             }
         }
@@ -213,7 +215,7 @@ impl Link {
         [self.from.get().cloned().unwrap_or_default(), self.to.clone()]
     }
 
-    /// Changes what becomes of the octets from this end.
+    /// Changes what becomes of the bytes from this end.
     pub(crate) fn set_way(&self, end: usize, change: impl Fn(&mut Mode)) {
         self.ways[end].send_modify(change);
     }
@@ -236,15 +238,15 @@ impl Link {
     }
 }
 
-/// Waits until octets may pass.
+/// Waits until bytes may pass.
 async fn passable(mode: &mut watch::Receiver<Mode>) -> Mode {
     let passes = mode.wait_for(|mode| !mode.stalled && !mode.cut).await;
     passes.map(|mode| *mode).unwrap_or_default()
 }
 
 /// The name in the beginning of a greeting.
-fn name(octets: &[u8]) -> Option<String> {
-    let name = octets.strip_prefix(b"aemp;1;")?.split(|octet| *octet == b';').next()?;
+fn name(bytes: &[u8]) -> Option<String> {
+    let name = bytes.strip_prefix(b"aemp;1;")?.split(|byte| *byte == b';').next()?;
     String::from_utf8(name.to_vec()).ok()
 }
 

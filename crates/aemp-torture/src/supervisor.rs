@@ -39,8 +39,8 @@ const FUNCTION: &str = "torture::port";
 /// Ports that a node is told of when it starts.
 const POOL: usize = 40;
 
-/// Rules that cannot be judged when the machine has stood still after the last fault: they are about time, or what there is in the
-/// end.
+/// Rules that cannot be judged when the machine has stood still after the last fault: they are
+/// about time, or what there is in the end.
 const TIMED: [&str; 14] =
     ["C2", "D1", "DB1", "DB6", "M6", "M13", "MON2", "N2", "N4", "N5", "N6", "N7", "NET1", "NET2"];
 

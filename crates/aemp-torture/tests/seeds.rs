@@ -1,4 +1,5 @@
-//! Seeds with real processes: those that have to keep all promises, and those in which a mistake has to be found.
+//! Seeds with real processes: those that have to keep all promises, and those in which a mistake
+//! has to be found.
 
 use std::process::{Command, Output};
 

@@ -3,8 +3,8 @@
 //! In one terminal: `cargo run --example 01_ping listen 127.0.0.1:4040`
 //! In another one: `cargo run --example 01_ping connect 127.0.0.1:4040`
 //!
-//! A port is what messages are sent to, and its ID is all that one needs for it, wherever it lives. It can travel in a message:
-//! so the other side knows where the answer goes.
+//! A port is what messages are sent to, and its ID is all that one needs for it, wherever it lives.
+//! It can travel in a message: so the other side knows where the answer goes.
 
 mod terminal;
 
@@ -62,7 +62,8 @@ async fn play(node: &Node) -> Result<(), Box<dyn Error>> {
         let n = came.recv().await.ok_or("the port died")?;
         println!("pong {n}");
     }
-    // How to ask and wait for the answer in one go: example 3. How to learn that none will come: example 4.
+    // How to ask and wait for the answer in one go: example 3. How to learn that none will come:
+    // example 4.
     node.shutdown().await;
     Ok(())
 }

@@ -2,8 +2,9 @@
 //!
 //! `cargo run --example 02_tags`; one node is enough.
 //!
-//! On the wire a message is a list of values, and the first is the tag. A port can look at tags alone, without a type for all of
-//! its messages. Its handlers share a state without a lock, because a port does one thing at a time.
+//! On the wire a message is a list of values, and the first is the tag. A port can look at tags
+//! alone, without a type for all of its messages. Its handlers share a state without a lock,
+//! because a port does one thing at a time.
 
 use std::error::Error;
 

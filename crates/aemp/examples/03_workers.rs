@@ -3,8 +3,9 @@
 //! In one terminal: `cargo run --example 03_workers listen 127.0.0.1:4040`
 //! In as many others as you like: `cargo run --example 03_workers connect 127.0.0.1:4040`
 //!
-//! The workers register themselves in a family of the shared database. Whoever has work looks there; an entry goes when its
-//! port, its process or its machine does. End a worker with ctrl-c in the middle: its job is given to another one.
+//! The workers register themselves in a family of the shared database. Whoever has work looks
+//! there; an entry goes when its port, its process or its machine does. End a worker with ctrl-c in
+//! the middle: its job is given to another one.
 
 mod terminal;
 
@@ -75,7 +76,8 @@ async fn get_done(node: Node, below: u32) -> Result<(u32, u32), String> {
     loop {
         // Waits until there is a worker, and takes another one each time.
         let worker = node.db().any(WORKERS).await.map_err(|error| error.to_string())?;
-        // The port is monitored before it is asked: its death ends the call at once, not after the limit.
+        // The port is monitored before it is asked: its death ends the call at once, not after the
+        // limit.
         let call = node.call(&worker, Duration::from_secs(60), |reply| Job::Primes { below, reply });
         match call.await {
             Ok(count) => return Ok((below, count)),

@@ -4,7 +4,8 @@
 //! In another one: `cargo run --example 04_monitor connect 127.0.0.1:4040`
 //! Then end the first one with ctrl-c, or with kill -9.
 //!
-//! From the moment a monitor is set, either every message to the port arrives, in order, or the monitor fires. It fires once.
+//! From the moment a monitor is set, either every message to the port arrives, in order, or the
+//! monitor fires. It fires once.
 
 mod terminal;
 

@@ -3,8 +3,9 @@
 //! In one terminal: `cargo run --example 05_spawn listen 127.0.0.1:4040`
 //! In another one: `cargo run --example 05_spawn connect 127.0.0.1:4040`
 //!
-//! The server registers a function; others name it, nothing else of it can be run. Each client spawns a port of its own there,
-//! and the two ports monitor each other: a connection without a socket, with state at both ends, that ends when either does.
+//! The server registers a function; others name it, nothing else of it can be run. Each client
+//! spawns a port of its own there, and the two ports monitor each other: a connection without a
+//! socket, with state at both ends, that ends when either does.
 
 mod terminal;
 
@@ -63,7 +64,8 @@ async fn use_it(terminal: &Terminal) -> Result<(), Box<dyn Error>> {
     let node = terminal.node().start().await?;
     let client = node.port_async(async move |mut port| {
         port.recv_tag::<()>("begin").await;
-        // The ID is there at once: what is sent and monitored right away arrives in order behind the spawn.
+        // The ID is there at once: what is sent and monitored right away arrives in order behind
+        // the spawn.
         let session = port.node().spawn(&NodeId::new("adder")?, "adder::session", (port.id(), "a client"))?;
         port.node().monitor_kill(&session, port.id()).detach();
         for n in [20, 22] {

@@ -3,7 +3,8 @@
 //! In one terminal: `cargo run --example 06_chat listen 127.0.0.1:4040`
 //! In others: `cargo run --example 06_chat connect 127.0.0.1:4040 alice`, then type; ctrl-d leaves.
 //!
-//! The room is a typed actor. It monitors its members, so it knows who has left, in whatever way; the members monitor the room.
+//! The room is a typed actor. It monitors its members, so it knows who has left, in whatever way;
+//! the members monitor the room.
 
 mod terminal;
 

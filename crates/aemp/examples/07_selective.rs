@@ -1,9 +1,11 @@
-//! 7. An async port, which picks the messages that it wants now and leaves the others where they are.
+//! 7. An async port, which picks the messages that it wants now and leaves the others where they
+//!    are.
 //!
 //! `cargo run --example 07_selective`; one node is enough.
 //!
-//! A callback port takes its messages as they come. An async port is code that runs from its beginning to its end, and asks
-//! for the message that it needs next. That is the shorter way to write a protocol of several steps.
+//! A callback port takes its messages as they come. An async port is code that runs from its
+//! beginning to its end, and asks for the message that it needs next. That is the shorter way to
+//! write a protocol of several steps.
 
 use std::error::Error;
 use std::time::Duration;
@@ -24,7 +26,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let node = Node::builder().start().await?;
 
     let cook = node.port_async(async |mut port| {
-        // Nothing can be cooked before the delivery. Orders that come earlier stay queued, in order.
+        // Nothing can be cooked before the delivery. Orders that come earlier stay queued, in
+        // order.
         let crates = port.recv_match(pick!(Kitchen::Delivery { crates } => crates)).await;
         println!("got {crates} crates");
         loop {

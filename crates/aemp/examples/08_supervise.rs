@@ -4,7 +4,8 @@
 //! In two or more others: `cargo run --example 08_supervise connect 127.0.0.1:4040`
 //! Then end the process that the clock runs in, with ctrl-c or kill -9: it goes on in another one.
 //!
-//! The supervisor monitors what it has started. The death of a port, of a process and of a machine are the same news to it.
+//! The supervisor monitors what it has started. The death of a port, of a process and of a machine
+//! are the same news to it.
 
 mod terminal;
 

@@ -1,11 +1,12 @@
-//! 9. A file copied over a data connection: octets beside the messages.
+//! 9. A file copied over a data connection: bytes beside the messages.
 //!
 //! In one terminal: `cargo run --release --example 09_copy listen 127.0.0.1:4040 FOLDER`
 //! In another one: `cargo run --release --example 09_copy connect 127.0.0.1:4040 FILE`
 //!
-//! The listening side has a function that takes a stream, and writes what comes into a new file of its folder. At the end the digest
-//! of what was written goes back, and is compared with that of what was sent: without TLS the end of a stream looks the same
-//! whether somebody closed it or died.
+//! The listening side has a function that takes a stream, and writes what comes into a new file of
+//! its folder. At the end the digest of what was written goes back, and is compared with that of
+//! what was sent: without TLS the end of a stream looks the same whether somebody closed it or
+//! died.
 
 mod terminal;
 
@@ -20,7 +21,7 @@ use terminal::{Side, Terminal};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-/// Octets that are read at once.
+/// Bytes that are read at once.
 const BLOCK: usize = 256 << 10;
 
 /// How long to wait for the other side.
@@ -32,10 +33,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     match terminal.side {
         Side::Listen => {
             let folder = PathBuf::from(terminal.rest.first().map_or(".", String::as_str));
-            let receive = move |_: Node, stream: Stream, (name, octets): (String, u64)| {
+            let receive = move |_: Node, stream: Stream, (name, bytes): (String, u64)| {
                 let folder = folder.clone();
                 async move {
-                    let received = receive(&folder, stream, &name, octets).await;
+                    let received = receive(&folder, stream, &name, bytes).await;
                     received.inspect_err(|error| println!("{name}: {error}"))
                 }
             };
@@ -53,12 +54,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Runs on the listening side, with the arguments of the other one.
-async fn receive(folder: &Path, mut stream: Stream, name: &str, octets: u64) -> io::Result<()> {
+async fn receive(folder: &Path, mut stream: Stream, name: &str, bytes: u64) -> io::Result<()> {
     if Path::new(name).file_name() != Some(name.as_ref()) {
         return Err(io::Error::other("it would leave the folder"));
     }
     let mut file = File::create_new(folder.join(name)).await?;
-    let mut progress = Progress::new(octets);
+    let mut progress = Progress::new(bytes);
     let mut digest = Sha3_256::new();
     let mut block = vec![0; BLOCK];
     loop {
@@ -79,11 +80,11 @@ async fn receive(folder: &Path, mut stream: Stream, name: &str, octets: u64) -> 
 
 async fn send(node: &Node, path: &Path) -> Result<(), Box<dyn Error>> {
     let mut file = File::open(path).await?;
-    let octets = file.metadata().await?.len();
+    let bytes = file.metadata().await?.len();
     let name = path.file_name().and_then(|name| name.to_str()).ok_or("this file has no name to send")?;
     let there = "copy".parse()?;
-    let mut stream = node.connect_stream(&there, "copy::receive", (name, octets), LIMIT).await?;
-    let mut progress = Progress::new(octets);
+    let mut stream = node.connect_stream(&there, "copy::receive", (name, bytes), LIMIT).await?;
+    let mut progress = Progress::new(bytes);
     let mut digest = Sha3_256::new();
     let mut block = vec![0; BLOCK];
     loop {

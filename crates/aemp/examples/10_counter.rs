@@ -1,4 +1,5 @@
-//! 10. A counter that others use: the program that `docs/users-of.md` shows beside the same one in other systems.
+//! 10. A counter that others use: the program that `docs/users-of.md` shows beside the same one in
+//!     other systems.
 //!
 //! In one terminal: `cargo run --example 10_counter listen 127.0.0.1:4040`
 //! In another one: `cargo run --example 10_counter connect 127.0.0.1:4040`

@@ -1,10 +1,12 @@
 //! Typed actors: a port whose state is a value with methods.
 //!
-//! An [`Actor`] says what it is made of, what it takes and what it does with it. [`Node::start_actor`] starts one here,
-//! [`Builder::actor`] lets this and other nodes spawn them by name, [`Context::become_actor`] makes one of the port whose init
-//! function runs. All of it is built on what every user of this crate has: a port with a state and one handler.
+//! An [`Actor`] says what it is made of, what it takes and what it does with it.
+//! [`Node::start_actor`] starts one here, [`Builder::actor`] lets this and other nodes spawn them
+//! by name, [`Context::become_actor`] makes one of the port whose init function runs. All of it is
+//! built on what every user of this crate has: a port with a state and one handler.
 //!
-//! Timers, answers of calls, results of tasks and monitors get at the actor with [`Context::with_actor`].
+//! Timers, answers of calls, results of tasks and monitors get at the actor with
+//! [`Context::with_actor`].
 //!
 //! # Examples
 //!
@@ -69,10 +71,12 @@ use crate::port::Context;
 
 /// A port whose state is a value with methods. See the [module](self).
 pub trait Actor: Sized + Send + 'static {
-    /// What an actor is started with. To be spawned from other nodes it must be a serde type: a tuple for several values.
+    /// What an actor is started with. To be spawned from other nodes it must be a serde type: a
+    /// tuple for several values.
     type Args: Send + 'static;
 
-    /// What an actor takes. A message that does not fit kills it with `bad_message` or `unhandled_message`.
+    /// What an actor takes. A message that does not fit kills it with `bad_message` or
+    /// `unhandled_message`.
     type Message: FromMessage;
 
     /// Makes the actor, in its port: [`Context::me`] is its ID, and monitors and timers may be set.
@@ -86,11 +90,13 @@ pub trait Actor: Sized + Send + 'static {
     ///
     /// # Errors
     ///
-    /// The actor dies of this reason. Any error with `?` becomes `die, TEXT`; the empty reason is a normal death.
+    /// The actor dies of this reason. Any error with `?` becomes `die, TEXT`; the empty reason is a
+    /// normal death.
     fn handle(&mut self, cx: &mut Context<'_>, message: Self::Message) -> Result<(), Reason>;
 
-    /// Ends what the actor has begun. The port is dead by now: this runs outside of any port, and nothing reaches the actor any
-    /// more. It also runs after a panic in the actor's code, and then sees what that has left.
+    /// Ends what the actor has begun. The port is dead by now: this runs outside of any port, and
+    /// nothing reaches the actor any more. It also runs after a panic in the actor's code, and then
+    /// sees what that has left.
     ///
     /// Unless it is overridden it logs an abnormal reason.
     fn stopped(self, _node: &Node, reason: Reason) {
@@ -151,7 +157,8 @@ fn watch<A: Actor>(node: &Node, port: &PortId, remains: Arc<Mutex<Remains<A>>>) 
 }
 
 impl Context<'_> {
-    /// From the next message on the own port is this actor. For the init function of a spawned port.
+    /// From the next message on the own port is this actor. For the init function of a spawned
+    /// port.
     ///
     /// # Errors
     ///
@@ -170,12 +177,13 @@ impl Context<'_> {
         Ok(())
     }
 
-    /// Runs code with the actor that the own port is: for timers, monitors, and what comes of calls and tasks.
+    /// Runs code with the actor that the own port is: for timers, monitors, and what comes of calls
+    /// and tasks.
     ///
     /// # Panics
     ///
-    /// The own port is not this actor, or this runs inside of another call of it or of the actor's own methods. That kills the
-    /// port.
+    /// The own port is not this actor, or this runs inside of another call of it or of the actor's
+    /// own methods. That kills the port.
     ///
     /// # Examples
     ///
@@ -217,8 +225,8 @@ impl Context<'_> {
 }
 
 impl Node {
-    /// Starts an actor on this node. If its [`Actor::init`] fails, monitors of the port fire with the reason, or with
-    /// `no_such_port` if they were set later.
+    /// Starts an actor on this node. If its [`Actor::init`] fails, monitors of the port fire with
+    /// the reason, or with `no_such_port` if they were set later.
     pub fn start_actor<A: Actor>(&self, args: A::Args) -> PortId {
         // Replaced before anybody knows the port's ID.
         let port = self.port(|_: &mut Context<'_>, _: Envelope| {});
@@ -232,8 +240,8 @@ impl Node {
 }
 
 impl Builder {
-    /// Registers a function that spawns this actor, as [`Builder::function`] does; the arguments of the spawn are
-    /// [`Actor::Args`].
+    /// Registers a function that spawns this actor, as [`Builder::function`] does; the arguments of
+    /// the spawn are [`Actor::Args`].
     pub fn actor<A: Actor>(self, name: &str) -> Builder
     where
         A::Args: DeserializeOwned,

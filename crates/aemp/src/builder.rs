@@ -95,34 +95,37 @@ impl Builder {
         }
     }
 
-    /// The node ID. `%u`, or a trailing `/`, is replaced by random characters and makes it unique; without an ID it is `anon/`
-    /// and such.
+    /// The node ID. `%u`, or a trailing `/`, is replaced by random characters and makes it unique;
+    /// without an ID it is `anon/` and such.
     pub fn id(mut self, id: impl Into<String>) -> Builder {
         self.id = Some(id.into());
         self
     }
 
-    /// Listens on `host:port`, at every address that the host has; port 0 is chosen by the system. The host `*` is every address of
-    /// the machine that others can use, now and later. Beyond loopback that needs a secret or a certificate.
+    /// Listens on `host:port`, at every address that the host has; port 0 is chosen by the system.
+    /// The host `*` is every address of the machine that others can use, now and later. Beyond
+    /// loopback that needs a secret or a certificate.
     pub fn bind(mut self, address: impl ToString) -> Builder {
         self.binds.push(address.to_string());
         self
     }
 
-    /// Tells other nodes that this one can be dialled at `host:port`, instead of where it listens: address translation, a container,
-    /// or a port mapping may lie between. Port 0 is the port that the node listens on, the host `*` every address of the machine.
-    /// Can be repeated; others try the addresses in this order.
+    /// Tells other nodes that this one can be dialled at `host:port`, instead of where it listens:
+    /// address translation, a container, or a port mapping may lie between. Port 0 is the port that
+    /// the node listens on, the host `*` every address of the machine. Can be repeated; others try
+    /// the addresses in this order.
     ///
-    /// Unless set, the addresses that the node listens on are advertised, with those of the machine in place of wildcards; loopback
-    /// and link-local ones only if there are no others.
+    /// Unless set, the addresses that the node listens on are advertised, with those of the machine
+    /// in place of wildcards; loopback and link-local ones only if there are no others.
     pub fn advertise(mut self, address: impl ToString) -> Builder {
         self.advertise.push(address.to_string());
         self
     }
 
-    /// Contacts this `host:port` first, and stays connected to it. All addresses of the host are dialled, a further one every
-    /// 250 ms, until a node answers at one. If one of them is this node itself, each of the others is a seed. [`Builder::start`] refuses
-    /// what is no such address.
+    /// Contacts this `host:port` first, and stays connected to it. All addresses of the host are
+    /// dialled, a further one every 250 ms, until a node answers at one. If one of them is this
+    /// node itself, each of the others is a seed. [`Builder::start`] refuses what is no such
+    /// address.
     pub fn seed(mut self, address: impl ToString) -> Builder {
         self.seeds.push(address.to_string());
         self
@@ -134,36 +137,41 @@ impl Builder {
         self
     }
 
-    /// A PEM bundle: key, certificate, then any CA certificates. It is at once the own certificate and what is trusted.
+    /// A PEM bundle: key, certificate, then any CA certificates. It is at once the own certificate
+    /// and what is trusted.
     #[cfg(feature = "tls")]
     pub fn certificate_pem(mut self, pem: impl Into<Vec<u8>>) -> Builder {
         self.certificate = Some(pem.into());
         self
     }
 
-    /// Is a global node from the start: holds the whole database. Seeds become global by themselves.
+    /// Is a global node from the start: holds the whole database. Seeds become global by
+    /// themselves.
     pub fn global(mut self, global: bool) -> Builder {
         self.global = global;
         self
     }
 
-    /// Other nodes cannot dial the addresses that this node listens on, because of a firewall or address translation, say: they may
-    /// also reach it through a global node that it is connected to. A node that listens nowhere is always private.
+    /// Other nodes cannot dial the addresses that this node listens on, because of a firewall or
+    /// address translation, say: they may also reach it through a global node that it is connected
+    /// to. A node that listens nowhere is always private.
     pub fn behind_nat(mut self, behind_nat: bool) -> Builder {
         self.behind_nat = behind_nat;
         self
     }
 
-    /// Is a client: a tool that comes, asks and goes. It has no entries of its own about itself in the shared database, so nodes that
-    /// it has not connected to cannot reach it, and its peers log its coming and going at the level debug. Give it no address to
-    /// listen on: nobody would be told.
+    /// Is a client: a tool that comes, asks and goes. It has no entries of its own about itself in
+    /// the shared database, so nodes that it has not connected to cannot reach it, and its peers
+    /// log its coming and going at the level debug. Give it no address to listen on: nobody would
+    /// be told.
     pub fn client(mut self, client: bool) -> Builder {
         self.client = client;
         self
     }
 
-    /// Carries connections between private nodes that are connected to this one; yes, unless switched off. Private nodes make use
-    /// of it on global nodes. What passes is authenticated, and with certificates encrypted, between the two ends, and bounded by
+    /// Carries connections between private nodes that are connected to this one; yes, unless
+    /// switched off. Private nodes make use of it on global nodes. What passes is authenticated,
+    /// and with certificates encrypted, between the two ends, and bounded by
     /// [`Builder::relay_limits`].
     pub fn relay(mut self, relay: bool) -> Builder {
         self.relay = relay;
@@ -182,7 +190,8 @@ impl Builder {
         self
     }
 
-    /// How long an attempt to connect may take; a third of `monitor_timeout`, and at least 1 s, unless set. From 0.1 s to a day.
+    /// How long an attempt to connect may take; a third of `monitor_timeout`, and at least 1 s,
+    /// unless set. From 0.1 s to a day.
     pub fn connect_interval(mut self, limit: Duration) -> Builder {
         self.connect_interval = Some(limit);
         self
@@ -194,8 +203,9 @@ impl Builder {
         self
     }
 
-    /// The methods with which this node proves itself, and those that it accepts. By default those that prove the whole
-    /// greeting. `cleartext` lets minimal peers in, and everybody on the path read the secret.
+    /// The methods with which this node proves itself, and those that it accepts. By default those
+    /// that prove the whole greeting. `cleartext` lets minimal peers in, and everybody on the path
+    /// read the secret.
     pub fn authentication(
         mut self,
         offer: impl IntoIterator<Item = AuthMethod>,
@@ -267,8 +277,9 @@ impl Builder {
         self
     }
 
-    /// Registers a function that this and other nodes can spawn ports with, by a name such as `my::room`. It runs in the new
-    /// port, and sets its receiver ([`Context::receive`] and others). An error kills the port.
+    /// Registers a function that this and other nodes can spawn ports with, by a name such as
+    /// `my::room`. It runs in the new port, and sets its receiver ([`Context::receive`] and
+    /// others). An error kills the port.
     pub fn function<A, E>(
         mut self,
         name: &str,
@@ -282,8 +293,9 @@ impl Builder {
         self
     }
 
-    /// Registers a function that this and other nodes can open data connections to, see [`Node::connect_stream`]. Its future runs
-    /// as a task of its own, until it ends or the node does. An error or panic is logged, and the stream with it is gone.
+    /// Registers a function that this and other nodes can open data connections to, see
+    /// [`Node::connect_stream`]. Its future runs as a task of its own, until it ends or the node
+    /// does. An error or panic is logged, and the stream with it is gone.
     pub fn stream_function<A, F, E>(
         mut self,
         name: &str,
@@ -304,7 +316,8 @@ impl Builder {
         self
     }
 
-    /// Lets this evaluate what `eval` requests bring, from any node of the network. They are refused unless this is set.
+    /// Lets this evaluate what `eval` requests bring, from any node of the network. They are
+    /// refused unless this is set.
     pub fn evaluate(mut self, evaluator: impl Evaluate) -> Builder {
         self.functions.evaluator = Some(Arc::new(evaluator));
         self

@@ -1,7 +1,7 @@
 //! The shared database: family → subkey → value, seen by the whole network.
 //!
-//! Every node owns the entries that it has set; they go when it goes. Where two nodes set the same subkey, one value shows,
-//! and a remaining owner's shows again when the other's is gone.
+//! Every node owns the entries that it has set; they go when it goes. Where two nodes set the same
+//! subkey, one value shows, and a remaining owner's shows again when the other's is gone.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,7 +32,8 @@ pub enum DatabaseError {
     Entry(#[from] EntryError),
 }
 
-/// A change of a watched family. The three lists are disjoint, and all empty only in the first event of a watch.
+/// A change of a watched family. The three lists are disjoint, and all empty only in the first
+/// event of a watch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change {
     /// Subkeys that were absent before.
@@ -41,8 +42,8 @@ pub struct Change {
     pub changed: Vec<String>,
     /// Subkeys that are gone.
     pub deleted: Vec<String>,
-    /// The family as it is after the change. A change that is kept while more of them come costs a copy of the family each
-    /// time.
+    /// The family as it is after the change. A change that is kept while more of them come costs a
+    /// copy of the family each time.
     pub content: Arc<BTreeMap<String, Value>>,
 }
 
@@ -59,7 +60,8 @@ pub(crate) struct WatchSender {
 }
 
 impl WatchSender {
-    /// Tells a change. False if too much waits already: then the watch has to end. One change fits in any case.
+    /// Tells a change. False if too much waits already: then the watch has to end. One change fits
+    /// in any case.
     pub(crate) fn tell(&self, told: Told) -> bool {
         let charge = self.waiting.charge(told.memory());
         if charge.is_none() && self.waiting.used() > 0 {
@@ -98,11 +100,12 @@ impl Database {
         Database { node }
     }
 
-    /// Sets an entry of this node. The entry is deleted when the guard is dropped, unless it was set again since: then it belongs
-    /// to the later guard. [`DbGuard::detach`] keeps it until the node ends.
+    /// Sets an entry of this node. The entry is deleted when the guard is dropped, unless it was
+    /// set again since: then it belongs to the later guard. [`DbGuard::detach`] keeps it until the
+    /// node ends.
     ///
-    /// Any text of 1 to 1024 bytes that does not begin with `'` names a family. An entry beyond the first million of a node is
-    /// not set; that is logged.
+    /// Any text of 1 to 1024 bytes that does not begin with `'` names a family. An entry beyond the
+    /// first million of a node is not set; that is logged.
     ///
     /// # Errors
     ///
@@ -126,8 +129,8 @@ impl Database {
         Ok(())
     }
 
-    /// Registers a port of this node: its ID becomes a subkey of the family, and leaves with the port, unless the subkey was set
-    /// again since.
+    /// Registers a port of this node: its ID becomes a subkey of the family, and leaves with the
+    /// port, unless the subkey was set again since.
     ///
     /// # Errors
     ///
@@ -173,8 +176,9 @@ impl Database {
         Ok(values)
     }
 
-    /// Watches a family: its current content comes first, even when it is empty, and then every change. Of a family that fits into
-    /// no message the first part comes first, and the others follow as changes.
+    /// Watches a family: its current content comes first, even when it is empty, and then every
+    /// change. Of a family that fits into no message the first part comes first, and the others
+    /// follow as changes.
     pub fn watch(&self, family: &str) -> DbWatch {
         let id = self.node.next_id();
         let (sender, changes) = mpsc::unbounded_channel();
@@ -183,7 +187,8 @@ impl Database {
         DbWatch { node: self.node.clone(), id, changes, content: Arc::default() }
     }
 
-    /// Waits until a port is registered in the family, and gives one of them; another one each time, if there are several.
+    /// Waits until a port is registered in the family, and gives one of them; another one each
+    /// time, if there are several.
     ///
     /// # Errors
     ///
@@ -242,7 +247,8 @@ impl Drop for Registration {
     }
 }
 
-/// Keeps an entry of the database: it is deleted when the guard is dropped, unless it was set again since.
+/// Keeps an entry of the database: it is deleted when the guard is dropped, unless it was set again
+/// since.
 #[must_use = "the entry is deleted when its guard is dropped; use detach() to keep it"]
 pub struct DbGuard(Registration);
 
@@ -262,7 +268,8 @@ pub struct DbWatch {
 }
 
 impl DbWatch {
-    /// The next change; `None` after the node was shut down, and when changes of more than 64 MiB waited to be read.
+    /// The next change; `None` after the node was shut down, and when changes of more than 64 MiB
+    /// waited to be read.
     ///
     /// # Cancel safety
     ///

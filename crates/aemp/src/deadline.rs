@@ -1,7 +1,8 @@
 //! Deadlines of calls: many are set, few are reached.
 //!
-//! A timer of the runtime for each call would cost more than the call. Here a deadline is an entry in a heap, which nobody takes
-//! out when the answer came in time; the driver sleeps until the earliest one.
+//! A timer of the runtime for each call would cost more than the call. Here a deadline is an entry
+//! in a heap, which nobody takes out when the answer came in time; the driver sleeps until the
+//! earliest one.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

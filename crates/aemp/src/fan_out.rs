@@ -10,15 +10,16 @@ use crate::port::task::Mailbox;
 use crate::send::SendError;
 
 impl Node {
-    /// Sends one message to many ports, here and on any nodes. It is encoded once, and its octets are shared or copied from there, so
-    /// this is faster than to send it to each. It means the same: for each port it is one [`Node::send`], in the order of `ports`,
-    /// with the same order and loss. A port that does not exist any more gets nothing, which changes nothing for the others; one
-    /// that is named twice gets it twice. Never waits.
+    /// Sends one message to many ports, here and on any nodes. It is encoded once, and its bytes
+    /// are shared or copied from there, so this is faster than to send it to each. It means the
+    /// same: for each port it is one [`Node::send`], in the order of `ports`, with the same order
+    /// and loss. A port that does not exist any more gets nothing, which changes nothing for the
+    /// others; one that is named twice gets it twice. Never waits.
     ///
     /// # Errors
     ///
-    /// The message cannot be encoded, or one of the ports is on another node, for which it is too large or has no form. Then it was
-    /// sent to none.
+    /// The message cannot be encoded, or one of the ports is on another node, for which it is too
+    /// large or has no form. Then it was sent to none.
     pub fn send_all<'a>(
         &self,
         ports: impl IntoIterator<Item = &'a PortId>,
@@ -60,8 +61,8 @@ impl Node {
 }
 
 impl Context<'_> {
-    /// Sends one message to many ports, see [`Node::send_all`]; a message that cannot be encoded, or is too large, kills the own
-    /// port.
+    /// Sends one message to many ports, see [`Node::send_all`]; a message that cannot be encoded,
+    /// or is too large, kills the own port.
     pub fn send_all<'a>(&mut self, ports: impl IntoIterator<Item = &'a PortId>, message: impl IntoMessage) {
         match self.node().send_all_under_pressure(ports, message) {
             Ok(crowded) => crowded.into_iter().for_each(|receiver| self.wait_for(receiver)),

@@ -1,5 +1,6 @@
-//! The order in which one thread takes locks (`ARCHITECTURE.md`, "Locks have an order"). Debug builds check it each time, so a test
-//! that takes two of them the wrong way round fails even where no other thread meets it.
+//! The order in which one thread takes locks (`ARCHITECTURE.md`, "Locks have an order"). Debug
+//! builds check it each time, so a test that takes two of them the wrong way round fails even where
+//! no other thread meets it.
 
 use std::ops::{Deref, DerefMut};
 

@@ -1,9 +1,10 @@
 //! Monitors: who is told when a port dies, or when something sent to it may have been lost.
 //!
-//! A monitor is armed, then either cancelled (its guard was dropped) or fired, once. It counts as fired when its code begins
-//! to run or its message leaves the mailbox, not when that is queued: until then the port that it watched stays gated, if it
-//! fired because of a loss. Not longer, for the code that learns of the loss may send to the port or monitor it anew, and that
-//! must not be dropped or fire again.
+//! A monitor is armed, then either cancelled (its guard was dropped) or fired, once. It counts as
+//! fired when its code begins to run or its message leaves the mailbox, not when that is queued:
+//! until then the port that it watched stays gated, if it fired because of a loss. Not longer, for
+//! the code that learns of the loss may send to the port or monitor it anew, and that must not be
+//! dropped or fire again.
 
 mod decision;
 
@@ -34,7 +35,8 @@ pub(crate) enum Action {
     Send(PortId, MakeMessage),
     /// Kills a port of another node, if the reason is abnormal.
     Kill(PortId),
-    /// Tells who waits for a [`ExitFuture`]. The gate opens when the reason is taken, for the waiting task may run much later.
+    /// Tells who waits for a [`ExitFuture`]. The gate opens when the reason is taken, for the
+    /// waiting task may run much later.
     Wait(oneshot::Sender<(Reason, Option<Gate>)>),
 }
 
@@ -50,7 +52,8 @@ pub(crate) enum PortAction {
     Message(MakeMessage),
     /// Runs code.
     Job(RunWithReason),
-    /// Dies too, if the reason is abnormal: an async port wherever it waits, another one when its turn has come.
+    /// Dies too, if the reason is abnormal: an async port wherever it waits, another one when its
+    /// turn has come.
     Kill,
     /// The call that waits in it ends.
     EndCall,
@@ -100,12 +103,14 @@ impl Monitor {
         self.decision.look(|action| matches!(action, Action::Wait(_))).unwrap_or_default()
     }
 
-    /// Brings the news of a death to where the action happens. The caller holds no lock of a port or outbox.
+    /// Brings the news of a death to where the action happens. The caller holds no lock of a port
+    /// or outbox.
     pub(crate) fn fire(self: Arc<Self>, node: &Node, reason: Reason) {
         Fire { monitor: self, reason, gate: None, telling: None, kills: false }.bring(node);
     }
 
-    /// Brings the news of a loss to where the action happens. The caller holds no lock of a port or outbox.
+    /// Brings the news of a loss to where the action happens. The caller holds no lock of a port or
+    /// outbox.
     pub(crate) fn fire_loss(
         self: Arc<Self>,
         node: &Node,
@@ -118,7 +123,8 @@ impl Monitor {
     }
 }
 
-/// Lives as long as callbacks of monitors are to be run because a node was lost; its end is told to the driver.
+/// Lives as long as callbacks of monitors are to be run because a node was lost; its end is told to
+/// the driver.
 pub(crate) struct Telling {
     node: Weak<Inner>,
     lost: NodeId,
@@ -182,7 +188,8 @@ impl Fire {
         self.kills
     }
 
-    /// The fire has left the mailbox of its port: does what is to be done there, or gives the message to be handled.
+    /// The fire has left the mailbox of its port: does what is to be done there, or gives the
+    /// message to be handled.
     pub(crate) fn open(self, cx: &mut Context<'_>) -> Option<Result<Envelope, EncodeError>> {
         if self.kills {
             cx.kill_left_mailbox();
@@ -203,7 +210,8 @@ impl Fire {
         }
     }
 
-    /// As [`Fire::open`], for an async port: the message, and the gate that opens when the port's code gets it.
+    /// As [`Fire::open`], for an async port: the message, and the gate that opens when the port's
+    /// code gets it.
     pub(crate) fn into_message(self) -> Option<(Opened, Option<Gate>)> {
         let Some(Action::Port(_, action)) = self.monitor.take() else { return None };
         let opened = match action {
@@ -218,13 +226,15 @@ impl Fire {
         Some((opened, self.gate))
     }
 
-    /// Why an async port has to die, unless the monitor was withdrawn in time; and the gate that opens when it has.
+    /// Why an async port has to die, unless the monitor was withdrawn in time; and the gate that
+    /// opens when it has.
     pub(crate) fn into_kill(self) -> Option<(Reason, Option<Gate>)> {
         self.monitor.take()?;
         Some((self.reason, self.gate))
     }
 
-    /// As [`Fire::open`], for a port that only wants to know the reason, and the gate that opens when its owner hears of it.
+    /// As [`Fire::open`], for a port that only wants to know the reason, and the gate that opens
+    /// when its owner hears of it.
     pub(crate) fn into_reason(self) -> (Reason, Option<Gate>) {
         self.monitor.take();
         (self.reason, self.gate)
@@ -246,7 +256,8 @@ impl Fire {
     }
 }
 
-/// A fire that waits to run outside of any port. If the node ends first, its action is dropped, and whoever waits for it knows.
+/// A fire that waits to run outside of any port. If the node ends first, its action is dropped, and
+/// whoever waits for it knows.
 struct Queued(Option<Fire>);
 
 impl Queued {
@@ -273,8 +284,8 @@ pub(crate) enum Opened {
     Job(Job),
 }
 
-/// Keeps a monitor: it is withdrawn when the guard is dropped, and then never fires. [`MonitorGuard::detach`] lets it go on
-/// by itself.
+/// Keeps a monitor: it is withdrawn when the guard is dropped, and then never fires.
+/// [`MonitorGuard::detach`] lets it go on by itself.
 #[must_use = "a monitor is withdrawn when its guard is dropped; use detach() to keep it"]
 pub struct MonitorGuard {
     node: Node,
@@ -335,17 +346,19 @@ impl Future for ExitFuture {
 }
 
 impl Node {
-    /// Monitors a port: `callback` gets the reason once, when the port dies, does not exist, or something sent to it may have
-    /// been lost. It runs outside of any port.
+    /// Monitors a port: `callback` gets the reason once, when the port dies, does not exist, or
+    /// something sent to it may have been lost. It runs outside of any port.
     ///
-    /// Monitoring a node port tells when the connection to that node is lost or cannot be made. On the wire: `mon1`.
+    /// Monitoring a node port tells when the connection to that node is lost or cannot be made. On
+    /// the wire: `mon1`.
     #[doc(alias = "mon")]
     pub fn monitor(&self, port: &PortId, callback: impl FnOnce(Reason) + Send + 'static) -> MonitorGuard {
         self.set_monitor(port, Action::Callback(Box::new(callback)))
     }
 
-    /// Monitors `port` and sends `message(reason)` to `to` when it dies. If `to` is a port of this node, the message counts as
-    /// received, and the way to `port` opens again after a loss, when `to` takes it out of its mailbox.
+    /// Monitors `port` and sends `message(reason)` to `to` when it dies. If `to` is a port of this
+    /// node, the message counts as received, and the way to `port` opens again after a loss, when
+    /// `to` takes it out of its mailbox.
     pub fn monitor_send<M>(
         &self,
         port: &PortId,
@@ -373,8 +386,9 @@ impl Node {
         self.set_monitor(port, action)
     }
 
-    /// Monitors `port` and runs `action` in `to`, a port of this node, when it dies: in order with the messages of `to`, and not
-    /// after its death. Nothing happens if there is no such port here.
+    /// Monitors `port` and runs `action` in `to`, a port of this node, when it dies: in order with
+    /// the messages of `to`, and not after its death. Nothing happens if there is no such port
+    /// here.
     pub fn monitor_in(
         &self,
         port: &PortId,
@@ -386,10 +400,12 @@ impl Node {
         self.set_monitor(port, Action::Port(number, PortAction::Job(Box::new(action))))
     }
 
-    /// Waits until the port dies and gives the reason; the monitor is set at once, not when the future is first polled.
+    /// Waits until the port dies and gives the reason; the monitor is set at once, not when the
+    /// future is first polled.
     ///
-    /// After a loss, what is sent to the port is dropped until the future has been polled or dropped: only then the task knows,
-    /// and what it sends afterwards counts. So do not keep one that nobody waits for.
+    /// After a loss, what is sent to the port is dropped until the future has been polled or
+    /// dropped: only then the task knows, and what it sends afterwards counts. So do not keep one
+    /// that nobody waits for.
     ///
     /// # Cancel safety
     ///

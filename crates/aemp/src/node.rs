@@ -37,20 +37,21 @@ use crate::spawn::Functions;
 /// Limits inside of a node.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Octets in the mailbox of a port above which ports that send to it wait (8 MiB).
+    /// Bytes in the mailbox of a port above which ports that send to it wait (8 MiB).
     pub mailbox_high: usize,
-    /// Octets in the mailbox of a port at which it is killed with `mailbox_full` (1 GiB).
+    /// Bytes in the mailbox of a port at which it is killed with `mailbox_full` (1 GiB).
     pub mailbox: usize,
     /// Ports here that one peer may monitor (1 M).
     pub peer_monitors: usize,
-    /// Names of dead ports that are remembered for each node that has chosen them (64 K, and 4 MiB).
+    /// Names of dead ports that are remembered for each node that has chosen them (64 K, and 4
+    /// MiB).
     pub tombstones: usize,
     /// Data connections that other nodes may have here at once, the expected ones included (1,024).
     pub streams: usize,
     /// The same for one node (256).
     pub peer_streams: usize,
-    /// Ports here that one other node may have made, by spawning them or by calling functions (64 K). What is beyond is refused: of a
-    /// spawn its monitors tell.
+    /// Ports here that one other node may have made, by spawning them or by calling functions (64
+    /// K). What is beyond is refused: of a spawn its monitors tell.
     pub peer_ports: usize,
 }
 
@@ -69,7 +70,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Octets in a mailbox above which a sender has to look closer.
+    /// Bytes in a mailbox above which a sender has to look closer.
     pub(crate) fn crowd(&self) -> usize {
         self.mailbox_high.min(self.mailbox)
     }
@@ -77,7 +78,8 @@ impl Limits {
 
 /// A node: cheap to clone, without global state; one process may have several.
 ///
-/// A node that was configured with nothing works locally. It lives until [`Node::shutdown`] or until its runtime ends.
+/// A node that was configured with nothing works locally. It lives until [`Node::shutdown`] or
+/// until its runtime ends.
 #[derive(Clone)]
 pub struct Node(Arc<Inner>);
 
@@ -170,8 +172,8 @@ impl Node {
         &self.0.id
     }
 
-    /// Opens a port with one handler and one message type. What does not decode as `M` kills the port with `bad_message`, an
-    /// unknown tag with `unhandled_message`.
+    /// Opens a port with one handler and one message type. What does not decode as `M` kills the
+    /// port with `bad_message`, an unknown tag with `unhandled_message`.
     #[doc(alias = "rcv")]
     pub fn port<M: FromMessage>(&self, handler: impl FnMut(&mut Context<'_>, M) + Send + 'static) -> PortId {
         let actor = Callback::new(Closure(handler), None);
@@ -183,9 +185,9 @@ impl Node {
         Handlers::new(self.clone())
     }
 
-    /// Sends a message. It arrives in the order in which one sender sends to one port, or it may be lost together with all
-    /// later ones until the monitors of the port have fired; see `SEMANTICS.md`. Sending to a port that does not exist does
-    /// nothing. Never waits.
+    /// Sends a message. It arrives in the order in which one sender sends to one port, or it may be
+    /// lost together with all later ones until the monitors of the port have fired; see
+    /// `SEMANTICS.md`. Sending to a port that does not exist does nothing. Never waits.
     ///
     /// # Errors
     ///
@@ -198,8 +200,9 @@ impl Node {
         self.send_under_pressure(to, message).map(drop)
     }
 
-    /// Waits until the way to a port is not crowded: until the queue for its node, or the port's own if it is here, is below its
-    /// high-water mark. For tasks and async ports; other ports wait by themselves.
+    /// Waits until the way to a port is not crowded: until the queue for its node, or the port's
+    /// own if it is here, is below its high-water mark. For tasks and async ports; other ports wait
+    /// by themselves.
     ///
     /// # Cancel safety
     ///
@@ -221,9 +224,9 @@ impl Node {
         }
     }
 
-    /// Kills a port with this reason, after what was sent to it before. The empty reason is a normal death. Killing a dead port
-    /// does nothing. An async port ends at its next `await`, whatever it has not looked at yet; monitors fire then, behind what it has
-    /// sent.
+    /// Kills a port with this reason, after what was sent to it before. The empty reason is a
+    /// normal death. Killing a dead port does nothing. An async port ends at its next `await`,
+    /// whatever it has not looked at yet; monitors fire then, behind what it has sent.
     #[doc(alias = "kil")]
     pub fn kill(&self, port: &PortId, reason: Reason) {
         self.kill_under_pressure(port, reason);
@@ -248,20 +251,22 @@ impl Node {
         None
     }
 
-    /// Runs code in a port of this node, in order with its messages and exclusive with its handlers (Perl's `psub`). Nothing
-    /// happens if there is no such port here.
+    /// Runs code in a port of this node, in order with its messages and exclusive with its handlers
+    /// (Perl's `psub`). Nothing happens if there is no such port here.
     pub fn run_in(&self, port: &PortId, code: impl FnOnce(&mut Context<'_>) + Send + 'static) {
         if let Some(number) = self.local_number(port) {
             self.signal(number, Signal::Job(Box::new(code)));
         }
     }
 
-    /// Runs code soon, outside of any port, and never inside of this function (AnyEvent's `postpone`).
+    /// Runs code soon, outside of any port, and never inside of this function (AnyEvent's
+    /// `postpone`).
     pub fn postpone(&self, code: impl FnOnce(&Node) + Send + 'static) {
         self.scheduler().call(Box::new(code));
     }
 
-    /// Runs code once after a delay, outside of any port. Dropping the handle changes nothing; `abort` on it cancels.
+    /// Runs code once after a delay, outside of any port. Dropping the handle changes nothing;
+    /// `abort` on it cancels.
     pub fn after(
         &self,
         delay: Duration,
@@ -428,7 +433,8 @@ impl Node {
 
     /// Breaks the outbox of a node: its monitors fire, what it monitors here is forgotten.
     pub(crate) fn break_remote(&self, remote: &Arc<Remote>, reason: &str) -> Reset {
-        // Its reader may not have heard yet: what it still has came before the break, and would arrive after it.
+        // Its reader may not have heard yet: what it still has came before the break, and would
+        // arrive after it.
         *remote.delivering.lock() = None;
         let broken = {
             let mut outbox = remote.outbox.lock();
@@ -449,7 +455,8 @@ impl Node {
         Reset { link: broken.link, telling: Arc::downgrade(&telling) }
     }
 
-    /// More was sent to gated ports of a node than may be held: what was held is lost, and its monitors fire.
+    /// More was sent to gated ports of a node than may be held: what was held is lost, and its
+    /// monitors fire.
     pub(crate) fn fire_refused(&self, remote: &Arc<Remote>) {
         let (losses, lost) = remote.outbox.lock().refused();
         drop(lost);

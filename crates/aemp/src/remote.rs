@@ -19,7 +19,7 @@ use crate::node::{Inner, Node};
 use crate::port::pressure::Pressure;
 use crate::runtime::writer::Outgoing;
 
-/// Above this backlog, ports that send to the node wait until it has drained, in octets.
+/// Above this backlog, ports that send to the node wait until it has drained, in bytes.
 pub(crate) const HIGH_WATER: usize = 64 << 20;
 
 /// One remote node.
@@ -38,14 +38,15 @@ pub(crate) struct Remote {
     pub(crate) drained: Notify,
     /// Ports of this node that wait for the backlog to drain.
     pub(crate) blocked: Mutex<Vec<u64>>,
-    /// What other nodes have this one send there while it is not connected, charged to their budgets.
+    /// What other nodes have this one send there while it is not connected, charged to their
+    /// budgets.
     forwarded: Mutex<HashMap<NodeId, Charge>>,
     /// Memory that earlier links were read into and that messages keep.
     pub(crate) rooms: Mutex<Vec<Room>>,
     /// Ports of this node that the other one monitors, and the link that it asked over.
     pub(crate) watching: Ordered<Watching, WATCHING>,
-    /// The link whose frames count. Its reader holds this while it delivers, so nothing of a link is delivered once the
-    /// outbox that belonged to it has been broken.
+    /// The link whose frames count. Its reader holds this while it delivers, so nothing of a link
+    /// is delivered once the outbox that belonged to it has been broken.
     pub(crate) delivering: Ordered<Option<LinkId>, DELIVERING>,
     /// Names of ports that this node spawns there.
     pub(crate) spawned: Arc<Home>,
@@ -68,7 +69,7 @@ impl Remote {
         self.direct.lock().is_some()
     }
 
-    /// Waits until less than `limit` octets wait for the node.
+    /// Waits until less than `limit` bytes wait for the node.
     pub(crate) async fn ready_below(&self, limit: usize) {
         loop {
             let drained = self.drained.notified();
@@ -87,8 +88,8 @@ impl Remote {
         (backlog > HIGH_WATER).then(|| Pressure::Remote(self.clone()))
     }
 
-    /// Charges a message of so many bytes that another node has this one send there, as long as it waits for a connection; false if the
-    /// budget of that node is used up.
+    /// Charges a message of so many bytes that another node has this one send there, as long as it
+    /// waits for a connection; false if the budget of that node is used up.
     pub(crate) fn forwards(&self, from: &NodeId, budget: &Arc<Budget>, bytes: usize) -> bool {
         if self.outbox.lock().link().is_some() {
             return true;
@@ -104,7 +105,8 @@ impl Remote {
         self.forwarded.lock().clear();
     }
 
-    /// Writes what waits, as far as that is possible without waiting; the link's writer does what is left.
+    /// Writes what waits, as far as that is possible without waiting; the link's writer does what
+    /// is left.
     pub(crate) fn flush(&self, node: &Node) {
         let direct = self.direct.lock().clone();
         match direct {
@@ -114,18 +116,18 @@ impl Remote {
     }
 }
 
-/// Memory of large messages that are written, for the next ones: what was just used is in the cache, and new memory has to be asked
-/// for and cleared.
+/// Memory of large messages that are written, for the next ones: what was just used is in the
+/// cache, and new memory has to be asked for and cleared.
 #[derive(Default)]
 pub(crate) struct Spare(Mutex<Buffers>);
 
 #[derive(Default)]
 struct Buffers {
     list: Vec<Vec<u8>>,
-    octets: usize,
+    bytes: usize,
 }
 
-/// So many octets of it are kept while the link is busy, in buffers of at most this size.
+/// So many bytes of it are kept while the link is busy, in buffers of at most this size.
 const SPARE_MAX: usize = 16 << 20;
 const SPARE_EACH: usize = 1 << 20;
 
@@ -134,7 +136,7 @@ impl Spare {
     pub(crate) fn take(&self) -> Vec<u8> {
         let mut buffers = self.0.lock();
         let buffer = buffers.list.pop().unwrap_or_default();
-        buffers.octets -= buffer.capacity();
+        buffers.bytes -= buffer.capacity();
         buffer
     }
 
@@ -146,8 +148,8 @@ impl Spare {
         items.clear();
         let buffer = Vec::from(items);
         let mut buffers = self.0.lock();
-        if buffer.capacity() <= SPARE_EACH && buffers.octets + buffer.capacity() <= SPARE_MAX {
-            buffers.octets += buffer.capacity();
+        if buffer.capacity() <= SPARE_EACH && buffers.bytes + buffer.capacity() <= SPARE_MAX {
+            buffers.bytes += buffer.capacity();
             buffers.list.push(buffer);
         }
     }

@@ -53,7 +53,8 @@ impl SendError {
 }
 
 impl Node {
-    /// Sends, and says whether the receiver is behind. Inlined, so that the message is made where it will lie.
+    /// Sends, and says whether the receiver is behind. Inlined, so that the message is made where
+    /// it will lie.
     #[inline(always)]
     pub(crate) fn send_under_pressure<M: IntoMessage>(
         &self,
@@ -155,7 +156,8 @@ impl Node {
         }
     }
 
-    /// A message to a port of another node was not sent, and its sender is not told: its monitors on the port are.
+    /// A message to a port of another node was not sent, and its sender is not told: its monitors
+    /// on the port are.
     pub(crate) fn lose(&self, to: &PortId, error: &SendError) {
         if let Place::There(node) = self.place_of(to)
             && let Some(remote) = self.remotes().find(node)
@@ -166,7 +168,8 @@ impl Node {
         }
     }
 
-    /// Something for a port of another node is lost, which holds back what follows until these monitors have fired.
+    /// Something for a port of another node is lost, which holds back what follows until these
+    /// monitors have fired.
     pub(crate) fn lost(
         &self,
         remote: &Arc<Remote>,

@@ -29,8 +29,8 @@ const FUNCTION_SHOWN: usize = 200;
 /// A function that other nodes may name. Its error kills the port that it was to make.
 pub(crate) type Function = Arc<dyn Fn(&mut Context<'_>, &Body) -> Result<(), Reason> + Send + Sync>;
 
-/// The registered functions of a node, the names that other nodes have given to ports here, and why some of these never
-/// came to exist.
+/// The registered functions of a node, the names that other nodes have given to ports here, and why
+/// some of these never came to exist.
 #[derive(Default)]
 pub(crate) struct Functions {
     by_name: HashMap<String, Function>,
@@ -78,17 +78,18 @@ impl Functions {
 }
 
 impl Node {
-    /// Makes a port on a node by running a registered function in its context. The ID is known at once: messages and monitors
-    /// may follow immediately, and arrive in order after the function has run. On the own node the function runs only after
-    /// `spawn` has returned.
+    /// Makes a port on a node by running a registered function in its context. The ID is known at
+    /// once: messages and monitors may follow immediately, and arrive in order after the function
+    /// has run. On the own node the function runs only after `spawn` has returned.
     ///
-    /// If the function is not registered there, fails, or sets no receiver, monitors of the port fire with the reason. On the
-    /// wire: `AnyEvent::MP::_spawn`.
+    /// If the function is not registered there, fails, or sets no receiver, monitors of the port
+    /// fire with the reason. On the wire: `AnyEvent::MP::_spawn`.
     ///
     /// # Errors
     ///
-    /// The arguments cannot be encoded, or are too large for a frame, or the other node cannot read them; nothing happened. If it turns
-    /// out only when the node is connected that it cannot read them, monitors of the port fire.
+    /// The arguments cannot be encoded, or are too large for a frame, or the other node cannot read
+    /// them; nothing happened. If it turns out only when the node is connected that it cannot read
+    /// them, monitors of the port fire.
     pub fn spawn(&self, node: &NodeId, function: &str, args: impl Serialize) -> Result<PortId, EncodeError> {
         self.spawn_under_pressure(node, function, args).map(|(port, _)| port)
     }
@@ -104,7 +105,8 @@ impl Node {
         if node == self.id() {
             let number = self.open_nascent(Extra::default());
             let port = self.own_port(number);
-            // A port with a name in its extra part leaves word of what it died of, for a monitor that comes too late.
+            // A port with a name in its extra part leaves word of what it died of, for a monitor
+            // that comes too late.
             if let Some(mut cell) = self.table().get(number) {
                 cell.make_extra().name = Some(Arc::new(port.clone()));
             }
@@ -125,7 +127,8 @@ impl Node {
         Ok((port, remote.pressure(backlog)))
     }
 
-    /// Another node makes a port here. Refusals are logged, and remembered for the monitor that follows.
+    /// Another node makes a port here. Refusals are logged, and remembered for the monitor that
+    /// follows.
     pub(crate) fn spawned_from(&self, from: &NodeId, name: &str, function: &str, args: Body) {
         if self.is_secure() {
             if let Some(withheld) = self.may_complain() {
@@ -147,7 +150,8 @@ impl Node {
             return self.tombstones().add(from, name, None, &reason, self.limits().tombstones);
         };
         tracing::debug!(%from, name, function, "spawn");
-        // Held until the init function stands in the mailbox: nothing can be sent to the name before.
+        // Held until the init function stands in the mailbox: nothing can be sent to the name
+        // before.
         let mut names = self.inner().names.write();
         if names.contains_key(name) {
             return; // another node has chosen it just now
@@ -158,7 +162,8 @@ impl Node {
         self.run_init(number, function, args);
     }
 
-    /// Another node calls a function by name: it runs in a port of its own, which stays if it sets a receiver.
+    /// Another node calls a function by name: it runs in a port of its own, which stays if it sets
+    /// a receiver.
     pub(crate) fn called_from(&self, from: &NodeId, function: &str, args: Body) {
         if let Some(request) = function.strip_prefix(stream::REQUESTS) {
             return self.stream_request(from, request, &args);
@@ -191,7 +196,8 @@ impl Node {
         }
     }
 
-    /// The name that another node chose for a port is free again in the table, but not for another port.
+    /// The name that another node chose for a port is free again in the table, but not for another
+    /// port.
     pub(crate) fn forget_name(&self, id: &PortId) {
         self.inner().names.write().remove(&id.name().to_string());
     }
@@ -224,7 +230,8 @@ impl Node {
         &self.inner().shared.tombstones
     }
 
-    /// Room for one more port that this node makes here, with a name of so many bytes; if there is none, that is logged.
+    /// Room for one more port that this node makes here, with a name of so many bytes; if there is
+    /// none, that is logged.
     fn share_for(&self, from: &NodeId, name: usize) -> Option<SpawnShare> {
         let (spawned, budget) = (&self.inner().functions.spawned, self.inner().shared.budgets.of(from));
         let share = SpawnShare::take(spawned, (from, &budget), name, self.limits().peer_ports);

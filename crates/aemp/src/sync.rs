@@ -1,4 +1,5 @@
-//! What code between threads is made of. The crate `aemp-models` puts loom's in its place, and tries all interleavings.
+//! What code between threads is made of. The crate `aemp-models` puts loom's in its place, and
+//! tries all interleavings.
 
 pub(crate) use std::sync::OnceLock;
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering, fence};

@@ -1,19 +1,23 @@
-//! What a thread knows of what it is in the middle of: all thread-local state of the library, in two structs. [`ThisThread`] has plain
-//! cells, which need no drop, so that reading one costs no look whether it is still there; `owned` has what a thread owns.
+//! What a thread knows of what it is in the middle of: all thread-local state of the library, in
+//! two structs. [`ThisThread`] has plain cells, which need no drop, so that reading one costs no
+//! look whether it is still there; `owned` has what a thread owns.
 //!
 //! These are not mere shortcuts. What depends on them:
 //!
-//! - **Order.** `sender` says who sends. While a large message is under way in parts, or a port is gated after a loss, the outbox keeps
-//!   the order of each sender by it. So code of a port or callback runs inside of `sender::as_port` and `as_callback` only.
-//! - **Writing.** What code of a runner puts into an outbox is written at the end of the runner's batch (`owned::Batched`), and by nobody
-//!   before. So whoever begins a batch ends it, by a drop.
+//! - **Order.** `sender` says who sends. While a large message is under way in parts, or a port is
+//!   gated after a loss, the outbox keeps the order of each sender by it. So code of a port or
+//!   callback runs inside of `sender::as_port` and `as_callback` only.
+//! - **Writing.** What code of a runner puts into an outbox is written at the end of the runner's
+//!   batch (`owned::Batched`), and by nobody before. So whoever begins a batch ends it, by a drop.
 //! - **No loop in the log.** What a thread logs while `forwarding` is set is not forwarded.
-//! - **One runner a thread.** `scheduler` is the runner or inline call that the thread is in. A handler may run a whole runtime with
-//!   nodes of its own: who sets it puts back what was there before.
-//! - **Nodes are told apart by an address** (`Node::identity`), which `last_node` and `reply_slot` keep after the end of the node. That is
-//!   right because the address is that of memory which is never given back (`Home::lasting`): another node never has it.
-//! - **A kept slot belongs to the thread** (`reply_slot`): there is no port in it, nobody else gets it, and `owned::Keeper` gives it back
-//!   when the thread ends or works for another node.
+//! - **One runner a thread.** `scheduler` is the runner or inline call that the thread is in. A
+//!   handler may run a whole runtime with nodes of its own: who sets it puts back what was there
+//!   before.
+//! - **Nodes are told apart by an address** (`Node::identity`), which `last_node` and `reply_slot`
+//!   keep after the end of the node. That is right because the address is that of memory which is
+//!   never given back (`Home::lasting`): another node never has it.
+//! - **A kept slot belongs to the thread** (`reply_slot`): there is no port in it, nobody else gets
+//!   it, and `owned::Keeper` gives it back when the thread ends or works for another node.
 
 pub(crate) mod owned;
 
@@ -22,8 +26,8 @@ use std::ptr;
 
 /// Plain cells of one thread.
 pub(crate) struct ThisThread {
-    /// The scheduler of which this thread is in the middle of a runner or inline call, which tells the nodes of one process apart;
-    /// null if there is none.
+    /// The scheduler of which this thread is in the middle of a runner or inline call, which tells
+    /// the nodes of one process apart; null if there is none.
     pub(crate) scheduler: Cell<*const ()>,
     /// The port that became busy last through this runner, or 0.
     pub(crate) newest: Cell<u64>,
@@ -35,8 +39,8 @@ pub(crate) struct ThisThread {
     pub(crate) inline_calls: Cell<u32>,
     /// How many of them cost a unit of the budget of a task.
     pub(crate) inline_calls_a_unit: Cell<u32>,
-    /// The identity of the node in whose table this thread keeps a slot for the next call, and the number of the port that will be
-    /// there, or 0 while there is one.
+    /// The identity of the node in whose table this thread keeps a slot for the next call, and the
+    /// number of the port that will be there, or 0 while there is one.
     pub(crate) reply_slot: Cell<(usize, u64)>,
     /// Whether this thread is forwarding a log record.
     #[cfg(feature = "logs")]

@@ -1,5 +1,5 @@
-//! What ports died of that other nodes have named, for monitors that come too late: bounded for each of these nodes, in number and
-//! in bytes of memory, and given back when the node is lost.
+//! What ports died of that other nodes have named, for monitors that come too late: bounded for
+//! each of these nodes, in number and in bytes of memory, and given back when the node is lost.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -49,8 +49,9 @@ impl Tombstones {
         Tombstones { budgets, state: Mutex::default() }
     }
 
-    /// The port that this node has named is dead, or without a `number` never came to exist. Of more than `limit` the oldest are
-    /// forgotten. A name that is there keeps its reason: ports die once.
+    /// The port that this node has named is dead, or without a `number` never came to exist. Of
+    /// more than `limit` the oldest are forgotten. A name that is there keeps its reason: ports die
+    /// once.
     pub(crate) fn add(&self, peer: &NodeId, name: &str, number: Option<u64>, reason: &Reason, limit: usize) {
         let reason = reason.shortened(REASON_MAX);
         let bytes = COST + name.len() + reason.memory();

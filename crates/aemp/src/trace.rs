@@ -1,19 +1,20 @@
 //! The question for a node's connections, with which `aemp trace` finds its way through a network.
 //!
-//! Perl's tool asks by `eval` with the name of a function. Nothing is evaluated here: it is answered because it is known, whether
-//! or not a node evaluates anything, and also in secure mode. What it tells stands in the shared database in a coarser form.
+//! Perl's tool asks by `eval` with the name of a function. Nothing is evaluated here: it is
+//! answered because it is known, whether or not a node evaluates anything, and also in secure mode.
+//! What it tells stands in the shared database in a coarser form.
 
 use aemp_proto::kernel::Route;
 use aemp_proto::{NodeId, Value};
 
 use crate::node::Node;
 
-/// The code that asks for the connected nodes of a node, Perl's or ours: `eval` it with a port for the answer, which is
-/// `VALUE…, "", NODE…`. The asked node itself is not among them.
+/// The code that asks for the connected nodes of a node, Perl's or ours: `eval` it with a port for
+/// the answer, which is `VALUE…, "", NODE…`. The asked node itself is not among them.
 pub const UP_NODES: &str = "AnyEvent::MP::Kernel::up_nodes";
 
-/// The same question; nodes of ours tell a connection that another node carries as the list `[NODE, CARRIER]`. To Perl nodes, which
-/// have none, the end is a comment.
+/// The same question; nodes of ours tell a connection that another node carries as the list `[NODE,
+/// CARRIER]`. To Perl nodes, which have none, the end is a comment.
 pub const UP_NODES_AND_RELAYS: &str = "AnyEvent::MP::Kernel::up_nodes # and carriers";
 
 /// Whether this code asks for the connections.

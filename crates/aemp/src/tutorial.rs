@@ -1,14 +1,15 @@
-//! A course: from the first message to selective receive. Every piece of code here is compiled and run with the tests.
+//! A course: from the first message to selective receive. Every piece of code here is compiled and
+//! run with the tests.
 //!
-//! The numbered examples beside this crate (`cargo run --example 01_ping`, and so on) are the same steps as programs for two
-//! terminals. Who comes from AnyEvent::MP finds the Perl names as aliases in the search of these pages: `snd`, `rcv`, `mon`,
-//! `kil`, `cal`.
+//! The numbered examples beside this crate (`cargo run --example 01_ping`, and so on) are the same
+//! steps as programs for two terminals. Who comes from AnyEvent::MP finds the Perl names as aliases
+//! in the search of these pages: `snd`, `rcv`, `mon`, `kil`, `cal`.
 //!
 //! # 1. A node, a port, a message
 //!
-//! A program becomes a *node*; there may be several in one process, and nothing is global. What can be sent to is a *port*. A
-//! port is code with a queue of messages in front of it: it takes one after the other, and never two at a time, so its state
-//! needs no lock.
+//! A program becomes a *node*; there may be several in one process, and nothing is global. What can
+//! be sent to is a *port*. A port is code with a queue of messages in front of it: it takes one
+//! after the other, and never two at a time, so its state needs no lock.
 //!
 //! ```
 //! use aemp::{Context, Message, Node};
@@ -42,14 +43,16 @@
 //! # }
 //! ```
 //!
-//! What one sender sends to one port arrives in that order. [`send`](crate::Node::send) never waits and gives no receipt: that it
-//! returned means that the message is on its way. The name of the port, a [`PortId`](crate::PortId), is a plain value. It can be
-//! copied, printed, sent and parsed again; holding it keeps nothing alive.
+//! What one sender sends to one port arrives in that order. [`send`](crate::Node::send) never waits
+//! and gives no receipt: that it returned means that the message is on its way. The name of the
+//! port, a [`PortId`](crate::PortId), is a plain value. It can be copied, printed, sent and parsed
+//! again; holding it keeps nothing alive.
 //!
 //! # 2. What a message is
 //!
-//! On the wire a message is a list of values, the first of which is mostly a *tag*. `Counter::Add { n: 20 }` is `["add", 20]`; the
-//! names of the fields do not travel. So the same message can be sent in several ways, from Rust as from Perl:
+//! On the wire a message is a list of values, the first of which is mostly a *tag*. `Counter::Add {
+//! n: 20 }` is `["add", 20]`; the names of the fields do not travel. So the same message can be
+//! sent in several ways, from Rust as from Perl:
 //!
 //! ```
 //! # use aemp::{AnyMessage, Context, Message, Node, Value};
@@ -69,14 +72,15 @@
 //! # }
 //! ```
 //!
-//! A message that does not fit kills the port, because dropping it would be a silent hole in what the sender believes. For rolling
-//! upgrades a variant can take what is unknown (`#[message(other)]`), surplus values are ignored, and missing ones may have a
+//! A message that does not fit kills the port, because dropping it would be a silent hole in what
+//! the sender believes. For rolling upgrades a variant can take what is unknown
+//! (`#[message(other)]`), surplus values are ignored, and missing ones may have a
 //! `#[serde(default)]`.
 //!
 //! # 3. Questions and answers
 //!
-//! Whoever wants to know something sends along where the answer is to go. [`call`](crate::Node::call) makes a port for just that,
-//! monitors the other one, and waits:
+//! Whoever wants to know something sends along where the answer is to go.
+//! [`call`](crate::Node::call) makes a port for just that, monitors the other one, and waits:
 //!
 //! ```
 //! use aemp::{CallError, Context, Message, Node, ReplyTo};
@@ -105,10 +109,11 @@
 //!
 //! # 4. Monitors: knowing that something went wrong
 //!
-//! Ports die: of an error or panic in their code, because somebody kills them, or because their process or machine is gone. A
-//! *monitor* tells. It is also what makes messages dependable:
+//! Ports die: of an error or panic in their code, because somebody kills them, or because their
+//! process or machine is gone. A *monitor* tells. It is also what makes messages dependable:
 //!
-//! > From the moment a monitor is set on a port, either every message that this node sends to the port arrives, in order, or the
+//! > From the moment a monitor is set on a port, either every message that this node sends to the
+//! port arrives, in order, or the
 //! > monitor fires.
 //!
 //! ```
@@ -137,14 +142,15 @@
 //! # }
 //! ```
 //!
-//! A monitor of a port on another node may also fire with `transport_error`. That does not say that the port is dead; it says that
-//! messages to it may be lost, and that nothing sent later reaches it before you have been told. What to do then is yours: begin
-//! anew, look for another port, or give up.
+//! A monitor of a port on another node may also fire with `transport_error`. That does not say that
+//! the port is dead; it says that messages to it may be lost, and that nothing sent later reaches
+//! it before you have been told. What to do then is yours: begin anew, look for another port, or
+//! give up.
 //!
 //! # 5. Two nodes
 //!
-//! Nodes find each other through *seeds*: addresses of nodes that are there already. Everybody in a network knows one secret.
-//! Afterwards it makes no difference where a port is.
+//! Nodes find each other through *seeds*: addresses of nodes that are there already. Everybody in a
+//! network knows one secret. Afterwards it makes no difference where a port is.
 //!
 //! ```
 //! use aemp::{Context, Node};
@@ -170,15 +176,16 @@
 //! # }
 //! ```
 //!
-//! The [`database`](crate::database) is a directory shared by all nodes: families of keys with values. `watch` tells what comes and
-//! goes.
+//! The [`database`](crate::database) is a directory shared by all nodes: families of keys with
+//! values. `watch` tells what comes and goes.
 //!
 //! # 6. Virtual connections
 //!
-//! A server that keeps state for each client needs to know when a client is gone, and the client when the server is. *Spawn* makes a
-//! port on another node by running a function that is registered there. The new ID is there at once, so it can be sent to and
-//! monitored in the same breath. Two ports that monitor each other are a connection: without a socket of its own, with state
-//! at both ends, and over as soon as either end is.
+//! A server that keeps state for each client needs to know when a client is gone, and the client
+//! when the server is. *Spawn* makes a port on another node by running a function that is
+//! registered there. The new ID is there at once, so it can be sent to and monitored in the same
+//! breath. Two ports that monitor each other are a connection: without a socket of its own, with
+//! state at both ends, and over as soon as either end is.
 //!
 //! ```
 //! use aemp::{Context, Message, Node, PortId, Reason};
@@ -240,7 +247,8 @@
 //! # 7. Supervision
 //!
 //! A program that is made of ports can let one of them fail and begin it again in a known state. A
-//! [`Supervisor`](crate::supervise::Supervisor) is a port that does so, with limits, here or on other nodes:
+//! [`Supervisor`](crate::supervise::Supervisor) is a port that does so, with limits, here or on
+//! other nodes:
 //!
 //! ```
 //! use aemp::supervise::{Child, Strategy, Supervisor};
@@ -265,12 +273,14 @@
 //! # }
 //! ```
 //!
-//! Nobody has to know the new port's ID: register it in the database, and let users look it up again when their monitor fires.
+//! Nobody has to know the new port's ID: register it in the database, and let users look it up
+//! again when their monitor fires.
 //!
 //! # 8. Selective receive
 //!
-//! A callback port takes messages as they come. An *async port* is code that runs from its beginning to its end and asks for what
-//! it needs next. The rest stays queued, in order. That is the shorter way to write a protocol of several steps.
+//! A callback port takes messages as they come. An *async port* is code that runs from its
+//! beginning to its end and asks for what it needs next. The rest stays queued, in order. That is
+//! the shorter way to write a protocol of several steps.
 //!
 //! ```
 //! use aemp::{Message, Node, pick};
@@ -307,7 +317,9 @@
 //!
 //! # Where to go from here
 //!
-//! - [`Context`](crate::Context): what code in a port can do. [`Handlers`](crate::Handlers): ports with tagged handlers that change
-//!   while they run. [`Actor`](crate::Actor): a port as a type with state.
+//! - [`Context`](crate::Context): what code in a port can do. [`Handlers`](crate::Handlers): ports
+//!   with tagged handlers that change while they run. [`Actor`](crate::Actor): a port as a type
+//!   with state.
 //! - `SEMANTICS.md` says on one page what is promised, and what is not.
-//! - The `aemp` command runs nodes, talks to networks and edits the configuration that it shares with the Perl tool.
+//! - The `aemp` command runs nodes, talks to networks and edits the configuration that it shares
+//!   with the Perl tool.

@@ -1,4 +1,5 @@
-//! Typed actors: started here or spawned from elsewhere, with their state, and what happens when they end.
+//! Typed actors: started here or spawned from elsewhere, with their state, and what happens when
+//! they end.
 
 #![allow(clippy::unwrap_used)] // a test may
 

@@ -1,4 +1,5 @@
-//! Where nodes listen, what they advertise, and whom they find at an address. What needs several hosts is tested with the `aemp` command.
+//! Where nodes listen, what they advertise, and whom they find at an address. What needs several
+//! hosts is tested with the `aemp` command.
 
 #![allow(clippy::unwrap_used)] // these are tests
 

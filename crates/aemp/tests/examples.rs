@@ -1,4 +1,5 @@
-//! The course in `examples/`, run as its users run it: each side a process of its own. What they print is what the course says.
+//! The course in `examples/`, run as its users run it: each side a process of its own. What they
+//! print is what the course says.
 
 #![allow(clippy::unwrap_used)] // a test may
 
@@ -219,22 +220,22 @@ fn e09_copy() {
     std::fs::create_dir(folder.path().join("there")).unwrap();
     let there = to.parent().unwrap().to_str().unwrap();
     let from_name = from.to_str().unwrap();
-    let octets: Vec<u8> = (0..3_000_000_u32).map(|n| (n ^ (n >> 8)).to_le_bytes()[0]).collect();
-    std::fs::write(&from, &octets).unwrap();
+    let bytes: Vec<u8> = (0..3_000_000_u32).map(|n| (n ^ (n >> 8)).to_le_bytes()[0]).collect();
+    std::fs::write(&from, &bytes).unwrap();
     let (listens, address) = Terminal::listen_with("09_copy", &[there]);
     let lines = Terminal::connect("09_copy", &address, &[from_name]).ends();
     let percents = lines.iter().filter(|line| line.contains(" %  ") && line.ends_with(" MB/s")).count();
     assert_eq!(percents, 10, "{lines:#?}");
     assert!(lines[10].starts_with("file: 3000000 bytes, "), "{lines:#?}");
     assert_eq!(lines[11..], ["the digests are the same"]);
-    assert!(std::fs::read(&to).unwrap() == octets);
+    assert!(std::fs::read(&to).unwrap() == bytes);
     let said: Vec<String> = (0..11).map(|_| listens.line()).collect();
     assert!(said[10].starts_with("file: 3000000 bytes, "), "{said:#?}");
     // Nothing is written over.
     let mut again = Terminal::connect("09_copy", &address, &[from_name]);
     assert!(!again.process.wait().unwrap().success());
     assert!(listens.line().starts_with("file: "));
-    assert!(std::fs::read(&to).unwrap() == octets);
+    assert!(std::fs::read(&to).unwrap() == bytes);
 }
 
 #[test]

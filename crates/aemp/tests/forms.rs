@@ -1,4 +1,5 @@
-//! What has no form in the framing of a peer costs its sender an error or one message, and nobody else anything.
+//! What has no form in the framing of a peer costs its sender an error or one message, and nobody
+//! else anything.
 
 #![allow(clippy::unwrap_used)] // a test may
 
@@ -114,8 +115,8 @@ fn what_waits_for_a_connection_and_has_no_form_there_fires_the_monitors_of_its_p
         let ((bad, mut bad_got), (good, mut good_got)) = (port(&reader), port(&reader));
         let node = builder(always_encode).id("node").seed(reader.local_addrs()[0]).secret("s");
         let node = node.start().await.unwrap();
-        // Nothing yields between these, so the connection is not there before the last one on one thread; where it is, the sender
-        // has an error instead.
+        // Nothing yields between these, so the connection is not there before the last one on one
+        // thread; where it is, the sender has an error instead.
         let died = node.exited(&bad);
         node.send(&bad, (1,)).unwrap();
         let sent = node.send(&bad, (f64::NAN,));
@@ -182,34 +183,32 @@ fn an_answer_that_cannot_be_sent_is_an_error_for_the_caller_and_for_nobody_else(
         for framing in [Framing::Native, Framing::Json] {
             let (caller, server) = pair(always_encode, framing).await;
             type Ask = (usize, ReplyTo<(String, f64)>);
-            let callback = server.port(|cx: &mut Context<'_>, (octets, reply): Ask| {
-                let float = if octets == 7 { f64::NAN } else { 0.5 };
-                cx.reply(reply, ("x".repeat(octets), float));
+            let callback = server.port(|cx: &mut Context<'_>, (bytes, reply): Ask| {
+                let float = if bytes == 7 { f64::NAN } else { 0.5 };
+                cx.reply(reply, ("x".repeat(bytes), float));
             });
             let task = server.port_async(move |mut me| async move {
                 loop {
-                    let (octets, reply): Ask = me.recv().await;
-                    let float = if octets == 7 { f64::NAN } else { 0.5 };
-                    let sent = me.reply(reply, ("x".repeat(octets), float));
-                    assert_eq!(sent.is_err(), octets > 100 || octets == 7 && framing == Framing::Json);
+                    let (bytes, reply): Ask = me.recv().await;
+                    let float = if bytes == 7 { f64::NAN } else { 0.5 };
+                    let sent = me.reply(reply, ("x".repeat(bytes), float));
+                    assert_eq!(sent.is_err(), bytes > 100 || bytes == 7 && framing == Framing::Json);
                 }
             });
             for service in [callback, task] {
                 let service: PortId = service.to_string().parse().unwrap();
-                for octets in [3, (64 << 20) + 1, 7, 3] {
+                for bytes in [3, (64 << 20) + 1, 7, 3] {
                     let answer: Result<(String, f64), _> =
-                        caller.call(&service, LIMIT, |reply| (octets, reply)).await;
+                        caller.call(&service, LIMIT, |reply| (bytes, reply)).await;
                     match answer {
                         Ok((text, _)) => assert!(
-                            text.len() == octets
-                                && octets < 100
-                                && (octets == 3 || framing == Framing::Native)
+                            text.len() == bytes && bytes < 100 && (bytes == 3 || framing == Framing::Native)
                         ),
                         Err(CallError::BadReply(error)) => {
-                            assert!(octets > 3, "{framing} {octets}: {error}");
-                            assert!(octets > 100 || framing == Framing::Json, "{framing} {octets}: {error}");
+                            assert!(bytes > 3, "{framing} {bytes}: {error}");
+                            assert!(bytes > 100 || framing == Framing::Json, "{framing} {bytes}: {error}");
                         }
-                        Err(error) => panic!("{framing} {octets}: {error}"),
+                        Err(error) => panic!("{framing} {bytes}: {error}"),
                     }
                 }
             }

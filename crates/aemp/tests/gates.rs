@@ -1,4 +1,5 @@
-//! What follows a loss: monitors that are set again, what is sent behind them, and who is told in which order.
+//! What follows a loss: monitors that are set again, what is sent behind them, and who is told in
+//! which order.
 
 #![allow(clippy::unwrap_used)] // a test may
 
@@ -164,7 +165,8 @@ fn however_many_monitor_again_at_once_the_port_opens_and_what_they_send_arrives(
                 |all: &Vec<(u64, u64)>| (0..WATCHERS).all(|who| all.iter().any(|(from, _)| *from == who));
             let arrived = tokio::time::timeout(LIMIT, all.wait_for(again)).await.is_ok();
             assert!(arrived, "{kind:?}: {:?}", seen.borrow());
-            // The first attempt to connect anew may meet the old proxy's end. It is a handful of fires, not millions.
+            // The first attempt to connect anew may meet the old proxy's end. It is a handful of
+            // fires, not millions.
             assert!(fires.load(Ordering::Relaxed) < 10 * WATCHERS, "{kind:?}: {fires:?} fires");
             pair.end().await;
         }

@@ -1,4 +1,5 @@
-//! Hostile and broken peers at a listener: nobody is let in, nothing is left behind, others do not notice.
+//! Hostile and broken peers at a listener: nobody is let in, nothing is left behind, others do not
+//! notice.
 
 #![allow(clippy::unwrap_used)] // a test may
 
@@ -119,7 +120,7 @@ fn a_smallest_peer_is_let_in_where_cleartext_is_accepted() {
         let port =
             node.port(|cx: &mut Context<'_>, (text, reply): (String, aemp::PortId)| cx.send(&reply, (text,)));
         let mut raw = Raw::connect(&node).await;
-        let secret: String = SECRET.bytes().map(|octet| format!("{octet:02x}")).collect();
+        let secret: String = SECRET.bytes().map(|byte| format!("{byte:02x}")).collect();
         raw.send(format!("aemp;1;tiny;hmac_sha3_512;json\n\ncleartext;{secret};json\n")).await;
         let line = soon("the node's line", raw.line()).await;
         assert!(line.starts_with(b"hmac_sha3_512;"));
@@ -145,7 +146,7 @@ fn bad_frames_end_the_connection_and_monitors_fire() {
             b"\x5b\xff\xff\xff\xff\xff\xff\xff\xff",
         ];
         let inputs = json.iter().map(|text| ("json", text.as_bytes().to_vec()));
-        let inputs = inputs.chain(cbor.iter().map(|octets| ("cbor", octets.to_vec())));
+        let inputs = inputs.chain(cbor.iter().map(|bytes| ("cbor", bytes.to_vec())));
         let deep = inputs.chain([("json", vec![b'['; 100_000]), ("cbor", vec![0x81; 100_000])]);
         for (framing, input) in deep {
             let mut raw = Raw::connect(&node).await;
@@ -203,7 +204,8 @@ fn one_address_cannot_take_all_places_and_authenticated_peers_do_not_notice() {
         for _ in 0..128 {
             idle.push(Raw::connect(&node).await);
         }
-        // One more from the same address is let in, and the oldest of them gives way without a word.
+        // One more from the same address is let in, and the oldest of them gives way without a
+        // word.
         idle.push(Raw::connect(&node).await);
         assert!(idle.remove(0).closed().await.is_empty());
         for n in 0..100 {
@@ -278,12 +280,12 @@ fn the_whole_handshake_has_one_limit_however_slowly_it_goes_on() {
             .unwrap();
         // Silence.
         assert!(Raw::connect(&node).await.closed().await.is_empty());
-        // One octet now and then.
+        // One byte now and then.
         let mut slow = Raw::connect(&node).await;
-        let mut octets = b"aemp;1;slow;hmac_sha3_512;json\nnonce\n".iter().cycle();
+        let mut bytes = b"aemp;1;slow;hmac_sha3_512;json\nnonce\n".iter().cycle();
         let drip = async {
             loop {
-                slow.writer.write_all(&[*octets.next().unwrap()]).await?;
+                slow.writer.write_all(&[*bytes.next().unwrap()]).await?;
                 tokio::time::sleep(limit / 20).await; // sleep: the peer is slow
             }
         };

@@ -1,4 +1,5 @@
-//! Hostile requests of peers that know the secret: they cost the peer its own connection at most, and others nothing.
+//! Hostile requests of peers that know the secret: they cost the peer its own connection at most,
+//! and others nothing.
 
 #![allow(clippy::unwrap_used)] // a test may
 
@@ -45,7 +46,8 @@ fn names(names: &[&str]) -> Vec<Value> {
     names.iter().map(|name| Value::name(name)).collect()
 }
 
-/// Waits until the node has answered a question of the peer, behind all that the peer has sent before.
+/// Waits until the node has answered a question of the peer, behind all that the peer has sent
+/// before.
 async fn answers(raw: &mut Raw, name: &str, framing: Framing, seq: u64) {
     raw.send(request(framing, seq, &names(&["snd", &format!("{name}#me"), "still here"]))).await;
     let expected = br#"["me","still here"]"#;

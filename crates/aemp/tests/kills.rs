@@ -1,5 +1,5 @@
-//! Kills of async ports and of linked ones: they take effect wherever the port waits, and the news of a death comes behind what the
-//! port has sent.
+//! Kills of async ports and of linked ones: they take effect wherever the port waits, and the news
+//! of a death comes behind what the port has sent.
 
 #![allow(clippy::unwrap_used)] // a test may
 
@@ -209,7 +209,8 @@ impl Watcher {
     }
 }
 
-/// An async port of `node` that is killed in the middle of its code, on another thread, says a word before and a word afterwards.
+/// An async port of `node` that is killed in the middle of its code, on another thread, says a word
+/// before and a word afterwards.
 fn talk_and_die(node: &Node, to: &PortId) -> (PortId, impl FnOnce(Node, PortId)) {
     let (middle, reached) = mpsc::channel();
     let (go, goes_on) = mpsc::channel();

@@ -441,7 +441,8 @@ fn a_port_that_sends_faster_than_its_receiver_works_waits_for_it() {
         });
         node.send(&fast, (1,)).unwrap();
         soon("all messages", finish.recv()).await;
-        // One mailbox up to its mark, one that the receiver has taken already, and what was under way. All at once would be 5,000.
+        // One mailbox up to its mark, one that the receiver has taken already, and what was under
+        // way. All at once would be 5,000.
         let bound = 2 * (HIGH as u32 / 1000) + 50;
         let most = most.load(Ordering::SeqCst);
         assert!(most <= bound, "{most} messages waited, more than {bound}");

@@ -1,5 +1,5 @@
-//! Log records across nodes. Each node here is a program of its own as far as logs are concerned: it has a runtime, and the threads
-//! of the runtime have a subscriber.
+//! Log records across nodes. Each node here is a program of its own as far as logs are concerned:
+//! it has a runtime, and the threads of the runtime have a subscriber.
 
 #![allow(clippy::unwrap_used)] // a test may
 

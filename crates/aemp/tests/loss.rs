@@ -1,7 +1,8 @@
 //! The promise against real processes: killed, stopped and restarted ones.
 //!
-//! One port of this process sends numbered messages to a port in another process and monitors it. Since sending and being told
-//! of a loss happen in one port, their order is known: between two fires, what arrived must be a prefix of what was sent.
+//! One port of this process sends numbered messages to a port in another process and monitors it.
+//! Since sending and being told of a loss happen in one port, their order is known: between two
+//! fires, what arrived must be a prefix of what was sent.
 
 #![allow(clippy::unwrap_used)] // a test may
 
@@ -42,7 +43,8 @@ fn builder(id: &str) -> aemp::Builder {
     Node::builder().id(id).secret("geheim").monitor_timeout(MONITOR_TIMEOUT)
 }
 
-/// The other process: a seed with a port that prints what arrives. Does nothing when it runs as a test.
+/// The other process: a seed with a port that prints what arrives. Does nothing when it runs as a
+/// test.
 #[test]
 fn other_process() {
     let Ok(bind) = std::env::var(BIND) else { return };

@@ -1,4 +1,5 @@
-//! User code that panics where nobody expects it: only its port dies, and what it owed to others is done all the same.
+//! User code that panics where nobody expects it: only its port dies, and what it owed to others is
+//! done all the same.
 
 #![allow(clippy::unwrap_used)] // a test may
 

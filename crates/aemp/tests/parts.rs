@@ -1,4 +1,5 @@
-//! A large message does not hold up small ones that have nothing to do with it, and a peer that reads no parts gets none.
+//! A large message does not hold up small ones that have nothing to do with it, and a peer that
+//! reads no parts gets none.
 
 #![allow(clippy::unwrap_used)] // a test may
 
@@ -24,10 +25,10 @@ struct Gate {
 }
 
 impl Gate {
-    /// Lets so many octets pass in all, and waits until they have, or as many as there are.
-    async fn let_pass(&mut self, octets: usize) {
-        self.allow.send(octets).unwrap();
-        let passed = self.passed.wait_for(|passed| *passed >= octets);
+    /// Lets so many bytes pass in all, and waits until they have, or as many as there are.
+    async fn let_pass(&mut self, bytes: usize) {
+        self.allow.send(bytes).unwrap();
+        let passed = self.passed.wait_for(|passed| *passed >= bytes);
         soon("the bytes at the gate", passed).await.unwrap();
     }
 }
@@ -47,11 +48,11 @@ async fn gate(target: String) -> Gate {
         loop {
             let allowed = *allowed.wait_for(|allowed| *allowed > sum).await.unwrap();
             let room = buffer.len().min(allowed - sum);
-            let Ok(octets @ 1..) = near_in.read(&mut buffer[..room]).await else { return };
-            if far_out.write_all(&buffer[..octets]).await.is_err() {
+            let Ok(bytes @ 1..) = near_in.read(&mut buffer[..room]).await else { return };
+            if far_out.write_all(&buffer[..bytes]).await.is_err() {
                 return;
             }
-            sum += octets;
+            sum += bytes;
             let _ = count.send(sum);
         }
     });
@@ -93,7 +94,8 @@ fn small_messages_arrive_while_a_large_one_is_on_its_way() {
         });
         near.send(&sender, ()).unwrap();
         gate.let_pass(2 << 20).await;
-        // Others send small ones. What stands in the buffers of sockets before them is far less than half of the large one.
+        // Others send small ones. What stands in the buffers of sockets before them is far less
+        // than half of the large one.
         near.send(&other, ("small",)).unwrap();
         gate.allow.send(LARGE / 2).unwrap();
         assert_eq!(soon("the small message", arrived.recv()).await, Some(("other", 5)));
@@ -139,7 +141,7 @@ async fn peer(node: &Node, caps: &str) -> Raw {
     raw
 }
 
-/// The first octets of the frames that the node sends, until one has come that ends with `last`.
+/// The first bytes of the frames that the node sends, until one has come that ends with `last`.
 async fn kinds_until(raw: &mut Raw, last: &[u8]) -> Vec<(u8, usize)> {
     let mut kinds = Vec::new();
     loop {

@@ -1,4 +1,5 @@
-//! The promise, over a connection that breaks again and again: what arrives between two fires is a prefix of what was sent.
+//! The promise, over a connection that breaks again and again: what arrives between two fires is a
+//! prefix of what was sent.
 
 #![allow(clippy::unwrap_used)] // a test may
 
@@ -12,8 +13,9 @@ use support::proxy::{Cut, proxy};
 use support::{builder, in_both_modes, soon};
 use tokio::sync::watch;
 
-/// Cuts the connection until every sender has counted one more fire. What arrives may have waited in a mailbox for so long that there
-/// is no connection yet again, and nothing that a cut would meet.
+/// Cuts the connection until every sender has counted one more fire. What arrives may have waited
+/// in a mailbox for so long that there is no connection yet again, and nothing that a cut would
+/// meet.
 async fn cut_until(cut: &watch::Sender<(u64, Cut)>, how: (u64, Cut), fires: [&watch::Receiver<u64>; 2]) {
     let before = fires.map(|fires| *fires.borrow());
     let mut fires = fires.map(Clone::clone);

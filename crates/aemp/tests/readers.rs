@@ -1,5 +1,6 @@
-//! Code of users that runs because of what a connection brings: it may panic or take its time, and the connection lives. If the task
-//! of a connection itself panics, the connection ends, and everybody is told.
+//! Code of users that runs because of what a connection brings: it may panic or take its time, and
+//! the connection lives. If the task of a connection itself panics, the connection ends, and
+//! everybody is told.
 
 #![allow(clippy::unwrap_used)] // a test may
 

@@ -1,7 +1,9 @@
-//! Our node in the place of a recorded Perl node: it is sent what the other side sent, octet by octet the same messages, and
-//! must answer what the Perl node answered, message by message in the same order.
+//! Our node in the place of a recorded Perl node: it is sent what the other side sent, byte by byte
+//! the same messages, and must answer what the Perl node answered, message by message in the same
+//! order.
 //!
-//! The ports and functions that the Perl node had are rebuilt here. Where the answers may differ, [`alike`] says how and why.
+//! The ports and functions that the Perl node had are rebuilt here. Where the answers may differ,
+//! [`alike`] says how and why.
 
 #![allow(clippy::unwrap_used)] // a test may
 
@@ -29,10 +31,10 @@ fn play(name: &str) {
         peer.make_ports(&session).await;
         for (at, recorded) in messages.iter().enumerate() {
             if recorded["dir"] == "b>a" {
-                peer.raw.send(octets(recorded)).await;
+                peer.raw.send(bytes(recorded)).await;
                 continue;
             }
-            let expected = decode(framing, &octets(recorded));
+            let expected = decode(framing, &bytes(recorded));
             let got = soon(&format!("{name}, message {at}: {expected:?}"), peer.next()).await;
             assert!(alike(&expected, &got), "{name}, message {at}:\nPerl {expected:?}\nours {got:?}");
         }
@@ -48,7 +50,7 @@ fn recording(name: &str) -> Json {
     serde_json::from_slice(&std::fs::read(folder.join(format!("{name}.json"))).unwrap()).unwrap()
 }
 
-fn octets(recorded: &Json) -> Vec<u8> {
+fn bytes(recorded: &Json) -> Vec<u8> {
     let digits = recorded["hex"].as_str().unwrap().as_bytes();
     digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
 }
@@ -58,7 +60,7 @@ fn ids_of(session: &Json) -> Vec<String> {
     let messages = session["messages"].as_array().unwrap().iter();
     let answers = messages.filter(|message| message["dir"] == "a>b");
     let framing = |message: &Json| Framing::from_name(message["framing"].as_str().unwrap()).unwrap();
-    let mut answers = answers.map(|message| decode(framing(message), &octets(message)));
+    let mut answers = answers.map(|message| decode(framing(message), &bytes(message)));
     let ids = answers.find(|answer| answer.first().and_then(Value::to_name).as_deref() == Some("ids"));
     ids.iter().flat_map(|ids| &ids[1..]).map(|id| port(&text(id)).name().to_string()).collect()
 }
@@ -84,9 +86,9 @@ fn whole(frame: Frame) -> Option<Vec<Value>> {
     Some([vec![Value::Text(port.as_str().into())], body.decode().unwrap()].concat())
 }
 
-fn decode(framing: Framing, octets: &[u8]) -> Vec<Value> {
+fn decode(framing: Framing, bytes: &[u8]) -> Vec<Value> {
     let mut reader = FrameReader::new(framing, Limits::default());
-    reader.buffer().extend_from_slice(octets);
+    reader.buffer().extend_from_slice(bytes);
     reader.next().unwrap().and_then(whole).unwrap()
 }
 
@@ -251,7 +253,8 @@ fn alike(perl: &[Value], ours: &[Value]) -> bool {
     ours.len() >= compared && perl[..compared].iter().zip(ours).all(|(perl, ours)| same(perl, ours))
 }
 
-/// Whether two values are the same in the eyes of Perl: one kind of string, one kind of number, and a map's keys are strings.
+/// Whether two values are the same in the eyes of Perl: one kind of string, one kind of number, and
+/// a map's keys are strings.
 fn same(perl: &Value, ours: &Value) -> bool {
     match (perl, ours) {
         (Value::List(a), Value::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
@@ -303,8 +306,8 @@ recordings! {
     values_cbor_numbers values_cbor_other values_json_numbers values_json_other
 }
 
-/// What each recording of version 2.02 is held against. All their handshakes and messages are read in `aemp-proto`'s
-/// `handshake_recordings` and `wire_recordings`; this is where they are played.
+/// What each recording of version 2.02 is held against. All their handshakes and messages are read
+/// in `aemp-proto`'s `handshake_recordings` and `wire_recordings`; this is where they are played.
 const PLAYED: [(&str, &str); 26] = [
     ("mon_kil_cbor", "here"),
     ("mon_kil_json", "here"),

@@ -1,4 +1,5 @@
-//! Two nodes and a connection: everything that works on one node works across it, and a loss is noticed.
+//! Two nodes and a connection: everything that works on one node works across it, and a loss is
+//! noticed.
 
 #![allow(clippy::unwrap_used)] // a test may
 
@@ -116,7 +117,8 @@ fn messages_for_many_ports_arrive_in_order_each_before_the_kill_behind_it() {
     });
 }
 
-/// What one port sends to two others lies there in that order: whoever the second one asks has had what was sent before.
+/// What one port sends to two others lies there in that order: whoever the second one asks has had
+/// what was sent before.
 #[test]
 fn what_one_port_sends_to_several_takes_effect_in_that_order() {
     over_every_framing(async |_, seed, other| {
@@ -165,8 +167,8 @@ fn one_message_reaches_many_ports_in_order_with_others_or_none() {
         }
         for n in 0..60 {
             // Small ones are copied, large ones are shared.
-            let octets = Value::Bytes(vec![7; [3, 40_000][n % 2]].into());
-            let message = AnyMessage(vec![Value::from(n as u64), octets]);
+            let bytes = Value::Bytes(vec![7; [3, 40_000][n % 2]].into());
+            let message = AnyMessage(vec![Value::from(n as u64), bytes]);
             match n % 3 {
                 0 => ports.iter().for_each(|port| other.send(port, &message).unwrap()),
                 _ => other.send_all(&ports, &message).unwrap(),

@@ -148,7 +148,8 @@ fn paused() -> Runtime {
     Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
 }
 
-/// Runs a test that must not spin, in a thread of its own, as its own clock is not that of the wall.
+/// Runs a test that must not spin, in a thread of its own, as its own clock is not that of the
+/// wall.
 fn in_time(test: impl Future<Output = ()> + Send + 'static) {
     let thread = std::thread::spawn(move || paused().block_on(test));
     // sleep: the limit is one of the wall, and reached only by a test that fails

@@ -1,6 +1,7 @@
-//! The attributes and shapes of serde: what a message, an argument or an answer is comes out the same in all four places, moved
-//! or encoded on one node, and over each framing. What cannot is refused by the compiler (`aemp-macros`, `tests/refused`) or, where only
-//! the value shows it, by an error.
+//! The attributes and shapes of serde: what a message, an argument or an answer is comes out the
+//! same in all four places, moved or encoded on one node, and over each framing. What cannot is
+//! refused by the compiler (`aemp-macros`, `tests/refused`) or, where only the value shows it, by
+//! an error.
 
 #![allow(clippy::unwrap_used)] // a test may
 
@@ -16,7 +17,8 @@ use serde_json::json;
 use support::{LIMIT, builder, soon, up};
 use tokio::sync::mpsc;
 
-/// A node, and the places that messages of it go to: itself, moved; itself, encoded; and a node for each framing.
+/// A node, and the places that messages of it go to: itself, moved; itself, encoded; and a node for
+/// each framing.
 struct Places {
     node: Node,
     places: Vec<(String, Node)>,
@@ -58,7 +60,8 @@ impl Places {
         }
     }
 
-    /// A value is the same as an element of a message, as an answer, and as the argument of a spawn.
+    /// A value is the same as an element of a message, as an answer, and as the argument of a
+    /// spawn.
     async fn value<T>(&self, value: T)
     where
         T: Serialize + DeserializeOwned + Clone + PartialEq + Debug + Send + Sync + 'static,

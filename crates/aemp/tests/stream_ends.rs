@@ -1,4 +1,5 @@
-//! How streams end: what is complete can be told from what is broken, and alike with TLS, without, and within one process.
+//! How streams end: what is complete can be told from what is broken, and alike with TLS, without,
+//! and within one process.
 
 #![allow(clippy::unwrap_used)] // a test may
 
@@ -18,7 +19,8 @@ const PART: usize = 300_000;
 const ENDS: [(&str, bool); 5] =
     [("return", true), ("shutdown", true), ("error", false), ("panic", false), ("moved", false)];
 
-/// A node whose function "source" ends as it is told to, and whose function "sink" tells what it has read.
+/// A node whose function "source" ends as it is told to, and whose function "sink" tells what it
+/// has read.
 fn functions(builder: Builder, told: mpsc::UnboundedSender<io::Result<usize>>) -> Builder {
     let source = |_, mut stream: Stream, (how,): (String,)| async move {
         stream.write_all(&[7; PART]).await?;
@@ -49,7 +51,7 @@ fn functions(builder: Builder, told: mpsc::UnboundedSender<io::Result<usize>>) -
             Ok::<(), Reason>(())
         }
     };
-    // Reads one octet of what comes, and has much to say.
+    // Reads one byte of what comes, and has much to say.
     let hasty = |_, mut stream: Stream, (): ()| async move {
         stream.read_u8().await?;
         stream.write_all(&[7; PART]).await?;

@@ -1,4 +1,5 @@
-//! Data connections between nodes: octets both ways, who dials whom, and every way in which there is none.
+//! Data connections between nodes: bytes both ways, who dials whom, and every way in which there is
+//! none.
 
 #![allow(clippy::unwrap_used)] // a test may
 
@@ -22,7 +23,7 @@ use tokio::time::timeout;
 /// Far more than all buffers on the way.
 const LARGE: u64 = 64 << 20;
 
-/// Octets that are made and compared at once.
+/// Bytes that are made and compared at once.
 const BLOCK: usize = 64 << 10;
 
 /// Says in the environment that this process is the other one.
@@ -33,7 +34,8 @@ fn run(test: impl Future<Output = ()>) {
     runtime.block_on(test);
 }
 
-/// The block with this number: each is different, so that none can be lost, doubled or moved unnoticed.
+/// The block with this number: each is different, so that none can be lost, doubled or moved
+/// unnoticed.
 fn block(number: u64) -> Vec<u8> {
     static NOISE: LazyLock<Vec<u8>> = LazyLock::new(|| {
         let mut state = 1_u64;
@@ -49,14 +51,14 @@ fn block(number: u64) -> Vec<u8> {
     block
 }
 
-async fn pour(stream: &mut Stream, octets: u64) -> io::Result<()> {
-    for number in 0..octets / BLOCK as u64 {
+async fn pour(stream: &mut Stream, bytes: u64) -> io::Result<()> {
+    for number in 0..bytes / BLOCK as u64 {
         stream.write_all(&block(number)).await?;
     }
     stream.shutdown().await
 }
 
-/// Reads blocks up to the end; how many octets were as they should be.
+/// Reads blocks up to the end; how many bytes were as they should be.
 async fn drain(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<u64> {
     let mut read = vec![0; BLOCK];
     for number in 0.. {
@@ -88,8 +90,8 @@ fn functions(builder: Builder) -> Builder {
             stream.write_u64(count).await?;
             stream.shutdown().await
         })
-        .stream_function("pour", |_, mut stream: Stream, (octets,): (u64,)| async move {
-            pour(&mut stream, octets).await
+        .stream_function("pour", |_, mut stream: Stream, (bytes,): (u64,)| async move {
+            pour(&mut stream, bytes).await
         })
         .stream_function("hold", |_, mut stream: Stream, (): ()| async move {
             stream.write_all(b"h").await?;
@@ -154,7 +156,7 @@ async fn is_broken(stream: &mut Stream) {
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
 }
 
-/// Octets both ways at the same time, then one direction ends and the other goes on.
+/// Bytes both ways at the same time, then one direction ends and the other goes on.
 async fn use_it(from: &Node, to: &Node) {
     let mut stream =
         soon("a stream", from.connect_stream(to.id(), "greet", ("hello", 7), LIMIT)).await.unwrap();

@@ -1,5 +1,5 @@
-//! Data connections with peers made by hand: nobody gets a stream that is not his, or twice, or before he has proven himself;
-//! and of what a peer sends ahead no octet is lost.
+//! Data connections with peers made by hand: nobody gets a stream that is not his, or twice, or
+//! before he has proven himself; and of what a peer sends ahead no byte is lost.
 
 #![allow(clippy::unwrap_used)] // a test may
 
@@ -63,11 +63,11 @@ impl Peer {
     /// The next message for this port of ours.
     async fn message(&mut self, port: &str) -> Json {
         loop {
-            let mut octets = Vec::new();
+            let mut bytes = Vec::new();
             let message = soon("a message", async {
                 loop {
-                    octets.push(self.raw.reader.read_u8().await.unwrap());
-                    if let Ok(message) = serde_json::from_slice::<Json>(&octets) {
+                    bytes.push(self.raw.reader.read_u8().await.unwrap());
+                    if let Ok(message) = serde_json::from_slice::<Json>(&bytes) {
                         return message;
                     }
                 }
@@ -290,7 +290,7 @@ fn hostile_greetings_are_closed_and_told_nothing() {
 }
 
 #[test]
-fn octets_behind_the_proof_belong_to_the_stream() {
+fn bytes_behind_the_proof_belong_to_the_stream() {
     run(async {
         let target = target().await;
         let mut peer = Peer::join(&target, "friend").await;
@@ -305,7 +305,8 @@ fn octets_behind_the_proof_belong_to_the_stream() {
     });
 }
 
-/// Plays the listener of `friend`, which was asked to be dialled: answers as this node, with octets right behind the proof.
+/// Plays the listener of `friend`, which was asked to be dialled: answers as this node, with bytes
+/// right behind the proof.
 async fn accept(listener: &TcpListener, as_node: &str, right: bool) -> Vec<u8> {
     let (stream, _) = soon("a connection", listener.accept()).await.unwrap();
     let (reader, mut writer) = stream.into_split();
@@ -414,7 +415,7 @@ fn a_peer_that_never_answers_costs_no_more_than_the_time() {
         // It was asked as Perl would ask, with an ID of 128 bits.
         let asked = peer.request(EXPECT).await;
         let id = asked[2].as_str().unwrap();
-        assert!(id.len() == 32 && id.bytes().all(|octet| octet.is_ascii_hexdigit()), "{id}");
+        assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
         assert_eq!((&asked[4], &asked[5]), (&json!(0.2), &json!("echo")));
         // Whoever is late now gets nothing.
         is_refused(dial(&target, "mute", id).await).await;

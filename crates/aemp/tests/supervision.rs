@@ -1,4 +1,5 @@
-//! Supervision: who is started again, who is not, when it is too much, and how children are stopped; here and on other nodes.
+//! Supervision: who is started again, who is not, when it is too much, and how children are
+//! stopped; here and on other nodes.
 
 #![allow(clippy::unwrap_used)] // a test may
 
@@ -235,7 +236,8 @@ fn a_child_may_be_asked_to_stop_and_is_killed_if_it_does_not() {
     });
 }
 
-/// A node on which a child can be spawned: it answers with the name of its node, and notes when it is gone.
+/// A node on which a child can be spawned: it answers with the name of its node, and notes when it
+/// is gone.
 fn worker(mode: bool, id: &'static str, note: &Note) -> Builder {
     let note = note.clone();
     builder(mode).id(id).bind("127.0.0.1:0").secret("s").function(

@@ -128,8 +128,8 @@ fn what_a_certificate_is_meant_for_does_not_count() {
         use ExtendedKeyUsagePurpose::{ClientAuth, CodeSigning, ServerAuth};
         for purposes in [[ServerAuth, ServerAuth], [ClientAuth, ServerAuth], [CodeSigning, ClientAuth]] {
             let [one, two] = of_one_ca_with(purposes.map(|purpose| only_for(&[purpose])));
-            // The nonces decide which end is the client of TLS: in eight connections each of them is, once at least, but for one run of
-            // a hundred.
+            // The nonces decide which end is the client of TLS: in eight connections each of them
+            // is, once at least, but for one run of a hundred.
             for _ in 0..8 {
                 assert!(reaches(with(&one), with(&two)).await);
             }

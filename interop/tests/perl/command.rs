@@ -11,7 +11,8 @@ use tokio::process::{ChildStdout, Command};
 use crate::network::{Kind, Pair, SECRET, Setup, addresses, seeds, soon, up};
 use crate::peer::{Perl, library};
 
-/// The binary, built when it is needed first: it belongs to another package, and cargo builds only libraries of those.
+/// The binary, built when it is needed first: it belongs to another package, and cargo builds only
+/// libraries of those.
 pub(crate) fn binary() -> PathBuf {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     let build = || {
@@ -55,7 +56,7 @@ async fn aemp(command: &str, seeds: &[String], args: &[&str], input: &str) -> Ra
     child.stdin.take().unwrap().write_all(input.as_bytes()).await.unwrap();
     let Output { status, stdout, stderr } =
         soon("the end of the command", child.wait_with_output()).await.unwrap();
-    let text = |octets| String::from_utf8(octets).unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
     Ran { status: status.code(), stdout: text(stdout), stderr: text(stderr) }
 }
 
@@ -96,7 +97,8 @@ pub(crate) async fn eval(setup: Setup) {
     pair.finish().await;
 }
 
-/// `aemp trace` through Perl nodes and ours, some of which nobody can dial; and ours answer what Perl's tool asks.
+/// `aemp trace` through Perl nodes and ours, some of which nobody can dial; and ours answer what
+/// Perl's tool asks.
 pub(crate) async fn trace(setup: Setup) {
     let mut pair = Pair::start(setup).await;
     let seed = seed_of(&pair);
@@ -161,8 +163,8 @@ pub(crate) async fn shell(setup: Setup) {
     pair.finish().await;
 }
 
-/// `aemp restart` starts a Perl node again that runs under Perl's watchdog, and leaves one alone that does not; what Perl's tool asks for
-/// starts a node of ours again.
+/// `aemp restart` starts a Perl node again that runs under Perl's watchdog, and leaves one alone
+/// that does not; what Perl's tool asks for starts a node of ours again.
 pub(crate) async fn restart(setup: Setup) {
     let mut pair = Pair::start(setup).await;
     let seed = seed_of(&pair);

@@ -112,7 +112,8 @@ impl Member {
         }
     }
 
-    /// Waits until it is told this content, whatever the steps; the last content if that does not come.
+    /// Waits until it is told this content, whatever the steps; the last content if that does not
+    /// come.
     async fn told_until(&mut self, content: &Content) -> Result<(), Option<Content>> {
         let last = Mutex::new(None);
         let wait = async {
@@ -335,9 +336,10 @@ async fn registered_ports(mut members: Vec<Member>) {
     }
 }
 
-/// Two or three global nodes, of which the first is the master of a slave of each kind, and dies: the slaves find another master
-/// and nothing is lost. Only once: a Perl slave that goes from one master straight to the next does not notice when that one
-/// is lost (its monitor is withdrawn together with the previous one).
+/// Two or three global nodes, of which the first is the master of a slave of each kind, and dies:
+/// the slaves find another master and nothing is lost. Only once: a Perl slave that goes from one
+/// master straight to the next does not notice when that one is lost (its monitor is withdrawn
+/// together with the previous one).
 pub(crate) async fn globals(setup: Setup, kinds: &[Kind]) {
     let reserved: Vec<Reserved> = kinds.iter().map(|_| Reserved::new()).collect();
     let addresses: Vec<String> = reserved.iter().map(Reserved::address).collect();

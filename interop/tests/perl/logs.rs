@@ -11,7 +11,8 @@ use tracing_subscriber::prelude::*;
 use crate::network::{Pair, Setup, addresses, seeds, soon, up};
 use crate::peer::Perl;
 
-/// Makes a Perl node say what its log catcher logs: `log`, context, level, text. Where others come from is told by their context.
+/// Makes a Perl node say what its log catcher logs: `log`, context, level, text. Where others come
+/// from is told by their context.
 const LISTEN: &str = r#"
     require AnyEvent::MP::LogCatcher;
     $listener = new AnyEvent::Log::Ctx title => "listener", level => 9,
@@ -95,8 +96,8 @@ pub(crate) async fn of_perl(pair: &mut Pair) {
     perl.run("$AnyEvent::Log::FILTER->level (5)").await;
 }
 
-/// A Perl catcher hears a Rust node that was there before, one that comes later, and one that does not listen and so cannot be heard;
-/// and it does not try that without end.
+/// A Perl catcher hears a Rust node that was there before, one that comes later, and one that does
+/// not listen and so cannot be heard; and it does not try that without end.
 pub(crate) async fn by_perl(setup: Setup) {
     let seed = Program::start(setup, "seed", &[]).await;
     let mut perl = Perl::start(setup.perl("perl", &addresses(&seed.node))).await;
@@ -151,7 +152,8 @@ pub(crate) async fn by_perl(setup: Setup) {
     seed.node.shutdown().await;
 }
 
-/// A Perl catcher and one of ours catch each other and a third node: everything is heard once by each.
+/// A Perl catcher and one of ours catch each other and a third node: everything is heard once by
+/// each.
 pub(crate) async fn both(setup: Setup) {
     let seed = Program::start(setup, "seed", &[]).await;
     let ours = Program::start(setup, "ours", &addresses(&seed.node)).await;

@@ -198,7 +198,8 @@ pub(crate) async fn simultaneous_connect(setup: Setup) {
         for n in 0..BURST {
             rust.send(&sink, (round, n)).unwrap();
         }
-        // Both have got through by now, or their monitors have fired; what is sent from now on arrives.
+        // Both have got through by now, or their monitors have fired; what is sent from now on
+        // arrives.
         up(&rust, &perl.node).await;
         perl.up(rust.id()).await;
         perl.run(&format!("snd '{me}', 'end'")).await;
@@ -235,7 +236,8 @@ pub(crate) async fn simultaneous_connect(setup: Setup) {
     }
 }
 
-/// Without a fire everything arrives; with one, what arrives before it and after it is without holes.
+/// Without a fire everything arrives; with one, what arrives before it and after it is without
+/// holes.
 fn check_promise(numbers: &[u64], fired: bool, way: &str) {
     if !fired {
         assert_eq!(numbers, (0..BURST).collect::<Vec<_>>(), "{way}: nothing may be lost without a fire");

@@ -1,7 +1,8 @@
 //! Rust and Perl nodes form one network.
 //!
-//! The tests run where `AEMP_PERL_LIB` names a folder with AnyEvent::MP 2.02 (the one in which `AnyEvent/MP.pm` lies), and its
-//! dependencies are installed. Elsewhere they pass, and say that they were skipped.
+//! The tests run where `AEMP_PERL_LIB` names a folder with AnyEvent::MP 2.02 (the one in which
+//! `AnyEvent/MP.pm` lies), and its dependencies are installed. Elsewhere they pass, and say that
+//! they were skipped.
 
 #![allow(clippy::unwrap_used)] // a test may
 

@@ -49,7 +49,7 @@ impl Setup {
         Setup { seed, framing, tls }
     }
 
-    /// Whether strings lose on their way whether they are octets or characters.
+    /// Whether strings lose on their way whether they are bytes or characters.
     pub(crate) fn is_json(&self) -> bool {
         self.framing[0] == "json"
     }
@@ -194,7 +194,7 @@ pub(crate) async fn soon<T>(what: impl fmt::Display, future: impl Future<Output 
     }
 }
 
-/// Strings as Perl sees them: with no difference between octets and the same code points.
+/// Strings as Perl sees them: with no difference between bytes and the same code points.
 pub(crate) fn plain(value: &Value) -> Value {
     match value {
         Value::Text(text) => Value::name(text),

@@ -13,7 +13,8 @@ use tokio::sync::mpsc;
 
 use crate::network::{LIMIT, soon};
 
-/// Requests that a Perl node knows by itself. Every other tag on a node port made it look for a function of that name.
+/// Requests that a Perl node knows by itself. Every other tag on a node port made it look for a
+/// function of that name.
 const TAGS: [&str; 28] = [
     "",
     "AnyEvent::MP::DataConn::_connect",
@@ -115,7 +116,8 @@ impl Perl {
         self.input.write_all(line.as_bytes()).await.unwrap();
     }
 
-    /// Waits for the next event with this name; the values behind the name. Others wait until they are asked for.
+    /// Waits for the next event with this name; the values behind the name. Others wait until they
+    /// are asked for.
     pub(crate) async fn event(&mut self, name: &str) -> Vec<Json> {
         if let Some(at) = self.waiting.iter().position(|event| event[0] == name) {
             return self.waiting.remove(at).unwrap().split_off(1);

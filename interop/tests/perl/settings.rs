@@ -1,4 +1,5 @@
-//! The `aemp` commands of ours and of Perl do the same to the same file, and read it in the same way.
+//! The `aemp` commands of ours and of Perl do the same to the same file, and read it in the same
+//! way.
 //!
 //! Where the Perl tool is: `$AEMP_PERL_TOOL`, else `bin/aemp` beside the folder of the library.
 
@@ -55,7 +56,8 @@ impl Tools {
         command.env("PERL_ANYEVENT_MP_RC", rc).env("HOME", self.folder.path()).output().unwrap()
     }
 
-    /// Gives both tools a file with this content and these arguments, and compares what they make of it.
+    /// Gives both tools a file with this content and these arguments, and compares what they make
+    /// of it.
     fn compare(&self, before: &Json, args: &[&str]) {
         let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
         let (ours, perl) = (self.file("ours"), self.file("perl"));
@@ -90,7 +92,7 @@ fn shown_by_us(output: Output) -> Settings {
     shown(&output, str::from_utf8(&output.stdout).unwrap())
 }
 
-/// Perl prints characters up to U+FF as octets.
+/// Perl prints characters up to U+FF as bytes.
 fn shown_by_perl(output: Output) -> Settings {
     let text: String = output.stdout.iter().copied().map(char::from).collect();
     shown(&output, &text)
@@ -210,7 +212,8 @@ pub(crate) async fn chains_by_chance() {
     .await;
 }
 
-/// No profile becomes its own ancestor, and what `profile` chose is not removed while it is chosen: there the tools differ.
+/// No profile becomes its own ancestor, and what `profile` chose is not removed while it is chosen:
+/// there the tools differ.
 const COMMANDS: &[&[&str]] = &[
     &["profile", "p"],
     &["profile", "q"],

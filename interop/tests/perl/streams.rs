@@ -1,4 +1,5 @@
-//! Data connections with a Perl node. Its passive side works; its active side does where it is told addresses by hand.
+//! Data connections with a Perl node. Its passive side works; its active side does where it is told
+//! addresses by hand.
 
 use aemp::StreamError;
 use serde_json::json;
@@ -8,7 +9,7 @@ use crate::network::{LIMIT, Pair, Setup, addresses, soon, up};
 use crate::peer::Perl;
 
 /// More than any buffer on the way.
-const OCTETS: usize = 8 << 20;
+const BYTES: usize = 8 << 20;
 
 pub(crate) async fn to_perl(setup: Setup) {
     let Pair { rust, mut perl, .. } = Pair::start(setup).await;
@@ -19,14 +20,14 @@ pub(crate) async fn to_perl(setup: Setup) {
         soon("the greeting", stream.read_line(&mut line)).await.unwrap();
         assert_eq!(line, format!("hello number {n}\n"));
         let (mut reader, mut writer) = tokio::io::split(stream);
-        let sent: Vec<u8> = (0..OCTETS).map(|n| (n ^ (n >> 8) ^ (n >> 16)).to_le_bytes()[0]).collect();
+        let sent: Vec<u8> = (0..BYTES).map(|n| (n ^ (n >> 8) ^ (n >> 16)).to_le_bytes()[0]).collect();
         let copy = sent.clone();
         let writing = tokio::spawn(async move {
             writer.write_all(&copy).await.unwrap();
             // Perl goes on in plain text where one direction of TLS has ended.
             if setup.tls { writer.flush().await.unwrap() } else { writer.shutdown().await.unwrap() }
         });
-        let mut back = vec![0; OCTETS];
+        let mut back = vec![0; BYTES];
         soon("the echo", reader.read_exact(&mut back)).await.unwrap();
         assert!(back == sent);
         soon("the end of writing", writing).await.unwrap();

@@ -10,8 +10,8 @@ use crate::network::{Pair, inbox, next, plain, soon};
 /// A value, a Perl expression that is true if it arrived in `$_`, and one that makes it.
 type Row = (Value, &'static str, &'static str);
 
-fn octets(octets: &'static [u8]) -> Value {
-    Value::Bytes(octets.into())
+fn bytes(bytes: &'static [u8]) -> Value {
+    Value::Bytes(bytes.into())
 }
 
 fn map(entries: &[(&str, Value)]) -> Value {
@@ -35,36 +35,37 @@ fn rows() -> Vec<Row> {
         (1.5.into(), "$_ == 1.5", "1.5"),
         ((-0.1).into(), "abs ($_ + 0.1) < 1e-15", "-0.1"),
         (1e300.into(), "$_ == 1e300", "1e300"),
-        (octets(b""), "defined && !ref && $_ eq ''", "''"),
-        (octets(b"octets"), "$_ eq 'octets'", "'octets'"),
-        (octets(b"1"), "$_ eq '1'", "'1'"),
+        (bytes(b""), "defined && !ref && $_ eq ''", "''"),
+        (bytes(b"bytes"), "$_ eq 'bytes'", "'bytes'"),
+        (bytes(b"1"), "$_ eq '1'", "'1'"),
         (
             "\u{e9}\u{20ac}\u{1f600}".into(),
             r"$_ eq chr (0xe9) . chr (0x20ac) . chr (0x1f600)",
             r"chr (0xe9) . chr (0x20ac) . chr (0x1f600)",
         ),
-        (octets(b"\0\x01\n\x7f"), r#"$_ eq "\0\1\n\x7f""#, r#""\0\1\n\x7f""#),
+        (bytes(b"\0\x01\n\x7f"), r#"$_ eq "\0\1\n\x7f""#, r#""\0\1\n\x7f""#),
         (Value::List(vec![]), "ref eq 'ARRAY' && !@$_", "[]"),
         (map(&[]), "ref eq 'HASH' && !%$_", "{}"),
         (
-            Value::List(vec![1.into(), Value::Null, Value::List(vec![octets(b"x")])]),
+            Value::List(vec![1.into(), Value::Null, Value::List(vec![bytes(b"x")])]),
             "$_->[0] == 1 && !defined $_->[1] && $_->[2][0] eq 'x'",
             "[1, undef, ['x']]",
         ),
         (
-            map(&[("key", 1.into()), ("\u{e9}", true.into()), ("", map(&[("\u{20ac}", octets(b"y"))]))]),
+            map(&[("key", 1.into()), ("\u{e9}", true.into()), ("", map(&[("\u{20ac}", bytes(b"y"))]))]),
             "$_->{key} == 1 && $_->{chr 0xe9} && $_->{''}{chr 0x20ac} eq 'y' && keys %$_ == 3",
             "({ key => 1, chr (0xe9) => $Types::Serialiser::true, '' => { chr (0x20ac) => 'y' } })",
         ),
     ]
 }
 
-/// Octets and characters are told apart in CBOR only; JSON numbers have a fraction or not as they are written.
+/// Bytes and characters are told apart in CBOR only; JSON numbers have a fraction or not as they
+/// are written.
 fn cbor_rows() -> Vec<Row> {
     vec![
         ("text".into(), "$_ eq 'text' && utf8::is_utf8 $_", "do { my $t = 'text'; utf8::upgrade $t; $t }"),
-        (octets(b"\xe9\xff\x80"), r#"$_ eq "\xe9\xff\x80" && !utf8::is_utf8 $_"#, r#""\xe9\xff\x80""#),
-        (octets(b"\xc3\xa9"), r#"length == 2 && !utf8::is_utf8 $_"#, r#""\xc3\xa9""#),
+        (bytes(b"\xe9\xff\x80"), r#"$_ eq "\xe9\xff\x80" && !utf8::is_utf8 $_"#, r#""\xe9\xff\x80""#),
+        (bytes(b"\xc3\xa9"), r#"length == 2 && !utf8::is_utf8 $_"#, r#""\xc3\xa9""#),
         (i64::MIN.into(), "$_ eq '-9223372036854775808'", "-9223372036854775808"),
         (f64::INFINITY.into(), "$_ == 9**9**9", "9**9**9"),
         (0.1.into(), "$_ == 0.1", "0.1"),
@@ -83,7 +84,8 @@ pub(crate) async fn every_value(pair: &mut Pair) {
     };
     let (me, mut received) = inbox(rust);
 
-    // Perl makes them and Rust looks at them. Before they were looked at, which would make numbers strings in Perl.
+    // Perl makes them and Rust looks at them. Before they were looked at, which would make numbers
+    // strings in Perl.
     let made: Vec<&str> = rows.iter().map(|row| row.2).collect();
     perl.run(&format!("snd '{me}', made => {}", made.join(", "))).await;
     let message = next(&mut received).await;

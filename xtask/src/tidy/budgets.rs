@@ -1,6 +1,7 @@
 //! How long files and functions may be.
 //!
-//! What is over its budget must be recorded in the ratchet with its size, and may only shrink from there.
+//! What is over its budget must be recorded in the ratchet with its size, and may only shrink from
+//! there.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +30,8 @@ const UNLIMITED: [&str; 8] = [
     "xtask/ratchet.txt",
 ];
 
-/// Compares the sizes with the recorded ones; gives the ratchet to be written in this mode, and the problems left.
+/// Compares the sizes with the recorded ones; gives the ratchet to be written in this mode, and the
+/// problems left.
 pub(super) fn check(sources: &Sources, recorded: &Ratchet, mode: Mode) -> (Ratchet, Vec<Problem>) {
     let mut sizes = BTreeMap::new();
     for file in sources.files() {

@@ -2,7 +2,8 @@
 //!
 //! A block of code in a document that begins with `// crates/…` is a part of that file.
 //!
-//! The code map is complete and true: what lies directly in the `src` folder of a crate has a line, and nothing else has.
+//! The code map is complete and true: what lies directly in the `src` folder of a crate has a line,
+//! and nothing else has.
 
 use std::path::Path;
 

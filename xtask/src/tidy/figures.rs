@@ -1,4 +1,5 @@
-//! The figures in `README.md` are those of `docs/bench.md`: a row there is made of the row with the same title here.
+//! The figures in `README.md` are those of `docs/bench.md`: a row there is made of the row with the
+//! same title here.
 
 use std::error::Error;
 use std::fs;

@@ -1,7 +1,7 @@
 //! The tidy check: one file a concern, each a function from the sources to a list of problems.
 //!
-//! Nothing here knows the network; a rule belongs here if it is about the shape of the repository and can be decided by
-//! reading it. What clippy can decide is left to clippy.
+//! Nothing here knows the network; a rule belongs here if it is about the shape of the repository
+//! and can be decided by reading it. What clippy can decide is left to clippy.
 
 mod budgets;
 mod direction;

@@ -1,4 +1,5 @@
-//! No dead files: every file under a `src` folder is reached by `mod` declarations from a crate's root.
+//! No dead files: every file under a `src` folder is reached by `mod` declarations from a crate's
+//! root.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,5 @@
-//! A package that is published says what it is, brings README and licences, and links only to what a reader of a registry can reach.
+//! A package that is published says what it is, brings README and licences, and links only to what
+//! a reader of a registry can reach.
 
 use std::error::Error;
 use std::path::Path;
@@ -9,14 +10,16 @@ use super::Problem;
 use super::direction::metadata;
 use super::sources::{SourceFile, Sources};
 
-/// What lies in the folder of each package; links to the files in the root where these are the same.
+/// What lies in the folder of each package; links to the files in the root where these are the
+/// same.
 const FILES: [&str; 3] = ["README.md", "LICENSE-MIT", "LICENSE-APACHE"];
 
 /// What the registry shows of a package.
 const FIELDS: [&str; 7] =
     ["description", "documentation", "license", "repository", "readme", "keywords", "categories"];
 
-/// Checks the manifests of all packages that are published, and the links in all documents to the repository.
+/// Checks the manifests of all packages that are published, and the links in all documents to the
+/// repository.
 ///
 /// # Errors
 ///

@@ -1,4 +1,5 @@
-//! Every row of the comparison with the Perl family names a test or example that shows what it says, and that exists.
+//! Every row of the comparison with the Perl family names a test or example that shows what it
+//! says, and that exists.
 
 use super::Problem;
 use super::sources::Sources;

@@ -1,4 +1,5 @@
-//! `SEMANTICS.md` names for each of its sentences the rules and tests that show it, and these exist.
+//! `SEMANTICS.md` names for each of its sentences the rules and tests that show it, and these
+//! exist.
 
 use super::Problem;
 use super::sources::Sources;

@@ -1,4 +1,5 @@
-//! The rules are pure: the sources of `aemp-proto` reach for no socket, clock, file, thread, process or environment.
+//! The rules are pure: the sources of `aemp-proto` reach for no socket, clock, file, thread,
+//! process or environment.
 //!
 //! It reads tokens, so comments and strings do not count, and imports in braces do.
 
@@ -23,7 +24,8 @@ pub(super) fn check(sources: &Sources) -> Vec<Problem> {
 fn check_file(file: &SourceFile) -> Vec<Problem> {
     let code = file.code_lines().collect::<Vec<_>>().join("\n");
     let mut words = Vec::new();
-    // The file has been parsed as a whole, so a part of it that is no Rust by itself cannot occur here.
+    // The file has been parsed as a whole, so a part of it that is no Rust by itself cannot occur
+    // here.
     collect(code.parse().unwrap_or_default(), &mut words);
     words
         .into_iter()

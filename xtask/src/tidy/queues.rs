@@ -1,4 +1,5 @@
-//! Every queue has a limit: the table of `ARCHITECTURE.md` names each file that has one, and names none that has none.
+//! Every queue has a limit: the table of `ARCHITECTURE.md` names each file that has one, and names
+//! none that has none.
 
 use std::collections::BTreeSet;
 

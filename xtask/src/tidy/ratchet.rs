@@ -1,4 +1,5 @@
-//! The recorded exceptions from the budgets: `xtask/ratchet.txt`, one `SIZE PATH` or `SIZE PATH::FUNCTION` a line.
+//! The recorded exceptions from the budgets: `xtask/ratchet.txt`, one `SIZE PATH` or `SIZE
+//! PATH::FUNCTION` a line.
 
 use std::collections::BTreeMap;
 use std::error::Error;

@@ -1,7 +1,8 @@
 //! Words that this repository does not use any more, and comments that are too wide.
 //!
-//! What is still there is counted in `xtask/words.txt`, one `COUNT WORD` a line. A count may only go down. A word is listed
-//! there until its count is zero, and stays banned afterwards. `docs/glossary.md` has the words that are used instead.
+//! What is still there is counted in `xtask/words.txt`, one `COUNT WORD` a line. A count may only
+//! go down. A word is listed there until its count is zero, and stays banned afterwards.
+//! `docs/glossary.md` has the words that are used instead.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -71,7 +72,8 @@ pub(super) fn check(root: &Path, sources: &Sources, mode: Mode) -> Result<Vec<Pr
     Ok(problems)
 }
 
-/// The wire has words of its own, recordings and results are as they are, and programs of others are in their words.
+/// The wire has words of its own, recordings and results are as they are, and programs of others
+/// are in their words.
 fn is_ours(path: &str) -> bool {
     let text = path.ends_with(".rs") || path.ends_with(".md");
     let foreign = ["PROTOCOL.md", "CHANGELOG.md", "docs/glossary.md", "docs/bench.md"].contains(&path)

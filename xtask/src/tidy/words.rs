@@ -69,7 +69,8 @@ fn contains_word(line: &str, word: &str) -> bool {
 }
 
 fn opening(file: &SourceFile, problems: &mut Vec<Problem>) {
-    // The unit tests of a module need no introduction, and what lies in a folder of a test is its input.
+    // The unit tests of a module need no introduction, and what lies in a folder of a test is its
+    // input.
     let inside = file
         .path
         .split_once("/tests/")

@@ -1,7 +1,8 @@
-//! actix: `actix` has two arbiters, with producers and consumers on different ones; `actix-1` has everything on one.
+//! actix: `actix` has two arbiters, with producers and consumers on different ones; `actix-1` has
+//! everything on one.
 //!
-//! It has a runtime of its own, so the workloads are written again. Two actors of a pair are on one arbiter, which is the
-//! better case for it: on two, a round trip takes hundreds of times as long.
+//! It has a runtime of its own, so the workloads are written again. Two actors of a pair are on one
+//! arbiter, which is the better case for it: on two, a round trip takes hundreds of times as long.
 
 use std::time::{Duration, Instant};
 
@@ -215,7 +216,7 @@ async fn create_and_stop(arbiters: &Arbiters, count: u64) -> Measured {
     Measured::since(began, rounds * BATCH)
 }
 
-/// Octets of an idle actor.
+/// Bytes of an idle actor.
 async fn memory(count: u64) -> Measured {
     let mut actors = Vec::with_capacity(count as usize);
     let before = resident();

@@ -133,7 +133,8 @@ impl Framework for Coerce {
             actor.notify_stop().expect("it lives");
         }
         for actor in &actors {
-            // A message to an actor that is stopping is at times never answered, so it is asked like this.
+            // A message to an actor that is stopping is at times never answered, so it is asked
+            // like this.
             while actor.is_valid() {
                 tokio::task::yield_now().await;
             }

@@ -1,7 +1,9 @@
-//! What the frameworks share: the workloads, written once over a trait, the line of JSON a run, and the far end's process.
+//! What the frameworks share: the workloads, written once over a trait, the line of JSON a run, and
+//! the far end's process.
 //!
-//! The programs are called as `aemp-bench` calls itself: `one SYSTEM WORKLOAD COUNT` runs a workload, `peer SYSTEM WORKLOAD`
-//! is the far end. A system whose name ends with `-ct` has tokio's current-thread runtime.
+//! The programs are called as `aemp-bench` calls itself: `one SYSTEM WORKLOAD COUNT` runs a
+//! workload, `peer SYSTEM WORKLOAD` is the far end. A system whose name ends with `-ct` has tokio's
+//! current-thread runtime.
 
 mod far;
 mod local;
@@ -17,7 +19,7 @@ use std::future::Future;
 pub const PAIRS: u64 = 1000;
 /// Actors that `l3` creates at once.
 pub const BATCH: u64 = 10_000;
-/// Octets of the messages of `r3`.
+/// Bytes of the messages of `r3`.
 pub const PAYLOAD: usize = 64 << 10;
 /// The most payloads of `r3` that are under way.
 pub const WINDOW: u64 = 1024;
@@ -68,8 +70,8 @@ impl Task {
         runtime.block_on(async move { tokio::spawn(future).await.expect("the workload does not panic") })
     }
 
-    /// Prints the line of a run, or says that there is no such workload, and ends the process: many frameworks have
-    /// background tasks.
+    /// Prints the line of a run, or says that there is no such workload, and ends the process: many
+    /// frameworks have background tasks.
     pub fn report(&self, measured: Option<Measured>) -> ! {
         let Some(measured) = measured else {
             eprintln!("{} has no workload {}", self.system, self.workload);

@@ -1,4 +1,5 @@
-//! The local workloads over what all frameworks have: actors that count, that answer, and that play ping-pong.
+//! The local workloads over what all frameworks have: actors that count, that answer, and that play
+//! ping-pong.
 
 use std::future::Future;
 use std::hint::black_box;
@@ -43,7 +44,8 @@ pub trait Framework: Send + Sync + Sized + 'static {
     ) -> impl Future<Output = ()> + Send;
 }
 
-/// Runs a local workload and reports it. The framework is made in the runtime, which some of them need.
+/// Runs a local workload and reports it. The framework is made in the runtime, which some of them
+/// need.
 pub fn run<F: Framework>(task: Task, make: impl FnOnce() -> F + Send + 'static) -> ! {
     let (workload, count) = (task.workload.clone(), task.count.unwrap_or(0));
     let measured = task.on_runtime(async move { measure(&make(), &workload, count).await });
@@ -122,7 +124,7 @@ async fn ping_pong<F: Framework>(framework: &F, pairs: u64, count: u64) -> Measu
     Measured::since(began, count / pairs * pairs)
 }
 
-/// Octets of an idle actor.
+/// Bytes of an idle actor.
 async fn memory<F: Framework>(framework: &F, count: u64) -> Measured {
     let mut actors = Vec::with_capacity(count as usize);
     let before = resident();

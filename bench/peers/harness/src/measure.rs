@@ -28,9 +28,9 @@ impl Measured {
         Measured { figure, ..self }
     }
 
-    /// The figure is in MB (10^6 octets) a second.
-    pub fn megabytes(self, octets: u64) -> Measured {
-        let rate = octets as f64 / 1e6 / self.elapsed.as_secs_f64();
+    /// The figure is in MB (10^6 bytes) a second.
+    pub fn megabytes(self, bytes: u64) -> Measured {
+        let rate = bytes as f64 / 1e6 / self.elapsed.as_secs_f64();
         self.with_figure(rate)
     }
 
@@ -57,7 +57,7 @@ impl Measured {
     }
 }
 
-/// Memory in use by this process, in octets.
+/// Memory in use by this process, in bytes.
 pub fn resident() -> f64 {
     status_kib("VmRSS:") as f64 * 1024.0
 }

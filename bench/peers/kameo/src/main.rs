@@ -1,4 +1,5 @@
-//! kameo, local, with its default features: `kameo` has unbounded mailboxes, `kameo-bounded` those that it gives by default.
+//! kameo, local, with its default features: `kameo` has unbounded mailboxes, `kameo-bounded` those
+//! that it gives by default.
 
 use kameo::mailbox::{self, MailboxReceiver, MailboxSender};
 use kameo::prelude::*;

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use peer_harness::{ACK_EVERY, Measured, PAYLOAD, Peer, Task, WINDOW, ready};
 
-/// What a message is: one of many, a question how many have come, one that is sent back, an answer, an acknowledgement.
+/// What a message is: one of many, a question how many have come, one that is sent back, an answer,
+/// an acknowledgement.
 const COUNT: u8 = 1;
 const HOW_MANY: u8 = 2;
 const PING: u8 = 3;
@@ -21,13 +22,13 @@ async fn connect() -> Client {
 }
 
 fn message(tag: u8, number: u64) -> Bytes {
-    let mut octets = vec![tag];
-    octets.extend_from_slice(&number.to_le_bytes());
-    octets.into()
+    let mut bytes = vec![tag];
+    bytes.extend_from_slice(&number.to_le_bytes());
+    bytes.into()
 }
 
-fn number(octets: &[u8]) -> u64 {
-    u64::from_le_bytes(octets[1..9].try_into().expect("eight octets"))
+fn number(bytes: &[u8]) -> u64 {
+    u64::from_le_bytes(bytes[1..9].try_into().expect("eight bytes"))
 }
 
 async fn far_end() {
@@ -52,8 +53,8 @@ async fn far_end() {
     }
 }
 
-async fn send(client: &Client, octets: Bytes) {
-    client.publish("far", octets).await.expect("it is connected");
+async fn send(client: &Client, bytes: Bytes) {
+    client.publish("far", bytes).await.expect("it is connected");
 }
 
 async fn all_came(client: &Client, answers: &mut Subscriber, count: u64) {

@@ -1,4 +1,5 @@
-//! ractor_cluster: two nodes over loopback. The actor of the far end joins a process group, and this process finds it there.
+//! ractor_cluster: two nodes over loopback. The actor of the far end joins a process group, and
+//! this process finds it there.
 
 use std::collections::VecDeque;
 use std::net::TcpListener;
@@ -48,8 +49,8 @@ impl Actor for Counter {
                 state.sum = state.sum.wrapping_add(n);
                 state.count += 1;
             }
-            Work::Payload(octets) => {
-                state.sum = state.sum.wrapping_add(u64::from(octets[1]));
+            Work::Payload(bytes) => {
+                state.sum = state.sum.wrapping_add(u64::from(bytes[1]));
                 state.count += 1;
             }
             Work::Ping(n, reply) => reply.send(n)?,

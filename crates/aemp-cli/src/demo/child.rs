@@ -1,5 +1,5 @@
-//! The processes of the demo: nodes of this very program. Each ends when its stdin does, so none outlives this process, however
-//! that ends.
+//! The processes of the demo: nodes of this very program. Each ends when its stdin does, so none
+//! outlives this process, however that ends.
 
 use std::fs::File;
 use std::io;
@@ -49,7 +49,8 @@ impl Child {
         Ok(Child { name: name.into(), log, process, stdin, stdout })
     }
 
-    /// Gives it its settings: through stdin, because others can see the command line and the environment of a process.
+    /// Gives it its settings: through stdin, because others can see the command line and the
+    /// environment of a process.
     pub(crate) async fn configure(&mut self, settings: &Json) -> Result<(), Failure> {
         let written = self.stdin.write_all(format!("{settings}\n").as_bytes()).await;
         written.map_err(|error| self.blame("does not take its settings", error))

@@ -31,8 +31,9 @@ pub(crate) struct Corpus {
 }
 
 impl Corpus {
-    /// Finds the files under these paths: regular ones, in the order of their names, without hidden ones and the folders
-    /// named `target`. A path that is named itself is taken whatever it is called.
+    /// Finds the files under these paths: regular ones, in the order of their names, without hidden
+    /// ones and the folders named `target`. A path that is named itself is taken whatever it is
+    /// called.
     ///
     /// # Errors
     ///

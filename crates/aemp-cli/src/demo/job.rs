@@ -16,7 +16,8 @@ use super::text::{self, Counts};
 use super::worker::{Report, WORKER, Work};
 use crate::failure::Failure;
 
-/// Chunks that a worker has at a time: enough to keep it busy, few enough to be given to others soon.
+/// Chunks that a worker has at a time: enough to keep it busy, few enough to be given to others
+/// soon.
 const OUTSTANDING: usize = 4;
 
 /// How often the processes are looked at.
@@ -193,7 +194,8 @@ impl<'a, 'n> Job<'a, 'n> {
         Ok(())
     }
 
-    /// Kills the worker with the most to do when half of the work is done, or when all of it is under way.
+    /// Kills the worker with the most to do when half of the work is done, or when all of it is
+    /// under way.
     async fn kill_if_due(&mut self) -> Result<(), Failure> {
         let busiest = self.schedule.busiest();
         let half = busiest.is_some() && self.bytes.0 * 2 >= self.bytes.1;
@@ -250,8 +252,8 @@ impl<'a, 'n> Job<'a, 'n> {
         }
     }
 
-    /// A worker was lost that nobody has killed. If its process lives, only the connection was lost: right after a restart a
-    /// node may still be looked for where it was before.
+    /// A worker was lost that nobody has killed. If its process lives, only the connection was
+    /// lost: right after a restart a node may still be looked for where it was before.
     fn find_again(&mut self, worker: &PortId, index: usize, reason: &Reason) -> Result<(), Failure> {
         self.network.check()?;
         self.lost += 1;

@@ -1,9 +1,10 @@
 //! `aemp demo`: what the whole thing is for, on real input.
 //!
-//! A seed and some workers are started as processes. The workers register themselves in the shared database, where this process
-//! finds them; they count the words of files in chunks (`job`, with `schedule` as its rules), one of them is killed in the
-//! middle, its monitor fires, others take over, a replacement appears in the database. The result is compared with a plain
-//! count (`source`).
+//! A seed and some workers are started as processes. The workers register themselves in the shared
+//! database, where this process finds them; they count the words of files in chunks (`job`, with
+//! `schedule` as its rules), one of them is killed in the middle, its monitor fires, others take
+//! over, a replacement appears in the database. The result is compared with a plain count
+//! (`source`).
 
 mod child;
 mod corpus;
@@ -32,13 +33,14 @@ use progress::Progress;
 use source::{Plain, Source};
 use table::Summary;
 
-/// Chunks are at most this large (except where a word is larger), and smaller for small input, so that every worker gets some.
+/// Chunks are at most this large (except where a word is larger), and smaller for small input, so
+/// that every worker gets some.
 const CHUNK: u64 = 64 << 10;
 
 /// Count words in a network of processes, one of which is killed in the middle
 ///
-/// Ends with a table of who did what, after checking the result against a plain count in one process. Files that are not text,
-/// hidden ones and folders named `target` are left out.
+/// Ends with a table of who did what, after checking the result against a plain count in one
+/// process. Files that are not text, hidden ones and folders named `target` are left out.
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
     /// Files and folders

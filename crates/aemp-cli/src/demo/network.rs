@@ -22,13 +22,15 @@ pub(crate) struct Network<'a> {
 }
 
 impl<'a> Network<'a> {
-    /// A network without processes and with a secret of its own. Processes log to the folder `logs`.
+    /// A network without processes and with a secret of its own. Processes log to the folder
+    /// `logs`.
     pub(crate) fn new(logs: &'a Path, filter: &'a str) -> Result<Network<'a>, Failure> {
         let secret = random_text(64)?;
         Ok(Network { logs, filter, secret, seed: None, seeds: Vec::new(), workers: Vec::new() })
     }
 
-    /// Starts the seed and so many workers. The workers need not listen yet when this returns: they are found later.
+    /// Starts the seed and so many workers. The workers need not listen yet when this returns: they
+    /// are found later.
     pub(crate) async fn start(&mut self, workers: usize) -> Result<(), Failure> {
         let settings = self.settings("demo/seed", "aemp::global");
         let seed = self.seed.insert(Child::spawn("seed", self.logs, self.filter)?);

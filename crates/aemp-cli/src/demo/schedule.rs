@@ -1,4 +1,5 @@
-//! Which worker gets which chunk: a few at a time for each, and those of a lost worker go to others.
+//! Which worker gets which chunk: a few at a time for each, and those of a lost worker go to
+//! others.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -48,7 +49,8 @@ impl<W: Clone + Ord> Schedule<W> {
         count
     }
 
-    /// The next chunk to be sent, to the worker with the least to do; it counts as sent from now on.
+    /// The next chunk to be sent, to the worker with the least to do; it counts as sent from now
+    /// on.
     pub(crate) fn next(&mut self) -> Option<(W, Chunk)> {
         let (worker, chunks) = self
             .working

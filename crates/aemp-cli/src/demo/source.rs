@@ -44,8 +44,8 @@ pub(crate) struct Plain {
 }
 
 impl Source {
-    /// Starts to read these files, cut into chunks of about `size` bytes. Each file is read once, so that network and plain
-    /// count see the same bytes even if it is being written to.
+    /// Starts to read these files, cut into chunks of about `size` bytes. Each file is read once,
+    /// so that network and plain count see the same bytes even if it is being written to.
     pub(crate) fn start(files: Vec<Found>, size: usize) -> Source {
         let (reads_sender, reads) = mpsc::channel(CHUNKS_AHEAD);
         let (texts_sender, texts) = sync_channel(FILES_AHEAD);

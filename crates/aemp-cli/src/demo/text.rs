@@ -10,8 +10,8 @@ pub(crate) type Counts = HashMap<String, u64>;
 /// Without a place to cut for so long, a file is not text.
 pub(crate) const LONGEST_RUN: usize = 1 << 20;
 
-/// Counts the words of a text: runs of letters, digits, `_` and inner apostrophes, in lower case. Bytes that are not
-/// UTF-8 separate words.
+/// Counts the words of a text: runs of letters, digits, `_` and inner apostrophes, in lower case.
+/// Bytes that are not UTF-8 separate words.
 pub(crate) fn count(text: &[u8]) -> Counts {
     let mut counts = Counts::new();
     for chunk in text.utf8_chunks() {
@@ -40,7 +40,8 @@ pub(crate) fn most_frequent(counts: &Counts, how_many: usize) -> Vec<(&str, u64)
     words
 }
 
-/// Whether a word never goes across this byte. All of them are ASCII, so a cut never goes through a character either.
+/// Whether a word never goes across this byte. All of them are ASCII, so a cut never goes through a
+/// character either.
 fn separates(byte: u8) -> bool {
     byte.is_ascii() && !byte.is_ascii_alphanumeric() && byte != b'_' && byte != b'\''
 }

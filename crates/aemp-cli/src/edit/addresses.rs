@@ -14,7 +14,8 @@ pub(crate) enum Addresses {
     /// Set the addresses to listen on
     #[command(visible_alias = "binds")]
     SetBinds {
-        /// HOST:PORT,… or a JSON list; `*` is every address of this machine, and a port that the system chooses
+        /// HOST:PORT,… or a JSON list; `*` is every address of this machine, and a port that the
+        /// system chooses
         #[arg(value_name = "ADDRESSES")]
         list: String,
     },

@@ -18,10 +18,12 @@ const PEM_MAX: u64 = 1 << 20;
 /// The certificate.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Certificate {
-    /// Make a self-signed certificate with its key; give it to all nodes of the network, and TLS protects all traffic
+    /// Make a self-signed certificate with its key; give it to all nodes of the network, and TLS
+    /// protects all traffic
     #[command(name = "gencert")]
     Generate,
-    /// Take the certificate from a PEM file: the key, the certificate, then the certificates to trust beside it
+    /// Take the certificate from a PEM file: the key, the certificate, then the certificates to
+    /// trust beside it
     #[command(name = "setcert", visible_alias = "cert")]
     Set {
         /// The file
@@ -56,8 +58,8 @@ fn read(file: &Path) -> io::Result<Vec<u8>> {
     Ok(pem)
 }
 
-/// Key and certificate of a network in one PEM text (`PROTOCOL.md` §2.2). It names no host and does not run out: whoever
-/// has it belongs to the network.
+/// Key and certificate of a network in one PEM text (`PROTOCOL.md` §2.2). It names no host and does
+/// not run out: whoever has it belongs to the network.
 fn generate() -> Result<String, Failure> {
     let fault = |error: rcgen::Error| Failure::failed(format!("the certificate cannot be made: {error}"));
     let key = KeyPair::generate().map_err(fault)?;

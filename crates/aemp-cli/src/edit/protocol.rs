@@ -1,4 +1,5 @@
-//! `setsecure`, `setmonitor_timeout` and so on: a `set` and a `del` command for each setting that has no file of its own here.
+//! `setsecure`, `setmonitor_timeout` and so on: a `set` and a `del` command for each setting that
+//! has no file of its own here.
 
 use aemp_config::{KEYS, Key, Shape, parse_argument};
 use clap::error::ErrorKind;

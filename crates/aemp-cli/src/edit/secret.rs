@@ -16,9 +16,11 @@ pub(crate) enum Secret {
     /// Make a random shared secret
     #[command(name = "gensecret")]
     Generate,
-    /// Set the shared secret: a text, or `-` (from stdin), `@FILE` or `env:NAME` (an environment variable)
+    /// Set the shared secret: a text, or `-` (from stdin), `@FILE` or `env:NAME` (an environment
+    /// variable)
     ///
-    /// Other users of this machine may see a text while the command runs. In JSON quotes it is always a text.
+    /// Other users of this machine may see a text while the command runs. In JSON quotes it is
+    /// always a text.
     #[command(name = "setsecret", visible_alias = "secret")]
     Set {
         /// Any text that is not empty, or where it is

@@ -1,4 +1,5 @@
-//! One log line: what other nodes have a say in cannot end it, steer the terminal or make it as long as it likes, in both forms.
+//! One log line: what other nodes have a say in cannot end it, steer the terminal or make it as
+//! long as it likes, in both forms.
 
 use std::fmt::{self, Debug, Write};
 
@@ -15,7 +16,8 @@ use tracing_subscriber::registry::LookupSpan;
 use super::Form;
 use crate::values::json_text;
 
-/// Bytes of the message and all fields of a line together: as much as a record of another node may have.
+/// Bytes of the message and all fields of a line together: as much as a record of another node may
+/// have.
 const TEXT_MAX: usize = 16 << 10;
 
 /// How events become lines.
@@ -80,7 +82,8 @@ impl Said {
 
     fn text(&mut self, field: &Field, text: fmt::Arguments<'_>) {
         let mut line = OneLine::new(self.room);
-        // An error says that the limit was reached, or that a value cannot be formatted: what there is stays.
+        // An error says that the limit was reached, or that a value cannot be formatted: what there
+        // is stays.
         let _ = line.write_fmt(text);
         let text = line.into_string();
         self.room = self.room.saturating_sub(text.len());

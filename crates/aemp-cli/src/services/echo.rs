@@ -1,5 +1,5 @@
-//! `aemp::echo`: a port in the family `aemp::echo` that sends every message back to the port ID in its last element,
-//! without that element.
+//! `aemp::echo`: a port in the family `aemp::echo` that sends every message back to the port ID in
+//! its last element, without that element.
 
 use aemp::{AnyMessage, Context, PortId, Reason};
 

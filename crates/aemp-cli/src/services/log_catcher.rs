@@ -1,5 +1,6 @@
-//! `AnyEvent::MP::LogCatcher::catch LEVEL`: writes what all other nodes log into the log of this process, as the function of this name does in
-//! Perl. Run again it takes the new level; without one, or with 0, it stops.
+//! `AnyEvent::MP::LogCatcher::catch LEVEL`: writes what all other nodes log into the log of this
+//! process, as the function of this name does in Perl. Run again it takes the new level; without
+//! one, or with 0, it stops.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -1,5 +1,5 @@
-//! The services that come with the command: functions that `services` in the configuration, or another node by `spawn`,
-//! can name.
+//! The services that come with the command: functions that `services` in the configuration, or
+//! another node by `spawn`, can name.
 
 mod echo;
 mod global;
@@ -20,8 +20,8 @@ pub(crate) fn register(builder: Builder) -> Builder {
         .function(log_catcher::NAME, log_catcher::init())
 }
 
-/// Checks that the configured services are among them, or among `others`, and gives the global service its name here: a
-/// configuration that is shared with Perl nodes names the module of Perl.
+/// Checks that the configured services are among them, or among `others`, and gives the global
+/// service its name here: a configuration that is shared with Perl nodes names the module of Perl.
 pub(crate) fn check(settings: &mut Settings, others: &[&str]) -> Result<(), Failure> {
     // Loads Perl's module, which lets others catch the log. Every node of ours does.
     settings.services.retain(|service| service.function != "AnyEvent::MP::LogCatcher::");

@@ -1,5 +1,5 @@
-//! `aemp::sink`: a port in the family `aemp::sink` that counts messages and their bytes, and answers `["stats", PORT]` with
-//! the two numbers.
+//! `aemp::sink`: a port in the family `aemp::sink` that counts messages and their bytes, and
+//! answers `["stats", PORT]` with the two numbers.
 
 use aemp::{AnyMessage, Body, Context, PortId, Reason};
 

@@ -1,7 +1,7 @@
 //! Completion: nodes, families and ports, as the shared database has them.
 //!
-//! The database cannot be asked which families there are. So what was typed is tried: a word that is a family with something in it
-//! is completed from then on, and so are its ports.
+//! The database cannot be asked which families there are. So what was typed is tried: a word that
+//! is a family with something in it is completed from then on, and so are its ports.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -85,7 +85,8 @@ impl Names {
     }
 }
 
-/// The words of a line that are likely to be families of applications: in quotes, or with `::` in them.
+/// The words of a line that are likely to be families of applications: in quotes, or with `::` in
+/// them.
 fn families(line: &str) -> impl Iterator<Item = &str> {
     let quoted = |word: &str| {
         let start = word.as_ptr().addr() - line.as_ptr().addr();

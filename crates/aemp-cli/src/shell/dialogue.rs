@@ -1,6 +1,7 @@
 //! The shell's side of the network: which node is talked to, and what it answers.
 //!
-//! Answers and what is sent to the echo port come into one mailbox, so that they are shown in the order in which they were sent.
+//! Answers and what is sent to the echo port come into one mailbox, so that they are shown in the
+//! order in which they were sent.
 
 use std::collections::HashMap;
 
@@ -19,7 +20,8 @@ use crate::{run, scripts, values};
 /// The package in which Perl nodes evaluate at first, as in Perl's own shell.
 const PACKAGE: &str = "AnyEvent::MP::Kernel";
 
-/// The first value of an answer, by which it is told from a message that somebody sent to the echo port.
+/// The first value of an answer, by which it is told from a message that somebody sent to the echo
+/// port.
 const ANSWER: &str = "aemp::shell";
 
 /// What `can` is true of on our nodes only.
@@ -86,7 +88,8 @@ impl<'a> Dialogue<'a> {
         }
     }
 
-    /// Waits for a message to the echo port, or a late answer, and gives it as a line to be shown; `None` if Ctrl-C comes first.
+    /// Waits for a message to the echo port, or a late answer, and gives it as a line to be shown;
+    /// `None` if Ctrl-C comes first.
     ///
     /// # Cancel safety
     ///
@@ -154,7 +157,8 @@ impl<'a> Dialogue<'a> {
         self.languages[&self.target]
     }
 
-    /// Has the node evaluate code. The own node does it for this shell only, without being asked over its node port: nobody else may.
+    /// Has the node evaluate code. The own node does it for this shell only, without being asked
+    /// over its node port: nobody else may.
     async fn evaluate(&mut self, code: String, keyboard: &Keyboard) -> Result<Vec<Value>, String> {
         let target = self.target.clone();
         if target != *self.node.id() {

@@ -1,4 +1,5 @@
-//! Where lines come from: an edited line on a terminal, or a pipe without a prompt. Reading waits, so it has a thread of its own.
+//! Where lines come from: an edited line on a terminal, or a pipe without a prompt. Reading waits,
+//! so it has a thread of its own.
 
 use std::io::{BufRead, IsTerminal};
 use std::path::PathBuf;
@@ -30,7 +31,8 @@ pub(super) enum Input {
 pub(super) struct Keyboard {
     prompts: Sender<String>,
     input: mpsc::UnboundedReceiver<Input>,
-    /// Prints above the line that is edited. It can have to wait for the next line, so it has a thread too.
+    /// Prints above the line that is edited. It can have to wait for the next line, so it has a
+    /// thread too.
     above: Option<Sender<String>>,
     editing: bool,
     is_terminal: bool,
@@ -166,8 +168,8 @@ fn print_above(mut printer: impl ExternalPrinter + Send + 'static) -> Sender<Str
     sender
 }
 
-/// `$XDG_STATE_HOME/aemp/shell_history`, else below `~/.local/state`; none if its folder cannot be made. Only its owner may read it:
-/// the editor sees to that.
+/// `$XDG_STATE_HOME/aemp/shell_history`, else below `~/.local/state`; none if its folder cannot be
+/// made. Only its owner may read it: the editor sees to that.
 fn history_file() -> Option<PathBuf> {
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))?;

@@ -1,7 +1,7 @@
 //! `aemp shell`: lines that nodes evaluate, one after the other.
 //!
-//! [`line`] is what can be typed, [`keyboard`] where it comes from, [`complete`] what Tab knows, [`dialogue`] what goes to the nodes
-//! and comes back; here is the loop between them.
+//! [`line`] is what can be typed, [`keyboard`] where it comes from, [`complete`] what Tab knows,
+//! [`dialogue`] what goes to the nodes and comes back; here is the loop between them.
 
 mod complete;
 mod dialogue;
@@ -32,12 +32,13 @@ Tab completes nodes, families and ports; Ctrl-C gives up a line, Ctrl-D ends.";
 
 /// Have nodes evaluate what is typed, line by line
 ///
-/// A result is printed as JSON values separated by commas. `=` lists the nodes, `=NODE` switches to another node; `$ECHO` in Perl
-/// and `ECHO` in scripts is a port that shows what is sent to it. Lines can also come from a pipe: then there is no prompt, and
-/// the exit status is 1 if one of them failed.
+/// A result is printed as JSON values separated by commas. `=` lists the nodes, `=NODE` switches to
+/// another node; `$ECHO` in Perl and `ECHO` in scripts is a port that shows what is sent to it.
+/// Lines can also come from a pipe: then there is no prompt, and the exit status is 1 if one of
+/// them failed.
 ///
-/// The history is in $XDG_STATE_HOME/aemp/shell_history (~/.local/state/aemp/shell_history); a line that begins with a blank is not
-/// kept.
+/// The history is in $XDG_STATE_HOME/aemp/shell_history (~/.local/state/aemp/shell_history); a line
+/// that begins with a blank is not kept.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Shell {

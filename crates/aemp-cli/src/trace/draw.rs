@@ -7,7 +7,8 @@ use serde_json::{Value as Json, json};
 
 use super::network::{Branch, Connection, Network, Seen};
 
-/// One line a node, under a node that it is connected to. What is special about it stands behind it in brackets.
+/// One line a node, under a node that it is connected to. What is special about it stands behind it
+/// in brackets.
 pub(super) fn tree(network: &Network) -> String {
     let mut out = String::new();
     for root in network.trees() {
@@ -67,8 +68,8 @@ fn trouble(network: &Network, node: &NodeId) -> Option<String> {
     }
 }
 
-/// A graph for Graphviz: nodes without an answer are dashed, carried connections dotted, and a connection that one side denies
-/// is a dashed arrow from the side that sees it.
+/// A graph for Graphviz: nodes without an answer are dashed, carried connections dotted, and a
+/// connection that one side denies is a dashed arrow from the side that sees it.
 pub(super) fn dot(network: &Network) -> String {
     let mut out = String::from("graph aemp {\n");
     for node in network.nodes.keys() {
@@ -104,8 +105,8 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
 }
 
-/// `nodes`, each with whether it answered and else why not, and `connections`, each with its two ends, those of them that have
-/// told of it, and the node that carries it.
+/// `nodes`, each with whether it answered and else why not, and `connections`, each with its two
+/// ends, those of them that have told of it, and the node that carries it.
 pub(super) fn json(network: &Network) -> Json {
     let node = |(node, seen): (&NodeId, &Seen)| match seen {
         Seen::Neighbours(_) => json!({"node": node.as_str(), "answered": true}),
@@ -131,7 +132,8 @@ mod tests {
     use super::super::network::tests::{network, node};
     use super::*;
 
-    /// Two seeds, a worker that is connected to both, one that denies a connection, a carried one, and two without an answer.
+    /// Two seeds, a worker that is connected to both, one that denies a connection, a carried one,
+    /// and two without an answer.
     fn example() -> Network {
         let told: &[(&str, &[&str])] = &[
             ("seed", &["gone", "perl", "private", "seed2", "worker"]),

@@ -1,7 +1,7 @@
 //! `aemp trace`: the connections between the nodes of a network.
 //!
-//! [`survey`] decides who is asked and along which way, [`network`] what follows from the answers, [`draw`] how it looks; here is
-//! the node that asks.
+//! [`survey`] decides who is asked and along which way, [`network`] what follows from the answers,
+//! [`draw`] how it looks; here is the node that asks.
 
 mod draw;
 mod network;
@@ -26,13 +26,16 @@ use survey::{Question, Survey};
 
 /// Show the connections between the nodes
 ///
-/// Begins at NODE, or at the seeds, and asks each node to whom it is connected. Prints a tree in which each node appears once;
-/// what is special stands in brackets: no answer in time, a connection that one side does not see, one that another node
-/// carries. A connection that came or went meanwhile can look as if one side did not see it.
+/// Begins at NODE, or at the seeds, and asks each node to whom it is connected. Prints a tree in
+/// which each node appears once; what is special stands in brackets: no answer in time, a
+/// connection that one side does not see, one that another node carries. A connection that came or
+/// went meanwhile can look as if one side did not see it.
 ///
-/// A network is followed up to 4096 nodes, and no longer than four times as long as each node has; exit status 1 if there is more.
+/// A network is followed up to 4096 nodes, and no longer than four times as long as each node has;
+/// exit status 1 if there is more.
 ///
-/// Works with Perl nodes, unless these are in secure mode: then they do not answer. Exit status 1 if a node has not answered.
+/// Works with Perl nodes, unless these are in secure mode: then they do not answer. Exit status 1
+/// if a node has not answered.
 #[derive(Debug, Args)]
 pub(crate) struct Trace {
     /// The node to begin at
@@ -205,7 +208,8 @@ impl<'a> Inquirer<'a> {
     }
 }
 
-/// The question as the first node gets it: it passes on what the next one gets, and the answer comes back the same way.
+/// The question as the first node gets it: it passes on what the next one gets, and the answer
+/// comes back the same way.
 fn message(question: &Question, answer_to: &PortId) -> AnyMessage {
     let (snd, node) = (Value::name("snd"), Value::name(question.node.as_str()));
     let mut values = Vec::new();

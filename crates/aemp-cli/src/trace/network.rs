@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use aemp::NodeId;
 
-/// How deep a tree is drawn; what is farther away begins another one. Nodes can tell of as long a chain as they like.
+/// How deep a tree is drawn; what is farther away begins another one. Nodes can tell of as long a
+/// chain as they like.
 const DEPTH_MAX: usize = 100;
 
 /// What a node has told.
@@ -101,7 +102,8 @@ impl Network {
         self.nodes.keys().filter(|node| self.neighbours(node).is_none()).collect()
     }
 
-    /// The network as trees in which every node appears once, as near to the root as its connections allow.
+    /// The network as trees in which every node appears once, as near to the root as its
+    /// connections allow.
     pub(super) fn trees(&self) -> Vec<Branch<'_>> {
         let mut of_node: BTreeMap<&NodeId, Vec<Connection<'_>>> = BTreeMap::new();
         for connection in self.connections() {
@@ -181,7 +183,8 @@ pub(super) mod tests {
         NodeId::new(name).unwrap()
     }
 
-    /// A network in which these nodes have told these neighbours; everybody else has told nothing. `x@r` is carried by `r`.
+    /// A network in which these nodes have told these neighbours; everybody else has told nothing.
+    /// `x@r` is carried by `r`.
     pub(in crate::trace) fn network(roots: &[&str], told: &[(&str, &[&str])]) -> Network {
         let mut nodes = BTreeMap::new();
         for (name, neighbours) in told {

@@ -1,7 +1,9 @@
-//! Who is to be asked for his connections, along which way, and when to stop waiting. Without input, output or a clock.
+//! Who is to be asked for his connections, along which way, and when to stop waiting. Without
+//! input, output or a clock.
 //!
-//! A node is asked through the nodes that led to it: that needs no new connections, and reaches nodes that nobody can dial. If
-//! nothing has come back after half of the time it is asked directly too.
+//! A node is asked through the nodes that led to it: that needs no new connections, and reaches
+//! nodes that nobody can dial. If nothing has come back after half of the time it is asked directly
+//! too.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +16,8 @@ use super::network::{Network, Seen};
 /// further nodes: a hostile node can make them up.
 const TIMES: u32 = 4;
 
-/// Nodes that are asked. A network is larger than this in theory, and a tree of it is not for reading.
+/// Nodes that are asked. A network is larger than this in theory, and a tree of it is not for
+/// reading.
 const NODES_MAX: usize = 4096;
 
 /// Bytes of all that is told: names, and what each takes beside.
@@ -26,7 +29,8 @@ const NEIGHBOUR: usize = 128;
 /// Time since the start of the survey.
 pub(super) type Time = Duration;
 
-/// The most nodes that pass a question on: the answer comes back over them too, and nodes refuse more than 32 hops.
+/// The most nodes that pass a question on: the answer comes back over them too, and nodes refuse
+/// more than 32 hops.
 const RELAYS_MAX: usize = 15;
 
 /// A node to be asked.
@@ -75,7 +79,8 @@ impl Survey {
         Some(question)
     }
 
-    /// A node has told its neighbours, with the relay of those whose connection is carried. The first answer counts.
+    /// A node has told its neighbours, with the relay of those whose connection is carried. The
+    /// first answer counts.
     pub(super) fn answered(
         &mut self,
         node: &NodeId,
@@ -118,7 +123,8 @@ impl Survey {
         }
     }
 
-    /// There is no connection to a node that was asked directly. An answer may still come by another way.
+    /// There is no connection to a node that was asked directly. An answer may still come by
+    /// another way.
     pub(super) fn unreachable(&mut self, node: &NodeId, why: String) {
         if let Some(asked) = self.asked.get_mut(node).filter(|asked| asked.is_open()) {
             asked.over |= asked.way.is_empty();

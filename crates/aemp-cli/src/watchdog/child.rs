@@ -1,5 +1,5 @@
-//! The node's end of the watchdog: signs of life that only a working node gives, the wish to be started again, and the end with the
-//! watchdog.
+//! The node's end of the watchdog: signs of life that only a working node gives, the wish to be
+//! started again, and the end with the watchdog.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _, stdin};
@@ -39,7 +39,8 @@ impl Leash {
             sockets.map_err(|error| Failure::failed(format!("cannot connect to the watchdog: {error}")))?;
         let (words, mut said) = mpsc::unbounded_channel();
         let end = Arc::new(Notify::new());
-        // Threads of their own: a watchdog that is stopped must not stop the node, and a node that hangs must still see its end.
+        // Threads of their own: a watchdog that is stopped must not stop the node, and a node that
+        // hangs must still see its end.
         let ending = end.clone();
         std::thread::spawn(move || {
             while let Some(word) = said.blocking_recv() {

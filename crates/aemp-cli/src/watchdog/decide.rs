@@ -1,4 +1,5 @@
-//! When a watched node is started, killed and given up: a machine that is told what happens, and the time.
+//! When a watched node is started, killed and given up: a machine that is told what happens, and
+//! the time.
 
 use std::time::Duration;
 
@@ -11,10 +12,12 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// How long a child may take to end in order. The farewell of a node takes a few seconds at most.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
-/// How long a child may take until its first sign of life, if that is longer than the time between two.
+/// How long a child may take until its first sign of life, if that is longer than the time between
+/// two.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// Exit statuses that say that the command line or the configuration is wrong: starting again changes nothing.
+/// Exit statuses that say that the command line or the configuration is wrong: starting again
+/// changes nothing.
 const HOPELESS: [i32; 2] = [2, 3];
 
 /// What has happened.
@@ -179,7 +182,8 @@ impl Watchdog {
                 action = Some(Action::Stop);
             }
             Event::End => {
-                // Asked again, so that a second Ctrl-C is not without effect on a child that missed the first.
+                // Asked again, so that a second Ctrl-C is not without effect on a child that missed
+                // the first.
                 if then != Then::End {
                     limit = Some(now + STOP_LIMIT);
                 }
@@ -362,8 +366,9 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens: a child is only started when there is none, and is only told things when there is one; there is always
-        /// something that is waited for; and after the end there is nothing.
+        /// Whatever happens: a child is only started when there is none, and is only told things
+        /// when there is one; there is always something that is waited for; and after the end there
+        /// is nothing.
         #[test]
         fn there_is_one_child_at_most(steps in prop::collection::vec((0u8..8, 0u64..40), 0..200)) {
             let mut watchdog = started();

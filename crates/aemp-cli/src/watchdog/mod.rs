@@ -1,10 +1,13 @@
-//! `aemp run --watchdog`: a process that starts the node in a child process, and starts it again when it crashes or hangs, or is told to.
+//! `aemp run --watchdog`: a process that starts the node in a child process, and starts it again
+//! when it crashes or hangs, or is told to.
 //!
-//! [`decide`] is the machine that decides, [`parent`] does what it decides, [`child`] is the other end in the node's process.
+//! [`decide`] is the machine that decides, [`parent`] does what it decides, [`child`] is the other
+//! end in the node's process.
 //!
-//! The two are connected by a socket, which is the child's standard input. The child writes one byte for each sign of life
-//! ([`BEAT`]), and another one before it ends to be started again ([`RESTART`]). Nothing comes from the parent but the end: a child
-//! that reads it has lost its watchdog, and ends too. So nothing is left behind if the watchdog is killed.
+//! The two are connected by a socket, which is the child's standard input. The child writes one
+//! byte for each sign of life ([`BEAT`]), and another one before it ends to be started again
+//! ([`RESTART`]). Nothing comes from the parent but the end: a child that reads it has lost its
+//! watchdog, and ends too. So nothing is left behind if the watchdog is killed.
 
 pub(crate) mod child;
 mod decide;
@@ -33,7 +36,8 @@ pub(crate) struct Watching {
     /// Start the node again when it crashes or hangs, and on SIGHUP or `aemp restart`
     #[arg(long)]
     watchdog: bool,
-    /// Seconds without a sign of life after which the node is killed and started again; at least 0.1, or 0: never
+    /// Seconds without a sign of life after which the node is killed and started again; at least
+    /// 0.1, or 0: never
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = heartbeat, requires = "watchdog")]
     heartbeat: Duration,
     /// Seconds until the first new start after a crash; doubled up to 60 with each further crash
@@ -61,7 +65,8 @@ impl Watching {
     }
 }
 
-/// Reads how often a sign of life is wanted. Below a tenth of a second a node that is merely busy would be killed.
+/// Reads how often a sign of life is wanted. Below a tenth of a second a node that is merely busy
+/// would be killed.
 fn heartbeat(text: &str) -> Result<Duration, String> {
     let heartbeat = seconds(text)?;
     let too_often = !heartbeat.is_zero() && heartbeat < Duration::from_millis(100);

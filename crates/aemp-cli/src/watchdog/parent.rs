@@ -44,7 +44,8 @@ pub(crate) async fn guard(watching: &Watching, arguments: Vec<String>) -> Result
             None => {
                 let due = watchdog.next_timeout();
                 tokio::select! {
-                    // What the child has said counts before what the clock says: this process may have slept too.
+                    // What the child has said counts before what the clock says: this process may
+                    // have slept too.
                     biased;
                     event = ward.event() => event,
                     event = signals.event() => event,
@@ -56,8 +57,8 @@ pub(crate) async fn guard(watching: &Watching, arguments: Vec<String>) -> Result
     }
 }
 
-/// What of this program is to be started: where it was found, so that a new version is picked up; not the file itself, which may be
-/// an old one by now.
+/// What of this program is to be started: where it was found, so that a new version is picked up;
+/// not the file itself, which may be an old one by now.
 fn program() -> OsString {
     let given = std::env::args_os().next().unwrap_or_default();
     match given.to_string_lossy().contains('/') {

@@ -1,4 +1,5 @@
-//! Several hosts on one machine: network namespaces with a cable between all of them, and a host file each. That needs root and `ip`.
+//! Several hosts on one machine: network namespaces with a cable between all of them, and a host
+//! file each. That needs root and `ip`.
 
 use std::fs;
 use std::path::PathBuf;
@@ -25,7 +26,8 @@ pub(crate) struct Host {
 }
 
 impl Network {
-    /// Makes a network of `count` hosts. Returns `None` without root or `ip`, and prints which test is skipped.
+    /// Makes a network of `count` hosts. Returns `None` without root or `ip`, and prints which test
+    /// is skipped.
     pub(crate) fn new(test: &str, count: usize) -> Option<Network> {
         if output_of("id", "-u").as_deref() != Some("0") || output_of("ip", "-V").is_none() {
             println!("{test}: skipped, it needs root and ip");
@@ -84,7 +86,8 @@ impl Drop for Network {
 }
 
 impl Host {
-    /// Adds lines to the host file. Other names are not known, and that is said at once: nobody serves names.
+    /// Adds lines to the host file. Other names are not known, and that is said at once: nobody
+    /// serves names.
     pub(crate) fn names(&self, lines: &[&str]) {
         let folder = files(&self.namespace);
         fs::create_dir_all(&folder).unwrap();

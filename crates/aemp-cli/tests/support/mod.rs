@@ -1,4 +1,5 @@
-//! The real binary, run as a user would: with a home folder of its own and nothing from the environment of the tests.
+//! The real binary, run as a user would: with a home folder of its own and nothing from the
+//! environment of the tests.
 #![allow(dead_code, reason = "every test file uses another part of this")]
 #![allow(clippy::unwrap_used, reason = "these are parts of tests")]
 
@@ -150,7 +151,8 @@ impl Running {
         signal(self.id(), name);
     }
 
-    /// Waits for the end, which is after the end of stdout. Gives the exit status, unless a signal has ended it.
+    /// Waits for the end, which is after the end of stdout. Gives the exit status, unless a signal
+    /// has ended it.
     pub(crate) fn wait(&mut self) -> Option<i32> {
         self.rest();
         self.child.wait().unwrap().code()

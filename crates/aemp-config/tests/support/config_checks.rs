@@ -1,10 +1,11 @@
-//! What must hold for any content of a configuration file. A fuzz target and the test that replays its corpus call this.
+//! What must hold for any content of a configuration file. A fuzz target and the test that replays
+//! its corpus call this.
 
 use aemp_config::{Arguments, ConfigFile, Host, Settings, effective};
 use serde_json::{Map, Value as Json};
 
-/// Bytes read as a configuration file: what is understood is the same after being written, and a node either gets settings out of it or
-/// an error that holds no secret.
+/// Bytes read as a configuration file: what is understood is the same after being written, and a
+/// node either gets settings out of it or an error that holds no secret.
 pub(crate) fn read_config(bytes: &[u8]) {
     let Ok(file) = ConfigFile::parse("rc".into(), bytes) else { return };
     let again = ConfigFile::parse("rc".into(), &file.to_bytes()).expect("what we write can be read");

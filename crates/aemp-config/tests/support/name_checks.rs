@@ -1,4 +1,5 @@
-//! What must hold for any text where an ID or an address is expected. A fuzz target and the test that replays its corpus call this.
+//! What must hold for any text where an ID or an address is expected. A fuzz target and the test
+//! that replays its corpus call this.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -11,8 +12,9 @@ use aemp_proto::name::{join_name, split_name};
 /// Longer than a port takes to hear of a death on a busy machine.
 const SOON: Duration = Duration::from_secs(20);
 
-/// Bytes read as a text that is an ID, or an address: what is taken says the same when it is written, addresses that it stands for stand
-/// for themselves and can be dialled and advertised, and a node takes messages, monitors and kills for the port.
+/// Bytes read as a text that is an ID, or an address: what is taken says the same when it is
+/// written, addresses that it stands for stand for themselves and can be dialled and advertised,
+/// and a node takes messages, monitors and kills for the port.
 pub(crate) fn name(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     addresses(&text);

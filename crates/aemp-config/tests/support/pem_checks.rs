@@ -1,4 +1,5 @@
-//! What must hold for any content of a certificate bundle. A fuzz target and the test that replays its corpus call this.
+//! What must hold for any content of a certificate bundle. A fuzz target and the test that replays
+//! its corpus call this.
 
 use std::time::Duration;
 
@@ -9,8 +10,9 @@ use serde_json::json;
 /// Longer than two nodes on one machine take to connect, or not to.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// Bytes read as a bundle: there is an error that holds nothing of them, or a node that listens with them, and another that dials it;
-/// whether they trust each other is for the certificates to say.
+/// Bytes read as a bundle: there is an error that holds nothing of them, or a node that listens
+/// with them, and another that dials it; whether they trust each other is for the certificates to
+/// say.
 pub(crate) fn use_bundle(bytes: &[u8]) {
     configure(bytes);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

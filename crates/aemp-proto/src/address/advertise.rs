@@ -1,5 +1,5 @@
-//! Which addresses a node advertises: those at which others can reach it, out of those on which it listens, the addresses that
-//! the machine has at the moment, and what the operator says.
+//! Which addresses a node advertises: those at which others can reach it, out of those on which it
+//! listens, the addresses that the machine has at the moment, and what the operator says.
 
 use core::net::{IpAddr, SocketAddr};
 
@@ -10,7 +10,8 @@ pub struct Listener {
     pub address: SocketAddr,
     /// Whether it also accepts IPv4, being bound to `[::]`.
     pub dual_stack: bool,
-    /// Whether it is there because the machine has this address, so that it is of no use while the machine does not.
+    /// Whether it is there because the machine has this address, so that it is of no use while the
+    /// machine does not.
     pub follows_machine: bool,
 }
 
@@ -34,10 +35,11 @@ pub struct Advertised {
     pub reach: Reach,
 }
 
-/// The addresses to advertise. `machine` has the addresses of the machine that others can use, best first; `configured` is what
-/// the operator says: `host:port` each, where the host `*` stands for all of `machine`, and the port 0 for the ports that the node
-/// listens on. Without that, wildcards stand for the addresses of the machine, and loopback and IPv6 link-local addresses (which
-/// mean nothing without a zone of the reader's own) are left out if there are others.
+/// The addresses to advertise. `machine` has the addresses of the machine that others can use, best
+/// first; `configured` is what the operator says: `host:port` each, where the host `*` stands for
+/// all of `machine`, and the port 0 for the ports that the node listens on. Without that, wildcards
+/// stand for the addresses of the machine, and loopback and IPv6 link-local addresses (which mean
+/// nothing without a zone of the reader's own) are left out if there are others.
 pub fn advertised(listeners: &[Listener], machine: &[IpAddr], configured: &[String]) -> Advertised {
     if listeners.is_empty() {
         return Advertised { addresses: Vec::new(), reach: Reach::Nowhere };
@@ -52,8 +54,8 @@ pub fn advertised(listeners: &[Listener], machine: &[IpAddr], configured: &[Stri
     with_reach(chosen.iter().map(ToString::to_string))
 }
 
-/// Whether a peer with this address is on another host. `own` is the address of the same socket on this side: the kernel
-/// connects a host to itself from the very address that was dialled.
+/// Whether a peer with this address is on another host. `own` is the address of the same socket on
+/// this side: the kernel connects a host to itself from the very address that was dialled.
 pub fn is_elsewhere(peer: IpAddr, own: IpAddr) -> bool {
     let peer = peer.to_canonical();
     !peer.is_loopback() && peer != own.to_canonical()

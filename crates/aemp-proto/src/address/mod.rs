@@ -1,5 +1,6 @@
-//! Addresses as plain data: in which order those of one name are dialled ([`Race`]), which ones of a machine others
-//! can use ([`usable`]), and which ones a node advertises ([`advertised`]). Names are resolved, and sockets opened, elsewhere.
+//! Addresses as plain data: in which order those of one name are dialled ([`Race`]), which ones of
+//! a machine others can use ([`usable`]), and which ones a node advertises ([`advertised`]). Names
+//! are resolved, and sockets opened, elsewhere.
 
 mod advertise;
 mod race;

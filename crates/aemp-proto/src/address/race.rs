@@ -1,5 +1,6 @@
-//! Dialling a name that stands for several addresses, as RFC 8305 ("happy eyeballs") does it: address families alternate, a
-//! further address is dialled every 250 ms or as soon as one has failed, and the caller takes the first connection that fits.
+//! Dialling a name that stands for several addresses, as RFC 8305 ("happy eyeballs") does it:
+//! address families alternate, a further address is dialled every 250 ms or as soon as one has
+//! failed, and the caller takes the first connection that fits.
 
 use core::net::SocketAddr;
 use std::collections::{BTreeSet, VecDeque};
@@ -14,8 +15,9 @@ pub const STAGGER: Duration = Duration::from_millis(250);
 /// dial the whole network.
 pub const ADDRESSES_MAX: usize = 16;
 
-/// The addresses of one name while they are dialled. [`Race::next`] says which one is next, [`Race::failed`] takes what became
-/// of it. The race ends when the caller has a connection, or when [`Race::is_over`].
+/// The addresses of one name while they are dialled. [`Race::next`] says which one is next,
+/// [`Race::failed`] takes what became of it. The race ends when the caller has a connection, or
+/// when [`Race::is_over`].
 #[derive(Debug)]
 pub struct Race {
     queue: VecDeque<SocketAddr>,
@@ -26,8 +28,9 @@ pub struct Race {
 }
 
 impl Race {
-    /// The addresses in the order in which the resolver prefers them. Those for which `failed_before` is true come last: one
-    /// that accepts connections and is of no use must not be the first for ever.
+    /// The addresses in the order in which the resolver prefers them. Those for which
+    /// `failed_before` is true come last: one that accepts connections and is of no use must not be
+    /// the first for ever.
     pub fn new(
         addresses: impl IntoIterator<Item = SocketAddr>,
         failed_before: impl Fn(&SocketAddr) -> bool,

@@ -2,8 +2,9 @@
 
 use core::net::IpAddr;
 
-/// The addresses that others can use: neither loopback nor link-local nor otherwise special ones. IPv4 comes first: a peer tries
-/// the addresses in this order, and IPv4 is the one that works more often inside a network.
+/// The addresses that others can use: neither loopback nor link-local nor otherwise special ones.
+/// IPv4 comes first: a peer tries the addresses in this order, and IPv4 is the one that works more
+/// often inside a network.
 pub fn usable(addresses: impl Iterator<Item = IpAddr>) -> Vec<IpAddr> {
     let mut usable: Vec<IpAddr> = addresses.filter(is_usable).collect();
     usable.sort_by_key(IpAddr::is_ipv6);

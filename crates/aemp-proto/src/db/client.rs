@@ -1,5 +1,5 @@
-//! What this node asks of its master, and what has not been answered yet. After a change of master all of it is asked
-//! anew, and whatever the old one still says is not heard.
+//! What this node asks of its master, and what has not been answered yet. After a change of master
+//! all of it is asked anew, and whatever the old one still says is not heard.
 
 use std::collections::BTreeMap;
 
@@ -78,7 +78,8 @@ impl Client {
     }
 }
 
-/// A query as a request to the master. The number travels as a string: a Perl node hands it back as it came.
+/// A query as a request to the master. The number travels as a string: a Perl node hands it back as
+/// it came.
 pub(crate) fn query(id: u64, kind: QueryKind, family: &str) -> MeshRequest {
     let (family, id) = (family.to_owned(), Value::name(&id.to_string()));
     match kind {

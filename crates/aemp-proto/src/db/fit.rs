@@ -1,5 +1,5 @@
-//! A request of the database as its peer can read it: without the entries that have no form there, and in messages that are not too
-//! large. One entry keeps no other from a peer.
+//! A request of the database as its peer can read it: without the entries that have no form there,
+//! and in messages that are not too large. One entry keeps no other from a peer.
 
 use super::size::{split, split_change};
 use crate::Value;
@@ -16,8 +16,9 @@ pub(crate) fn check_form(value: &Value) -> Result<(), EncodeError> {
 
 /// The request in one message or several, each of which `fits`, and how many entries were left out.
 ///
-/// An entry is left out if it does not fit alone. In a change it counts as deleted, for the peer may have an older value. An answer
-/// that does not fit is null, as one that is too large for any peer. `limit` is that of a message.
+/// An entry is left out if it does not fit alone. In a change it counts as deleted, for the peer
+/// may have an older value. An answer that does not fit is null, as one that is too large for any
+/// peer. `limit` is that of a message.
 pub(crate) fn fit(request: MeshRequest, limit: usize, fits: &dyn Fn(&Body) -> bool) -> (Vec<Body>, usize) {
     let encode = |request: &MeshRequest| request.encode().ok().filter(fits);
     if let Some(body) = encode(&request) {

@@ -1,4 +1,5 @@
-//! The entries that this node owns. They are the truth about them: whichever master we have gets them whole.
+//! The entries that this node owns. They are the truth about them: whichever master we have gets
+//! them whole.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,8 @@ use crate::wire::Tables;
 pub(crate) struct Local {
     tables: Tables,
     count: usize,
-    /// Which command of the program has set an entry last. The entries of the node itself are not in it.
+    /// Which command of the program has set an entry last. The entries of the node itself are not
+    /// in it.
     claims: BTreeMap<String, BTreeMap<String, u64>>,
 }
 

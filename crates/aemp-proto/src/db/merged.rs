@@ -1,10 +1,13 @@
-//! The merge that a global node holds: of its own slaves, itself included, and of what other global nodes report.
+//! The merge that a global node holds: of its own slaves, itself included, and of what other global
+//! nodes report.
 //!
-//! Several nodes may own one subkey. Of a node's own slaves the one that set it last counts, and that is what it *claims*
-//! towards other global nodes. Of several claims the one with the highest stamp counts, then our own kind before Perl's,
-//! then the one of the global node with the lowest ID: all of our global nodes compute the same. A stamp is raised above
-//! all claims that are known when a value is set in spite of them, so "the last one wins" holds wherever there is a last
-//! one; only values that are set at the same time are decided by name. Whoever owned the value leaves, the next shows.
+//! Several nodes may own one subkey. Of a node's own slaves the one that set it last counts, and
+//! that is what it *claims* towards other global nodes. Of several claims the one with the highest
+//! stamp counts, then our own kind before Perl's, then the one of the global node with the lowest
+//! ID: all of our global nodes compute the same. A stamp is raised above all claims that are known
+//! when a value is set in spite of them, so "the last one wins" holds wherever there is a last one;
+//! only values that are set at the same time are decided by name. Whoever owned the value leaves,
+//! the next shows.
 
 mod entry;
 mod held;
@@ -53,7 +56,8 @@ pub(crate) struct Merged {
 #[derive(Debug, Default)]
 struct Entries {
     by_key: BTreeMap<Arc<str>, Entry>,
-    /// About how many bytes all subkeys have on the wire, and all values that are shown: known without looking at them.
+    /// About how many bytes all subkeys have on the wire, and all values that are shown: known
+    /// without looking at them.
     keys: usize,
     values: usize,
 }
@@ -273,7 +277,8 @@ impl Merged {
     fn hold(&mut self, holder: Holder, name: &Name, value: &Value) -> bool {
         let entry = self.families.get(&name.0).and_then(|entries| entries.by_key.get(&name.1));
         let before = entry.and_then(|entry| entry.value_of(&holder));
-        // What we own ourselves was checked when it was set. Of globals each brings what many nodes own.
+        // What we own ourselves was checked when it was set. Of globals each brings what many nodes
+        // own.
         let own = *holder.node() == self.own;
         let limit = if own || matches!(holder, Holder::Global(_)) { usize::MAX } else { self.limit };
         let budgets = &self.budgets;

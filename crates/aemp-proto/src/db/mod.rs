@@ -1,5 +1,5 @@
-//! The shared database: what this node owns, the merge that a global node holds, and how a program sees it
-//! (`PROTOCOL.md` §7).
+//! The shared database: what this node owns, the merge that a global node holds, and how a program
+//! sees it (`PROTOCOL.md` §7).
 
 pub(crate) mod client;
 pub(crate) mod fit;
@@ -16,15 +16,16 @@ use crate::wire::request::Family;
 /// The family of addresses: node ID → list of binds.
 pub(crate) const LISTENERS: &str = "'l";
 
-/// The family of ways to nodes that cannot be dialled: node ID → list of ways, each of a kind that begins with its name. Today
-/// there is `via:NODEID`. They stand in a family of their own, for Perl nodes would dial them.
+/// The family of ways to nodes that cannot be dialled: node ID → list of ways, each of a kind that
+/// begins with its name. Today there is `via:NODEID`. They stand in a family of their own, for Perl
+/// nodes would dial them.
 pub(crate) const WAYS: &str = "'x";
 
 /// The family of global nodes: node ID → null.
 pub(crate) const GLOBALS: &str = "'g";
 
-/// The family in which our own global nodes tell each other which of several values for one subkey is the latest. It
-/// never reaches a Perl node, nor a program.
+/// The family in which our own global nodes tell each other which of several values for one subkey
+/// is the latest. It never reaches a Perl node, nor a program.
 pub(crate) const VERSIONS: &str = "'v";
 
 /// A family as it stands in front of the space in the names of stamps.
@@ -41,7 +42,8 @@ pub(crate) fn stamped(name: &str) -> Option<(String, &str)> {
 /// Addresses of one node that count: a machine has few.
 const ADDRESSES_MAX: usize = 16;
 
-/// Global nodes that one node may list: each of them is connected to each, and every entry costs all of them a dial.
+/// Global nodes that one node may list: each of them is connected to each, and every entry costs
+/// all of them a dial.
 pub(crate) const GLOBALS_MAX: usize = 256;
 
 /// What has changed in one family. A subkey is in one of the two at most.

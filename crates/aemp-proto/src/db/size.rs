@@ -1,24 +1,26 @@
-//! How much room values take: for the limit on database entries, and so that a database fits into messages.
+//! How much room values take: for the limit on database entries, and so that a database fits into
+//! messages.
 
 use crate::Value;
 use crate::wire::request::Family;
 use crate::wire::{Limits, Tables};
 
-/// At least as many octets as the value has on the wire.
+/// At least as many bytes as the value has on the wire.
 pub(crate) fn size(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(_) => 1,
         Value::Int(_) | Value::Float(_) => 9,
         Value::Text(text) => 5 + text.len(),
-        Value::Bytes(octets) => 5 + octets.len(),
+        Value::Bytes(bytes) => 5 + bytes.len(),
         Value::List(values) => 5 + values.iter().map(size).sum::<usize>(),
         Value::Map(entries) => 5 + entries.iter().map(|(key, value)| size(key) + size(value)).sum::<usize>(),
         Value::Tag(_, value) => 9 + size(value),
     }
 }
 
-/// The most lists, maps and tags that the value of an entry may be made of inside of each other: so it also fits into a request with
-/// the whole database, where a family and the database are around it, and the message.
+/// The most lists, maps and tags that the value of an entry may be made of inside of each other: so
+/// it also fits into a request with the whole database, where a family and the database are around
+/// it, and the message.
 pub(crate) const LEVELS_MAX: usize = Limits::DEFAULT.depth - 3;
 
 /// How many lists, maps and tags are inside of each other.
@@ -54,18 +56,18 @@ pub(crate) fn memory(value: &Value) -> usize {
     size_of::<Value>() + inside
 }
 
-/// Cuts a change of a family, what is set and what is deleted, into parts of at most `limit` octets, or one entry; there is at
-/// least one part.
+/// Cuts a change of a family, what is set and what is deleted, into parts of at most `limit` bytes,
+/// or one entry; there is at least one part.
 pub(crate) fn split_change(set: Family, deleted: Vec<String>, limit: usize) -> Vec<(Family, Vec<String>)> {
     let (mut parts, mut part, mut room) = (Vec::new(), (Family::new(), Vec::new()), limit);
     let set = set.into_iter().map(|(key, value)| (key, Some(value)));
     for (key, value) in set.chain(deleted.into_iter().map(|key| (key, None))) {
-        let octets = 5 + key.len() + value.as_ref().map_or(0, size);
-        if octets > room && room < limit {
+        let bytes = 5 + key.len() + value.as_ref().map_or(0, size);
+        if bytes > room && room < limit {
             parts.push(std::mem::take(&mut part));
             room = limit;
         }
-        room = room.saturating_sub(octets);
+        room = room.saturating_sub(bytes);
         match value {
             Some(value) => drop(part.0.insert(key, value)),
             None => part.1.push(key),
@@ -75,17 +77,17 @@ pub(crate) fn split_change(set: Family, deleted: Vec<String>, limit: usize) -> V
     parts
 }
 
-/// Cuts a database into parts of about `limit` octets; there is at least one part.
+/// Cuts a database into parts of about `limit` bytes; there is at least one part.
 pub(crate) fn split(tables: Tables, limit: usize) -> Vec<Tables> {
     let (mut parts, mut part, mut room) = (Vec::new(), Tables::new(), limit);
     for (family, entries) in tables {
         for (key, value) in entries {
-            let octets = key.len() + size(&value);
-            if octets > room && !part.is_empty() {
+            let bytes = key.len() + size(&value);
+            if bytes > room && !part.is_empty() {
                 parts.push(std::mem::take(&mut part));
                 room = limit;
             }
-            room = room.saturating_sub(octets);
+            room = room.saturating_sub(bytes);
             part.entry(family.clone()).or_default().insert(key, value);
         }
     }
@@ -114,8 +116,8 @@ mod tests {
         assert!(parts.len() > 5);
         let mut whole = Tables::new();
         for part in parts {
-            let octets: usize = part.values().flatten().map(|(key, value)| key.len() + size(value)).sum();
-            assert!(octets <= 100);
+            let bytes: usize = part.values().flatten().map(|(key, value)| key.len() + size(value)).sum();
+            assert!(bytes <= 100);
             for (family, entries) in part {
                 whole.entry(family).or_default().extend(entries);
             }

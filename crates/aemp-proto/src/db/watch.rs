@@ -1,10 +1,12 @@
 //! Watches: what a program on this node knows of a family, and how it learns of changes.
 //!
-//! Whatever a master reports is compared with what was known, so that a watcher sees only what is true: what is added was
-//! absent, what is deleted was there, and a new master's snapshot is a change like any other.
+//! Whatever a master reports is compared with what was known, so that a watcher sees only what is
+//! true: what is added was absent, what is deleted was there, and a new master's snapshot is a
+//! change like any other.
 //!
-//! An event carries what it puts in, not the family after it: a family that grows by one entry at a time would be copied for each
-//! as long as somebody holds the one before, and cost the square of its size.
+//! An event carries what it puts in, not the family after it: a family that grows by one entry at a
+//! time would be copied for each as long as somebody holds the one before, and cost the square of
+//! its size.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,8 +25,8 @@ pub(crate) struct Event {
     pub(crate) changed: Vec<String>,
     /// Subkeys that are gone.
     pub(crate) deleted: Vec<String>,
-    /// All that was added or changed, with its value; it may name what is as it was. The family before without what was
-    /// deleted, and with this put in, is the family now.
+    /// All that was added or changed, with its value; it may name what is as it was. The family
+    /// before without what was deleted, and with this put in, is the family now.
     pub(crate) set: Arc<Family>,
 }
 
@@ -32,10 +34,12 @@ pub(crate) struct Event {
 struct Watched {
     /// What was last known; nothing before the first snapshot.
     known: Option<Arc<Family>>,
-    /// Whether `known` is what the present master has told, so that its changes can be applied to it.
+    /// Whether `known` is what the present master has told, so that its changes can be applied to
+    /// it.
     current: bool,
     ids: Vec<u64>,
-    /// Whether the kernel itself needs the family, so that it stays watched without any watch of the program.
+    /// Whether the kernel itself needs the family, so that it stays watched without any watch of
+    /// the program.
     held: bool,
 }
 
@@ -47,8 +51,8 @@ pub(crate) struct Watches {
 }
 
 impl Watches {
-    /// Begins a watch. Gives its first event if the family is known already, and whether it is the first watch of this
-    /// family, so that the master has to be asked.
+    /// Begins a watch. Gives its first event if the family is known already, and whether it is the
+    /// first watch of this family, so that the master has to be asked.
     pub(crate) fn watch(&mut self, id: u64, family: &str) -> (Option<Event>, bool) {
         self.by_id.insert(id, family.into());
         let first = !self.families.contains_key(family);
@@ -69,8 +73,8 @@ impl Watches {
         Some(family)
     }
 
-    /// Watches a family for the kernel itself. Returns whether it is the first watch of this family, so that the master has to be
-    /// asked.
+    /// Watches a family for the kernel itself. Returns whether it is the first watch of this
+    /// family, so that the master has to be asked.
     pub(crate) fn hold(&mut self, family: &str) -> bool {
         let first = !self.families.contains_key(family);
         self.families.entry(family.into()).or_default().held = true;

@@ -12,7 +12,8 @@ use crate::{NodeId, Value};
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// Connect to `host:port`, at whichever address of the host the expected node greets first.
-    /// [`Input::Greeted`](super::Input::Greeted) or [`Input::Closed`](super::Input::Closed) follows.
+    /// [`Input::Greeted`](super::Input::Greeted) or [`Input::Closed`](super::Input::Closed)
+    /// follows.
     Dial {
         /// The new link.
         link: LinkId,
@@ -41,7 +42,8 @@ pub enum Action {
         /// The link.
         link: LinkId,
     },
-    /// Close the connection. The kernel has forgotten it: what is still reported of it does nothing.
+    /// Close the connection. The kernel has forgotten it: what is still reported of it does
+    /// nothing.
     Close {
         /// The link.
         link: LinkId,
@@ -54,8 +56,8 @@ pub enum Action {
         /// The link.
         link: LinkId,
     },
-    /// The node is up: from now on this link drains its outbox, everybody can see that it is up, and then what the link brings is
-    /// delivered.
+    /// The node is up: from now on this link drains its outbox, everybody can see that it is up,
+    /// and then what the link brings is delivered.
     Up {
         /// The link.
         link: LinkId,
@@ -82,11 +84,12 @@ pub enum Action {
     QueryAnswer {
         /// Which query.
         id: u64,
-        /// A map for [`QueryKind::Family`](super::QueryKind::Family), else a list. Subkeys are names.
+        /// A map for [`QueryKind::Family`](super::QueryKind::Family), else a list. Subkeys are
+        /// names.
         result: Value,
     },
-    /// A watched family is known for the first time, or has changed. The three lists of subkeys are disjoint, and all
-    /// empty only in the first event of a watch.
+    /// A watched family is known for the first time, or has changed. The three lists of subkeys are
+    /// disjoint, and all empty only in the first event of a watch.
     Watch {
         /// Which watch.
         id: u64,
@@ -96,8 +99,9 @@ pub enum Action {
         changed: Vec<String>,
         /// Subkeys that are gone.
         deleted: Vec<String>,
-        /// All that was added or changed, with its value; it may name what is as it was. Without what was deleted, and with
-        /// this put in, the family before is the family now. Shared, so that ten watches do not copy it ten times.
+        /// All that was added or changed, with its value; it may name what is as it was. Without
+        /// what was deleted, and with this put in, the family before is the family now. Shared, so
+        /// that ten watches do not copy it ten times.
         set: Arc<Family>,
     },
     /// Something was refused; to be logged, at a limited rate.

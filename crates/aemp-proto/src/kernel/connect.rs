@@ -237,7 +237,8 @@ impl Kernel {
         self.close_all(others, "not needed any more");
         self.keep.came_up(node);
         if self.overflows.contains(node) {
-            // What is lost must be told, but the connection that everybody has waited for need not end for it.
+            // What is lost must be told, but the connection that everybody has waited for need not
+            // end for it.
             self.break_outbox(node.clone(), OVERFLOW, now);
         }
         self.actions.push_back(Action::Up { link, peer: peer.clone() });
@@ -250,7 +251,8 @@ impl Kernel {
         self.announce_ways(now);
     }
 
-    /// The network seems to be another one, or back: what could not be reached may be reachable again.
+    /// The network seems to be another one, or back: what could not be reached may be reachable
+    /// again.
     pub(super) fn try_all_again(&mut self, now: Time) {
         self.throttle.revive_all(now);
         if self.seeds.any_missing(|node| self.links.is_up(node)) {

@@ -1,4 +1,5 @@
-//! What the program on this node wants from the database, and the entries that the node itself owns.
+//! What the program on this node wants from the database, and the entries that the node itself
+//! owns.
 
 use super::{Action, DbCommand, Kernel, QueryKind, Time, check_entry, check_own_family};
 use crate::Value;
@@ -32,8 +33,9 @@ impl Kernel {
         }
     }
 
-    /// The addresses that we listen on. A node that has none has no entry: an empty list would say nothing more, and a Perl log
-    /// catcher dials whoever has an entry again at once when it fails, without end. `unreachable`: some nodes can dial none of them.
+    /// The addresses that we listen on. A node that has none has no entry: an empty list would say
+    /// nothing more, and a Perl log catcher dials whoever has an entry again at once when it fails,
+    /// without end. `unreachable`: some nodes can dial none of them.
     pub(super) fn binds(&mut self, binds: &[String], unreachable: bool, now: Time) {
         if self.config.client {
             return;

@@ -11,14 +11,17 @@ use crate::address::STAGGER;
 use crate::link_id::LinkId;
 use crate::time::Time;
 
-/// A connection that has got so far that a further address would only be in its way is left alone for this time. The peer may be
-/// one that greets with the ID of another node and then says nothing.
+/// A connection that has got so far that a further address would only be in its way is left alone
+/// for this time. The peer may be one that greets with the ID of another node and then says
+/// nothing.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Attempts for nodes that only the database lists, at once. Of these each one has its share of the dials.
+/// Attempts for nodes that only the database lists, at once. Of these each one has its share of the
+/// dials.
 pub(super) const MESH_ATTEMPTS: usize = 32;
 
-/// Addresses that are tried for one node, in one attempt: a machine has few, and what stands in the database is anybody's word.
+/// Addresses that are tried for one node, in one attempt: a machine has few, and what stands in the
+/// database is anybody's word.
 const ADDRESSES_MAX: usize = 32;
 
 /// The most bytes of an address: the longest name that there can be, and a port.
@@ -84,7 +87,8 @@ impl Attempts {
         Attempts { limit, attempts: BTreeMap::new(), failed: BTreeMap::new() }
     }
 
-    /// A connection to this node is needed. Gives whether that is news, so that addresses have to be found.
+    /// A connection to this node is needed. Gives whether that is news, so that addresses have to
+    /// be found.
     pub(super) fn want(&mut self, node: &NodeId, wanted: bool, now: Time) -> bool {
         if let Some(attempt) = self.attempts.get_mut(node) {
             attempt.wanted |= wanted;
@@ -121,7 +125,8 @@ impl Attempts {
         }
     }
 
-    /// These nodes can carry a connection to the node. Whether there are addresses, too, is still open.
+    /// These nodes can carry a connection to the node. Whether there are addresses, too, is still
+    /// open.
     pub(super) fn carriers(&mut self, node: &NodeId, carriers: &[NodeId]) {
         let Some(attempt) = self.attempts.get_mut(node) else { return };
         let new = carriers.iter().filter(|carrier| attempt.seen_carriers.insert((*carrier).clone()));
@@ -161,7 +166,8 @@ impl Attempts {
         }
     }
 
-    /// The attempt is over, because the node is up or nobody waits any more. Gives the links still being dialled.
+    /// The attempt is over, because the node is up or nobody waits any more. Gives the links still
+    /// being dialled.
     pub(super) fn finish(&mut self, node: &NodeId) -> Vec<LinkId> {
         self.attempts.remove(node).map_or_else(Vec::new, |attempt| attempt.links.into_iter().collect())
     }
@@ -171,8 +177,8 @@ impl Attempts {
         self.attempts.iter().filter(|(_, attempt)| !attempt.told).map(|(node, _)| node.clone()).collect()
     }
 
-    /// The next thing that is due; to be called until there is none. `busy` tells whether a connection with the node is
-    /// already so far that no further address should be dialled.
+    /// The next thing that is due; to be called until there is none. `busy` tells whether a
+    /// connection with the node is already so far that no further address should be dialled.
     pub(super) fn step(
         &mut self,
         throttle: &Throttle,
@@ -219,7 +225,8 @@ impl Attempt {
         if now >= self.deadline {
             return Some(Due::Fail(self.verdict("connect timeout")));
         }
-        // Every attempt is asked after each input: `busy` costs most, and most wait for links that are being dialled.
+        // Every attempt is asked after each input: `busy` costs most, and most wait for links that
+        // are being dialled.
         if !self.told || now < self.next || self.is_all_dialled() {
             return None;
         }
@@ -241,7 +248,8 @@ impl Attempt {
             return self.carriers.remove(at).map(Due::Dial);
         }
         if !busy && !self.has_more() && self.links.is_empty() {
-            // Every address has been tried, and every try has ended. The node may have come back elsewhere meanwhile.
+            // Every address has been tried, and every try has ended. The node may have come back
+            // elsewhere meanwhile.
             if !self.again && !self.knows_nothing() {
                 (self.again, self.told) = (true, false);
                 return Some(Due::LookUp);

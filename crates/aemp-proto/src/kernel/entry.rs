@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn an_entry_is_as_large_as_its_key_and_its_value() {
-        let limits = KernelLimits { entry_octets: 20, ..KernelLimits::default() };
+        let limits = KernelLimits { entry_bytes: 20, ..KernelLimits::default() };
         assert_eq!(check_entry("f", "12345", &Value::name("0123456789"), &limits), Ok(()));
         let error = check_entry("f", "123456", &Value::name("0123456789"), &limits).unwrap_err();
         assert!(matches!(error, EntryError::TooLarge { size: 21, limit: 20, .. }), "{error}");

@@ -9,13 +9,15 @@ use crate::{NodeId, Value};
 /// Something that happened to the node. `Tick` fires what is due.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
-    /// The outbox of this node got its first entry, or its node port is monitored, and no link is there.
+    /// The outbox of this node got its first entry, or its node port is monitored, and no link is
+    /// there.
     Wanted(NodeId),
     /// The addresses at which others can dial us. Replaces what was said before.
     Binds {
         /// `host:port` each.
         binds: Vec<String>,
-        /// Whether there are nodes that can dial none of these, so that ways through other nodes are needed.
+        /// Whether there are nodes that can dial none of these, so that ways through other nodes
+        /// are needed.
         unreachable: bool,
     },
     /// The answer to [`Action::Resolve`](super::Action::Resolve).
@@ -56,8 +58,8 @@ pub enum Input {
         /// Why, for people.
         reason: String,
     },
-    /// The outbox of this node has passed a limit, and drops what is sent: it has to be broken, which [`Action::Break`](super::Action)
-    /// asks for, at once or a little later.
+    /// The outbox of this node has passed a limit, and drops what is sent: it has to be broken,
+    /// which [`Action::Break`](super::Action) asks for, at once or a little later.
     Overflow(NodeId),
     /// A request of the global service came in over the link that is attached to `from`.
     Request {
@@ -93,8 +95,8 @@ pub enum DbCommand {
         /// The subkey.
         key: String,
     },
-    /// Take an own entry back if the `Set` with this number was the last one for it: what was set anew since belongs to
-    /// whoever did so.
+    /// Take an own entry back if the `Set` with this number was the last one for it: what was set
+    /// anew since belongs to whoever did so.
     Release {
         /// The family.
         family: String,
@@ -112,7 +114,8 @@ pub enum DbCommand {
         /// The family.
         family: String,
     },
-    /// Watch a family: [`Action::Watch`](super::Action::Watch) brings its content once, and then every change.
+    /// Watch a family: [`Action::Watch`](super::Action::Watch) brings its content once, and then
+    /// every change.
     Watch {
         /// Chosen by the watcher; not in use for another watch.
         id: u64,

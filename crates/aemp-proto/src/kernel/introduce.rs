@@ -1,10 +1,12 @@
-//! A node that is connected to global nodes of which its master does not know tells the master of them.
+//! A node that is connected to global nodes of which its master does not know tells the master of
+//! them.
 //!
-//! Two seeds that are not told of each other would otherwise hold two databases for good, although there are nodes which are
-//! connected to both. Such a node watches the family of global nodes at its master. One that is missing there for a while is
-//! entered into the node's own database, with the addresses that the missing one says it listens on; the master then connects to it,
-//! as to every global node that the database lists. A Perl master understands this as well: for it these are entries like any
-//! others.
+//! Two seeds that are not told of each other would otherwise hold two databases for good, although
+//! there are nodes which are connected to both. Such a node watches the family of global nodes at
+//! its master. One that is missing there for a while is entered into the node's own database, with
+//! the addresses that the missing one says it listens on; the master then connects to it, as to
+//! every global node that the database lists. A Perl master understands this as well: for it these
+//! are entries like any others.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,14 +18,15 @@ use crate::db::client::Master;
 use crate::db::{GLOBALS, LISTENERS, binds_to_value};
 use crate::wire::MeshRequest;
 
-/// A global node is introduced once to twice this after it was found missing: the two may be about to find each other, and of
-/// many nodes that are connected to both the first one is enough.
+/// A global node is introduced once to twice this after it was found missing: the two may be about
+/// to find each other, and of many nodes that are connected to both the first one is enough.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// How far the introduction of a global node has come.
 #[derive(Debug, PartialEq)]
 enum Stage {
-    /// The master does not list it. It is asked for its addresses at this time, unless the master lists it by then.
+    /// The master does not list it. It is asked for its addresses at this time, unless the master
+    /// lists it by then.
     Missing(Time),
     /// It was asked for its addresses.
     Asked,
@@ -56,8 +59,8 @@ impl Stage {
 }
 
 impl Kernel {
-    /// Compares the global nodes that we are connected to with those that the master lists. To be called when either has
-    /// changed, or the master.
+    /// Compares the global nodes that we are connected to with those that the master lists. To be
+    /// called when either has changed, or the master.
     pub(super) fn introduce(&mut self, now: Time) {
         let Master::Node(master) = self.client.master().clone() else { return };
         let wanted: Vec<NodeId> = self.global.others().filter(|node| **node != master).cloned().collect();
@@ -77,7 +80,8 @@ impl Kernel {
         }
     }
 
-    /// Takes back that this node was introduced, if it was: the connection to it is lost, or it is the master now.
+    /// Takes back that this node was introduced, if it was: the connection to it is lost, or it is
+    /// the master now.
     pub(super) fn withdraw(&mut self, node: &NodeId, now: Time) {
         if self.introductions.stages.remove(node) == Some(Stage::Introduced) {
             self.delete_own(GLOBALS, node.as_str(), now);
@@ -85,7 +89,8 @@ impl Kernel {
         }
     }
 
-    /// This node has become its own master. What it has introduced stays: the entries are those that a global node has anyway.
+    /// This node has become its own master. What it has introduced stays: the entries are those
+    /// that a global node has anyway.
     pub(super) fn stop_introducing(&mut self) {
         self.introductions.stages.clear();
         if std::mem::take(&mut self.introductions.watching) {

@@ -1,9 +1,10 @@
 //! The connections of a node, and which of several to one peer is the one.
 //!
-//! The dialler of a connection sends its authentication line first, the acceptor verifies it and then answers. So whoever
-//! sends last decides, and two nodes that dial each other at the same moment keep exactly one connection if one of them,
-//! the node with the lower ID, has its line on no more than one undecided connection at a time (`ARCHITECTURE.md`). A
-//! Perl peer sends its line at once and breaks both when two finish together: towards it we always do so.
+//! The dialler of a connection sends its authentication line first, the acceptor verifies it and
+//! then answers. So whoever sends last decides, and two nodes that dial each other at the same
+//! moment keep exactly one connection if one of them, the node with the lower ID, has its line on
+//! no more than one undecided connection at a time (`ARCHITECTURE.md`). A Perl peer sends its line
+//! at once and breaks both when two finish together: towards it we always do so.
 //!
 //! A node that is up already is not displaced: the old connection is probed first.
 
@@ -19,8 +20,9 @@ use crate::time::Time;
 /// A probe is answered within a second; half a second more, and silence is an answer too.
 const PROBE_LIMIT: Duration = Duration::from_millis(1500);
 
-/// A peer that was greeted answers our line at once. One that does not, for so long while another connection to the node could go
-/// on, gives way: anybody can listen somewhere, greet with the ID of a node and say nothing more.
+/// A peer that was greeted answers our line at once. One that does not, for so long while another
+/// connection to the node could go on, gives way: anybody can listen somewhere, greet with the ID
+/// of a node and say nothing more.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Why a connection is closed that took too long to be made.
@@ -258,7 +260,8 @@ impl Links {
         self.links.get(&self.link_to(node)?)?.peer.as_ref()
     }
 
-    /// Whether a connection to this node has got so far that a further one would only be in its way.
+    /// Whether a connection to this node has got so far that a further one would only be in its
+    /// way.
     pub(super) fn under_way(&self, node: &NodeId) -> bool {
         !self
             .rivals(node, |stage| matches!(stage, Stage::Held | Stage::Waiting | Stage::Proceeding))
@@ -299,7 +302,8 @@ impl Links {
         }
     }
 
-    /// Connections have been held for long enough: what they wait for is given up, and the first of them goes on.
+    /// Connections have been held for long enough: what they wait for is given up, and the first of
+    /// them goes on.
     fn go_ahead(&mut self, node: &NodeId) {
         let held = self.rivals(node, |stage| stage == Stage::Held);
         let Some(first) = held.first() else { return };
@@ -330,7 +334,8 @@ impl Links {
         let native =
             self.links.get(&link).and_then(|link| link.peer.as_ref()).is_some_and(|peer| peer.native);
         let free = native && self.own > *node;
-        // The higher one goes ahead, as the lower one decides; but of several that it dialled itself, one is enough.
+        // The higher one goes ahead, as the lower one decides; but of several that it dialled
+        // itself, one is enough.
         let mut ahead = self.rivals(node, |stage| stage == Stage::Proceeding);
         ahead.retain(|other| !free || other.is_dialled() == link.is_dialled());
         ahead
@@ -343,7 +348,8 @@ impl Links {
         self.out.push_back(Verdict::Down(node.clone(), reason.into()));
     }
 
-    /// The node is not up any more, whatever a probe of it may say. Gives the link that was the one to it.
+    /// The node is not up any more, whatever a probe of it may say. Gives the link that was the one
+    /// to it.
     fn forget_up(&mut self, node: &NodeId) -> Option<LinkId> {
         self.probes.clear(node);
         self.up.remove(node)

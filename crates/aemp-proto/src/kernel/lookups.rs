@@ -1,7 +1,9 @@
-//! Questions of other nodes for an address that is not known here yet, while it may still become known.
+//! Questions of other nodes for an address that is not known here yet, while it may still become
+//! known.
 //!
-//! A node that has just become global, or has just started, does not know yet what the other global nodes know. "Not known yet"
-//! must not be answered as "not there": whoever asked would give up at once.
+//! A node that has just become global, or has just started, does not know yet what the other global
+//! nodes know. "Not known yet" must not be answered as "not there": whoever asked would give up at
+//! once.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -35,7 +35,8 @@ impl Kernel {
     }
 
     fn reply(&mut self, to: &NodeId, kind: QueryKind, family: &str, id: Value) {
-        // The rest of the request is its name. What does not fit is not put together to find that out.
+        // The rest of the request is its name. What does not fit is not put together to find that
+        // out.
         let fits = self.merged.answer_size(kind, family) + size(&id) + 64 <= self.config.limits.message;
         let result = if fits {
             client::answer(kind, self.merged.family(family))

@@ -1,8 +1,10 @@
-//! One node as a machine: what changes slowly, such as which nodes are up, who is dialled, the seeds, the database.
+//! One node as a machine: what changes slowly, such as which nodes are up, who is dialled, the
+//! seeds, the database.
 //!
-//! **Contract.** [`Kernel::handle`] takes one input and the time; then [`Kernel::poll`] is called until it gives `None`, and
-//! the actions are carried out in that order. At [`Kernel::next_timeout`], at the latest, comes [`Input::Tick`]. The kernel
-//! reads no clock and draws no randomness but from the seed in its configuration, so the same inputs give the same
+//! **Contract.** [`Kernel::handle`] takes one input and the time; then [`Kernel::poll`] is called
+//! until it gives `None`, and the actions are carried out in that order. At
+//! [`Kernel::next_timeout`], at the latest, comes [`Input::Tick`]. The kernel reads no clock and
+//! draws no randomness but from the seed in its configuration, so the same inputs give the same
 //! actions: a run can be logged, replayed, simulated and fuzzed.
 //!
 //! | file | what |
@@ -167,7 +169,8 @@ impl Kernel {
         self.links.peer(node).map(Peer::route)
     }
 
-    /// Whether this node is up, one of ours, and connected directly: then connections can be carried over it.
+    /// Whether this node is up, one of ours, and connected directly: then connections can be
+    /// carried over it.
     pub fn is_neighbour(&self, node: &NodeId) -> bool {
         self.links.peer(node).is_some_and(Peer::is_neighbour)
     }
@@ -178,7 +181,8 @@ impl Kernel {
         if self.config.global {
             self.become_global(now);
         } else if self.seeds.is_empty() {
-            // There is nobody to ask, and nobody has asked us to be global: the database is what we have.
+            // There is nobody to ask, and nobody has asked us to be global: the database is what we
+            // have.
             self.serve_ourselves(now);
         }
     }

@@ -17,7 +17,8 @@ use crate::time::Time;
 /// The first delay.
 const MIN_DELAY: Duration = Duration::from_millis(20);
 
-/// The longest delay. A loss must be told within the time in which a silent node is noticed, which is 2 s at least.
+/// The longest delay. A loss must be told within the time in which a silent node is noticed, which
+/// is 2 s at least.
 const MAX_DELAY: Duration = Duration::from_secs(1);
 
 /// After so long without an overflow the next one counts as the first.
@@ -73,7 +74,8 @@ impl Kernel {
         self.overflows.overflowed(node, now);
     }
 
-    /// Breaks the outboxes for which it is time. An attempt to connect goes on, for it is what empties the outbox.
+    /// Breaks the outboxes for which it is time. An attempt to connect goes on, for it is what
+    /// empties the outbox.
     pub(super) fn break_overflowed(&mut self, now: Time) {
         for node in self.overflows.due.due(now) {
             self.break_outbox(node.clone(), OVERFLOW, now);

@@ -1,8 +1,9 @@
-//! How many connections are dialled at once, and how many in a second. Without a bound, one node's entries in the database could make
-//! every global node open thousands of sockets to wherever these entries point.
+//! How many connections are dialled at once, and how many in a second. Without a bound, one node's
+//! entries in the database could make every global node open thousands of sockets to wherever these
+//! entries point.
 //!
-//! What the database asks for has a small share of its own, so that it never holds up what programs ask for. The seeds are given
-//! by the operator and wait for nobody.
+//! What the database asks for has a small share of its own, so that it never holds up what programs
+//! ask for. The seeds are given by the operator and wait for nobody.
 
 use std::time::Duration;
 
@@ -72,7 +73,8 @@ impl Pace {
         }
     }
 
-    /// Returns when the next connection may be dialled; [`Time::MAX`] if one that is under way has to end first.
+    /// Returns when the next connection may be dialled; [`Time::MAX`] if one that is under way has
+    /// to end first.
     pub(super) fn ready_at(&self, cause: Cause) -> Time {
         match cause {
             Cause::Program => self.program.ready_at(),

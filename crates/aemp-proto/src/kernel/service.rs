@@ -144,7 +144,8 @@ impl Kernel {
         }
     }
 
-    /// Puts a request into the outbox of a node, if that is up: nothing of the mesh waits for a connection.
+    /// Puts a request into the outbox of a node, if that is up: nothing of the mesh waits for a
+    /// connection.
     pub(super) fn send(&mut self, to: &NodeId, request: MeshRequest) {
         if self.links.is_up(to) {
             self.actions.push_back(Action::Send { to: to.clone(), request });
@@ -220,7 +221,8 @@ impl Kernel {
         self.send_stamps(node, &stamps);
     }
 
-    /// Sends a whole database by this request; what does not fit into one message follows as updates.
+    /// Sends a whole database by this request; what does not fit into one message follows as
+    /// updates.
     fn send_tables(&mut self, to: &NodeId, tables: Tables, whole: impl FnOnce(Tables) -> MeshRequest) {
         let mut parts = split(tables, self.config.limits.part()).into_iter();
         self.send(to, whole(parts.next().unwrap_or_default()));
@@ -286,8 +288,8 @@ impl Kernel {
         }
     }
 
-    /// Tells one of our own global nodes which of our claims are later than others. They come after the values: a stamp
-    /// belongs to a value that is there.
+    /// Tells one of our own global nodes which of our claims are later than others. They come after
+    /// the values: a stamp belongs to a value that is there.
     fn send_stamps(&mut self, node: &NodeId, stamps: &[(String, String, u64)]) {
         if stamps.is_empty() || !self.links.is_native(node) {
             return;

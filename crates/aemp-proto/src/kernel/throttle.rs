@@ -1,5 +1,5 @@
-//! How often one target may be dialled, whoever wants it: a dead one must not be hammered because a program keeps
-//! sending to it.
+//! How often one target may be dialled, whoever wants it: a dead one must not be hammered because a
+//! program keeps sending to it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -42,7 +42,8 @@ impl Throttle {
         self.targets.get(target).map_or(Time::ZERO, |dialled| dialled.next)
     }
 
-    /// When anything may be dialled for this cause; [`Time::MAX`] if a dial that is under way has to end first.
+    /// When anything may be dialled for this cause; [`Time::MAX`] if a dial that is under way has
+    /// to end first.
     pub(super) fn slot_at(&self, cause: Cause) -> Time {
         self.pace.ready_at(cause)
     }
@@ -72,7 +73,8 @@ impl Throttle {
         }
     }
 
-    /// A connection to the target was established, or there is news of it: the waiting times begin anew.
+    /// A connection to the target was established, or there is news of it: the waiting times begin
+    /// anew.
     pub(crate) fn revive(&mut self, target: &DialTarget, now: Time) {
         if let Some(dialled) = self.targets.get_mut(target) {
             dialled.wait = SHORTEST;

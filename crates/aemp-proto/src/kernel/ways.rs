@@ -1,8 +1,9 @@
-//! Nodes that cannot be dialled: they say through whom they are reached, and whoever wants them asks one of these to carry a
-//! connection (`PROTOCOL.md` §2.8).
+//! Nodes that cannot be dialled: they say through whom they are reached, and whoever wants them
+//! asks one of these to carry a connection (`PROTOCOL.md` §2.8).
 //!
-//! Such a node keeps its entry in [`WAYS`] as its connections to global nodes come and go. For an attempt to connect these ways
-//! come after the addresses (`dial`). What a carrier does is not here but in [`crate::relay`].
+//! Such a node keeps its entry in [`WAYS`] as its connections to global nodes come and go. For an
+//! attempt to connect these ways come after the addresses (`dial`). What a carrier does is not here
+//! but in [`crate::relay`].
 
 use std::collections::BTreeMap;
 
@@ -22,7 +23,8 @@ const VIA: &str = "via:";
 /// Ways that one node may announce, and that are tried: more are no more use.
 const WAYS_MAX: usize = 8;
 
-/// What begins the number of a question for the ways to a node, whose ID follows. Queries of programs have mere digits.
+/// What begins the number of a question for the ways to a node, whose ID follows. Queries of
+/// programs have mere digits.
 const QUESTION: &str = "x ";
 
 /// The links that wait for their carriers, and whether we need ways ourselves.
@@ -49,8 +51,9 @@ impl Ways {
 }
 
 impl Kernel {
-    /// Says through whom we are reached, if we cannot be dialled: global nodes that carry, and that we are connected to ourselves;
-    /// first of all the master, for that is where others are likely to be.
+    /// Says through whom we are reached, if we cannot be dialled: global nodes that carry, and that
+    /// we are connected to ourselves; first of all the master, for that is where others are likely
+    /// to be.
     pub(super) fn announce_ways(&mut self, now: Time) {
         let own = self.config.node.clone();
         let carries = |node: &&NodeId| {
@@ -74,7 +77,8 @@ impl Kernel {
         ways.is_some_and(|ways| self.found_ways(node, &ways))
     }
 
-    /// Tells a node that asks for the addresses of another one through whom that is reached. A Perl node could not use it.
+    /// Tells a node that asks for the addresses of another one through whom that is reached. A Perl
+    /// node could not use it.
     pub(super) fn tell_ways(&mut self, to: &NodeId, node: &NodeId) {
         let ways = self.merged.get(WAYS, node.as_str()).map(binds_of_value).unwrap_or_default();
         if !ways.is_empty() && self.links.is_native(to) {
@@ -82,8 +86,8 @@ impl Kernel {
         }
     }
 
-    /// The master says where a node listens. One that is no native node does not know about ways, but has them: ask for them before
-    /// giving up.
+    /// The master says where a node listens. One that is no native node does not know about ways,
+    /// but has them: ask for them before giving up.
     pub(super) fn found(&mut self, master: &NodeId, node: &NodeId, addresses: &[String]) {
         let last = addresses.is_empty() || self.attempts.is_second_try(node);
         if last && !self.links.is_native(master) {
@@ -106,7 +110,8 @@ impl Kernel {
         self.attempts.addresses(&node, &[]);
     }
 
-    /// A node can be reached these ways. Carriers that are connected already come first. Gives whether one of the ways is of use.
+    /// A node can be reached these ways. Carriers that are connected already come first. Gives
+    /// whether one of the ways is of use.
     pub(super) fn found_ways(&mut self, node: &NodeId, ways: &[String]) -> bool {
         let mut carriers: Vec<NodeId> = carriers_of(ways)
             .filter(|carrier| *carrier != self.config.node && carrier != node)

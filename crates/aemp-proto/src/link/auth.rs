@@ -80,13 +80,14 @@ pub fn proof(method: Method, secret: &[u8], from: &Lines, to: &Lines) -> String 
     }
 }
 
-/// Whether `given` is the proof that side would have sent, in a time that does not depend on where they differ.
+/// Whether `given` is the proof that side would have sent, in a time that does not depend on where
+/// they differ.
 pub fn verify(method: Method, secret: &[u8], from: &Lines, to: &Lines, given: &[u8]) -> bool {
     proof(method, secret, from, to).as_bytes().ct_eq(given).into()
 }
 
-fn hex(octets: &[u8]) -> String {
-    octets
+fn hex(bytes: &[u8]) -> String {
+    bytes
         .iter()
         .flat_map(|b| [b >> 4, b & 15])
         .map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)]))

@@ -23,8 +23,8 @@ pub enum Side {
     Acceptor,
 }
 
-/// How the address that the peer sees of us is held against the one we have (`reliability` §1: a relay that joins two
-/// listeners shows by it).
+/// How the address that the peer sees of us is held against the one we have (`reliability` §1: a
+/// relay that joins two listeners shows by it).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PeerAddress {
     /// Strict for a peer that gives no role, off for one that does (its role is checked).
@@ -32,7 +32,8 @@ pub enum PeerAddress {
     Auto,
     /// Must be there and be right.
     Strict,
-    /// What does not fit is reported, [`HandshakeEvent::Suspicious`](super::HandshakeEvent::Suspicious), and accepted.
+    /// What does not fit is reported,
+    /// [`HandshakeEvent::Suspicious`](super::HandshakeEvent::Suspicious), and accepted.
     Warn,
     /// Not checked.
     Off,
@@ -53,13 +54,15 @@ pub struct LinkConfig {
     pub tls: bool,
     /// The methods that we are willing to prove ourselves with.
     pub offer: Vec<Method>,
-    /// The methods that we accept, as far as they are possible here. Without one that works in plain text, peers need TLS.
+    /// The methods that we accept, as far as they are possible here. Without one that works in
+    /// plain text, peers need TLS.
     pub accept: Vec<Method>,
     /// The framings that we speak, best first.
     pub framings: Vec<Framing>,
     /// See [`PeerAddress`].
     pub verify_peeraddr: PeerAddress,
-    /// Where others may see us instead of where we are, because addresses are translated on the way. Port 0 stands for any.
+    /// Where others may see us instead of where we are, because addresses are translated on the
+    /// way. Port 0 stands for any.
     pub advertised: Vec<SocketAddr>,
     /// Whether we carry connections for nodes that cannot be dialled, and say so.
     pub carries: bool,
@@ -100,7 +103,8 @@ impl LinkConfig {
         }
     }
 
-    /// Whether the peer may see us there: where we say that we can be dialled. A dialler has a port of its own for each connection.
+    /// Whether the peer may see us there: where we say that we can be dialled. A dialler has a port
+    /// of its own for each connection.
     pub(super) fn is_advertised(&self, side: Side, seen: &str) -> bool {
         let Ok(seen) = seen.parse().map(canonical) else { return false };
         let own = self.advertised.iter().map(|own| canonical(*own)).filter(|own| own.ip() == seen.ip());

@@ -1,4 +1,5 @@
-//! The handshake: from the first octet to two proven sides, as a machine that is fed octets and asked for octets.
+//! The handshake: from the first byte to two proven sides, as a machine that is fed bytes and asked
+//! for bytes.
 //!
 //! ```text
 //!   both          greeting, nonce                 at once, without waiting
@@ -7,11 +8,12 @@
 //!   acceptor      METHOD;PROOF;FRAMING            once the dialler's is verified, after [`Handshake::proceed`]
 //! ```
 //!
-//! Who may proceed is the kernel's decision, for it alone knows the other connections to the same peer. A Perl acceptor sends
-//! its line unasked; that is kept until we have sent ours.
+//! Who may proceed is the kernel's decision, for it alone knows the other connections to the same
+//! peer. A Perl acceptor sends its line unasked; that is kept until we have sent ours.
 //!
-//! A data connection (`PROTOCOL.md` §2.7) is greeted in the same way; its dialler says so in its greeting. Whether its ID is
-//! awaited is decided by whoever drives the machine, and what follows in the buffer are the octets of the stream.
+//! A data connection (`PROTOCOL.md` §2.7) is greeted in the same way; its dialler says so in its
+//! greeting. Whether its ID is awaited is decided by whoever drives the machine, and what follows
+//! in the buffer are the bytes of the stream.
 
 use core::net::SocketAddr;
 use std::collections::VecDeque;
@@ -29,13 +31,13 @@ use super::hello::{Greeting, LINE_MAX};
 use crate::peer::Peer;
 use crate::{Framing, NodeId};
 
-/// Octets of randomness in a nonce line.
+/// Bytes of randomness in a nonce line.
 pub const NONCE_LEN: usize = 66;
 
 /// What a handshake tells its driver.
 #[derive(Debug, Clone, PartialEq)]
 pub enum HandshakeEvent {
-    /// TLS starts with the next octet; afterwards [`Handshake::tls_started`].
+    /// TLS starts with the next byte; afterwards [`Handshake::tls_started`].
     StartTls {
         /// We are the TLS client.
         client: bool,
@@ -53,7 +55,7 @@ pub enum HandshakeEvent {
     Suspicious(HandshakeError),
     /// The dialler's proof is right, and we, the acceptor, have not answered yet.
     Verified,
-    /// Both sides are proven. What follows in the buffer are frames, or the octets of the stream.
+    /// Both sides are proven. What follows in the buffer are frames, or the bytes of the stream.
     Established(Terms),
 }
 
@@ -68,7 +70,8 @@ pub struct Terms {
     pub receive: Framing,
     /// The peer's limit of silence, if it knows our heartbeat.
     pub heartbeat: Option<Duration>,
-    /// Whether the peer says that it speaks the monitoring protocol, as Perl nodes do: then it answers requests, too.
+    /// Whether the peer says that it speaks the monitoring protocol, as Perl nodes do: then it
+    /// answers requests, too.
     pub monitors: bool,
     /// Whether large messages may go in parts: the peer reads native frames, and parts of them.
     pub parts: bool,
@@ -107,8 +110,8 @@ pub struct Handshake {
 }
 
 impl Handshake {
-    /// Begins: our two lines are ready in [`Handshake::output`]. `local` and `remote` are the ends of the socket, `nonce` comes
-    /// from the operating system's generator.
+    /// Begins: our two lines are ready in [`Handshake::output`]. `local` and `remote` are the ends
+    /// of the socket, `nonce` comes from the operating system's generator.
     pub fn new(
         config: Arc<LinkConfig>,
         side: Side,
@@ -120,8 +123,9 @@ impl Handshake {
         Handshake::begin(config, side, None, Place::Socket(local), greeting, nonce)
     }
 
-    /// As [`Handshake::new`], over a connection that this node carries (`PROTOCOL.md` §2.8). Both ends are where the carrier is: a
-    /// connection that is carried at one end only, or by different nodes, is none.
+    /// As [`Handshake::new`], over a connection that this node carries (`PROTOCOL.md` §2.8). Both
+    /// ends are where the carrier is: a connection that is carried at one end only, or by different
+    /// nodes, is none.
     pub fn carried(
         config: Arc<LinkConfig>,
         side: Side,
@@ -174,7 +178,7 @@ impl Handshake {
         }
     }
 
-    /// Takes the octets that are to be sent now.
+    /// Takes the bytes that are to be sent now.
     pub fn output(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.output)
     }
@@ -211,8 +215,8 @@ impl Handshake {
         self.greeted()
     }
 
-    /// Sends our authentication line: for a dialler after the greeting, for an acceptor after `Verified`. In a connection of
-    /// nodes the kernel says so.
+    /// Sends our authentication line: for a dialler after the greeting, for an acceptor after
+    /// `Verified`. In a connection of nodes the kernel says so.
     ///
     /// # Errors
     ///
@@ -252,7 +256,8 @@ impl Handshake {
         Ok(())
     }
 
-    /// An acceptor speaks what the dialler wants, and greets as `aemp` itself: it does not know yet.
+    /// An acceptor speaks what the dialler wants, and greets as `aemp` itself: it does not know
+    /// yet.
     fn check_protocol(&mut self, greeting: &Greeting) -> Result<(), HandshakeError> {
         match (greeting.protocol.as_str(), self.side) {
             ("aemp", _) => {}
@@ -322,7 +327,8 @@ impl Handshake {
         self.greeted()
     }
 
-    /// Both lines (and TLS) are through. An acceptor says at once if it could not answer whatever the dialler proves.
+    /// Both lines (and TLS) are through. An acceptor says at once if it could not answer whatever
+    /// the dialler proves.
     fn greeted(&mut self) -> Result<(), HandshakeError> {
         let Some(greeting) = &self.greeting else { return Err(HandshakeError::Early) };
         self.choose_method(greeting)?;

@@ -1,6 +1,7 @@
 //! The greeting: the first line that each side sends (`PROTOCOL.md`, greeting).
 //!
-//! Reading is strict, for nothing here is authenticated yet: one form, printable ASCII, no key twice.
+//! Reading is strict, for nothing here is authenticated yet: one form, printable ASCII, no key
+//! twice.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,7 +11,7 @@ use thiserror::Error;
 
 use crate::{NameError, NodeId};
 
-/// The most octets of a line until authentication, line end included.
+/// The most bytes of a line until authentication, line end included.
 pub const LINE_MAX: usize = 4096;
 
 /// A shorter limit of silence of a peer counts as this: it sets the pace at which we send.
@@ -113,7 +114,8 @@ impl Greeting {
         line
     }
 
-    /// The limit of silence of a peer that knows our heartbeat, within [`HEARTBEAT_MIN`] and [`HEARTBEAT_MAX`].
+    /// The limit of silence of a peer that knows our heartbeat, within [`HEARTBEAT_MIN`] and
+    /// [`HEARTBEAT_MAX`].
     ///
     /// # Errors
     ///

@@ -1,7 +1,9 @@
-//! When to keep a connection alive, when to probe it, and when to give it up (`SEMANTICS.md`, failure detection).
+//! When to keep a connection alive, when to probe it, and when to give it up (`SEMANTICS.md`,
+//! failure detection).
 //!
-//! A peer that knows our heartbeat sends something at least every quarter of the shorter limit, so plain silence decides. Any
-//! other peer is asked with a message that every version of the protocol answers, and judged only once it has answered one.
+//! A peer that knows our heartbeat sends something at least every quarter of the shorter limit, so
+//! plain silence decides. Any other peer is asked with a message that every version of the protocol
+//! answers, and judged only once it has answered one.
 
 use std::time::Duration;
 
@@ -34,12 +36,14 @@ pub struct Liveness {
 enum Judge {
     /// The peer sends heartbeats of its own.
     Silence,
-    /// The peer answers probes, if it has ever answered one. An eager first probe does not wait for silence.
+    /// The peer answers probes, if it has ever answered one. An eager first probe does not wait for
+    /// silence.
     Probes { eager: bool, number: u64, asked: Option<Time>, answered: bool },
 }
 
 impl Liveness {
-    /// A connection that came up at `now`. `limit` is our own limit of silence, `heartbeat` that of a peer which knows ours.
+    /// A connection that came up at `now`. `limit` is our own limit of silence, `heartbeat` that of
+    /// a peer which knows ours.
     pub fn new(limit: Duration, heartbeat: Option<Duration>, now: Time) -> Liveness {
         let shorter = heartbeat.map_or(limit, |theirs| theirs.min(limit));
         let judge = match heartbeat {
@@ -57,15 +61,16 @@ impl Liveness {
         }
     }
 
-    /// Asks the peer at once, without waiting for silence: it says that it speaks the protocols that nodes have among themselves.
-    /// One that stops before it has answered anything would never be judged.
+    /// Asks the peer at once, without waiting for silence: it says that it speaks the protocols
+    /// that nodes have among themselves. One that stops before it has answered anything would never
+    /// be judged.
     pub fn ask_at_once(&mut self) {
         if let Judge::Probes { eager, .. } = &mut self.judge {
             *eager = true;
         }
     }
 
-    /// Octets came from the peer.
+    /// Bytes came from the peer.
     pub fn received(&mut self, now: Time) {
         self.last_received = now;
         if let Judge::Probes { asked, .. } = &mut self.judge {
@@ -85,7 +90,7 @@ impl Liveness {
         self.last_sent = self.last_sent.max(now);
     }
 
-    /// The socket took octets while others still wait: a probe may stand behind them.
+    /// The socket took bytes while others still wait: a probe may stand behind them.
     pub fn progress(&mut self, now: Time) {
         self.last_progress = self.last_progress.max(now);
     }
@@ -96,7 +101,8 @@ impl Liveness {
         let stalled = now.saturating_sub(expected.max(self.last_poll)) > self.interval;
         self.last_poll = now;
         if stalled {
-            // We slept (a stopped process, a suspended machine), not the peer: it gets one interval to show itself.
+            // We slept (a stopped process, a suspended machine), not the peer: it gets one interval
+            // to show itself.
             self.last_received =
                 self.last_received.max(now.saturating_sub(self.limit.saturating_sub(self.interval)));
             return Some(self.keep_alive(now));
@@ -148,7 +154,8 @@ impl Liveness {
         }
     }
 
-    /// A probe behind our own bulk data waits for it, so there progress counts as life; but not for ever.
+    /// A probe behind our own bulk data waits for it, so there progress counts as life; but not for
+    /// ever.
     fn judged_from(&self) -> Time {
         let longest = self.last_received + self.limit * 3;
         self.last_received.max(self.last_progress.min(longest))

@@ -1,7 +1,7 @@
 //! One connection as a machine: the handshake before there is trust, and its life afterwards.
 //!
-//! Reading order: [`hello`] (the greeting line), [`auth`] (digests), `config` and `error`, [`handshake`] (the machine that joins them),
-//! [`liveness`] (when to probe, when to give up).
+//! Reading order: [`hello`] (the greeting line), [`auth`] (digests), `config` and `error`,
+//! [`handshake`] (the machine that joins them), [`liveness`] (when to probe, when to give up).
 
 pub mod auth;
 mod config;

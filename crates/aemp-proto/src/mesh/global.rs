@@ -1,4 +1,5 @@
-//! The global service of one node: who else is global, who is attached to us, who watches what here.
+//! The global service of one node: who else is global, who is attached to us, who watches what
+//! here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,7 +10,8 @@ use crate::db::size::memory;
 use crate::time::Time;
 use crate::wire::MeshRequest;
 
-/// A node that becomes global waits this long for what other global nodes know, before it answers out of its own.
+/// A node that becomes global waits this long for what other global nodes know, before it answers
+/// out of its own.
 const SETTLE: Duration = Duration::from_secs(1);
 
 /// What a watch, or a question that waits, takes beside the name of its family.
@@ -130,8 +132,8 @@ impl Global {
         self.told.contains(node)
     }
 
-    /// Keeps a request for later, if it cannot be answered yet. One of a node that has too much here already is answered at once, out
-    /// of what is known.
+    /// Keeps a request for later, if it cannot be answered yet. One of a node that has too much
+    /// here already is answered at once, out of what is known.
     pub(crate) fn defer(
         &mut self,
         from: &NodeId,

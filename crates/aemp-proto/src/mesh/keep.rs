@@ -1,7 +1,8 @@
 //! A global node stays connected to every other one that it has heard of.
 //!
-//! A global node that is lost vanishes from the database, and with it its address. So that two of them find together again
-//! after the network between them was cut, its last addresses are kept here for a day, and tried ever more rarely.
+//! A global node that is lost vanishes from the database, and with it its address. So that two of
+//! them find together again after the network between them was cut, its last addresses are kept
+//! here for a day, and tried ever more rarely.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,7 +18,8 @@ const FIRST_RETRY: Duration = Duration::from_millis(300);
 /// When nodes are tried for which there was no room; all together, so that they cost one look.
 const POSTPONED: Duration = Duration::from_millis(500);
 
-/// Of two nodes that hear of each other at the same moment, the one with the higher ID waits once to twice this.
+/// Of two nodes that hear of each other at the same moment, the one with the higher ID waits once
+/// to twice this.
 const COURTESY: Duration = Duration::from_millis(100);
 
 /// How long a node is looked for that nobody has mentioned since.
@@ -118,8 +120,8 @@ impl Keep {
         self.nodes.contains_key(node)
     }
 
-    /// At most this many of the nodes to be tried now: those first that have failed least often. The others are tried a little
-    /// later.
+    /// At most this many of the nodes to be tried now: those first that have failed least often.
+    /// The others are tried a little later.
     pub(crate) fn due(&mut self, most: usize, now: Time) -> Vec<NodeId> {
         for node in self.ends.due(now) {
             self.nodes.remove(&node);

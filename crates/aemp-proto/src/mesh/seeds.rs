@@ -1,8 +1,9 @@
 //! The seeds: nodes that are contacted first and kept connected (`PROTOCOL.md` §6).
 //!
-//! A name may stand for several nodes, one of which is ourselves: that of a service, say, behind which all seeds are. One
-//! connection to the nearest of them would make islands of two nodes each, so from then on every address of the name is a seed by
-//! itself, and the name is looked up again from time to time.
+//! A name may stand for several nodes, one of which is ourselves: that of a service, say, behind
+//! which all seeds are. One connection to the nearest of them would make islands of two nodes each,
+//! so from then on every address of the name is a seed by itself, and the name is looked up again
+//! from time to time.
 
 use core::net::SocketAddr;
 use std::collections::BTreeSet;
@@ -110,7 +111,8 @@ impl Seeds {
         }
     }
 
-    /// This link has reached this very node. An address is no seed, then; a name may have other addresses, too, now or later.
+    /// This link has reached this very node. An address is no seed, then; a name may have other
+    /// addresses, too, now or later.
     pub(crate) fn is_own(&mut self, link: LinkId, now: Time) {
         let Some(at) = self.seeds.iter().position(|seed| seed.link == Some(link)) else { return };
         if self.seeds[at].address.parse::<SocketAddr>().is_ok() {
@@ -122,7 +124,8 @@ impl Seeds {
         }
     }
 
-    /// The name of a group stands for these addresses. Where nobody is any more, nobody is looked for.
+    /// The name of a group stands for these addresses. Where nobody is any more, nobody is looked
+    /// for.
     pub(crate) fn resolved(&mut self, name: &str, addresses: &[String], now: Time) {
         if addresses.is_empty() || !self.seeds.iter().any(|seed| seed.address == name) {
             return;

@@ -1,9 +1,11 @@
-//! What the peer can read: what has no form in its framing costs the sender an error, and nobody else anything.
+//! What the peer can read: what has no form in its framing costs the sender an error, and nobody
+//! else anything.
 //!
-//! While a link is attached, the framing of its peer is known, and a message is checked before it is appended. What waits for a
-//! connection is checked when that is attached. A message that is refused then is a hole in what its port gets, so it counts as a loss
-//! for this port: all that follows for it is dropped, and its monitors fire. Requests are never a reason to lose anything: the reason
-//! of a death is replaced, and a database entry is left out.
+//! While a link is attached, the framing of its peer is known, and a message is checked before it
+//! is appended. What waits for a connection is checked when that is attached. A message that is
+//! refused then is a hole in what its port gets, so it counts as a loss for this port: all that
+//! follows for it is dropped, and its monitors fire. Requests are never a reason to lose anything:
+//! the reason of a death is replaced, and a database entry is left out.
 
 use std::collections::BTreeMap;
 
@@ -66,8 +68,8 @@ impl<M> Outbox<M> {
         Attached { waiting: !self.records.is_empty(), lost, left_out }
     }
 
-    /// Checks that the peer can be sent a message with these values, as far as that is known: the framing of the peer is known while
-    /// a link is attached.
+    /// Checks that the peer can be sent a message with these values, as far as that is known: the
+    /// framing of the peer is known while a link is attached.
     ///
     /// # Errors
     ///
@@ -85,14 +87,15 @@ impl<M> Outbox<M> {
         self.framing
     }
 
-    /// Appends a request of the database. An entry that the peer cannot read is left out, and what then is too large goes in several
-    /// messages. Gives how many entries were left out as well.
+    /// Appends a request of the database. An entry that the peer cannot read is left out, and what
+    /// then is too large goes in several messages. Gives how many entries were left out as well.
     pub fn mesh(&mut self, request: MeshRequest) -> (Queued, usize) {
         let (bodies, left_out) = self.fit(request);
         let mut queued = Queued::Dropped;
         for body in bodies {
             let outcome = self.append_request(&Request::Nothing, &body, nobody);
-            // A writer or a connection is asked for once, for the first one; an overflow must be told.
+            // A writer or a connection is asked for once, for the first one; an overflow must be
+            // told.
             if outcome == Queued::Overflow || matches!(queued, Queued::Dropped | Queued::Behind) {
                 queued = outcome;
             }
@@ -105,13 +108,14 @@ impl<M> Outbox<M> {
         fit(request, self.limits.message, &check)
     }
 
-    /// The body of a request. The reason of a death is made by users and may have no form, or too large a one; the death must be told
-    /// all the same.
+    /// The body of a request. The reason of a death is made by users and may have no form, or too
+    /// large a one; the death must be told all the same.
     pub(super) fn encode(&self, request: &Request) -> Result<Body, Refused> {
         let body = |request: &Request| {
             let body = request.encode()?;
             match request {
-                // Pieces of what is carried have limits of their own, and without one there would be a hole.
+                // Pieces of what is carried have limits of their own, and without one there would
+                // be a hole.
                 Request::Carry(_) => Ok(body),
                 _ => self.check_form("", body.items()).map(|()| body),
             }
@@ -143,7 +147,8 @@ impl<M> Outbox<M> {
         all
     }
 
-    /// Leaves in the queue what the peer can read. Gives the ports that lost something, and how many database entries were left out.
+    /// Leaves in the queue what the peer can read. Gives the ports that lost something, and how
+    /// many database entries were left out.
     fn rewrite(&mut self) -> (Vec<LostPort<M>>, usize) {
         let (mut kept, mut lost, mut left_out) = (Vec::new(), BTreeMap::new(), 0);
         self.records.each(|name, body| self.sift(name, body, &mut kept, &mut lost, &mut left_out));

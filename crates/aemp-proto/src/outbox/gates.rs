@@ -1,15 +1,19 @@
-//! The gates: what holds back messages to a port after a loss, until everybody who monitored it has been told.
+//! The gates: what holds back messages to a port after a loss, until everybody who monitored it has
+//! been told.
 //!
-//! After a break each monitor of a port is *pending*: it has fired, and its owner has not been told yet. While one is pending the
-//! gate of the port is closed. A monitor that is set meanwhile *waits*: it is not another gate, for then two owners that monitor
-//! again whenever they are told would keep the port closed for ever. It becomes an ordinary monitor when the gate opens.
+//! After a break each monitor of a port is *pending*: it has fired, and its owner has not been told
+//! yet. While one is pending the gate of the port is closed. A monitor that is set meanwhile
+//! *waits*: it is not another gate, for then two owners that monitor again whenever they are told
+//! would keep the port closed for ever. It becomes an ordinary monitor when the gate opens.
 //!
-//! A waiting monitor counts at once for what its owner sends. So from the first one on messages are *held*, and follow when the gate
-//! opens; but not those of a sender that has not been told itself: something it sent before may be lost, and what it sends
-//! after that must not arrive before it knows. These are dropped, as all are while no monitor waits.
+//! A waiting monitor counts at once for what its owner sends. So from the first one on messages are
+//! *held*, and follow when the gate opens; but not those of a sender that has not been told itself:
+//! something it sent before may be lost, and what it sends after that must not arrive before it
+//! knows. These are dropped, as all are while no monitor waits.
 //!
-//! What is held is limited. Of what passes the limit everything is dropped until the gate opens; then what was held goes on its way,
-//! so that there is progress however much is sent, and the monitors that wait fire, for there is a hole behind it.
+//! What is held is limited. Of what passes the limit everything is dropped until the gate opens;
+//! then what was held goes on its way, so that there is progress however much is sent, and the
+//! monitors that wait fire, for there is a hole behind it.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -52,7 +56,8 @@ pub(super) struct Opened<M> {
 
 #[derive(Debug)]
 struct Gate<M> {
-    /// The monitors that have fired and whose owners have not been told: these, unless the monitor has been withdrawn since.
+    /// The monitors that have fired and whose owners have not been told: these, unless the monitor
+    /// has been withdrawn since.
     pending: BTreeMap<u64, Option<u64>>,
     waiting: BTreeMap<u64, Monitor<M>>,
     /// A monitor has been set while the gate was closed.
@@ -86,7 +91,8 @@ pub(super) struct Gates<M> {
     gates: HashMap<PortId, Gate<M>>,
     /// What all held signals cost, in bytes.
     bytes: usize,
-    /// News of ports that have died while something they sent is held: it must not overtake their last words.
+    /// News of ports that have died while something they sent is held: it must not overtake their
+    /// last words.
     deaths: Vec<Death>,
     /// Monitors that fire because something that was held is lost; the caller has to fetch them.
     refused: Refused<M>,
@@ -149,8 +155,9 @@ impl<M> Gates<M> {
         }
     }
 
-    /// Withdraws a monitor that waits. What is held stays, for it was sent while the monitor counted. The owner of a pending one
-    /// will not be told, and so need not be before it sends again; the gate stays closed until the monitor is gone.
+    /// Withdraws a monitor that waits. What is held stays, for it was sent while the monitor
+    /// counted. The owner of a pending one will not be told, and so need not be before it sends
+    /// again; the gate stays closed until the monitor is gone.
     pub(super) fn withdraw(&mut self, port: &PortId, id: u64) -> Option<M> {
         let gate = self.gates.get_mut(port)?;
         if let Some(owner) = gate.pending.get_mut(&id) {
@@ -159,7 +166,8 @@ impl<M> Gates<M> {
         Some(gate.waiting.remove(&id)?.monitor)
     }
 
-    /// Holds a signal to a gated port, or drops it. Returns whether it is held. All held ones together may cost `limit` bytes.
+    /// Holds a signal to a gated port, or drops it. Returns whether it is held. All held ones
+    /// together may cost `limit` bytes.
     pub(super) fn signal(
         &mut self,
         port: &PortId,
@@ -186,8 +194,8 @@ impl<M> Gates<M> {
         true
     }
 
-    /// Something sent to a gated port is lost: its waiting monitors fire, and are pending now. What was held is kept until somebody
-    /// fetches it with [`Gates::take_refused`].
+    /// Something sent to a gated port is lost: its waiting monitors fire, and are pending now. What
+    /// was held is kept until somebody fetches it with [`Gates::take_refused`].
     pub(super) fn lose(&mut self, port: &PortId) -> impl Iterator<Item = (u64, M)> + use<M> {
         let (fires, lost) = match self.gates.get_mut(port) {
             Some(gate) => {
@@ -216,7 +224,8 @@ impl<M> Gates<M> {
         self.gates.values().flat_map(|gate| &gate.held).any(|(other, _)| *other == Some(sender))
     }
 
-    /// Keeps the news of a death back if something that the port has sent is held. Returns whether it does.
+    /// Keeps the news of a death back if something that the port has sent is held. Returns whether
+    /// it does.
     pub(super) fn keep_death(&mut self, sender: Option<u64>, name: &str, reason: &Reason) -> bool {
         let Some(sender) = sender.filter(|sender| self.holds_of(*sender)) else { return false };
         self.deaths.push((sender, name.into(), reason.clone()));

@@ -1,7 +1,7 @@
 //! What an outbox holds back while large messages travel in parts.
 //!
-//! Of everything that is appended only its size is compared with one number, [`Outbox::cut_from`]. It is 0 as long as something is
-//! held, and larger than any message where the peer reads no parts.
+//! Of everything that is appended only its size is compared with one number, [`Outbox::cut_from`].
+//! It is 0 as long as something is held, and larger than any message where the peer reads no parts.
 
 use super::lanes::Stream;
 use super::monitors::Monitor;
@@ -14,22 +14,24 @@ use crate::{PortId, Reason};
 const WHOLE: usize = 4;
 
 impl<M> Outbox<M> {
-    /// From now on large messages go in parts, between others, if this link drains the outbox: its peer reads parts. What was
-    /// appended before goes whole.
+    /// From now on large messages go in parts, between others, if this link drains the outbox: its
+    /// peer reads parts. What was appended before goes whole.
     pub fn send_parts(&mut self, link: LinkId) {
         if self.link() == Some(link) && self.lanes.is_empty() {
             self.cut_from = self.large();
         }
     }
 
-    /// What is appended next is sent by `sender`: whatever one sender sends to this node keeps its order. It is asked for only if that
-    /// matters: mostly nothing is held or gated, and what is appended is small. A sender that has not been told of a loss sends nothing
-    /// to the port where it was.
+    /// What is appended next is sent by `sender`: whatever one sender sends to this node keeps its
+    /// order. It is asked for only if that matters: mostly nothing is held or gated, and what is
+    /// appended is small. A sender that has not been told of a loss sends nothing to the port where
+    /// it was.
     pub fn by<S: FnOnce() -> u64>(&mut self, sender: S) -> Sender<'_, M, S> {
         Sender { outbox: self, sender }
     }
 
-    /// Adds to what is to be written the next parts, and what waited for a large message that ends with them.
+    /// Adds to what is to be written the next parts, and what waited for a large message that ends
+    /// with them.
     #[cold]
     pub(super) fn cut(&mut self, into: &mut Records) {
         self.lanes.cut(self.limits.part, self.limits.message, into, &mut self.next_seq);
@@ -81,8 +83,9 @@ impl<M> Outbox<M> {
     }
 }
 
-/// The outbox on behalf of a port, a task or a thread. Only the outbox knows whether what is appended may have to stay behind
-/// something: that depends on its size as it is appended, so each method asks for the sender when it knows that.
+/// The outbox on behalf of a port, a task or a thread. Only the outbox knows whether what is
+/// appended may have to stay behind something: that depends on its size as it is appended, so each
+/// method asks for the sender when it knows that.
 pub struct Sender<'o, M, S> {
     outbox: &'o mut Outbox<M>,
     sender: S,
@@ -132,7 +135,8 @@ impl<M, S: FnOnce() -> u64> Sender<'_, M, S> {
     }
 }
 
-/// What concerns one port belongs to the messages for it. Requests of the node itself keep their order among themselves.
+/// What concerns one port belongs to the messages for it. Requests of the node itself keep their
+/// order among themselves.
 fn stream_of(request: &Request) -> Stream<'_> {
     match request {
         Request::Monitor(name) | Request::Unmonitor(name) | Request::Kill(name, _) => Stream::Port(name),

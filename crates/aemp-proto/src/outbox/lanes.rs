@@ -6,8 +6,9 @@
 //!   lane 2    [large] → …
 //! ```
 //!
-//! Messages of one lane keep their order. Two messages belong to one lane if they have a sender or a receiver in common; one that
-//! has something in common with two lanes joins them. What has nothing in common with any of them is no business of this module.
+//! Messages of one lane keep their order. Two messages belong to one lane if they have a sender or
+//! a receiver in common; one that has something in common with two lanes joins them. What has
+//! nothing in common with any of them is no business of this module.
 //!
 //! Messages get their numbers when they are complete, in the order in which they are.
 
@@ -19,7 +20,7 @@ use bytes::Bytes;
 use crate::wire::parts::may_begin;
 use crate::wire::{Body, EncodeError, Records, native};
 
-/// What a message costs while it is held, beside its octets.
+/// What a message costs while it is held, beside its bytes.
 const COST: usize = 256;
 
 /// Whom a message or request is for, as far as order is concerned.
@@ -27,7 +28,8 @@ const COST: usize = 256;
 pub(super) enum Stream<'a> {
     /// The port with this name; the node port has the empty one.
     Port(&'a str),
-    /// It may not overtake anything: news of a port that is gone, whose last messages come first, whoever they are for.
+    /// It may not overtake anything: news of a port that is gone, whose last messages come first,
+    /// whoever they are for.
     All,
 }
 
@@ -36,22 +38,24 @@ pub(super) enum Stream<'a> {
 pub(super) struct Lanes {
     /// In the order in which they began.
     lanes: Vec<Lane>,
-    /// Hashes of senders and receivers: which lane has messages of them, and how many. If two have the same one, more is kept in
-    /// order than has to be.
+    /// Hashes of senders and receivers: which lane has messages of them, and how many. If two have
+    /// the same one, more is kept in order than has to be.
     members: HashMap<u64, Member>,
     /// Names of lanes that were given.
     named: u64,
-    /// Messages of which a part was sent, on this connection; and those that are unfinished, and how long they are together.
+    /// Messages of which a part was sent, on this connection; and those that are unfinished, and
+    /// how long they are together.
     begun: u32,
     unfinished: usize,
     announced: usize,
     /// What all that is held counts for.
-    octets: usize,
+    bytes: usize,
     /// The lane whose turn it is.
     turn: usize,
 }
 
-/// Messages in order. The first one is large, and those that have begun stand before all that have not.
+/// Messages in order. The first one is large, and those that have begun stand before all that have
+/// not.
 #[derive(Debug)]
 struct Lane {
     name: u64,
@@ -83,7 +87,7 @@ enum Size {
     Begun {
         /// Given with the first part; 0 before.
         number: u32,
-        /// Octets of the payload in all, and those that are not sent.
+        /// Bytes of the payload in all, and those that are not sent.
         len: usize,
         left: usize,
         /// What comes before the values, until it is sent.
@@ -103,9 +107,9 @@ impl Lanes {
         self.lanes.is_empty()
     }
 
-    /// What all that is held counts for, in octets.
-    pub(super) fn octets(&self) -> usize {
-        self.octets
+    /// What all that is held counts for, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Holds a message if it has to stay behind something, or is `large`; false if not.
@@ -140,7 +144,7 @@ impl Lanes {
         for member in members.into_iter().flatten() {
             self.members.entry(member).or_insert(Member { lane: lane.name, messages: 0 }).messages += 1;
         }
-        self.octets += body.items().len() + COST;
+        self.bytes += body.items().len() + COST;
         lane.held.push_back(Held {
             members,
             port: port.to_string(),
@@ -152,7 +156,8 @@ impl Lanes {
         Ok(true)
     }
 
-    /// The lane that a message belongs to, after all that it belongs to have become one: the oldest.
+    /// The lane that a message belongs to, after all that it belongs to have become one: the
+    /// oldest.
     fn join(&mut self, stream: Stream<'_>, members: &[Option<u64>; 2]) -> Option<usize> {
         let named = members.map(|member| Some(self.members.get(&member?)?.lane));
         let belongs = |lane: &Lane| matches!(stream, Stream::All) || named.contains(&Some(lane.name));
@@ -168,8 +173,8 @@ impl Lanes {
         Some(first)
     }
 
-    /// Appends the next parts, about four of this many octets, and what need not be held any more. `limit` is that of one message,
-    /// and `next_seq` the number that the next whole message gets.
+    /// Appends the next parts, about four of this many bytes, and what need not be held any more.
+    /// `limit` is that of one message, and `next_seq` the number that the next whole message gets.
     pub(super) fn cut(&mut self, part: usize, limit: usize, records: &mut Records, next_seq: &mut u64) {
         let enough = records.len() + part.saturating_mul(4);
         while records.len() < enough {
@@ -204,7 +209,8 @@ impl Lanes {
         }
     }
 
-    /// Appends a part of the first message of a lane, which has begun; if that was the last one, also what waited for it.
+    /// Appends a part of the first message of a lane, which has begun; if that was the last one,
+    /// also what waited for it.
     fn send_part(&mut self, at: usize, part: usize, records: &mut Records, next_seq: &mut u64) {
         let lane = &mut self.lanes[at];
         let Some(Held { items, size: Size::Begun { number, len, left, head }, .. }) = lane.held.front_mut()
@@ -216,12 +222,12 @@ impl Lanes {
             *number = self.begun;
         }
         let piece = items.split_to(part.clamp(1, items.len()));
-        self.octets -= piece.len();
-        let octets = head.len() + piece.len();
+        self.bytes -= piece.len();
+        let bytes = head.len() + piece.len();
         if !items.is_empty() {
             records.push_part(0, *number, *left, head, piece);
             head.clear();
-            *left -= octets;
+            *left -= bytes;
             return;
         }
         records.push_part(take(next_seq), *number, *left, head, piece);
@@ -229,7 +235,7 @@ impl Lanes {
         self.announced -= *len;
         let mut done = lane.held.pop_front();
         while let Some(Held { members, .. }) = done {
-            self.octets -= COST;
+            self.bytes -= COST;
             for member in members.into_iter().flatten() {
                 if let Some(known) = self.members.get_mut(&member) {
                     known.messages -= 1;
@@ -240,7 +246,7 @@ impl Lanes {
             }
             done = lane.held.pop_front_if(|held| matches!(held.size, Size::Small));
             if let Some(Held { port, count, items, .. }) = &done {
-                self.octets -= items.len();
+                self.bytes -= items.len();
                 records
                     .push(take(next_seq), port, &Body::new(*count, items.clone()))
                     .expect("this was found out when it was held");
@@ -265,8 +271,9 @@ impl Lane {
         self.held.front().is_some_and(Held::has_begun)
     }
 
-    /// Appends another lane. What has begun there has nothing in common with what has not begun here, and goes before it: something
-    /// that cannot begin before others are finished must not stand before them.
+    /// Appends another lane. What has begun there has nothing in common with what has not begun
+    /// here, and goes before it: something that cannot begin before others are finished must not
+    /// stand before them.
     fn append(&mut self, mut other: Lane) {
         let begun = |lane: &Lane| lane.held.iter().take_while(|held| held.has_begun()).count();
         let mut tail = self.held.split_off(begun(self));

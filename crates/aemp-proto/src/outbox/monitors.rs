@@ -38,7 +38,8 @@ impl<M> Monitors<M> {
         }
     }
 
-    /// Withdraws a monitor. Returns it, and whether it was the last one on its port; `None` if it is not set any more.
+    /// Withdraws a monitor. Returns it, and whether it was the last one on its port; `None` if it
+    /// is not set any more.
     pub(super) fn withdraw(&mut self, port: &PortId, id: u64) -> Option<(M, bool)> {
         let others = self.watched.get_mut(port)?;
         let monitor = others.remove(&id)?.monitor;

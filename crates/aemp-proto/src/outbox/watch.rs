@@ -1,4 +1,5 @@
-//! What an outbox does for monitors: sets and withdraws them, and opens the gates of ports when their owners have been told.
+//! What an outbox does for monitors: sets and withdraws them, and opens the gates of ports when
+//! their owners have been told.
 
 use bytes::Bytes;
 
@@ -8,7 +9,8 @@ use super::{Outbox, Queued, nobody};
 use crate::PortId;
 use crate::wire::Request;
 
-/// A monitor that has to be fired because of a loss. It gates its port until [`Outbox::fired`] is called with port and `id`.
+/// A monitor that has to be fired because of a loss. It gates its port until [`Outbox::fired`] is
+/// called with port and `id`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Loss<M> {
     /// The port that it watches.
@@ -20,11 +22,11 @@ pub struct Loss<M> {
 }
 
 impl<M> Outbox<M> {
-    /// Sets a monitor, known by `id`, without a [sender](Outbox::by); the first one on a port tells the peer. `owner` is who is told
-    /// when it fires, as it would be named as a sender.
+    /// Sets a monitor, known by `id`, without a [sender](Outbox::by); the first one on a port tells
+    /// the peer. `owner` is who is told when it fires, as it would be named as a sender.
     ///
-    /// On a gated port it becomes an ordinary monitor when the gate opens. It counts before: for what its owner sends, and all
-    /// others who do not have to be told of the loss themselves.
+    /// On a gated port it becomes an ordinary monitor when the gate opens. It counts before: for
+    /// what its owner sends, and all others who do not have to be told of the loss themselves.
     pub fn monitor(&mut self, port: &PortId, id: u64, owner: u64, monitor: M) -> Queued {
         self.monitor_from(port, id, Monitor { owner, monitor }, nobody)
     }
@@ -46,7 +48,8 @@ impl<M> Outbox<M> {
         }
     }
 
-    /// Withdraws a monitor, without a [sender](Outbox::by); the last one on a port tells the peer. `None` if it is not set any more.
+    /// Withdraws a monitor, without a [sender](Outbox::by); the last one on a port tells the peer.
+    /// `None` if it is not set any more.
     pub fn unmonitor(&mut self, port: &PortId, id: u64) -> Option<(M, Queued)> {
         self.unmonitor_from(port, id, nobody)
     }
@@ -68,13 +71,14 @@ impl<M> Outbox<M> {
         Some((monitor, queued))
     }
 
-    /// The peer says that this port is gone: its monitors, to be fired. They gate nothing, for a dead port takes nothing.
+    /// The peer says that this port is gone: its monitors, to be fired. They gate nothing, for a
+    /// dead port takes nothing.
     pub fn died(&mut self, port: &PortId) -> Vec<M> {
         self.monitors.take(port).into_values().map(|monitor| monitor.monitor).collect()
     }
 
-    /// A message for this port is lost, which was not appended: gives the monitors on the port, to fire. The peer is told that they
-    /// are gone.
+    /// A message for this port is lost, which was not appended: gives the monitors on the port, to
+    /// fire. The peer is told that they are gone.
     pub fn lose(&mut self, port: &PortId) -> (Vec<Loss<M>>, Queued) {
         let watched = self.monitors.watches(port) && !port.is_node();
         let losses = self.take_losses(port);
@@ -97,8 +101,8 @@ impl<M> Outbox<M> {
         losses
     }
 
-    /// The monitor of a [`Loss`] has run, or its message has left the mailbox. If it was the last one of its port, the gate opens:
-    /// what was held is appended.
+    /// The monitor of a [`Loss`] has run, or its message has left the mailbox. If it was the last
+    /// one of its port, the gate opens: what was held is appended.
     pub fn fired(&mut self, port: &PortId, id: u64) -> Queued {
         let Some(Opened { waiting, mut held, full }) = self.gates.told(port, id) else {
             return Queued::Behind;
@@ -172,7 +176,7 @@ impl<M> Outbox<M> {
     }
 }
 
-/// Monitors to fire, and octets that are lost, as the caller gets them.
+/// Monitors to fire, and bytes that are lost, as the caller gets them.
 pub(super) fn losses<M>(refused: Refused<M>) -> (Vec<Loss<M>>, Vec<Bytes>) {
     let fires = refused.fires.into_iter().map(|(port, id, monitor)| Loss { port, id, monitor });
     let lost = refused.lost.into_iter().filter_map(|(_, signal)| match signal {

@@ -42,7 +42,7 @@ enum Use {
 struct Through {
     /// Where it goes on.
     other: Hop,
-    /// Octets that came over this hop, and that the end behind the other one has not acknowledged.
+    /// Bytes that came over this hop, and that the end behind the other one has not acknowledged.
     under_way: u64,
     /// When something came over this hop.
     last: Time,
@@ -97,7 +97,8 @@ impl Relay {
         }
     }
 
-    /// A native node is up, over a connection that is not carried itself: it may carry for us, and we for it.
+    /// A native node is up, over a connection that is not carried itself: it may carry for us, and
+    /// we for it.
     pub fn up(&mut self, node: &NodeId) {
         self.neighbours.insert(node.clone());
     }
@@ -113,7 +114,8 @@ impl Relay {
         }
     }
 
-    /// Begins a connection to a node through another one, which is up. [`RelayAction::Ended`] comes if nothing becomes of it.
+    /// Begins a connection to a node through another one, which is up. [`RelayAction::Ended`] comes
+    /// if nothing becomes of it.
     pub fn dial(&mut self, carrier: &NodeId, to: &NodeId) -> EndId {
         let hop = self.number(carrier);
         let request = RelayRequest::Dial(hop.number, to.clone());
@@ -122,23 +124,24 @@ impl Relay {
         end
     }
 
-    /// Sends octets; gives how many were taken, which is none while there is no room.
-    pub fn write(&mut self, end: EndId, octets: &[u8]) -> usize {
+    /// Sends bytes; gives how many were taken, which is none while there is no room.
+    pub fn write(&mut self, end: EndId, bytes: &[u8]) -> usize {
         let Some(known) = self.ends.get_mut(&end) else { return 0 };
         let room = usize::try_from(known.room.saturating_sub(PIECE_COST)).unwrap_or(usize::MAX);
-        let count = octets.len().min(room).min(PIECE);
+        let count = bytes.len().min(room).min(PIECE);
         if count > 0 {
             known.room -= cost(count);
             let (peer, id) = (known.hop.peer.clone(), known.hop.id());
-            self.send(&peer, RelayRequest::Data(id, Bytes::copy_from_slice(&octets[..count])));
+            self.send(&peer, RelayRequest::Data(id, Bytes::copy_from_slice(&bytes[..count])));
         }
         count
     }
 
-    /// A piece of so many octets, as one [`RelayAction::Came`] brought it, is out of the way: another one may come.
-    pub fn read(&mut self, end: EndId, octets: usize) {
+    /// A piece of so many bytes, as one [`RelayAction::Came`] brought it, is out of the way:
+    /// another one may come.
+    pub fn read(&mut self, end: EndId, bytes: usize) {
         let Some(known) = self.ends.get_mut(&end) else { return };
-        known.read += cost(octets);
+        known.read += cost(bytes);
         // One acknowledgement for many pieces; early enough for the other end to go on meanwhile.
         if known.read >= known.window.unwrap_or(0) / 4 {
             let count = std::mem::take(&mut known.read);
@@ -171,7 +174,7 @@ impl Relay {
             RelayRequest::Call(number, caller) => {
                 self.called(Hop { peer: from.clone(), ours: false, number }, caller);
             }
-            RelayRequest::Data(id, octets) => self.data(&hop_of(from, id), octets, now),
+            RelayRequest::Data(id, bytes) => self.data(&hop_of(from, id), bytes, now),
             RelayRequest::Ack(id, count) => self.acknowledged(&hop_of(from, id), count, now),
             RelayRequest::End(id, reason) => {
                 let end = reason.floor_char_boundary(REASON_MAX);
@@ -244,12 +247,12 @@ impl Relay {
         self.send(&hop.peer, RelayRequest::End(hop.id(), refusal.into()));
     }
 
-    fn data(&mut self, hop: &Hop, octets: Bytes, now: Time) {
-        let count = cost(octets.len());
+    fn data(&mut self, hop: &Hop, bytes: Bytes, now: Time) {
+        let count = cost(bytes.len());
         match self.hops.get_mut(hop) {
             // It may have crossed the end of the connection.
             None => {}
-            Some(_) if octets.is_empty() || octets.len() > PIECE => {
+            Some(_) if bytes.is_empty() || bytes.len() > PIECE => {
                 self.abort(hop, "a piece is empty, or longer than a piece may be");
             }
             Some(Use::End(end)) => {
@@ -259,7 +262,7 @@ impl Relay {
                 if known.came > known.window.unwrap_or(0) {
                     return self.abort(hop, "more bytes came than the window allows");
                 }
-                self.out.push_back(RelayAction::Came { end, octets });
+                self.out.push_back(RelayAction::Came { end, bytes });
             }
             Some(Use::Through(through)) => {
                 through.under_way += count;
@@ -268,7 +271,7 @@ impl Relay {
                     return self.abort(hop, "more bytes came than the window allows");
                 }
                 let other = through.other.clone();
-                self.send(&other.peer, RelayRequest::Data(other.id(), octets));
+                self.send(&other.peer, RelayRequest::Data(other.id(), bytes));
             }
         }
     }
@@ -374,7 +377,8 @@ impl Relay {
     }
 
     fn send(&mut self, to: &NodeId, request: RelayRequest) {
-        // Whoever is not connected any more gets nothing: a request must not wait for the next connection.
+        // Whoever is not connected any more gets nothing: a request must not wait for the next
+        // connection.
         if self.neighbours.contains(to) {
             self.out.push_back(RelayAction::Send { to: to.clone(), request });
         }

@@ -15,7 +15,7 @@ fn limits(window: u64) -> RelayLimits {
 /// What one end has seen.
 #[derive(Debug, Default)]
 struct Seen {
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
     pieces: VecDeque<usize>,
     ended: Option<String>,
 }
@@ -26,7 +26,7 @@ struct Net {
     nodes: BTreeMap<&'static str, Relay>,
     called: Vec<(&'static str, EndId)>,
     seen: BTreeMap<(&'static str, EndId), Seen>,
-    /// Octets on their way, or unread, between the carrier and each node.
+    /// Bytes on their way, or unread, between the carrier and each node.
     requests: Vec<(String, &'static str, RelayRequest)>,
 }
 
@@ -71,10 +71,10 @@ impl Net {
                 self.at(to.as_str()).request(&node(id), request, now);
             }
             RelayAction::Called { end, .. } => self.called.push((id, end)),
-            RelayAction::Came { end, octets } => {
+            RelayAction::Came { end, bytes } => {
                 let seen = self.seen.entry((id, end)).or_default();
-                seen.octets.extend_from_slice(&octets);
-                seen.pieces.push_back(octets.len());
+                seen.bytes.extend_from_slice(&bytes);
+                seen.pieces.push_back(bytes.len());
             }
             RelayAction::Room { .. } => {}
             RelayAction::Ended { end, reason } => {
@@ -99,8 +99,8 @@ impl Net {
         self.settle();
     }
 
-    fn octets(&self, id: &'static str, end: EndId) -> &[u8] {
-        self.seen.get(&(id, end)).map_or(&[], |seen| &seen.octets)
+    fn bytes(&self, id: &'static str, end: EndId) -> &[u8] {
+        self.seen.get(&(id, end)).map_or(&[], |seen| &seen.bytes)
     }
 
     fn ended(&self, id: &'static str, end: EndId) -> Option<&str> {
@@ -125,7 +125,7 @@ fn number_towards(net: &Net, id: &str) -> u64 {
 }
 
 #[test]
-fn octets_arrive_in_order_in_both_directions() {
+fn bytes_arrive_in_order_in_both_directions() {
     let mut net = Net::new(1 << 12);
     let (near, far) = net.join("b");
     let sent: Vec<u8> = (0..100_000u32).map(|n| n as u8).collect();
@@ -137,7 +137,7 @@ fn octets_arrive_in_order_in_both_directions() {
         net.read_all("b", far);
         net.read_all("a", near);
     }
-    assert!(net.octets("b", far) == sent && net.octets("a", near) == sent);
+    assert!(net.bytes("b", far) == sent && net.bytes("a", near) == sent);
     assert_eq!(net.ended("a", near), None);
 }
 
@@ -159,7 +159,7 @@ fn an_end_that_does_not_read_stops_the_other_one_at_the_window_and_nobody_else()
     let (other, third) = net.join("c");
     assert_eq!(net.at("a").write(other, b"hello"), 5);
     net.settle();
-    assert_eq!(net.octets("c", third), b"hello");
+    assert_eq!(net.bytes("c", third), b"hello");
     net.read_all("b", far);
     assert!(net.at("a").has_room(near));
 }
@@ -179,7 +179,7 @@ fn what_was_sent_before_the_end_arrives_before_it() {
     net.at("a").write(near, b"last words");
     net.at("a").close(near, "done");
     net.settle();
-    assert_eq!((net.octets("b", far), net.ended("b", far)), (&b"last words"[..], Some("done")));
+    assert_eq!((net.bytes("b", far), net.ended("b", far)), (&b"last words"[..], Some("done")));
     assert_eq!((net.at("r").relayed(), net.at("a").ends(), net.at("b").ends()), (0, 0, 0));
     assert_eq!(net.at("b").write(far, b"too late"), 0);
 }
@@ -249,10 +249,10 @@ fn whoever_sends_more_than_the_window_loses_that_connection_and_no_other() {
     }
     assert!(net.ended("a", near).unwrap().contains("window"));
     assert!(net.ended("b", far).unwrap().contains("window"));
-    assert!(net.octets("a", near).len() < 1 << 12);
+    assert!(net.bytes("a", near).len() < 1 << 12);
     assert_eq!(net.at("a").write(other, b"still there"), 11);
     net.settle();
-    assert_eq!(net.octets("c", third), b"still there");
+    assert_eq!(net.bytes("c", third), b"still there");
 }
 
 #[test]
@@ -289,12 +289,12 @@ fn what_concerns_no_connection_of_the_sender_does_nothing() {
     net.inject("stranger", "b", RelayRequest::Call(1, node("a")));
     assert_eq!((net.ended("a", near), net.ended("b", far)), (None, None));
     assert_eq!((net.at("r").relayed(), net.at("b").ends()), (1, 1));
-    assert!(net.octets("a", near).is_empty() && net.octets("b", far).is_empty());
+    assert!(net.bytes("a", near).is_empty() && net.bytes("b", far).is_empty());
 }
 
 #[test]
 fn broken_rules_end_the_connection() {
-    let data = |octets: usize| Bytes::from(vec![0; octets]);
+    let data = |bytes: usize| Bytes::from(vec![0; bytes]);
     for broken in [0, 1, 2] {
         let mut net = Net::new(1 << 20);
         let (near, far) = net.join("b");
@@ -311,7 +311,8 @@ fn broken_rules_end_the_connection() {
     let mut net = Net::new(1 << 12);
     let (near, _) = net.join("b");
     let Some((_, _, RelayRequest::Dial(number, _))) = net.requests.first().cloned() else { panic!() };
-    // The number of a living connection: refused, and the living one is over with it, for nobody can tell them apart.
+    // The number of a living connection: refused, and the living one is over with it, for nobody
+    // can tell them apart.
     net.inject("a", "r", RelayRequest::Dial(number, node("c")));
     assert!(net.ended("a", near).is_some());
     assert!(net.called.is_empty());

@@ -6,7 +6,8 @@ use thiserror::Error;
 
 use super::DEPTH_MAX;
 
-/// The most characters of a foreign text that an error repeats: it may become the reason of a death.
+/// The most characters of a foreign text that an error repeats: it may become the reason of a
+/// death.
 const QUOTE_MAX: usize = 200;
 
 /// A value that cannot be a message.

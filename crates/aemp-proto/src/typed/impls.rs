@@ -1,7 +1,7 @@
 //! The types of this crate in `serde`.
 //!
-//! Their particular forms on the wire are asked for by struct names that no Rust type can have. Other formats ignore the
-//! names and see what is inside: strings, lists, maps.
+//! Their particular forms on the wire are asked for by struct names that no Rust type can have.
+//! Other formats ignore the names and see what is inside: strings, lists, maps.
 
 use std::fmt;
 
@@ -35,7 +35,7 @@ impl Serialize for Value {
             Value::Int(number) => serialize_int(*number, serializer),
             Value::Float(number) => serializer.serialize_f64(*number),
             Value::Text(text) => serializer.serialize_newtype_struct(TEXT, text),
-            Value::Bytes(octets) => serializer.serialize_bytes(octets),
+            Value::Bytes(bytes) => serializer.serialize_bytes(bytes),
             Value::List(values) => serialize_list(values, serializer),
             Value::Map(entries) => serialize_map(entries, serializer),
             Value::Tag(number, content) => serialize_tag(*number, content, serializer),
@@ -140,12 +140,12 @@ impl<'de> Visitor<'de> for ValueVisitor {
         Ok(Value::Text(text))
     }
 
-    fn visit_bytes<E>(self, octets: &[u8]) -> Result<Value, E> {
-        Ok(Value::Bytes(Bytes::copy_from_slice(octets)))
+    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Value, E> {
+        Ok(Value::Bytes(Bytes::copy_from_slice(bytes)))
     }
 
-    fn visit_byte_buf<E>(self, octets: Vec<u8>) -> Result<Value, E> {
-        Ok(Value::Bytes(octets.into()))
+    fn visit_byte_buf<E>(self, bytes: Vec<u8>) -> Result<Value, E> {
+        Ok(Value::Bytes(bytes.into()))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Value, A::Error> {

@@ -1,4 +1,5 @@
-//! Rust types as messages: `serde` straight to and from the encoded [`Body`], without a [`Value`](crate::Value) in between.
+//! Rust types as messages: `serde` straight to and from the encoded [`Body`], without a
+//! [`Value`](crate::Value) in between.
 //!
 //! What becomes the values of the message is decided at the outermost level only:
 //!
@@ -11,13 +12,15 @@
 //! | type with [`Variants`] (`derive(Message)`) | the tag, then the fields in order |
 //! | everything else | one value |
 //!
-//! The same rules hold in both directions: what was one value is read as one, what was no value as unit, and several values as a list
-//! where the type looks at what is there.
+//! The same rules hold in both directions: what was one value is read as one, what was no value as
+//! unit, and several values as a list where the type looks at what is there.
 //!
-//! Below it: struct → map, enum → externally tagged as `serde` has it, `None` → null, `[u8]` through `serialize_bytes` →
-//! octets, `str` → text. There is one null: `Some` of nothing (`None`, `()`) is refused, for it would be read as `None`. Names (port and node IDs, tags, map keys, field and variant names) and a string in front of a
-//! message are octets where they can be (`PROTOCOL.md`, "Data"). The format counts as human-readable, so that an IP
-//! address is a string here and in Perl.
+//! Below it: struct → map, enum → externally tagged as `serde` has it, `None` → null, `[u8]`
+//! through `serialize_bytes` → bytes, `str` → text. There is one null: `Some` of nothing (`None`,
+//! `()`) is refused, for it would be read as `None`. Names (port and node IDs, tags, map keys,
+//! field and variant names) and a string in front of a message are bytes where they can be
+//! (`PROTOCOL.md`, "Data"). The format counts as human-readable, so that an IP address is a string
+//! here and in Perl.
 //!
 //! Decoding takes what a Perl program may have made of a value: see [`from_body`].
 
@@ -33,7 +36,8 @@ pub use error::{DecodeError, EncodeError, Misfit};
 
 use crate::wire::Body;
 
-/// The most levels of lists and maps in one value. Perl's decoders take 512, and the frame is one of them.
+/// The most levels of lists and maps in one value. Perl's decoders take 512, and the frame is one
+/// of them.
 pub const DEPTH_MAX: usize = 511;
 
 /// How a type with tags travels: what `derive(Message)` knows about it.
@@ -45,12 +49,14 @@ pub struct Variants {
     pub tags: &'static [(&'static str, &'static str)],
     /// Name in `serde` of the variant that takes all messages whose tag is not in `tags`.
     ///
-    /// It holds the whole message, tag included: a newtype variant with a list ([`AnyMessage`](crate::AnyMessage)) holds all
-    /// values and with anything else (`String`) the first one; a tuple or struct variant holds the values in order; a
-    /// unit variant holds nothing. It is written as the same values, so only a unit variant needs an entry in `tags`.
+    /// It holds the whole message, tag included: a newtype variant with a list
+    /// ([`AnyMessage`](crate::AnyMessage)) holds all values and with anything else (`String`) the
+    /// first one; a tuple or struct variant holds the values in order; a unit variant holds
+    /// nothing. It is written as the same values, so only a unit variant needs an entry in `tags`.
     pub other: Option<&'static str>,
-    /// Fields that the sender may leave out (`skip_serializing_if`): the name of their variant in `serde`, and which of its values they
-    /// are, counted from 0. Null stands for one that is left out, and one that is not there gets its `#[serde(default)]`.
+    /// Fields that the sender may leave out (`skip_serializing_if`): the name of their variant in
+    /// `serde`, and which of its values they are, counted from 0. Null stands for one that is left
+    /// out, and one that is not there gets its `#[serde(default)]`.
     pub optional: &'static [(&'static str, &'static [usize])],
 }
 
@@ -78,11 +84,13 @@ impl Variants {
     }
 }
 
-/// Encodes a message without tags of its own: a tuple, a [`AnyMessage`](crate::AnyMessage), a single value.
+/// Encodes a message without tags of its own: a tuple, a [`AnyMessage`](crate::AnyMessage), a
+/// single value.
 ///
 /// # Errors
 ///
-/// An integer is outside of -2⁶⁴..2⁶⁴-1, the nesting is deeper than [`DEPTH_MAX`], an option holds nothing, or the type's `Serialize` failed.
+/// An integer is outside of -2⁶⁴..2⁶⁴-1, the nesting is deeper than [`DEPTH_MAX`], an option holds
+/// nothing, or the type's `Serialize` failed.
 pub fn to_body<T: Serialize + ?Sized>(value: &T) -> Result<Body, EncodeError> {
     to_body_tagged(value, &Variants::NONE)
 }
@@ -98,7 +106,8 @@ pub fn to_body_tagged<T: Serialize + ?Sized>(value: &T, variants: &Variants) -> 
     Ok(Body::new(count, Bytes::from(items)))
 }
 
-/// Appends the encoded message to `out` and returns how many values it has: for callers with a buffer to reuse.
+/// Appends the encoded message to `out` and returns how many values it has: for callers with a
+/// buffer to reuse.
 ///
 /// # Errors
 ///
@@ -121,21 +130,22 @@ pub fn encode_into<T: Serialize + ?Sized>(
 /// | integer | integer; float without fraction; numeric string |
 /// | float | float; integer without loss; numeric string |
 /// | bool | bool; 0, 1; `""`, `"0"`, `"1"`; null |
-/// | string, char | text; octets as UTF-8, else as Latin-1; a number as its digits |
-/// | octets | octets; text up to U+00FF; list of numbers; a number as its digits |
-/// | `Vec<u8>`, `[u8; N]` | list of numbers; octets |
-/// | name (port or node ID) | text; octets as the code points U+0000–U+00FF |
+/// | string, char | text; bytes as UTF-8, else as Latin-1; a number as its digits |
+/// | bytes | bytes; text up to U+00FF; list of numbers; a number as its digits |
+/// | `Vec<u8>`, `[u8; N]` | list of numbers; bytes |
+/// | name (port or node ID) | text; bytes as the code points U+0000–U+00FF |
 /// | `Option` | null and undefined are `None` |
 /// | struct | map; list of the fields in order |
 ///
-/// Map keys follow the same table, so a string is taken for an integer key. Values, list elements and map entries that
-/// nobody asked for are ignored; missing fields need `#[serde(default)]`. CBOR tags are ignored, except that big numbers
-/// are numbers.
+/// Map keys follow the same table, so a string is taken for an integer key. Values, list elements
+/// and map entries that nobody asked for are ignored; missing fields need `#[serde(default)]`. CBOR
+/// tags are ignored, except that big numbers are numbers.
 ///
 /// A field of a message that may be left out has its default where null stands.
 ///
-/// Where the type looks at what is there (`deserialize_any`: untagged and internally tagged enums, flattened structs,
-/// `serde_json::Value`), octets are a string if they are UTF-8, otherwise bytes, and `serde` itself then is strict.
+/// Where the type looks at what is there (`deserialize_any`: untagged and internally tagged enums,
+/// flattened structs, `serde_json::Value`), bytes are a string if they are UTF-8, otherwise bytes,
+/// and `serde` itself then is strict.
 ///
 /// # Errors
 ///
@@ -144,8 +154,8 @@ pub fn from_body<'de, T: Deserialize<'de>>(body: &'de Body) -> Result<T, DecodeE
     from_body_skip(body, 0)
 }
 
-/// Decodes what comes after the first `skip` values of a message, by the rules of [`from_body`]: with 1, the arguments
-/// behind a tag, as a tuple or a single value.
+/// Decodes what comes after the first `skip` values of a message, by the rules of [`from_body`]:
+/// with 1, the arguments behind a tag, as a tuple or a single value.
 ///
 /// # Errors
 ///
@@ -163,7 +173,8 @@ pub fn from_body_skip<'de, T: Deserialize<'de>>(body: &'de Body, skip: u32) -> R
 ///
 /// # Errors
 ///
-/// [`DecodeError::UnknownTag`] where the tag belongs to no variant and there is no `other`; anything else does not fit.
+/// [`DecodeError::UnknownTag`] where the tag belongs to no variant and there is no `other`;
+/// anything else does not fit.
 pub fn from_body_tagged<'de, T: Deserialize<'de>>(
     body: &'de Body,
     variants: &Variants,

@@ -8,14 +8,16 @@ use minicbor::Decoder;
 use super::error::{EncodeError, FrameError, Malformed};
 use super::framing::Framing;
 use super::limits::Limits;
-use super::scan::{self, ARRAY, MAP, OCTETS, TAG, TEXT};
+use super::scan::{self, ARRAY, BYTES, MAP, TAG, TEXT};
 use super::{cbor, forms, memory};
 use crate::{Value, value};
 
-/// A message in encoded form: how many values it has, and the values as CBOR items one after the other.
+/// A message in encoded form: how many values it has, and the values as CBOR items one after the
+/// other.
 ///
-/// The items are well formed: whoever makes a `Body` has encoded or checked them. A frame in CBOR is an array head, the
-/// port name and `items`, so a body is sliced out of a frame and put into one without being touched.
+/// The items are well formed: whoever makes a `Body` has encoded or checked them. A frame in CBOR
+/// is an array head, the port name and `items`, so a body is sliced out of a frame and put into one
+/// without being touched.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Body {
     count: u32,
@@ -40,7 +42,7 @@ impl Body {
         Ok(builder.finish())
     }
 
-    /// Checks octets from elsewhere: CBOR items one after the other.
+    /// Checks bytes from elsewhere: CBOR items one after the other.
     ///
     /// # Errors
     ///
@@ -56,7 +58,8 @@ impl Body {
     ///
     /// # Errors
     ///
-    /// The body was made of items that are not well formed, or the values would take more than 256 MiB of memory.
+    /// The body was made of items that are not well formed, or the values would take more than 256
+    /// MiB of memory.
     pub fn decode(&self) -> Result<Vec<Value>, Malformed> {
         if !memory::fits(&self.items, memory::VALUES_MAX) {
             return Err(Malformed { at: 0, what: "too large: the values take more than 256 MiB of memory" });
@@ -89,9 +92,9 @@ impl Body {
         let string = || self.items.get(head.len..end);
         match head.major {
             TEXT => std::str::from_utf8(string()?).ok().map(Cow::Borrowed),
-            OCTETS => match string()? {
-                octets if octets.is_ascii() => std::str::from_utf8(octets).ok().map(Cow::Borrowed),
-                octets => Some(Cow::Owned(value::latin1(octets))),
+            BYTES => match string()? {
+                bytes if bytes.is_ascii() => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
+                bytes => Some(Cow::Owned(value::latin1(bytes))),
             },
             _ => None,
         }
@@ -102,7 +105,8 @@ impl Body {
         cbor::read_value(&mut Decoder::new(&self.items)).ok()
     }
 
-    /// The first value, decoded, unless it is a list, a map or tagged: these can take many times the memory of their bytes.
+    /// The first value, decoded, unless it is a list, a map or tagged: these can take many times
+    /// the memory of their bytes.
     pub fn first_scalar(&self) -> Option<Value> {
         let head = scan::head(&self.items).ok()??;
         if matches!(head.major, ARRAY | MAP | TAG) { None } else { self.first() }
@@ -116,12 +120,14 @@ impl Body {
         }
     }
 
-    /// Bytes that the message for this port takes in a framing: in `json` those of the whole array, otherwise those of the values.
+    /// Bytes that the message for this port takes in a framing: in `json` those of the whole array,
+    /// otherwise those of the values.
     ///
     /// # Errors
     ///
-    /// A value has no form in the framing that all its readers take: JSON knows neither tags nor numbers that are not finite,
-    /// and a CBOR decoder that gives tags a meaning refuses some of them.
+    /// A value has no form in the framing that all its readers take: JSON knows neither tags nor
+    /// numbers that are not finite, and a CBOR decoder that gives tags a meaning refuses some of
+    /// them.
     pub fn len_in(&self, framing: Framing, port: &str) -> Result<usize, EncodeError> {
         forms::len_in(framing, port, &self.items)
     }

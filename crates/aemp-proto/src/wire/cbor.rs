@@ -9,7 +9,7 @@ use minicbor::{Decoder, Encoder, decode, encode};
 use super::body::Body;
 use super::error::{EncodeError, FrameError, Malformed};
 use super::limits::Limits;
-use super::scan::{self, ARRAY, NEGATIVE, OCTETS, TEXT, UNSIGNED};
+use super::scan::{self, ARRAY, BYTES, NEGATIVE, TEXT, UNSIGNED};
 use super::text::Str;
 use crate::{Value, value};
 
@@ -29,7 +29,7 @@ fn put(out: &mut Encoder<&mut Vec<u8>>, value: &Value, levels: usize) -> Result<
         Value::Int(number) => out.int(Int::try_from(*number).map_err(|_| EncodeError::Integer(*number))?)?,
         Value::Float(number) => put_float(out, *number)?,
         Value::Text(text) => out.str(text)?,
-        Value::Bytes(octets) => out.bytes(octets)?,
+        Value::Bytes(bytes) => out.bytes(bytes)?,
         Value::List(values) => {
             let levels = deeper()?;
             out.array(values.len() as u64)?;
@@ -66,22 +66,23 @@ pub(crate) fn write_float(out: &mut Vec<u8>, number: f64) -> Result<(), EncodeEr
     Ok(())
 }
 
-/// Appends a string as names and tags are written: octets where all code points are at most U+00FF, else text.
+/// Appends a string as names and tags are written: bytes where all code points are at most U+00FF,
+/// else text.
 pub(crate) fn write_name(out: &mut Vec<u8>, name: &str) {
     if name.is_ascii() {
-        write_string(out, OCTETS, name.as_bytes());
+        write_string(out, BYTES, name.as_bytes());
         return;
     }
     match value::to_latin1(name) {
-        Some(octets) => write_string(out, OCTETS, &octets),
+        Some(bytes) => write_string(out, BYTES, &bytes),
         None => write_string(out, TEXT, name.as_bytes()),
     }
 }
 
 /// Appends a string of this major type.
-pub(crate) fn write_string(out: &mut Vec<u8>, major: u8, octets: &[u8]) {
-    write_head(out, major, octets.len() as u64);
-    out.extend_from_slice(octets);
+pub(crate) fn write_string(out: &mut Vec<u8>, major: u8, bytes: &[u8]) {
+    write_head(out, major, bytes.len() as u64);
+    out.extend_from_slice(bytes);
 }
 
 /// Appends the shortest head.
@@ -100,7 +101,8 @@ pub(crate) fn read_values(source: &[u8], count: u32) -> Result<Vec<Value>, Malfo
     Ok(values)
 }
 
-/// Decodes the next item. The value has memory of its own: one that is kept for long must not keep all that it was read with.
+/// Decodes the next item. The value has memory of its own: one that is kept for long must not keep
+/// all that it was read with.
 pub(crate) fn read_value(decoder: &mut Decoder<'_>) -> Result<Value, Malformed> {
     get(decoder, Limits::DEPTH_MAX).map_err(|_| Malformed { at: decoder.position(), what: "not a CBOR item" })
 }
@@ -164,8 +166,8 @@ fn get_many<T>(
     Ok(elements)
 }
 
-/// Takes a frame apart: a well-formed item that has to be an array of a port name and values. `None` for the empty
-/// array, which is a keep-alive.
+/// Takes a frame apart: a well-formed item that has to be an array of a port name and values.
+/// `None` for the empty array, which is a keep-alive.
 pub(crate) fn read_message(frame: &Bytes) -> Result<Option<(Str, Body)>, FrameError> {
     let malformed = |what| Malformed { at: 0, what };
     let head = scan::head(frame).map_err(malformed)?;
@@ -186,19 +188,20 @@ pub(crate) fn read_message(frame: &Bytes) -> Result<Option<(Str, Body)>, FrameEr
     Ok(Some((port, Body::new(count, items))))
 }
 
-/// The port name at `at`, and where it ends. Perl's null is the node port, and its numbers are strings.
+/// The port name at `at`, and where it ends. Perl's null is the node port, and its numbers are
+/// strings.
 fn read_port(frame: &Bytes, at: usize) -> Result<(Str, usize), FrameError> {
     let not_a_name = || Malformed { at, what: "the port name is not a string" };
     let head = scan::head(&frame[at..]).ok().flatten().ok_or_else(not_a_name)?;
     let from = at + head.len;
-    if matches!(head.major, OCTETS | TEXT) && !head.is_indefinite() {
+    if matches!(head.major, BYTES | TEXT) && !head.is_indefinite() {
         let end = from + usize::try_from(head.argument).map_err(|_| not_a_name())?;
-        let octets = frame.get(from..end).map(|_| frame.slice(from..end)).ok_or_else(not_a_name)?;
-        let port = if head.major == TEXT { Str::from_utf8(octets) } else { Some(Str::from_latin1(octets)) };
+        let bytes = frame.get(from..end).map(|_| frame.slice(from..end)).ok_or_else(not_a_name)?;
+        let port = if head.major == TEXT { Str::from_utf8(bytes) } else { Some(Str::from_latin1(bytes)) };
         return Ok((port.ok_or_else(not_a_name)?, end));
     }
     let end = at + scan::item_end(&frame[at..]).ok_or_else(not_a_name)?;
-    if matches!(head.major, UNSIGNED | NEGATIVE | OCTETS | TEXT) || matches!(frame[at], 0xf6 | 0xf7) {
+    if matches!(head.major, UNSIGNED | NEGATIVE | BYTES | TEXT) || matches!(frame[at], 0xf6 | 0xf7) {
         let item = frame.slice(at..end);
         let port = read_value(&mut Decoder::new(&item)).map(|value| match value {
             Value::Int(number) => number.to_string(),

@@ -1,4 +1,4 @@
-//! What can be wrong with octets that are read, and with values that are to be written.
+//! What can be wrong with bytes that are read, and with values that are to be written.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::framing::Framing;
 
-/// Octets that are not what they are taken for.
+/// Bytes that are not what they are taken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("malformed at byte {at}: {what}")]
 pub struct Malformed {

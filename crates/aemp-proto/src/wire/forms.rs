@@ -1,7 +1,8 @@
 //! Whether a message has a form in a framing that every reader of it takes, and how long that is.
 //!
-//! `json` has no form for some values. `cbor` has one for all, but CBOR::XS, which reads it at the other end, takes a meaning from
-//! some tags and ends the connection if it can make nothing of the content; a few values it reads as others, without a word.
+//! `json` has no form for some values. `cbor` has one for all, but CBOR::XS, which reads it at the
+//! other end, takes a meaning from some tags and ends the connection if it can make nothing of the
+//! content; a few values it reads as others, without a word.
 
 use minicbor::Decoder;
 
@@ -9,7 +10,7 @@ use super::error::EncodeError;
 use super::framing::Framing;
 use super::json;
 use super::limits::Limits;
-use super::scan::{self, Head, NEGATIVE, OCTETS, SIMPLE, TAG, TEXT};
+use super::scan::{self, BYTES, Head, NEGATIVE, SIMPLE, TAG, TEXT};
 
 /// Bytes that the message takes: in `json` those of the whole array, otherwise those of the values.
 ///
@@ -32,8 +33,8 @@ const MALFORMED: EncodeError = no_form("a message that is not well formed");
 
 /// A date; CBOR::XS takes only what RFC 3339 says.
 const DATE: u64 = 0;
-/// References to strings and values that came before, and the scope of the former: an index means another thing behind another
-/// value, and what it leads to may not be there.
+/// References to strings and values that came before, and the scope of the former: an index means
+/// another thing behind another value, and what it leads to may not be there.
 const REFERENCES: [u64; 4] = [25, 28, 29, 256];
 /// A Perl object, whose class has to be loaded there.
 const PERL_OBJECT: u64 = 26;
@@ -49,7 +50,7 @@ fn check_cbor(items: &[u8]) -> Result<(), EncodeError> {
         let head = scan::head(&items[at..]).ok().flatten().ok_or(MALFORMED)?;
         at += head.len;
         match head.major {
-            OCTETS | TEXT if !head.is_indefinite() => {
+            BYTES | TEXT if !head.is_indefinite() => {
                 at = at.saturating_add(usize::try_from(head.argument).map_err(|_| MALFORMED)?);
             }
             NEGATIVE if head.argument > i64::MAX as u64 => {
@@ -75,13 +76,13 @@ fn check_tag(head: &Head, content: &[u8]) -> Result<(), EncodeError> {
     }
 }
 
-/// Whether the content of a tag is the text of a date and time, as RFC 3339 has it, that Perl's `strptime` takes: it knows no leap
-/// seconds, and no year before 1900.
+/// Whether the content of a tag is the text of a date and time, as RFC 3339 has it, that Perl's
+/// `strptime` takes: it knows no leap seconds, and no year before 1900.
 fn is_date(content: &[u8]) -> bool {
     // Perl writes it as a byte string.
     let text = Decoder::new(content).str().or_else(|_| {
-        let octets = Decoder::new(content).bytes()?;
-        std::str::from_utf8(octets).map_err(|_| minicbor::decode::Error::message("not ASCII"))
+        let bytes = Decoder::new(content).bytes()?;
+        std::str::from_utf8(bytes).map_err(|_| minicbor::decode::Error::message("not ASCII"))
     });
     let Ok(text) = text else { return false };
     let pattern =
@@ -117,7 +118,8 @@ mod tests {
         Value::Tag(number, Box::new(content.into()))
     }
 
-    /// What CBOR::XS 1.86 refuses to decode, and what it decodes as something else (the lowest integers).
+    /// What CBOR::XS 1.86 refuses to decode, and what it decodes as something else (the lowest
+    /// integers).
     #[test]
     fn what_a_perl_decoder_cannot_read_has_no_form_in_cbor() {
         let list = || Value::List(vec![1.into()]);

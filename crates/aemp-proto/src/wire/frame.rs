@@ -1,4 +1,4 @@
-//! Frames out of a stream of octets, whatever the pieces it arrives in.
+//! Frames out of a stream of bytes, whatever the pieces it arrives in.
 
 mod span;
 
@@ -51,7 +51,7 @@ impl From<Control> for Frame {
     fn from(control: Control) -> Frame {
         match control {
             Control::Ack(number) => Frame::Ack(number),
-            Control::Credit(octets) => Frame::Credit(octets),
+            Control::Credit(bytes) => Frame::Credit(bytes),
             Control::Ping(number) => Frame::Ping(number),
             Control::Pong(number) => Frame::Pong(number),
             Control::Bye => Frame::Bye,
@@ -61,11 +61,12 @@ impl From<Control> for Frame {
 
 /// Reads the frames of one direction of a connection.
 ///
-/// Fill [`FrameReader::buffer`], then call [`FrameReader::next`] until it gives `None`. All frames that are complete by
-/// then are split off as one batch, of which names and bodies are slices. The first bad frame is the last: the error is
-/// given again for ever.
+/// Fill [`FrameReader::buffer`], then call [`FrameReader::next`] until it gives `None`. All frames
+/// that are complete by then are split off as one batch, of which names and bodies are slices. The
+/// first bad frame is the last: the error is given again for ever.
 ///
-/// [`FrameReader::make_room`] makes that buffer large enough, and uses memory again from which nothing is in use any more.
+/// [`FrameReader::make_room`] makes that buffer large enough, and uses memory again from which
+/// nothing is in use any more.
 #[derive(Debug)]
 pub struct FrameReader {
     framing: Framing,
@@ -108,7 +109,8 @@ impl FrameReader {
             taken: 0,
             ends: VecDeque::new(),
             scanned: 0,
-            // The array of a native body is inside of the frame, and counted as the first level here.
+            // The array of a native body is inside of the frame, and counted as the first level
+            // here.
             scanner: Scanner::new(match framing {
                 Framing::Native => Limits { depth: limits.depth.saturating_sub(1), ..limits },
                 _ => limits,
@@ -121,18 +123,19 @@ impl FrameReader {
         }
     }
 
-    /// Lets the next native message have this number, instead of 1; for a stream that resumes another one.
+    /// Lets the next native message have this number, instead of 1; for a stream that resumes
+    /// another one.
     pub fn expect(&mut self, seq: u64) {
         self.due = seq;
     }
 
-    /// Where octets that have arrived are to be appended.
+    /// Where bytes that have arrived are to be appended.
     pub fn buffer(&mut self) -> &mut BytesMut {
         &mut self.input
     }
 
-    /// Makes room in the buffer for more octets: what the next read takes at once, and for a large frame all that is missing, as
-    /// far as its sender has shown that it means it.
+    /// Makes room in the buffer for more bytes: what the next read takes at once, and for a large
+    /// frame all that is missing, as far as its sender has shown that it means it.
     pub fn make_room(&mut self) {
         let missing = match self.framing {
             // A bad length is an error when the frame is looked at.
@@ -143,7 +146,8 @@ impl FrameReader {
         self.room.make(&mut self.input, missing);
     }
 
-    /// Takes out the memory that was read into, of which messages may keep some: nothing more is read.
+    /// Takes out the memory that was read into, of which messages may keep some: nothing more is
+    /// read.
     pub fn take_room(&mut self) -> Room {
         drop(std::mem::take(&mut self.batch));
         self.room.end(std::mem::take(&mut self.input));
@@ -155,11 +159,12 @@ impl FrameReader {
         self.room.rest();
     }
 
-    /// The next frame; `None` until more octets arrive.
+    /// The next frame; `None` until more bytes arrive.
     ///
     /// # Errors
     ///
-    /// The stream is not a sequence of frames, or passes a limit. Frames before the bad one are given first.
+    /// The stream is not a sequence of frames, or passes a limit. Frames before the bad one are
+    /// given first.
     #[allow(clippy::should_implement_trait)] // an iterator would end at `None`, this goes on
     pub fn next(&mut self) -> Result<Option<Frame>, FrameError> {
         while self.fill()? {
@@ -182,7 +187,8 @@ impl FrameReader {
         error
     }
 
-    /// Splits off what is complete as the next batch. An error is kept for when the batch is used up.
+    /// Splits off what is complete as the next batch. An error is kept for when the batch is used
+    /// up.
     fn refill(&mut self) {
         // Without a batch the buffer can be used again from its beginning.
         self.batch = Bytes::new();

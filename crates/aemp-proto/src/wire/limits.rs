@@ -3,16 +3,18 @@
 /// The limits on what is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The most octets that one frame may have, 0 = none. A frame is held whole until it is complete, so this is also
-    /// what one connection can make us keep.
+    /// The most bytes that one frame may have, 0 = none. A frame is held whole until it is
+    /// complete, so this is also what one connection can make us keep.
     pub frame: usize,
-    /// How deep lists, maps and tags may nest in a frame; its own array is the first level. Every level costs stack
-    /// where values are decoded, so more than [`Limits::DEPTH_MAX`] counts as that.
+    /// How deep lists, maps and tags may nest in a frame; its own array is the first level. Every
+    /// level costs stack where values are decoded, so more than [`Limits::DEPTH_MAX`] counts as
+    /// that.
     pub depth: usize,
 }
 
 impl Limits {
-    /// The deepest nesting that can be configured: what a thread with a stack of 2 MiB decodes in any build.
+    /// The deepest nesting that can be configured: what a thread with a stack of 2 MiB decodes in
+    /// any build.
     pub const DEPTH_MAX: usize = 1024;
 
     /// 64 MiB and 512 levels; the depth is that of Perl's decoders.

@@ -1,6 +1,7 @@
-//! How much memory values take when they are decoded: many times their bytes on the wire, if they are small.
+//! How much memory values take when they are decoded: many times their bytes on the wire, if they
+//! are small.
 
-use super::scan::{self, OCTETS, TEXT};
+use super::scan::{self, BYTES, TEXT};
 use crate::Value;
 
 /// Bytes of memory that the untyped values of one message may take.
@@ -12,16 +13,17 @@ pub(crate) const ALLOCATION: usize = 16;
 /// What a CBOR tag takes beside its content.
 pub(crate) const TAG: usize = size_of::<Value>() + ALLOCATION;
 
-/// About how many bytes of memory the values of these well-formed items take when they are decoded, and not fewer.
+/// About how many bytes of memory the values of these well-formed items take when they are decoded,
+/// and not fewer.
 pub(crate) fn decoded(items: &[u8]) -> usize {
     let (mut at, mut bytes) = (0, 0usize);
     while let Ok(Some(head)) = scan::head(&items[at..]) {
         at += head.len;
         bytes += size_of::<Value>();
-        if (OCTETS..=scan::TAG).contains(&head.major) {
+        if (BYTES..=scan::TAG).contains(&head.major) {
             bytes += ALLOCATION;
         }
-        if matches!(head.major, OCTETS | TEXT) && !head.is_indefinite() {
+        if matches!(head.major, BYTES | TEXT) && !head.is_indefinite() {
             let length = usize::try_from(head.argument).unwrap_or(usize::MAX);
             bytes = bytes.saturating_add(length);
             at = at.saturating_add(length).min(items.len());

@@ -6,12 +6,12 @@
 //!  | len  | kind | flags| seq         | tlv length | TLVs         | payload       |
 //!  +------+------+------+-------------+------------+------ … -----+------ … ------+
 //!  message: name length u16 · name in UTF-8 · CBOR array of the values
-//!  part:    number u32 · octets left u32 · the next octets of the payload of a message
+//!  part:    number u32 · bytes left u32 · the next bytes of the payload of a message
 //! ```
 //!
-//! All numbers are little-endian; `len` counts what follows it. TLVs and flags that we do not know are skipped. The
-//! other kinds have no payload: what they say is in `seq`, which counts only the messages. Of a message that comes in parts the
-//! last one has the `seq`; the others have 0.
+//! All numbers are little-endian; `len` counts what follows it. TLVs and flags that we do not know
+//! are skipped. The other kinds have no payload: what they say is in `seq`, which counts only the
+//! messages. Of a message that comes in parts the last one has the `seq`; the others have 0.
 
 use std::ops::Range;
 
@@ -20,15 +20,15 @@ use super::error::{EncodeError, FrameError, Malformed};
 use super::limits::Limits;
 use super::scan::{self, ARRAY, Scanner};
 
-/// Octets of the header before the TLVs.
+/// Bytes of the header before the TLVs.
 pub(crate) const HEADER: usize = 16;
-/// Octets of the length field, which does not count itself.
+/// Bytes of the length field, which does not count itself.
 pub(crate) const LEN: usize = 4;
 
-/// Octets of values for which there is room at once with those before them.
+/// Bytes of values for which there is room at once with those before them.
 const SMALL: usize = 4096;
 
-/// Octets of a part before its piece of the message.
+/// Bytes of a part before its piece of the message.
 pub(crate) const PART_HEAD: usize = 8;
 
 const MESSAGE: u8 = 1;
@@ -44,7 +44,7 @@ const BYE: u8 = 7;
 pub enum Control {
     /// All messages up to this number have arrived.
     Ack(u64),
-    /// The peer may send this many more octets.
+    /// The peer may send this many more bytes.
     Credit(u64),
     /// Are you there? The number comes back in the [`Control::Pong`].
     Ping(u64),
@@ -54,7 +54,7 @@ pub enum Control {
     Bye,
 }
 
-/// Octets that [`write_message`] appends for this message.
+/// Bytes that [`write_message`] appends for this message.
 pub fn message_len(port: &str, body: &Body) -> usize {
     let (_, head) = scan::shortest_head(ARRAY, body.count().into());
     HEADER + 2 + port.len() + head + body.items().len()
@@ -71,7 +71,8 @@ pub fn write_message(out: &mut Vec<u8>, seq: u64, port: &str, body: &Body) -> Re
     Ok(())
 }
 
-/// Appends all of a message but its values, which have this many octets, and says how many it appended.
+/// Appends all of a message but its values, which have this many bytes, and says how many it
+/// appended.
 ///
 /// # Errors
 ///
@@ -95,13 +96,14 @@ pub(crate) fn write_head(
     out.reserve(ours + head.len() + items.min(SMALL));
     out.extend_from_slice(&start);
     out.extend_from_slice(port.as_bytes());
-    // To append always as many octets is faster.
+    // To append always as many bytes is faster.
     out.extend_from_slice(&head);
     out.truncate(out.len() - (head.len() - head_len));
     Ok(ours)
 }
 
-/// What comes before the values in the payload of a message of `count` values, which have this many octets.
+/// What comes before the values in the payload of a message of `count` values, which have this many
+/// bytes.
 ///
 /// # Errors
 ///
@@ -113,8 +115,9 @@ pub(crate) fn payload_head(port: &str, count: u32, items: usize) -> Result<Vec<u
     Ok(head)
 }
 
-/// Appends the head of a part with a piece of this many octets. Of its message `left` are still to come, these included; `number`
-/// tells it from others that are unfinished, and `seq` is its number as a message if this is the last part.
+/// Appends the head of a part with a piece of this many bytes. Of its message `left` are still to
+/// come, these included; `number` tells it from others that are unfinished, and `seq` is its number
+/// as a message if this is the last part.
 ///
 /// # Panics
 ///
@@ -130,7 +133,7 @@ pub(crate) fn write_part_head(out: &mut Vec<u8>, seq: u64, number: u32, left: u3
 pub fn write_control(out: &mut Vec<u8>, control: Control) {
     let (kind, number) = match control {
         Control::Ack(number) => (ACK, number),
-        Control::Credit(octets) => (CREDIT, octets),
+        Control::Credit(bytes) => (CREDIT, bytes),
         Control::Ping(number) => (PING, number),
         Control::Pong(number) => (PONG, number),
         Control::Bye => (BYE, 0),
@@ -146,9 +149,10 @@ fn header(len: u32, kind: u8, seq: u64) -> [u8; HEADER] {
     header
 }
 
-/// Octets of the frame that `octets` begin with, its length field included; `None` if that field is not complete.
-pub(crate) fn frame_len(octets: &[u8], limits: Limits) -> Result<Option<usize>, FrameError> {
-    let Some(len) = octets.first_chunk::<LEN>() else { return Ok(None) };
+/// Bytes of the frame that `bytes` begin with, its length field included; `None` if that field is
+/// not complete.
+pub(crate) fn frame_len(bytes: &[u8], limits: Limits) -> Result<Option<usize>, FrameError> {
+    let Some(len) = bytes.first_chunk::<LEN>() else { return Ok(None) };
     let len = (u32::from_le_bytes(*len) as usize).saturating_add(LEN);
     if len < HEADER {
         return Err(Malformed { at: 0, what: "a frame is shorter than its header" }.into());
@@ -159,14 +163,15 @@ pub(crate) fn frame_len(octets: &[u8], limits: Limits) -> Result<Option<usize>, 
     Ok(Some(len))
 }
 
-/// A frame, as places in its octets.
+/// A frame, as places in its bytes.
 #[derive(Debug)]
 pub(crate) enum Parsed {
     Message { seq: u64, name: Range<usize>, count: u32, items: Range<usize> },
     Control(Control),
 }
 
-/// Takes one whole frame apart that is no part of a message. The name is UTF-8; the items are checked by [`check_items`].
+/// Takes one whole frame apart that is no part of a message. The name is UTF-8; the items are
+/// checked by [`check_items`].
 pub(crate) fn parse(frame: &[u8]) -> Result<Parsed, FrameError> {
     let short = || Malformed { at: frame.len(), what: "a frame is shorter than its fields" };
     let header = frame.first_chunk::<HEADER>().ok_or_else(short)?;
@@ -201,9 +206,9 @@ pub(crate) struct Part {
     pub(crate) piece: Range<usize>,
 }
 
-/// Whether `octets` begin with a part of a message.
-pub(crate) fn is_part(octets: &[u8]) -> bool {
-    octets.get(LEN) == Some(&PART)
+/// Whether `bytes` begin with a part of a message.
+pub(crate) fn is_part(bytes: &[u8]) -> bool {
+    bytes.get(LEN) == Some(&PART)
 }
 
 /// Takes a frame apart that [`is_part`] says is one.
@@ -216,7 +221,8 @@ pub(crate) fn parse_part(frame: &[u8]) -> Result<Part, FrameError> {
     Ok(Part { seq: seq(header), number, left, piece: at + PART_HEAD..frame.len() })
 }
 
-/// Takes the payload of a message apart that begins at this place: where its name is, how many values it has, and where they are.
+/// Takes the payload of a message apart that begins at this place: where its name is, how many
+/// values it has, and where they are.
 pub(crate) fn parse_payload(
     frame: &[u8],
     at: usize,
@@ -235,7 +241,7 @@ pub(crate) fn parse_payload(
 #[derive(Debug)]
 pub(crate) struct Plain {
     pub(crate) seq: u64,
-    /// Octets of the frame.
+    /// Bytes of the frame.
     pub(crate) len: usize,
     /// Not checked to be UTF-8.
     pub(crate) name: Range<usize>,
@@ -244,18 +250,19 @@ pub(crate) struct Plain {
     pub(crate) items: usize,
 }
 
-/// The message that the frames in `octets` begin with, if it is of the most usual kind. For everything else, and everything that is
-/// wrong, there is [`parse`].
+/// The message that the frames in `bytes` begin with, if it is of the most usual kind. For
+/// everything else, and everything that is wrong, there is [`parse`].
 #[inline]
-pub(crate) fn plain_message(octets: &[u8]) -> Option<Plain> {
-    let start = octets.first_chunk::<{ HEADER + 2 }>()?;
+pub(crate) fn plain_message(bytes: &[u8]) -> Option<Plain> {
+    let start = bytes.first_chunk::<{ HEADER + 2 }>()?;
     if start[LEN] != MESSAGE || start[14..HEADER] != [0, 0] {
         return None;
     }
     let len = u32::from_le_bytes([start[0], start[1], start[2], start[3]]) as usize + LEN;
     let name = HEADER + 2..HEADER + 2 + usize::from(u16::from_le_bytes([start[HEADER], start[HEADER + 1]]));
-    let frame = octets.get(..len)?;
-    // An array with less than 24 values has one octet for its head, and no name is empty but that of the node port.
+    let frame = bytes.get(..len)?;
+    // An array with less than 24 values has one byte for its head, and no name is empty but that of
+    // the node port.
     let count = u32::from(frame.get(name.end)?.checked_sub(ARRAY << 5).filter(|count| *count < 24)?);
     let items = name.end + 1;
     (!name.is_empty()).then(|| Plain { seq: seq(start), len, name, count, items })
@@ -265,8 +272,8 @@ fn seq<const N: usize>(header: &[u8; N]) -> u64 {
     header[6..].first_chunk().map_or(0, |number| u64::from_le_bytes(*number))
 }
 
-fn u32_at(octets: &[u8; PART_HEAD], at: usize) -> u32 {
-    u32::from_le_bytes([octets[at], octets[at + 1], octets[at + 2], octets[at + 3]])
+fn u32_at(bytes: &[u8; PART_HEAD], at: usize) -> u32 {
+    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
 fn array_head(frame: &[u8], at: usize) -> Result<(u32, usize), FrameError> {

@@ -1,8 +1,9 @@
 //! Large messages that come in parts, until they are whole.
 //!
-//! The first part of a message says how long it will be, and what has come is kept in memory that grows with it: whoever announces
-//! much and sends little makes us hold little. How many messages may be unfinished, and how much they may come to, is limited; a
-//! sender keeps to the same limits ([`may_begin`]), so that crossing them is a mistake.
+//! The first part of a message says how long it will be, and what has come is kept in memory that
+//! grows with it: whoever announces much and sends little makes us hold little. How many messages
+//! may be unfinished, and how much they may come to, is limited; a sender keeps to the same limits
+//! ([`may_begin`]), so that crossing them is a mistake.
 
 use super::error::FrameError;
 use super::limits::Limits;
@@ -11,11 +12,12 @@ use super::native::HEADER;
 /// So many messages of one direction may be unfinished at once.
 pub(crate) const UNFINISHED_MAX: usize = 8;
 
-/// Memory for the first octets of a message, if it is not shorter than that.
+/// Memory for the first bytes of a message, if it is not shorter than that.
 const FIRST: usize = 512 << 10;
 
-/// Whether one more message may begin, of this length, beside `others` that are `announced` octets together: there are few enough
-/// then, and they are no longer than two frames of the largest size (`limit`, 0 = any).
+/// Whether one more message may begin, of this length, beside `others` that are `announced` bytes
+/// together: there are few enough then, and they are no longer than two frames of the largest size
+/// (`limit`, 0 = any).
 pub(crate) fn may_begin(others: usize, announced: usize, len: usize, limit: usize) -> bool {
     others < UNFINISHED_MAX && (limit == 0 || announced.saturating_add(len) <= limit.saturating_mul(2))
 }
@@ -32,12 +34,12 @@ pub(crate) struct Parts {
 struct Unfinished {
     number: u32,
     len: usize,
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
 }
 
 impl Parts {
-    /// Takes the next part of a message: a piece of its payload, of which so many octets are left, these included. Gives the
-    /// payload if it is whole now.
+    /// Takes the next part of a message: a piece of its payload, of which so many bytes are left,
+    /// these included. Gives the payload if it is whole now.
     pub(crate) fn take(
         &mut self,
         number: u32,
@@ -61,7 +63,7 @@ impl Parts {
         if message.left() > 0 {
             return Ok(None);
         }
-        Ok(Some(self.unfinished.remove(at).octets))
+        Ok(Some(self.unfinished.remove(at).bytes))
     }
 
     fn begin(&mut self, number: u32, len: usize, limits: Limits) -> Result<usize, FrameError> {
@@ -77,23 +79,24 @@ impl Parts {
             return Err(wrong("begins it while too much is unfinished"));
         }
         self.begun = number;
-        self.unfinished.push(Unfinished { number, len, octets: Vec::new() });
+        self.unfinished.push(Unfinished { number, len, bytes: Vec::new() });
         Ok(self.unfinished.len() - 1)
     }
 }
 
 impl Unfinished {
     fn left(&self) -> usize {
-        self.len - self.octets.len()
+        self.len - self.bytes.len()
     }
 
-    /// In the end the memory is exactly as large as the message: it becomes a part of it without being copied.
+    /// In the end the memory is exactly as large as the message: it becomes a part of it without
+    /// being copied.
     fn append(&mut self, piece: &[u8]) {
-        let needed = self.octets.len() + piece.len();
-        if needed > self.octets.capacity() {
-            let room = needed.max(2 * self.octets.len()).max(FIRST).min(self.len);
-            self.octets.reserve_exact(room - self.octets.len());
+        let needed = self.bytes.len() + piece.len();
+        if needed > self.bytes.capacity() {
+            let room = needed.max(2 * self.bytes.len()).max(FIRST).min(self.len);
+            self.bytes.reserve_exact(room - self.bytes.len());
         }
-        self.octets.extend_from_slice(piece);
+        self.bytes.extend_from_slice(piece);
     }
 }

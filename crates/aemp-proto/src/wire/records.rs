@@ -1,7 +1,9 @@
-//! Messages as native frames on their way to a socket; the bodies of large ones are shared instead of copied.
+//! Messages as native frames on their way to a socket; the bodies of large ones are shared instead
+//! of copied.
 //!
-//! Small frames stand one behind the other in one buffer. Of a large frame only what comes before its values stands there; the
-//! values are octets that the message has anyway, and a note says where they belong.
+//! Small frames stand one behind the other in one buffer. Of a large frame only what comes before
+//! its values stands there; the values are bytes that the message has anyway, and a note says where
+//! they belong.
 
 use std::collections::VecDeque;
 
@@ -14,22 +16,23 @@ use super::native::{self, Parsed};
 use super::scan::ARRAY;
 use super::{Body, cbor, json};
 
-/// From this size on the values of a message are shared: to copy them costs more than to keep track of one more piece.
+/// From this size on the values of a message are shared: to copy them costs more than to keep track
+/// of one more piece.
 pub const SHARED_FROM: usize = 16 << 10;
 
 /// Whole native frames one after the other, and how far they have been written.
 #[derive(Debug, Default)]
 pub struct Records {
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
     shared: VecDeque<Shared>,
-    /// Octets of all that was added.
+    /// Bytes of all that was added.
     len: usize,
-    /// How much of `octets`, and of the first shared piece, is written.
+    /// How much of `bytes`, and of the first shared piece, is written.
     done: usize,
     part: usize,
 }
 
-/// Values that stand in front of the octet at this place.
+/// Values that stand in front of the byte at this place.
 #[derive(Debug)]
 struct Shared {
     at: usize,
@@ -46,8 +49,8 @@ impl Records {
         if body.items().len() < SHARED_FROM {
             return self.push_items(seq, port, body.count(), body.items());
         }
-        let head = native::write_head(&mut self.octets, seq, port, body.count(), body.items().len())?;
-        self.shared.push_back(Shared { at: self.octets.len(), items: body.items().clone() });
+        let head = native::write_head(&mut self.bytes, seq, port, body.count(), body.items().len())?;
+        self.shared.push_back(Shared { at: self.bytes.len(), items: body.items().clone() });
         self.len += head + body.items().len();
         Ok(())
     }
@@ -59,24 +62,24 @@ impl Records {
     /// As [`Records::push`].
     #[inline]
     pub fn push_items(&mut self, seq: u64, port: &str, count: u32, items: &[u8]) -> Result<(), EncodeError> {
-        let head = native::write_head(&mut self.octets, seq, port, count, items.len())?;
-        self.octets.extend_from_slice(items);
+        let head = native::write_head(&mut self.bytes, seq, port, count, items.len())?;
+        self.bytes.extend_from_slice(items);
         self.len += head + items.len();
         Ok(())
     }
 
-    /// Appends a part of a message: of its payload `left` octets are still to come, `head` and `items` being the next of them. What
-    /// is large enough to be cut is shared.
+    /// Appends a part of a message: of its payload `left` bytes are still to come, `head` and
+    /// `items` being the next of them. What is large enough to be cut is shared.
     pub(crate) fn push_part(&mut self, seq: u64, number: u32, left: usize, head: &[u8], items: Bytes) {
-        let before = self.octets.len();
+        let before = self.bytes.len();
         let left = u32::try_from(left).expect("what fits into a frame has so many bytes at most");
-        native::write_part_head(&mut self.octets, seq, number, left, head.len() + items.len());
-        self.octets.extend_from_slice(head);
-        self.len += self.octets.len() - before + items.len();
-        self.shared.push_back(Shared { at: self.octets.len(), items });
+        native::write_part_head(&mut self.bytes, seq, number, left, head.len() + items.len());
+        self.bytes.extend_from_slice(head);
+        self.len += self.bytes.len() - before + items.len();
+        self.shared.push_back(Shared { at: self.bytes.len(), items });
     }
 
-    /// Octets of all that was added since the last [`Records::clear`], written or not.
+    /// Bytes of all that was added since the last [`Records::clear`], written or not.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -86,37 +89,38 @@ impl Records {
         self.len == 0
     }
 
-    /// Forgets everything. Keeps memory for at most `keep` octets; that of a busy sender would be asked for again.
+    /// Forgets everything. Keeps memory for at most `keep` bytes; that of a busy sender would be
+    /// asked for again.
     pub fn clear(&mut self, keep: usize) {
-        if self.octets.len() < self.octets.capacity() / 4 {
-            self.octets.shrink_to(keep);
+        if self.bytes.len() < self.bytes.capacity() / 4 {
+            self.bytes.shrink_to(keep);
         }
-        self.octets.clear();
+        self.bytes.clear();
         self.shared.clear();
         (self.len, self.done, self.part) = (0, 0, 0);
     }
 
     /// What is still to be written, in order.
     pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
-        let ends = self.shared.iter().map(|shared| shared.at).chain([self.octets.len()]);
+        let ends = self.shared.iter().map(|shared| shared.at).chain([self.bytes.len()]);
         let starts = [self.done].into_iter().chain(self.shared.iter().map(|shared| shared.at));
-        let own = starts.zip(ends).map(|(start, end)| &self.octets[start..end]);
+        let own = starts.zip(ends).map(|(start, end)| &self.bytes[start..end]);
         let mut part = self.part;
         let shared = self.shared.iter().map(move |shared| &shared.items[std::mem::take(&mut part)..]);
         own.zip(shared.chain([&[][..]])).flat_map(<[_; 2]>::from).filter(|piece| !piece.is_empty())
     }
 
-    /// So many more octets are written. Shared values that are done with are given to `finished`.
-    pub fn advance(&mut self, mut octets: usize, mut finished: impl FnMut(Bytes)) {
+    /// So many more bytes are written. Shared values that are done with are given to `finished`.
+    pub fn advance(&mut self, mut bytes: usize, mut finished: impl FnMut(Bytes)) {
         loop {
-            let end = self.shared.front().map_or(self.octets.len(), |shared| shared.at);
-            let own = octets.min(end - self.done);
+            let end = self.shared.front().map_or(self.bytes.len(), |shared| shared.at);
+            let own = bytes.min(end - self.done);
             self.done += own;
-            octets -= own;
-            let Some(shared) = self.shared.front().filter(|_| self.done == end && octets > 0) else { return };
-            let part = octets.min(shared.items.len() - self.part);
+            bytes -= own;
+            let Some(shared) = self.shared.front().filter(|_| self.done == end && bytes > 0) else { return };
+            let part = bytes.min(shared.items.len() - self.part);
             self.part += part;
-            octets -= part;
+            bytes -= part;
             if self.part == shared.items.len() {
                 self.part = 0;
                 self.shared.pop_front().map(|shared| shared.items).map(&mut finished);
@@ -124,16 +128,16 @@ impl Records {
         }
     }
 
-    /// Gives all messages to `take`, in order: the name of the port and the values. Nothing of them may have been written, and none may
-    /// be a part.
+    /// Gives all messages to `take`, in order: the name of the port and the values. Nothing of them
+    /// may have been written, and none may be a part.
     pub(crate) fn each(&self, mut take: impl FnMut(&str, Body)) {
         let mut shared = self.shared.iter().peekable();
         let mut at = 0;
         let unlimited = Limits { frame: 0, ..Limits::DEFAULT };
-        while let Ok(Some(len)) = native::frame_len(&self.octets[at..], unlimited) {
+        while let Ok(Some(len)) = native::frame_len(&self.bytes[at..], unlimited) {
             let shared = shared.next_if(|shared| shared.at < at + len);
             let end = shared.map_or(at + len, |shared| shared.at);
-            let Some(frame) = self.octets.get(at..end) else { return };
+            let Some(frame) = self.bytes.get(at..end) else { return };
             let Ok(Parsed::Message { name, count, items, .. }) = native::parse(frame) else { return };
             let name = std::str::from_utf8(&frame[name]).unwrap_or_default();
             let items =
@@ -143,7 +147,8 @@ impl Records {
         }
     }
 
-    /// Appends the messages to `out` in the framing of a peer, in the same order. Nothing of them may have been written.
+    /// Appends the messages to `out` in the framing of a peer, in the same order. Nothing of them
+    /// may have been written.
     ///
     /// # Errors
     ///
@@ -155,13 +160,13 @@ impl Records {
         }
         let mut shared = self.shared.iter().peekable();
         let mut at = 0;
-        while at < self.octets.len() {
-            let rest = &self.octets[at..];
+        while at < self.bytes.len() {
+            let rest = &self.bytes[at..];
             let len = native::frame_len(rest, Limits { frame: 0, ..Limits::DEFAULT })?;
             let len = len.ok_or(NOT_WHOLE)?;
             match shared.next_if(|shared| shared.at < at + len) {
                 Some(Shared { at: end, items }) => {
-                    reframe_one(&self.octets[at..*end], Some(items), framing, out)?;
+                    reframe_one(&self.bytes[at..*end], Some(items), framing, out)?;
                     at = *end;
                 }
                 None => {
@@ -180,8 +185,8 @@ const NOT_WHOLE: Malformed = Malformed { at: 0, what: "not a sequence of whole n
 ///
 /// # Errors
 ///
-/// `records` is not a sequence of whole native frames with messages, or one of them has no form in JSON; then `out` ends
-/// with the message before it.
+/// `records` is not a sequence of whole native frames with messages, or one of them has no form in
+/// JSON; then `out` ends with the message before it.
 pub fn reframe(mut records: &[u8], framing: Framing, out: &mut Vec<u8>) -> Result<(), FrameError> {
     if framing == Framing::Native {
         out.extend_from_slice(records);
@@ -255,7 +260,7 @@ mod tests {
             assert_eq!(records.pieces().collect::<Vec<_>>().concat(), expected);
             for framing in Framing::ALL {
                 let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-                // Octets that are no text have a form in JSON as well.
+                // Bytes that are no text have a form in JSON as well.
                 records.reframe(framing, &mut ours).unwrap();
                 reframe(&expected, framing, &mut theirs).unwrap();
                 assert!(ours == theirs, "{framing} {sizes:?}");

@@ -1,11 +1,11 @@
 //! The memory that a connection is read into.
 //!
-//! Messages are slices of it, so a block of it is in use as long as one of its messages is. A reader goes through a few blocks in
-//! turn and begins one again when nothing of it is in use any more: memory that was just used is in the cache, and new one has to
-//! be asked for and cleared.
+//! Messages are slices of it, so a block of it is in use as long as one of its messages is. A
+//! reader goes through a few blocks in turn and begins one again when nothing of it is in use any
+//! more: memory that was just used is in the cache, and new one has to be asked for and cleared.
 //!
-//! A message of a few bytes that is kept for long keeps a block. What is kept so is charged to the budget of the peer, and bounded:
-//! above the limit messages are copied.
+//! A message of a few bytes that is kept for long keeps a block. What is kept so is charged to the
+//! budget of the peer, and bounded: above the limit messages are copied.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,7 +17,8 @@ use crate::budget::{Budget, Charge};
 /// A read is offered at least this much.
 const READ: usize = 16 << 10;
 
-/// Bytes of the first block, and the most that one grows to. A connection that fills its block gets larger ones.
+/// Bytes of the first block, and the most that one grows to. A connection that fills its block gets
+/// larger ones.
 const FIRST: usize = 64 << 10;
 const BLOCK: usize = 512 << 10;
 
@@ -30,8 +31,8 @@ const SPARE: usize = 2;
 /// A message that is smaller than this part of its block is copied when too much is kept.
 const PART: usize = 4;
 
-/// What a connection has of it beside the block that is being filled. It outlives the connection as its messages do: give it to the
-/// next one of the same peer.
+/// What a connection has of it beside the block that is being filled. It outlives the connection as
+/// its messages do: give it to the next one of the same peer.
 #[derive(Debug)]
 pub struct Room {
     /// Bytes of the next new block.
@@ -110,8 +111,9 @@ impl Room {
         self.crowded
     }
 
-    /// Sees to it that `input` has room: for one read, and for the `missing` bytes of the frame that it ends with. Of these for
-    /// no more than have come already or make a block full, so that nobody makes us ask for memory by a few bytes.
+    /// Sees to it that `input` has room: for one read, and for the `missing` bytes of the frame
+    /// that it ends with. Of these for no more than have come already or make a block full, so that
+    /// nobody makes us ask for memory by a few bytes.
     pub(crate) fn make(&mut self, input: &mut BytesMut, missing: usize) {
         let room = READ.max(missing.min(input.len().max(self.next)));
         // What comes behind a large frame must not keep it.
@@ -182,12 +184,13 @@ mod tests {
     use super::*;
     use bytes::Bytes;
 
-    /// Lets so many octets come and be split off as messages of the same size, as far as there is room.
-    fn fill(room: &mut Room, input: &mut BytesMut, octets: usize) -> Bytes {
+    /// Lets so many bytes come and be split off as messages of the same size, as far as there is
+    /// room.
+    fn fill(room: &mut Room, input: &mut BytesMut, bytes: usize) -> Bytes {
         room.make(input, 0);
-        let octets = octets.min(input.capacity() - input.len());
-        input.resize(input.len() + octets, 7);
-        input.split_to(octets).freeze()
+        let bytes = bytes.min(input.capacity() - input.len());
+        input.resize(input.len() + bytes, 7);
+        input.split_to(bytes).freeze()
     }
 
     #[test]
@@ -205,10 +208,10 @@ mod tests {
     }
 
     #[test]
-    fn messages_in_use_keep_their_octets() {
+    fn messages_in_use_keep_their_bytes() {
         let (mut room, mut input) = (Room::default(), BytesMut::new());
         let messages: Vec<Bytes> = (0..300).map(|_| fill(&mut room, &mut input, 10_000)).collect();
-        assert!(messages.iter().all(|message| message.iter().all(|octet| *octet == 7)));
+        assert!(messages.iter().all(|message| message.iter().all(|byte| *byte == 7)));
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! Where a CBOR item ends, and whether it is well formed.
 //!
-//! The scanner looks at each octet once, whatever the pieces in which they arrive: it stops at the head of an item that
-//! is not complete and goes on there. Its stack has one entry for each open list, map or tag.
+//! The scanner looks at each byte once, whatever the pieces in which they arrive: it stops at the
+//! head of an item that is not complete and goes on there. Its stack has one entry for each open
+//! list, map or tag.
 
 use super::error::{FrameError, Malformed};
 use super::limits::Limits;
 
 pub(crate) const UNSIGNED: u8 = 0;
 pub(crate) const NEGATIVE: u8 = 1;
-pub(crate) const OCTETS: u8 = 2;
+pub(crate) const BYTES: u8 = 2;
 pub(crate) const TEXT: u8 = 3;
 pub(crate) const ARRAY: u8 = 4;
 pub(crate) const MAP: u8 = 5;
@@ -22,11 +23,11 @@ const INDEFINITE: u8 = 31;
 pub(crate) struct Head {
     /// The major type, 0–7.
     pub(crate) major: u8,
-    /// The low five bits of the first octet.
+    /// The low five bits of the first byte.
     pub(crate) info: u8,
-    /// The number that they or the following octets hold.
+    /// The number that they or the following bytes hold.
     pub(crate) argument: u64,
-    /// The octets of the head.
+    /// The bytes of the head.
     pub(crate) len: usize,
 }
 
@@ -41,18 +42,18 @@ impl Head {
 }
 
 /// Reads the head of an item; `None` if it is not complete.
-pub(crate) fn head(octets: &[u8]) -> Result<Option<Head>, &'static str> {
-    let Some(&first) = octets.first() else { return Ok(None) };
+pub(crate) fn head(bytes: &[u8]) -> Result<Option<Head>, &'static str> {
+    let Some(&first) = bytes.first() else { return Ok(None) };
     let (major, info) = (first >> 5, first & 0x1f);
     let width = match info {
         0..24 => return Ok(Some(Head { major, info, argument: u64::from(info), len: 1 })),
         24..=27 => 1 << (info - 24),
-        INDEFINITE if matches!(major, OCTETS | TEXT | ARRAY | MAP | SIMPLE) => {
+        INDEFINITE if matches!(major, BYTES | TEXT | ARRAY | MAP | SIMPLE) => {
             return Ok(Some(Head { major, info, argument: 0, len: 1 }));
         }
         _ => return Err("reserved length of a CBOR item"),
     };
-    let Some(bytes) = octets.get(1..1 + width) else { return Ok(None) };
+    let Some(bytes) = bytes.get(1..1 + width) else { return Ok(None) };
     let argument = bytes.iter().fold(0u64, |number, &b| number << 8 | u64::from(b));
     if major == SIMPLE && info == 24 && argument < 32 {
         return Err("simple CBOR value in the wrong form");
@@ -60,13 +61,13 @@ pub(crate) fn head(octets: &[u8]) -> Result<Option<Head>, &'static str> {
     Ok(Some(Head { major, info, argument, len: 1 + width }))
 }
 
-/// Writes a head in its shortest form, and says how many of the nine octets it has.
+/// Writes a head in its shortest form, and says how many of the nine bytes it has.
 #[inline]
 pub(crate) fn shortest_head(major: u8, argument: u64) -> ([u8; 9], usize) {
-    let mut octets = [0u8; 9];
+    let mut bytes = [0u8; 9];
     if argument < 24 {
-        octets[0] = major << 5 | argument as u8;
-        return (octets, 1);
+        bytes[0] = major << 5 | argument as u8;
+        return (bytes, 1);
     }
     let (info, width) = match argument {
         0..=0xff => (24, 1),
@@ -74,9 +75,9 @@ pub(crate) fn shortest_head(major: u8, argument: u64) -> ([u8; 9], usize) {
         0x1_0000..=0xffff_ffff => (26, 4),
         _ => (27, 8),
     };
-    octets[0] = major << 5 | info;
-    octets[1..=width].copy_from_slice(&argument.to_be_bytes()[8 - width..]);
-    (octets, 1 + width)
+    bytes[0] = major << 5 | info;
+    bytes[1..=width].copy_from_slice(&argument.to_be_bytes()[8 - width..]);
+    (bytes, 1 + width)
 }
 
 /// One open item.
@@ -106,8 +107,8 @@ impl Scanner {
         Scanner { open: Vec::new(), frame_limit, depth_limit: limits.depth.min(Limits::DEPTH_MAX) }
     }
 
-    /// Goes on at `*at` with an item that began at `start`. Moves `*at` behind what was understood; true if that is the
-    /// end of the item.
+    /// Goes on at `*at` with an item that began at `start`. Moves `*at` behind what was understood;
+    /// true if that is the end of the item.
     pub(crate) fn advance(&mut self, input: &[u8], start: usize, at: &mut usize) -> Result<bool, FrameError> {
         loop {
             let malformed = |what| Malformed { at: *at - start, what };
@@ -121,11 +122,11 @@ impl Scanner {
             }
             let complete = match head.major {
                 UNSIGNED | NEGATIVE => true,
-                OCTETS | TEXT if head.is_indefinite() => {
+                BYTES | TEXT if head.is_indefinite() => {
                     self.open(Open::Pieces(head.major))?;
                     false
                 }
-                OCTETS | TEXT => {
+                BYTES | TEXT => {
                     self.check_length(used, head.argument)?;
                     let from = *at + head.len;
                     // The argument is within the limit, and so within usize, only now.
@@ -161,7 +162,7 @@ impl Scanner {
             (TAG, false) => Open::Definite(1),
             (major, false) => {
                 let items = head.argument.saturating_mul(if major == MAP { 2 } else { 1 });
-                // Each item has one octet at least.
+                // Each item has one byte at least.
                 self.check_length(used, items)?;
                 if items == 0 {
                     self.check_depth()?;
@@ -227,16 +228,16 @@ impl Scanner {
     }
 }
 
-/// Where the item ends that begins at `at`, if it is one of those that most values are: a number, a truth value, null or a short
-/// octet string, complete. For everything else there is [`Scanner`].
+/// Where the item ends that begins at `at`, if it is one of those that most values are: a number, a
+/// truth value, null or a short byte string, complete. For everything else there is [`Scanner`].
 #[inline]
-pub(crate) fn end_of_simple(octets: &[u8], at: usize) -> Option<usize> {
-    let len = SIMPLE_LEN[usize::from(*octets.get(at)?)];
+pub(crate) fn end_of_simple(bytes: &[u8], at: usize) -> Option<usize> {
+    let len = SIMPLE_LEN[usize::from(*bytes.get(at)?)];
     let end = at + usize::from(len);
-    (len > 0 && end <= octets.len()).then_some(end)
+    (len > 0 && end <= bytes.len()).then_some(end)
 }
 
-/// How long such an item is, by its first octet; 0 for all others.
+/// How long such an item is, by its first byte; 0 for all others.
 const SIMPLE_LEN: [u8; 256] = {
     let mut lens = [0; 256];
     let mut first = 0;
@@ -255,12 +256,12 @@ const SIMPLE_LEN: [u8; 256] = {
     lens
 };
 
-/// How many complete items `octets` hold, one after the other with nothing behind.
-pub(crate) fn count_items(octets: &[u8], limits: Limits) -> Result<u64, FrameError> {
+/// How many complete items `bytes` hold, one after the other with nothing behind.
+pub(crate) fn count_items(bytes: &[u8], limits: Limits) -> Result<u64, FrameError> {
     let mut scanner = Scanner::new(limits);
     let (mut at, mut count) = (0, 0);
-    while at < octets.len() {
-        if !scanner.advance(octets, 0, &mut at)? {
+    while at < bytes.len() {
+        if !scanner.advance(bytes, 0, &mut at)? {
             return Err(Malformed { at, what: "the last value is not complete" }.into());
         }
         count += 1;
@@ -269,10 +270,10 @@ pub(crate) fn count_items(octets: &[u8], limits: Limits) -> Result<u64, FrameErr
 }
 
 /// Where the first item ends; `None` if there is no complete one.
-pub(crate) fn item_end(octets: &[u8]) -> Option<usize> {
+pub(crate) fn item_end(bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
     let unlimited = Limits { frame: 0, depth: Limits::DEPTH_MAX };
-    Scanner::new(unlimited).advance(octets, 0, &mut at).ok()?.then_some(at)
+    Scanner::new(unlimited).advance(bytes, 0, &mut at).ok()?.then_some(at)
 }
 
 #[cfg(test)]
@@ -283,12 +284,12 @@ mod tests {
     fn what_is_simple_ends_where_the_scanner_says() {
         let mut simple = 0;
         for first in 0..=u8::MAX {
-            let mut octets = [0u8; 64];
-            octets[0] = first;
-            for len in 0..octets.len() {
+            let mut bytes = [0u8; 64];
+            bytes[0] = first;
+            for len in 0..bytes.len() {
                 let mut at = 0;
-                let found = Scanner::new(Limits::DEFAULT).advance(&octets[..len], 0, &mut at);
-                if let Some(end) = end_of_simple(&octets[..len], 0) {
+                let found = Scanner::new(Limits::DEFAULT).advance(&bytes[..len], 0, &mut at);
+                if let Some(end) = end_of_simple(&bytes[..len], 0) {
                     simple += 1;
                     assert_eq!((found, at), (Ok(true), end), "{first:#04x} {len}");
                 }

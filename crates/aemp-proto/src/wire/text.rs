@@ -1,4 +1,4 @@
-//! Text that is a slice of the octets it arrived in.
+//! Text that is a slice of the bytes it arrived in.
 
 use std::fmt;
 use std::ops::Deref;
@@ -7,19 +7,19 @@ use bytes::Bytes;
 
 use crate::value::latin1;
 
-/// UTF-8 text inside shared octets; cheap to clone, and made without a copy.
+/// UTF-8 text inside shared bytes; cheap to clone, and made without a copy.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Str(Bytes);
 
 impl Str {
-    /// These octets as text, if they are UTF-8.
-    pub fn from_utf8(octets: Bytes) -> Option<Str> {
-        std::str::from_utf8(&octets).is_ok().then_some(Str(octets))
+    /// These bytes as text, if they are UTF-8.
+    pub fn from_utf8(bytes: Bytes) -> Option<Str> {
+        std::str::from_utf8(&bytes).is_ok().then_some(Str(bytes))
     }
 
-    /// These octets as the code points U+0000–U+00FF; copied only if one of them is not ASCII.
-    pub fn from_latin1(octets: Bytes) -> Str {
-        if octets.is_ascii() { Str(octets) } else { Str(latin1(&octets).into()) }
+    /// These bytes as the code points U+0000–U+00FF; copied only if one of them is not ASCII.
+    pub fn from_latin1(bytes: Bytes) -> Str {
+        if bytes.is_ascii() { Str(bytes) } else { Str(latin1(&bytes).into()) }
     }
 
     /// The text.

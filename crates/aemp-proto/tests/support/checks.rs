@@ -1,4 +1,5 @@
-//! What must hold for any octets at all. The fuzz targets and the test that replays their corpus call this.
+//! What must hold for any bytes at all. The fuzz targets and the test that replays their corpus
+//! call this.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,15 +15,16 @@ use bytes::{Bytes, BytesMut};
 
 const LIMITS: Limits = Limits { frame: 1 << 16, depth: 64 };
 
-/// Octets read as frames: the same whole and in pieces, one by one and in runs, and what is accepted can be decoded and sent on.
+/// Bytes read as frames: the same whole and in pieces, one by one and in runs, and what is accepted
+/// can be decoded and sent on.
 #[allow(dead_code)] // each target uses one of the two
-pub(crate) fn read_frames(framing: Framing, octets: &[u8]) {
-    let whole = read(framing, octets, octets.len());
+pub(crate) fn read_frames(framing: Framing, bytes: &[u8]) {
+    let whole = read(framing, bytes, bytes.len());
     for piece in [1, 7] {
-        let pieces = read(framing, octets, piece);
+        let pieces = read(framing, bytes, piece);
         assert_eq!(format!("{whole:?}"), format!("{pieces:?}"), "in pieces of {piece}");
     }
-    assert_eq!(format!("{whole:?}"), format!("{:?}", read_in_runs(framing, octets)), "in runs");
+    assert_eq!(format!("{whole:?}"), format!("{:?}", read_in_runs(framing, bytes)), "in runs");
     for frame in whole.0 {
         if let Frame::Message { port, body, .. } = frame {
             check_message(&port, &body);
@@ -30,33 +32,35 @@ pub(crate) fn read_frames(framing: Framing, octets: &[u8]) {
     }
 }
 
-/// Octets read as the values of a request: what is understood is understood again after being written.
+/// Bytes read as the values of a request: what is understood is understood again after being
+/// written.
 #[allow(dead_code)]
-pub(crate) fn read_request(octets: &[u8]) {
+pub(crate) fn read_request(bytes: &[u8]) {
     // Whoever makes a body has checked it, and still nothing may go wrong where that was forgotten.
-    let _ = Request::decode(&Body::new(1, Bytes::copy_from_slice(octets)));
-    let Ok(body) = Body::parse(Bytes::copy_from_slice(octets), LIMITS) else { return };
+    let _ = Request::decode(&Body::new(1, Bytes::copy_from_slice(bytes)));
+    let Ok(body) = Body::parse(Bytes::copy_from_slice(bytes), LIMITS) else { return };
     let Ok(request) = Request::decode(&body) else { return };
     let written = request.encode().expect("what was read within the limits can be written");
     let again = Request::decode(&written).expect("what we write is a request");
     assert_eq!(format!("{request:?}"), format!("{again:?}"));
 }
 
-/// Octets read as what a peer says before there is trust: the same in any pieces, and whoever does not know the secret is not let in.
+/// Bytes read as what a peer says before there is trust: the same in any pieces, and whoever does
+/// not know the secret is not let in.
 #[allow(dead_code)]
-pub(crate) fn read_handshake(octets: &[u8]) {
+pub(crate) fn read_handshake(bytes: &[u8]) {
     for side in [Side::Dialler, Side::Acceptor] {
         for carried in [false, true] {
-            let whole = handshake(octets, octets.len(), side, carried);
+            let whole = handshake(bytes, bytes.len(), side, carried);
             for piece in [1, 7] {
-                assert_eq!(whole, handshake(octets, piece, side, carried), "in pieces of {piece}");
+                assert_eq!(whole, handshake(bytes, piece, side, carried), "in pieces of {piece}");
             }
         }
     }
 }
 
 /// What came of a handshake, as text. The kernel would let everybody go on.
-fn handshake(octets: &[u8], piece: usize, side: Side, carried: bool) -> String {
+fn handshake(bytes: &[u8], piece: usize, side: Side, carried: bool) -> String {
     let node = |id: &str| NodeId::new(id).expect("a node ID");
     let config = Arc::new(LinkConfig::with_secret(node("own"), 7, b"secret"));
     let address = ([127, 0, 0, 1], 4040).into();
@@ -65,7 +69,7 @@ fn handshake(octets: &[u8], piece: usize, side: Side, carried: bool) -> String {
         false => Handshake::new(config, side, address, address, [1; 66]),
     };
     let (mut buffer, mut told) = (BytesMut::new(), String::new());
-    for piece in octets.chunks(piece.max(1)) {
+    for piece in bytes.chunks(piece.max(1)) {
         buffer.extend_from_slice(piece);
         let read = machine.input(&mut buffer);
         while let Some(event) = machine.poll() {
@@ -83,10 +87,11 @@ fn handshake(octets: &[u8], piece: usize, side: Side, carried: bool) -> String {
     told
 }
 
-/// Octets read as messages of three peers to the node port of a global node, which acts on them. The port's name says which peer.
-/// What it wants sent can be sent, and nothing is kept for peers that have gone.
+/// Bytes read as messages of three peers to the node port of a global node, which acts on them. The
+/// port's name says which peer. What it wants sent can be sent, and nothing is kept for peers that
+/// have gone.
 #[allow(dead_code)]
-pub(crate) fn act_on_requests(octets: &[u8]) {
+pub(crate) fn act_on_requests(bytes: &[u8]) {
     let node = |id: &str| NodeId::new(id).expect("a node ID");
     let budgets = PeerBudgets::new(1 << 16);
     let mut config = KernelConfig::new(node("own"));
@@ -104,7 +109,7 @@ pub(crate) fn act_on_requests(octets: &[u8]) {
         kernel.handle(Input::Established { link }, now);
     }
     let mut reader = FrameReader::new(Framing::Cbor, LIMITS);
-    reader.buffer().extend_from_slice(octets);
+    reader.buffer().extend_from_slice(bytes);
     while let Ok(Some(frame)) = reader.next() {
         let Frame::Message { port, body, .. } = frame else { continue };
         let Ok(Request::Mesh(request)) = Request::decode(&body) else { continue };
@@ -132,10 +137,10 @@ fn carry_out(kernel: &mut Kernel) {
     }
 }
 
-fn read(framing: Framing, octets: &[u8], piece: usize) -> (Vec<Frame>, Option<FrameError>) {
+fn read(framing: Framing, bytes: &[u8], piece: usize) -> (Vec<Frame>, Option<FrameError>) {
     let mut reader = FrameReader::new(framing, LIMITS);
     let mut frames = Vec::new();
-    for piece in octets.chunks(piece.max(1)) {
+    for piece in bytes.chunks(piece.max(1)) {
         reader.buffer().extend_from_slice(piece);
         loop {
             match reader.next() {
@@ -149,10 +154,10 @@ fn read(framing: Framing, octets: &[u8], piece: usize) -> (Vec<Frame>, Option<Fr
 }
 
 /// Reads as a reader does that delivers the messages for one port together.
-fn read_in_runs(framing: Framing, octets: &[u8]) -> (Vec<Frame>, Option<FrameError>) {
+fn read_in_runs(framing: Framing, bytes: &[u8]) -> (Vec<Frame>, Option<FrameError>) {
     let mut reader = FrameReader::new(framing, LIMITS);
     let mut frames = Vec::new();
-    for piece in octets.chunks(100) {
+    for piece in bytes.chunks(100) {
         reader.make_room();
         reader.buffer().extend_from_slice(piece);
         loop {

@@ -24,14 +24,14 @@ fn values(floats: BoxedStrategy<f64>, all: bool) -> impl Strategy<Value = Value>
         any::<u64>().prop_map(i128::from),
         any::<u64>().prop_map(move |n| if all { -1 - i128::from(n) } else { 0 }),
     ];
-    let octets = prop::collection::vec(any::<u8>(), 0..40);
+    let bytes = prop::collection::vec(any::<u8>(), 0..40);
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::Bool),
         integers.prop_map(Value::Int),
         floats.prop_map(Value::Float),
         ".{0,20}".prop_map(Value::Text),
-        octets.prop_map(move |o| if all { Value::Bytes(o.into()) } else { Value::Null }),
+        bytes.prop_map(move |o| if all { Value::Bytes(o.into()) } else { Value::Null }),
     ];
     leaf.prop_recursive(4, 40, 6, move |inner| {
         let key = if all { inner.clone().boxed() } else { ".{0,8}".prop_map(Value::Text).boxed() };

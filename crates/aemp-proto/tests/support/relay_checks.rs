@@ -1,4 +1,5 @@
-//! What must hold of relayed connections whatever the nodes around say. The fuzz target and the test that replays its corpus call this.
+//! What must hold of relayed connections whatever the nodes around say. The fuzz target and the
+//! test that replays its corpus call this.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -21,9 +22,10 @@ struct Node {
     over: BTreeSet<EndId>,
 }
 
-/// Bytes read as messages of three peers to a node that relays connections, which acts on them. The length of a port's name says which
-/// peer; a message that is no request is something that the node does by itself. What it wants sent can be sent, no more comes than the
-/// window has room for, each end is told once that it is over, and nothing is left when the peers are gone.
+/// Bytes read as messages of three peers to a node that relays connections, which acts on them. The
+/// length of a port's name says which peer; a message that is no request is something that the node
+/// does by itself. What it wants sent can be sent, no more comes than the window has room for, each
+/// end is told once that it is over, and nothing is left when the peers are gone.
 pub(crate) fn relay(bytes: &[u8]) {
     let node = |id: &str| NodeId::new(id).expect("a node ID");
     let limits = RelayLimits {
@@ -60,7 +62,8 @@ pub(crate) fn relay(bytes: &[u8]) {
 }
 
 impl Node {
-    /// What the library does: it dials, writes, reads and closes, and connections to its peers come and go.
+    /// What the library does: it dials, writes, reads and closes, and connections to its peers come
+    /// and go.
     fn does(&mut self, peer: &NodeId, body: &Body) {
         let what = body.first_name().unwrap_or_default().into_owned();
         let count = body.items().len();
@@ -101,9 +104,9 @@ impl Node {
                 RelayAction::Called { end, .. } => {
                     assert!(self.ends.insert(end, Vec::new()).is_none() && !self.over.contains(&end));
                 }
-                RelayAction::Came { end, octets } => {
+                RelayAction::Came { end, bytes } => {
                     let came = self.ends.get_mut(&end).expect("it is not over");
-                    came.push(octets.len());
+                    came.push(bytes.len());
                     let unread = came.iter().map(|piece| *piece as u64 + 64).sum::<u64>();
                     assert!(unread <= 1 << 20, "no window is larger");
                 }

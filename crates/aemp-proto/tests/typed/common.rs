@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// The octets of a hexadecimal string; blanks are for the reader.
+/// The bytes of a hexadecimal string; blanks are for the reader.
 pub(crate) fn unhex(text: &str) -> Vec<u8> {
     let digits: Vec<u8> = text.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
     digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
@@ -27,7 +27,7 @@ pub(crate) fn one<T: DeserializeOwned>(item: &str) -> Result<T, DecodeError> {
     from_body(&body(1, item)).map(|(value,)| value)
 }
 
-/// Octets as an item, as Perl writes nearly all strings.
+/// Bytes as an item, as Perl writes nearly all strings.
 pub(crate) fn perl(text: &str) -> String {
     let mut encoder = minicbor::Encoder::new(Vec::new());
     encoder.bytes(text.as_bytes()).unwrap();

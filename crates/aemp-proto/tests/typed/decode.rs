@@ -13,29 +13,29 @@ use crate::common::{body, encoded, one, perl};
 
 /// A byte buffer, as `serde_bytes` has it.
 #[derive(Debug, PartialEq)]
-struct Octets(Vec<u8>);
+struct RawBytes(Vec<u8>);
 
-impl<'de> Deserialize<'de> for Octets {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Octets, D::Error> {
+impl<'de> Deserialize<'de> for RawBytes {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<RawBytes, D::Error> {
         struct Visitor;
 
         impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = Octets;
+            type Value = RawBytes;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("octets")
+                f.write_str("bytes")
             }
 
-            fn visit_bytes<E>(self, octets: &[u8]) -> Result<Octets, E> {
-                Ok(Octets(octets.into()))
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<RawBytes, E> {
+                Ok(RawBytes(bytes.into()))
             }
 
-            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Octets, A::Error> {
-                let mut octets = Vec::new();
-                while let Some(octet) = seq.next_element()? {
-                    octets.push(octet);
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<RawBytes, A::Error> {
+                let mut bytes = Vec::new();
+                while let Some(byte) = seq.next_element()? {
+                    bytes.push(byte);
                 }
-                Ok(Octets(octets))
+                Ok(RawBytes(bytes))
             }
         }
 
@@ -129,7 +129,7 @@ fn references_to_0_and_1_are_perls_bools_too() {
 }
 
 #[test]
-fn strings_are_taken_from_text_octets_and_numbers() {
+fn strings_are_taken_from_text_bytes_and_numbers() {
     takes("62c3a9", "é".to_string());
     takes("42c3a9", "é".to_string());
     takes("41e9", "é".to_string());
@@ -154,18 +154,18 @@ fn strings_are_borrowed_where_they_can_be() {
 }
 
 #[test]
-fn octets_are_taken_from_octets_and_text_up_to_latin1() {
-    takes("42fffe", Octets(vec![0xff, 0xfe]));
-    takes("6178", Octets(b"x".to_vec()));
-    takes("62c3a9", Octets(vec![0xe9]));
-    takes("182a", Octets(b"42".to_vec()));
-    takes("82 01 02", Octets(vec![1, 2]));
-    refuses::<Octets>("63e282ac");
-    refuses::<Octets>("f6");
+fn bytes_are_taken_from_bytes_and_text_up_to_latin1() {
+    takes("42fffe", RawBytes(vec![0xff, 0xfe]));
+    takes("6178", RawBytes(b"x".to_vec()));
+    takes("62c3a9", RawBytes(vec![0xe9]));
+    takes("182a", RawBytes(b"42".to_vec()));
+    takes("82 01 02", RawBytes(vec![1, 2]));
+    refuses::<RawBytes>("63e282ac");
+    refuses::<RawBytes>("f6");
 }
 
 #[test]
-fn a_vector_of_octets_is_taken_from_a_string_but_no_other_vector_is() {
+fn a_vector_of_bytes_is_taken_from_a_string_but_no_other_vector_is() {
     takes("42fffe", vec![0xffu8, 0xfe]);
     takes("62c3a9", vec![0xe9u8]);
     takes("42fffe", [0xffu8, 0xfe]);
@@ -322,7 +322,7 @@ fn values_are_read_exactly_as_they_are() {
 }
 
 #[test]
-fn what_looks_at_the_data_gets_a_string_where_octets_are_utf8() {
+fn what_looks_at_the_data_gets_a_string_where_bytes_are_utf8() {
     use serde_json::json;
     takes(
         "a3 4161 86 01 20 fa3fc00000 f5 f6 d95652 42c3a9 6162 4178 63e282ac 1bffffffffffffffff",
@@ -337,7 +337,7 @@ enum Any {
     Number(i64),
     Text(String),
     List(Vec<Any>),
-    Octets(Octets),
+    RawBytes(RawBytes),
     Record { id: u8 },
 }
 
@@ -346,7 +346,7 @@ fn untagged_enums_choose_by_what_is_there() {
     let list = vec![
         Any::Number(-1),
         Any::Text("x".into()),
-        Any::Octets(Octets(vec![0xff])),
+        Any::RawBytes(RawBytes(vec![0xff])),
         Any::List(vec![]),
         Any::Record { id: 7 },
     ];

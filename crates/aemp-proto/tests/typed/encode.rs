@@ -1,4 +1,4 @@
-//! What goes onto the wire, octet by octet.
+//! What goes onto the wire, byte by byte.
 
 use std::collections::BTreeMap;
 
@@ -84,30 +84,30 @@ fn floats_are_narrow_where_that_loses_nothing() {
 }
 
 #[test]
-fn strings_are_text_and_byte_buffers_octets() {
+fn strings_are_text_and_byte_buffers_bytes() {
     #[derive(Serialize)]
-    struct Octets(#[serde(serialize_with = "as_octets")] &'static [u8]);
+    struct Bytes(#[serde(serialize_with = "as_bytes")] &'static [u8]);
 
-    fn as_octets<S: Serializer>(octets: &&[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(octets)
+    fn as_bytes<S: Serializer>(bytes: &&[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes)
     }
 
     assert_eq!(encoded(&(0, "é", 'é')), body(3, "00 62c3a9 62c3a9"));
-    assert_eq!(encoded(&Octets(b"\xe9")), body(1, "41e9"));
+    assert_eq!(encoded(&Bytes(b"\xe9")), body(1, "41e9"));
 }
 
 #[test]
-fn a_string_in_front_is_a_tag_and_so_octets_where_it_can_be() {
+fn a_string_in_front_is_a_tag_and_so_bytes_where_it_can_be() {
     assert_eq!(encoded(&("ping", "ping")), body(2, "4470696e67 6470696e67"));
     assert_eq!(encoded("ping"), body(1, "4470696e67"));
     assert_eq!(encoded(&("é",)), body(1, "41e9"));
     assert_eq!(encoded(&("€",)), body(1, "63e282ac"));
-    // As octets it would be read as "é".
+    // As bytes it would be read as "é".
     assert_eq!(encoded(&("Ã©",)), body(1, "64c383c2a9"));
 }
 
 #[test]
-fn names_are_octets_up_to_latin1_and_text_above() {
+fn names_are_bytes_up_to_latin1_and_text_above() {
     let port = |name: &str| (0, NodeId::new("n").unwrap().named(name));
     assert_eq!(encoded(&(0, NodeId::new("n").unwrap())), body(2, "00 416e"));
     assert_eq!(encoded(&port("p")), body(2, "00 436e2370"));
@@ -117,7 +117,7 @@ fn names_are_octets_up_to_latin1_and_text_above() {
 }
 
 #[test]
-fn map_keys_are_octets_where_they_can_be() {
+fn map_keys_are_bytes_where_they_can_be() {
     let map: BTreeMap<&str, &str> = [("a", "b"), ("é", ""), ("€", "")].into();
     assert_eq!(encoded(&map), body(1, "a3 4161 6162 41e9 60 63e282ac 60"));
     let numbers: BTreeMap<i8, u8> = [(-1, 1), (2, 2)].into();

@@ -1,4 +1,4 @@
-//! Octets that are no message: an error or a value, but never a panic.
+//! Bytes that are no message: an error or a value, but never a panic.
 
 use std::collections::BTreeMap;
 
@@ -50,7 +50,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn random_octets_never_panic(count in prop_oneof![0u32..5, any::<u32>()], items in vec(any::<u8>(), 0..40)) {
+    fn random_bytes_never_panic(count in prop_oneof![0u32..5, any::<u32>()], items in vec(any::<u8>(), 0..40)) {
         read_as_everything(&Body::new(count, items.into()));
     }
 

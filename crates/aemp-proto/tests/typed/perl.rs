@@ -119,7 +119,7 @@ fn times_are_what_is_within_the_tag() {
 }
 
 #[test]
-fn octets_are_octets() {
+fn bytes_are_bytes() {
     let recorded = Recorded::new(include_str!("../fixtures/aemp-2.02/values_cbor_other.json"));
     recorded.is("bytes_all_high", b"\x80\xff\xfe\0\xc3\xa9".to_vec());
     recorded.is("utf8_e_acute_upgraded", vec![0xe9u8]);

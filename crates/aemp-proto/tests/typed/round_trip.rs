@@ -97,7 +97,7 @@ fn values() -> impl Strategy<Value = Value> {
         any::<u64>().prop_map(|bits| Value::Float(f64::from_bits(bits))),
         any::<f32>().prop_map(|number| Value::Float(number.into())),
         strings().prop_map(Value::Text),
-        vec(any::<u8>(), 0..6).prop_map(|octets| Value::Bytes(octets.into())),
+        vec(any::<u8>(), 0..6).prop_map(|bytes| Value::Bytes(bytes.into())),
     ];
     leaf.prop_recursive(4, 24, 4, |inner| {
         prop_oneof![

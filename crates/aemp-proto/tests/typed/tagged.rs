@@ -68,7 +68,7 @@ fn tags_are_code_points_however_they_are_written() {
     assert_eq!(decode(1, "6473746f70"), Ok(Work::Stop));
     assert_eq!(decode(1, "5f 427374 426f70 ff"), Ok(Work::Stop));
     assert_eq!(decode(2, "676772c3b6c39f65 f6"), Ok(Work::Größe(None)));
-    // The octets of the UTF-8 form are another string.
+    // The bytes of the UTF-8 form are another string.
     assert_eq!(decode(2, "476772c3b6c39f65 f6"), Err(DecodeError::UnknownTag("grÃ¶Ã\u{9f}e".into())));
 }
 

@@ -21,7 +21,8 @@ pub(super) fn register(engine: &mut Engine, room: Room) {
         });
 }
 
-/// Makes an array as long as that. The package computes how much comes with so large numbers that they wrap around.
+/// Makes an array as long as that. The package computes how much comes with so large numbers that
+/// they wrap around.
 fn padded(room: Room, array: &mut Array, len: i64, item: Dynamic) -> Result<(), Fault> {
     let len = usize::try_from(len).unwrap_or(0);
     let missing = len.saturating_sub(array.len());
@@ -35,7 +36,7 @@ fn padded(room: Room, array: &mut Array, len: i64, item: Dynamic) -> Result<(), 
     Ok(())
 }
 
-/// Values in a value, itself included, and octets of text.
+/// Values in a value, itself included, and bytes of text.
 fn size(value: &Dynamic) -> (usize, usize) {
     let sum = |values: &mut dyn Iterator<Item = &Dynamic>| {
         values.map(size).fold((1, 0), |(items, text), (more, longer)| (items + more, text + longer))
@@ -47,14 +48,15 @@ fn size(value: &Dynamic) -> (usize, usize) {
     } else if let Ok(entries) = value.as_map_ref() {
         let (items, text) = sum(&mut entries.values());
         (items, text + entries.keys().map(|key| key.len()).sum::<usize>())
-    } else if let Ok(octets) = value.as_blob_ref() {
-        (1 + octets.len(), 0)
+    } else if let Ok(bytes) = value.as_blob_ref() {
+        (1 + bytes.len(), 0)
     } else {
         (1, 0)
     }
 }
 
-/// Where a value first is, from here on, or -1. Each comparison may go through all of both values, so each counts as a step.
+/// Where a value first is, from here on, or -1. Each comparison may go through all of both values,
+/// so each counts as a step.
 fn position(cx: &NativeCallContext, array: Array, value: &Dynamic, start: i64) -> Result<i64, Fault> {
     let len = array.len();
     let from_end = |back: i64| len.saturating_sub(usize::try_from(back.unsigned_abs()).unwrap_or(usize::MAX));

@@ -1,6 +1,7 @@
 //! JSON: no text that is too large out of values, and no value that is too large out of a text.
 //!
-//! The package reads JSON as an expression of the language, which could call functions, itself among them, without any limit.
+//! The package reads JSON as an expression of the language, which could call functions, itself
+//! among them, without any limit.
 
 use std::io::{self, Write};
 
@@ -13,13 +14,13 @@ use crate::values::{DEPTH, ValueError};
 
 pub(super) fn register(engine: &mut Engine, room: Room) {
     engine.register_fn("to_json", move |map: Map| {
-        let mut written = Written { room, octets: Vec::new() };
+        let mut written = Written { room, bytes: Vec::new() };
         written.value(&map.into(), DEPTH)?;
-        String::from_utf8(written.octets).map_err(|error| Fault::from(error.to_string()))
+        String::from_utf8(written.bytes).map_err(|error| Fault::from(error.to_string()))
     });
     engine.register_fn("parse_json", move |text: &str| -> Result<Dynamic, Fault> {
         // Each of these begins a value; what stands in texts counts with them.
-        let begins = text.bytes().filter(|octet| matches!(octet, b',' | b'[' | b'{'));
+        let begins = text.bytes().filter(|byte| matches!(byte, b',' | b'[' | b'{'));
         room.items(begins.take(room.items + 1).count())?;
         read(serde_json::from_str(text).map_err(|error| Fault::from(format!("parse_json: {error}")))?, DEPTH)
     });
@@ -51,7 +52,7 @@ fn read(json: Json, depth: usize) -> Result<Dynamic, Fault> {
 /// JSON that does not grow beyond what a text may have.
 struct Written {
     room: Room,
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
 }
 
 impl Written {
@@ -63,8 +64,8 @@ impl Written {
             self.text(&text)
         } else if let Ok(values) = value.as_array_ref() {
             self.list(values.iter(), |written, value| written.value(value, depth))
-        } else if let Ok(octets) = value.as_blob_ref() {
-            self.list(octets.iter(), |written, octet| written.plain(&Json::from(*octet)))
+        } else if let Ok(bytes) = value.as_blob_ref() {
+            self.list(bytes.iter(), |written, byte| written.plain(&Json::from(*byte)))
         } else if let Ok(entries) = value.as_map_ref() {
             self.all(*b"{}", entries.iter(), |written, (key, value)| {
                 written.text(key)?;
@@ -116,17 +117,17 @@ impl Written {
         self.add(value.to_string().as_bytes())
     }
 
-    fn add(&mut self, octets: &[u8]) -> Result<(), Fault> {
-        self.room.text(self.octets.len().saturating_add(octets.len()))?;
-        self.octets.extend_from_slice(octets);
+    fn add(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        self.room.text(self.bytes.len().saturating_add(bytes.len()))?;
+        self.bytes.extend_from_slice(bytes);
         Ok(())
     }
 }
 
 impl Write for Written {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        self.add(octets).map_err(|_| io::ErrorKind::StorageFull)?;
-        Ok(octets.len())
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.add(bytes).map_err(|_| io::ErrorKind::StorageFull)?;
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -1,4 +1,5 @@
-//! Arrays: order and equality by a function of the script. The package goes on after an error, and builds its text for each pair.
+//! Arrays: order and equality by a function of the script. The package goes on after an error, and
+//! builds its text for each pair.
 
 use std::cmp::Ordering;
 

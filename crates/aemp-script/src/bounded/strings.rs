@@ -52,7 +52,8 @@ fn pad(engine: &mut Engine, room: Room) {
         });
 }
 
-/// Makes a string as many characters long. The package would go on for ever with nothing to pad with.
+/// Makes a string as many characters long. The package would go on for ever with nothing to pad
+/// with.
 fn padded(room: Room, text: &mut ImmutableString, len: i64, with: &str) -> Result<(), Fault> {
     let missing = usize::try_from(len).unwrap_or(0).saturating_sub(text.chars().count());
     if missing == 0 {
@@ -111,7 +112,8 @@ fn split_at_most(engine: &mut Engine, room: Room) {
         });
 }
 
-/// Whether there is something to split. Nothing is between any two characters, but not in an empty text.
+/// Whether there is something to split. Nothing is between any two characters, but not in an empty
+/// text.
 fn is_within(text: &str, at: &str) -> bool {
     !text.is_empty() && text.contains(at)
 }

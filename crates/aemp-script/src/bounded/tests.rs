@@ -1,4 +1,5 @@
-//! Every function of the standard package with arguments at their limits: none may make more than a few times what it was given.
+//! Every function of the standard package with arguments at their limits: none may make more than a
+//! few times what it was given.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,8 @@ use crate::meter::Measured;
 use crate::run::on_large_stack;
 use crate::{allocated, allocated_in_all};
 
-/// How many functions the package has, under the names below. With another number the package has changed: read it again.
+/// How many functions the package has, under the names below. With another number the package has
+/// changed: read it again.
 const FUNCTIONS: usize = 811;
 
 #[rustfmt::skip]
@@ -38,7 +40,8 @@ const OPERATORS: &[&str] =
 
 const ASSIGNMENTS: &[&str] = &["+=", "-=", "*=", "/=", "%=", "**=", "<<=", ">>=", "&=", "|=", "^="];
 
-/// A few times the arguments and what one call may have, with what a value costs beside its content.
+/// A few times the arguments and what one call may have, with what a value costs beside its
+/// content.
 const ALLOCATED_MAX: u64 = 4 << 20;
 
 /// Nothing takes so long, without optimisation and on a busy machine.

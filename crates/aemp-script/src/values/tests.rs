@@ -15,7 +15,7 @@ fn scalars() -> impl Strategy<Value = Value> {
         any::<f64>().prop_map(Value::Float),
         any::<String>().prop_map(Value::Text),
         "[ -~]{0,9}".prop_map(|text| Value::Bytes(text.into_bytes().into())),
-        any::<Vec<u8>>().prop_map(|octets| Value::Bytes(octets.into())),
+        any::<Vec<u8>>().prop_map(|bytes| Value::Bytes(bytes.into())),
     ]
 }
 
@@ -81,10 +81,10 @@ proptest! {
     }
 
     #[test]
-    fn a_value_weighs_at_least_its_content(text in any::<String>(), octets in any::<Vec<u8>>(), copies in 0usize..9) {
-        let one = Dynamic::from_array(vec![text.clone().into(), Dynamic::from_blob(octets.clone())]);
+    fn a_value_weighs_at_least_its_content(text in any::<String>(), bytes in any::<Vec<u8>>(), copies in 0usize..9) {
+        let one = Dynamic::from_array(vec![text.clone().into(), Dynamic::from_blob(bytes.clone())]);
         let all = Dynamic::from_array(vec![one; copies]);
-        prop_assert!(weigh(&all).unwrap() >= copies * (text.len() + octets.len()));
+        prop_assert!(weigh(&all).unwrap() >= copies * (text.len() + bytes.len()));
     }
 }
 

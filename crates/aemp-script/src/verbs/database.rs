@@ -22,7 +22,8 @@ pub(super) fn register(engine: &mut Engine) {
     verb(engine, "db_mon", 2..=2, |run, arguments| ask(run, arguments, Later::Change));
 }
 
-/// `db_set(FAMILY, KEY, VALUE)`, `db_set(FAMILY, KEY)`: it stays until it is deleted or the node ends.
+/// `db_set(FAMILY, KEY, VALUE)`, `db_set(FAMILY, KEY)`: it stays until it is deleted or the node
+/// ends.
 fn set(run: &mut Run, arguments: Vec<Dynamic>) -> Result<Dynamic, Fault> {
     let mut arguments = Arguments::new(arguments);
     let (family, key) = (arguments.text("a family")?, arguments.text("a key")?);
@@ -41,7 +42,8 @@ fn delete(run: &mut Run, arguments: Vec<Dynamic>) -> Result<Dynamic, Fault> {
     Ok(Dynamic::UNIT)
 }
 
-/// `db_reg(FAMILY)`, `db_reg(FAMILY, PORT)`, `db_reg(FAMILY, PORT, VALUE)`: an entry with the ID of a port, which goes with it.
+/// `db_reg(FAMILY)`, `db_reg(FAMILY, PORT)`, `db_reg(FAMILY, PORT, VALUE)`: an entry with the ID of
+/// a port, which goes with it.
 fn enter(run: &mut Run, arguments: Vec<Dynamic>) -> Result<Dynamic, Fault> {
     let mut arguments = Arguments::new(arguments);
     let family = arguments.text("a family")?;

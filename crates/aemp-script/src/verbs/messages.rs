@@ -18,8 +18,8 @@ pub(super) fn register(engine: &mut Engine) {
     spawn_syntax(engine);
 }
 
-/// `spawn` is a word that the language has reserved for the future, so it cannot be a function; but it can be a syntax, which
-/// looks like one: `spawn ( expression , expression … )`.
+/// `spawn` is a word that the language has reserved for the future, so it cannot be a function; but
+/// it can be a syntax, which looks like one: `spawn ( expression , expression … )`.
 fn spawn_syntax(engine: &mut Engine) {
     let next = |symbols: &[ImmutableString], ahead: &str, _: &mut Dynamic| {
         let next = match symbols.last().map_or("", |symbol| symbol.as_str()) {
@@ -67,8 +67,8 @@ fn kill(run: &mut Run, arguments: Vec<Dynamic>) -> Result<Dynamic, Fault> {
     Ok(Dynamic::UNIT)
 }
 
-/// `cal(PORT, VALUE…, SECONDS, |answer…| …)`: the port for the answer is added to the values. Without an answer in time, or if
-/// the port dies, the function gets no values.
+/// `cal(PORT, VALUE…, SECONDS, |answer…| …)`: the port for the answer is added to the values.
+/// Without an answer in time, or if the port dies, the function gets no values.
 fn call(run: &mut Run, arguments: Vec<Dynamic>) -> Result<Dynamic, Fault> {
     let mut arguments = Arguments::new(arguments);
     let handler = handler(run, arguments.last(), 0)?;

@@ -1,4 +1,5 @@
-//! The verbs that scripts have: those of `AnyEvent::MP`, with the same names where they do the same.
+//! The verbs that scripts have: those of `AnyEvent::MP`, with the same names where they do the
+//! same.
 
 mod database;
 mod messages;
@@ -18,8 +19,9 @@ use crate::values::{self, to_wire, weigh_wire};
 
 pub(crate) use surroundings::log_text;
 
-/// The most values that a verb takes as arguments of their own. The language looks for a function by the types of all its
-/// arguments, and needs the longer the more these are; an array has no such limit.
+/// The most values that a verb takes as arguments of their own. The language looks for a function
+/// by the types of all its arguments, and needs the longer the more these are; an array has no such
+/// limit.
 const VALUES_MAX: usize = 8;
 
 /// What is longer is no tag but a text.
@@ -75,7 +77,8 @@ impl Arguments {
         text(&self.take()).ok_or_else(|| format!("{what} has to be a string").into())
     }
 
-    /// All that is left, as values of a message, and what they weigh. A tag is sent as octets, as names are.
+    /// All that is left, as values of a message, and what they weigh. A tag is sent as bytes, as
+    /// names are.
     fn message(self) -> Result<(Vec<Value>, usize), Fault> {
         message(self.0.as_slice())
     }
@@ -93,7 +96,7 @@ fn message(values: &[Dynamic]) -> Result<(Vec<Value>, usize), Fault> {
     Ok((values, weight))
 }
 
-/// A text, also if it came as octets that are no ASCII.
+/// A text, also if it came as bytes that are no ASCII.
 fn text(value: &Dynamic) -> Option<String> {
     to_wire(value).ok()?.to_name()
 }
@@ -105,10 +108,10 @@ fn port(value: &Dynamic) -> Result<PortId, Fault> {
 
 /// A port ID as scripts see it: a string, which is sent as a name.
 fn port_value(port: &PortId) -> Dynamic {
-    values::octets_text(&port.to_string())
+    values::bytes_text(&port.to_string())
 }
 
-/// Keeps a function of the running script, beside so many octets of something else.
+/// Keeps a function of the running script, beside so many bytes of something else.
 fn handler(run: &Run, function: Dynamic, beside: usize) -> Result<Handler, Fault> {
     match function.try_cast_result::<FnPtr>() {
         Ok(function) => Handler::new(&run.host, &run.code, function, beside),

@@ -16,8 +16,8 @@ pub(super) fn register(engine: &mut Engine) {
     verb(engine, "cancel", 1..=1, cancel);
 }
 
-/// `port()`, `port(|message| …)`, `port(STATE)`, `port(STATE, |message| …)`: the ID of a new port. STATE is a map, and `this` in
-/// its handlers.
+/// `port()`, `port(|message| …)`, `port(STATE)`, `port(STATE, |message| …)`: the ID of a new port.
+/// STATE is a map, and `this` in its handlers.
 fn open(run: &mut Run, arguments: Vec<Dynamic>) -> Result<Dynamic, Fault> {
     let mut arguments = Arguments::new(arguments);
     let (mut this, mut default) = (None, None);
@@ -35,7 +35,8 @@ fn open(run: &mut Run, arguments: Vec<Dynamic>) -> Result<Dynamic, Fault> {
     Ok(port_value(&State::new(&run.host, this, default)?.open(&run.node)))
 }
 
-/// `rcv(PORT, TAG, |value…| …)`, `rcv(PORT, |message| …)`: sets a handler, or takes it away with `()` for the function.
+/// `rcv(PORT, TAG, |value…| …)`, `rcv(PORT, |message| …)`: sets a handler, or takes it away with
+/// `()` for the function.
 fn receive(run: &mut Run, arguments: Vec<Dynamic>) -> Result<Dynamic, Fault> {
     let mut arguments = Arguments::new(arguments);
     let port = arguments.port()?;
@@ -57,8 +58,9 @@ fn receive(run: &mut Run, arguments: Vec<Dynamic>) -> Result<Dynamic, Fault> {
     Ok(port_value(&port))
 }
 
-/// `mon(PORT, |reason| …)` runs a function in this port, `mon(PORT)` dies with it, `mon(PORT, OTHER)` kills another one,
-/// `mon(PORT, OTHER, VALUE…)` sends it the values and the reason. Only the first can be cancelled.
+/// `mon(PORT, |reason| …)` runs a function in this port, `mon(PORT)` dies with it, `mon(PORT,
+/// OTHER)` kills another one, `mon(PORT, OTHER, VALUE…)` sends it the values and the reason. Only
+/// the first can be cancelled.
 fn monitor(run: &mut Run, arguments: Vec<Dynamic>) -> Result<Dynamic, Fault> {
     let mut arguments = Arguments::new(arguments);
     let watched = arguments.port()?;

@@ -9,13 +9,13 @@ use tracing::Level;
 
 use super::{Arguments, port_value, text, verb};
 use crate::run::{self, Fault, Run};
-use crate::values::octets_text;
+use crate::values::bytes_text;
 
 pub(super) fn register(engine: &mut Engine) {
     // Words, not variables: a function that is called later sees the port in which it runs.
     for (word, value) in [
         ("SELF", (|run| port_value(&run.me)) as fn(&mut Run) -> Dynamic),
-        ("NODE", |run| octets_text(run.node.id().as_str())),
+        ("NODE", |run| bytes_text(run.node.id().as_str())),
     ] {
         engine
             .register_custom_syntax([word], false, move |_, _| run::with(|run| Ok(value(run))))
@@ -27,14 +27,17 @@ pub(super) fn register(engine: &mut Engine) {
         Ok(now.as_secs_f64().into())
     });
     verb(engine, "node_of", 1..=1, |_, arguments| {
-        Ok(octets_text(Arguments::new(arguments).port()?.node().as_str()))
+        Ok(bytes_text(Arguments::new(arguments).port()?.node().as_str()))
     });
     verb(engine, "up_nodes", 0..=0, |run, _| {
         let nodes = run.node.connected_nodes();
-        Ok(Dynamic::from_array(nodes.iter().map(|node| octets_text(node.as_str())).collect()))
+        Ok(Dynamic::from_array(nodes.iter().map(|node| bytes_text(node.as_str())).collect()))
     });
     verb(engine, "text", 1..=1, |_, arguments| decoded(Arguments::new(arguments).take()));
-    verb(engine, "octets", 1..=1, |_, arguments| encoded(Arguments::new(arguments).take()));
+    // The second one is the name that scripts of old use.
+    for name in ["bytes", concat!("oct", "ets")] {
+        verb(engine, name, 1..=1, |_, arguments| encoded(Arguments::new(arguments).take()));
+    }
 }
 
 /// `log(TEXT)`, `log(LEVEL, TEXT)`
@@ -74,26 +77,27 @@ fn write(run: &Run, level: Level, text: &str) {
     }
 }
 
-/// `text(VALUE)`: octets as a string, read as UTF-8, or as Latin-1 if they are none. A string stays as it is.
+/// `text(VALUE)`: bytes as a string, read as UTF-8, or as Latin-1 if they are none. A string stays
+/// as it is.
 fn decoded(value: Dynamic) -> Result<Dynamic, Fault> {
     if value.is_string() {
         return Ok(value);
     }
-    let octets = value.into_blob().map_err(|found| format!("expected a string or a blob, found {found}"))?;
-    Ok(match String::from_utf8(octets) {
+    let bytes = value.into_blob().map_err(|found| format!("expected a string or a blob, found {found}"))?;
+    Ok(match String::from_utf8(bytes) {
         Ok(text) => text.into(),
         Err(error) => text(&Dynamic::from_blob(error.into_bytes())).unwrap_or_default().into(),
     })
 }
 
-/// `octets(VALUE)`: a string as a blob: one octet for each character where all are below U+0100 and it came as octets, else
-/// UTF-8. A blob stays as it is.
+/// `bytes(VALUE)`: a string as a blob: one byte for each character where all are below U+0100 and
+/// it came as bytes, else UTF-8. A blob stays as it is.
 fn encoded(value: Dynamic) -> Result<Dynamic, Fault> {
     if value.is_blob() {
         return Ok(value);
     }
     match crate::values::to_wire(&value)? {
-        Value::Bytes(octets) => Ok(Dynamic::from_blob(octets.to_vec())),
+        Value::Bytes(bytes) => Ok(Dynamic::from_blob(bytes.to_vec())),
         Value::Text(text) => Ok(Dynamic::from_blob(text.into_bytes())),
         _ => Err(format!("expected a string or a blob, found {value:?}").into()),
     }

@@ -70,7 +70,8 @@ impl Scripted {
         self.node.spawn(self.node.id(), function, AnyMessage(values.into_iter().collect())).unwrap()
     }
 
-    /// Spawns as another node does, under a name, so that the reason of the death is remembered; and waits for it.
+    /// Spawns as another node does, under a name, so that the reason of the death is remembered;
+    /// and waits for it.
     pub(crate) async fn death_of(&self, function: &str) -> Reason {
         let name = format!("t{}", self.names.fetch_add(1, Ordering::Relaxed));
         let port = PortId::parse(&format!("{}#{name}", self.node.id())).unwrap();
@@ -78,7 +79,8 @@ impl Scripted {
         let known = async {
             loop {
                 let reason = self.node.exited(&port).await;
-                // Between the end of a port and the note of why it ended there is a moment in which nothing is known of it.
+                // Between the end of a port and the note of why it ended there is a moment in which
+                // nothing is known of it.
                 if reason != Reason::no_such_port(&port) {
                     return reason;
                 }

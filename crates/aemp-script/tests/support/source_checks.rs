@@ -1,4 +1,5 @@
-//! What must hold for any source of a script. A fuzz target and the test that replays its corpus call this.
+//! What must hold for any source of a script. A fuzz target and the test that replays its corpus
+//! call this.
 
 use std::time::{Duration, Instant};
 
@@ -8,13 +9,13 @@ use aemp_script::{Limits, Scripts};
 /// A build without optimisation on a busy machine may take so much longer than the limit.
 const SOON: Duration = Duration::from_secs(20);
 
-/// Octets that the script may have allocated beyond what it may have: what one step makes.
+/// Bytes that the script may have allocated beyond what it may have: what one step makes.
 const ONE_STEP: u64 = 32 << 20;
 
-/// Octets evaluated as code: it ends in time, with results or an error, takes no more memory than it may, and what is asked of the node
-/// afterwards is done.
-pub(crate) fn evaluate(octets: &[u8], allocated: fn() -> u64) {
-    let Ok(source) = std::str::from_utf8(octets) else { return };
+/// Bytes evaluated as code: it ends in time, with results or an error, takes no more memory than it
+/// may, and what is asked of the node afterwards is done.
+pub(crate) fn evaluate(bytes: &[u8], allocated: fn() -> u64) {
+    let Ok(source) = std::str::from_utf8(bytes) else { return };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .thread_stack_size(20 << 20)

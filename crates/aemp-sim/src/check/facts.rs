@@ -1,5 +1,5 @@
-//! A history, sorted by what it is about. A place is an index into its records: smaller is earlier, on one node certainly, between
-//! nodes by the clock.
+//! A history, sorted by what it is about. A place is an index into its records: smaller is earlier,
+//! on one node certainly, between nodes by the clock.
 
 mod read;
 
@@ -39,7 +39,8 @@ pub(super) struct Monitor<'a> {
     link: bool,
     pub(super) withdrawn: Option<usize>,
     pub(super) fires: Vec<(usize, &'a [String])>,
-    /// Where it has fired or become deaf, whichever came first; `usize::MAX` if it is set until the end.
+    /// Where it has fired or become deaf, whichever came first; `usize::MAX` if it is set until the
+    /// end.
     over: usize,
 }
 
@@ -109,14 +110,16 @@ pub(super) struct Facts<'a> {
     pub(super) end: usize,
     /// Who has called, by the port for the answer.
     callers: FxHashMap<&'a str, &'a str>,
-    /// How late what happens within the library may stand in the history, in microseconds, if it was written from outside.
+    /// How late what happens within the library may stand in the history, in microseconds, if it
+    /// was written from outside.
     pub(super) outside: Option<u64>,
     one_thread: bool,
 }
 
 impl<'a> Facts<'a> {
-    /// Whether a monitor has to tell of the loss of something that `sid` sent at this place. One that was set on a gated port does
-    /// not speak for senders that have to be told of the earlier loss themselves, until the gate opens.
+    /// Whether a monitor has to tell of the loss of something that `sid` sent at this place. One
+    /// that was set on a gated port does not speak for senders that have to be told of the earlier
+    /// loss themselves, until the gate opens.
     ///
     /// `all` are the monitors of the run on the port.
     pub(super) fn speaks_for(
@@ -146,8 +149,9 @@ impl<'a> Facts<'a> {
         self.callers.get(told).filter(|_| self.outside.is_some()).unwrap_or(&told)
     }
 
-    /// Whether `sid` knows of a loss, if the monitor has fired as the history says, and not before: what happens on other threads does
-    /// so at about the time that it says. Within the library this is so for everybody.
+    /// Whether `sid` knows of a loss, if the monitor has fired as the history says, and not before:
+    /// what happens on other threads does so at about the time that it says. Within the library
+    /// this is so for everybody.
     pub(super) fn tells_exactly(&self, monitor: &Monitor<'a>, sid: &str) -> bool {
         let to_port = monitor.to.is_some_and(|to| to == sid);
         let to_code = monitor.to.is_none() && monitor.sid == sid && (monitor.task || self.one_thread);
@@ -193,21 +197,24 @@ impl<'a> Facts<'a> {
         known.died.first().map(|(died, _)| *died).into_iter().chain(stop).min()
     }
 
-    /// Whether a run may have lost a connection before this place although nobody has noted it: it was over too soon.
+    /// Whether a run may have lost a connection before this place although nobody has noted it: it
+    /// was over too soon.
     pub(super) fn lost_untold(&self, run: Run<'_>, at: usize) -> bool {
         let stop = self.lives.get(&run).and_then(|life| life.stop);
         self.outside.is_some() && stop.is_some_and(|stop| self.may_precede(stop, at))
     }
 
-    /// Whether a port may have died before this place although nobody has noted it: its node was gone too soon.
+    /// Whether a port may have died before this place although nobody has noted it: its node was
+    /// gone too soon.
     pub(super) fn died_untold(&self, port: &str, at: usize) -> bool {
         let Some(known) = self.ports.get(port).filter(|known| known.died.is_empty()) else { return false };
         let stop = known.new.first().and_then(|new| self.lives.get(&self.run(*new))?.stop);
         self.outside.is_some() && stop.is_some_and(|stop| self.may_precede(stop, at))
     }
 
-    /// Where nobody listens to a monitor any more, without it having fired: withdrawn, or the port that is told is gone. A kill
-    /// that arrives closes a mailbox at once, though what is in it is still handled.
+    /// Where nobody listens to a monitor any more, without it having fired: withdrawn, or the port
+    /// that is told is gone. A kill that arrives closes a mailbox at once, though what is in it is
+    /// still handled.
     pub(super) fn deaf(&self, monitor: &Monitor<'_>) -> Option<usize> {
         let closed = monitor.to.and_then(|to| self.closed.get(to).copied());
         let gone = monitor.to.and_then(|to| self.end_of(to));
@@ -232,7 +239,8 @@ impl<'a> Facts<'a> {
         self.faults.iter().any(|fault| fault.touches(time, before))
     }
 
-    /// Whether a fault that concerns one of these nodes was there or ended within `before` of this time.
+    /// Whether a fault that concerns one of these nodes was there or ended within `before` of this
+    /// time.
     pub(super) fn faulty_at(&self, nodes: [&str; 2], time: u64, before: u64) -> bool {
         let concerns = |fault: &Fault<'_>| fault.nodes.iter().any(|node| nodes.contains(&node.as_str()));
         self.faults.iter().any(|fault| concerns(fault) && fault.touches(time, before))
@@ -241,6 +249,13 @@ impl<'a> Facts<'a> {
     /// Where a kill, or a full mailbox, has closed the mailbox of a port.
     pub(super) fn closed_at(&self, port: &str) -> Option<usize> {
         self.closed.get(port).copied()
+    }
+
+    /// When the last thing that a port has sent to a node was queued. News of its death stays behind
+    /// that, and a gate may hold it.
+    pub(super) fn last_words(&self, port: &str, node: &str) -> u64 {
+        let words = self.sent.iter().filter(|sent| sent.sid == port && node_of(sent.p) == node);
+        words.map(|sent| self.time(sent.enters)).max().unwrap_or(0)
     }
 
     /// Whether a message was handled.

@@ -61,7 +61,8 @@ fn order(facts: &Facts<'_>, bounds: &Bounds, out: &mut Vec<Violation>) {
     }
 }
 
-/// M12: what one sender sends to different ports of a node arrives there in the order in which it was sent.
+/// M12: what one sender sends to different ports of a node arrives there in the order in which it
+/// was sent.
 fn order_across_ports(facts: &Facts<'_>, out: &mut Vec<Violation>) {
     let mut last: FxHashMap<(Run<'_>, &str, Run<'_>), (u64, u64)> = FxHashMap::default();
     // What is held at a gate is on its way when the gate opens.
@@ -157,7 +158,8 @@ fn holes<'a>(
     }
 }
 
-/// Whether whoever watched knew of the loss of one message before the next one was sent that arrived.
+/// Whether whoever watched knew of the loss of one message before the next one was sent that
+/// arrived.
 fn excused<'a>(
     facts: &Facts<'a>,
     (run, port): (Run<'a>, &'a str),
@@ -184,7 +186,8 @@ fn excused<'a>(
     if told || broke_between || lost.epoch.zip(next.epoch).is_some_and(|(lost, next)| lost < next) {
         return Ok(());
     }
-    // Sent to a gated port after the monitor that gates it was withdrawn: its news may still lie in a mailbox.
+    // Sent to a gated port after the monitor that gates it was withdrawn: its news may still lie in
+    // a mailbox.
     let lost_before = |deaf: usize| breaks.iter().chain(unreadable).any(|at| *at < lost.at && *at < deaf);
     let pending = monitors
         .iter()
@@ -220,7 +223,8 @@ fn losses<'a>(
             let over = fire.into_iter().chain(facts.deaf(monitor)).min().map(|over| facts.time(over));
             // Behind a slow port the news waits like everything else, so only callbacks are timed.
             let timed = |over| monitor.to.is_none() && !facts.faulty(over, detect);
-            if over.is_none_or(|over| over > due && timed(over)) {
+            let spoke = || facts.last_words(port, run.0).saturating_add(detect);
+            if over.is_none_or(|over| over > due && timed(over) && over > spoke()) {
                 let (k, m) = (step.k, monitor.m);
                 report(
                     out,
@@ -232,7 +236,8 @@ fn losses<'a>(
     }
 }
 
-/// M13: once the network has come to rest after the last fault, what is sent to a port that is alive arrives, if its node can be reached.
+/// M13: once the network has come to rest after the last fault, what is sent to a port that is
+/// alive arrives, if its node can be reached.
 fn progress(facts: &Facts<'_>, out: &mut Vec<Violation>) {
     let Some(rest) = facts.first_rest else { return };
     for sent in facts.sent.iter().filter(|sent| sent.at > rest && !facts.came(sent.k)) {

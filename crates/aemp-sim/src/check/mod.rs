@@ -1,7 +1,8 @@
-//! The promises, as checkers over a history. They know nothing of the code that made it: the same ones judge the simulator and
-//! real processes.
+//! The promises, as checkers over a history. They know nothing of the code that made it: the same
+//! ones judge the simulator and real processes.
 //!
-//! [`RULES`] has them all, by name, and says which of them judge histories that were written from outside of the library.
+//! [`RULES`] has them all, by name, and says which of them judge histories that were written from
+//! outside of the library.
 //!
 //! | file | rules |
 //! |---|---|
@@ -15,8 +16,8 @@
 //! | `database` | DB1–DB10 |
 //! | `facts` | a history, sorted by what it is about |
 //!
-//! Not covered by any history: K3 and K4 (panics and log lines are the library's), P3 (randomness), and that a handler is never entered from
-//! within `send` (M7).
+//! Not covered by any history: K3 and K4 (panics and log lines are the library's), P3 (randomness),
+//! and that a handler is never entered from within `send` (M7).
 
 mod calls;
 mod database;
@@ -47,9 +48,9 @@ pub struct Bounds {
     pub pressure: Option<Pressure>,
     /// Whether everything that a node sends is in one order, not only what one sender sends.
     pub one_thread: bool,
-    /// The history was written from outside of the library, as that of real processes is. It does not know when a gate closes or
-    /// opens, and what happens within the library, such as the loss of a connection or the death of a port, stands in it so much
-    /// later at most.
+    /// The history was written from outside of the library, as that of real processes is. It does
+    /// not know when a gate closes or opens, and what happens within the library, such as the loss
+    /// of a connection or the death of a port, stands in it so much later at most.
     pub outside: Option<Duration>,
 }
 

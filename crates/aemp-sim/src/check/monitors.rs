@@ -10,7 +10,8 @@ use crate::history::{CARRIED, Event, node_of};
 
 /// How the text of a loss ends if a neighbour in common is missing.
 const NO_RELAY: &str = "cannot relay a connection";
-/// What comes first in the reason if the function of a spawn cannot run. From outside no such port is seen.
+/// What comes first in the reason if the function of a spawn cannot run. From outside no such port
+/// is seen.
 const REFUSED: &str = "spawn_refused";
 /// What comes first in the reason if there is no such port.
 const MISSING: &str = "no_such_port";
@@ -84,8 +85,8 @@ fn alarm(
     if facts.unreadable.contains_key(&(facts.run(at), monitor.p)) {
         return;
     }
-    // Two nodes that nobody can dial need a seed in common that both are directly connected to. After a fault one of them may be
-    // connected to it through the other's seed for long.
+    // Two nodes that nobody can dial need a seed in common that both are directly connected to.
+    // After a fault one of them may be connected to it through the other's seed for long.
     let relay = reason.get(2).is_some_and(|text| text.ends_with(NO_RELAY));
     if relay && !share_seed(facts, facts.run(at), node_of(monitor.p), at) {
         return;
@@ -135,7 +136,8 @@ fn connected<'a>(facts: &Facts<'a>) -> BTreeSet<(Run<'a>, &'a str)> {
     connected
 }
 
-/// MON2, MON4: what is still set at the end watches a live port over a live connection, and a death is told in time.
+/// MON2, MON4: what is still set at the end watches a live port over a live connection, and a death
+/// is told in time.
 fn told<'a>(
     facts: &Facts<'a>,
     run: Run<'a>,
@@ -166,11 +168,7 @@ fn told<'a>(
     let died = facts.time(died).max(opened);
     let fire = facts.time(*fire);
     let detect = micros(bounds.detect);
-    // News of a death stays behind the last words of the port, and these may be held at a gate.
-    let spoke = || {
-        let words = facts.sent.iter().filter(|sent| sent.sid == p && node_of(sent.p) == run.0);
-        words.map(|sent| facts.time(sent.enters)).max().unwrap_or(0)
-    };
+    let spoke = || facts.last_words(p, run.0);
     let late = |since: u64| fire > since.saturating_add(detect);
     if late(died) && late(spoke()) && !facts.faulty(fire, detect) {
         report(out, "MON2", format_args!("monitor {m} on {p} fired {} µs after its death", fire - died));
@@ -186,7 +184,8 @@ fn last_words(facts: &Facts<'_>, out: &mut Vec<Violation>) {
             let died = facts.ports.get(monitor.p).is_some_and(|port| {
                 port.died.iter().any(|(_, of_death)| of_death == reason && !reason.is_empty())
             });
-            // A port may die later of a loss, through a link, and then with the reason with which that was told.
+            // A port may die later of a loss, through a link, and then with the reason with which
+            // that was told.
             let lost = reason.first().is_some_and(|first| first == LOST)
                 && reason.get(1).is_some_and(|node| node == node_of(monitor.p));
             if died && !lost {
@@ -205,7 +204,8 @@ fn last_words(facts: &Facts<'_>, out: &mut Vec<Violation>) {
     }
 }
 
-/// MON8, MON9: at the end one side's list of what it watches is the other side's list of what is watched, and nothing is gated.
+/// MON8, MON9: at the end one side's list of what it watches is the other side's list of what is
+/// watched, and nothing is gated.
 fn tables(facts: &Facts<'_>, out: &mut Vec<Violation>) {
     let mut watched: FxHashMap<(&str, &str), &[String]> = FxHashMap::default();
     let mut watching: FxHashMap<(&str, &str), BTreeSet<&str>> = FxHashMap::default();

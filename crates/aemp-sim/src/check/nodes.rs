@@ -11,7 +11,8 @@ use crate::history::{CARRIED, Event, FaultKind, node_of};
 /// The least time between two dials of one address, in microseconds.
 const PACE: u64 = 300_000;
 
-/// Dials of one address in a minute, at most: every 0.3 s at worst, when there is good news of it again and again.
+/// Dials of one address in a minute, at most: every 0.3 s at worst, when there is good news of it
+/// again and again.
 const DIALS_A_MINUTE: usize = 200;
 
 /// How often a node may dial itself before it knows better.
@@ -67,8 +68,8 @@ fn alternate<'a>(facts: &Facts<'a>, out: &mut Vec<Violation>) -> Ups<'a> {
     ups
 }
 
-/// N2, N3: what was set on ports of a node has fired when it is down. Callbacks only: a message may wait in a mailbox, and a task
-/// for its turn.
+/// N2, N3: what was set on ports of a node has fired when it is down. Callbacks only: a message may
+/// wait in a mailbox, and a task for its turn.
 fn fires_first(facts: &Facts<'_>, out: &mut Vec<Violation>) {
     let mut by_node: FxHashMap<(Run<'_>, &str), Vec<u64>> = FxHashMap::default();
     for ((run, m), monitor) in &facts.monitors {
@@ -90,7 +91,8 @@ fn fires_first(facts: &Facts<'_>, out: &mut Vec<Violation>) {
         // What was set after that belongs to the next connection.
         let since = broke.get(&(run, peer)).copied().unwrap_or(at);
         for m in by_node.get(&(run, peer)).into_iter().flatten() {
-            // From outside it is not seen when a connection was lost, but a long time ago it was not.
+            // From outside it is not seen when a connection was lost, but a long time ago it was
+            // not.
             let before = |set: usize| match facts.outside {
                 Some(late) => facts.time(set).saturating_add(late) < record.t,
                 None => set < since,
@@ -103,7 +105,8 @@ fn fires_first(facts: &Facts<'_>, out: &mut Vec<Violation>) {
     }
 }
 
-/// N5, M6: without a fault nothing that was up goes down. What nobody carries is broken only by a fault at one of its ends.
+/// N5, M6: without a fault nothing that was up goes down. What nobody carries is broken only by a
+/// fault at one of its ends.
 fn without_faults(facts: &Facts<'_>, bounds: &Bounds, out: &mut Vec<Violation>) {
     let slack = micros(bounds.detect.max(bounds.heal));
     let mut ups: BTreeMap<(Run<'_>, &str), u64> = BTreeMap::new();
@@ -119,8 +122,8 @@ fn without_faults(facts: &Facts<'_>, bounds: &Bounds, out: &mut Vec<Violation>) 
                 let direct = ups.remove(&(run, peer.as_str())).filter(|conn| conn & CARRIED == 0);
                 let excused = match direct.filter(|conn| known.contains(&(peer, *conn))) {
                     Some(_) => facts.faulty_at([run.0, peer], record.t, slack),
-                    // A relay may have failed; or the other end gave up, for it had waited too long for
-                    // the answer of a third node.
+                    // A relay may have failed; or the other end gave up, for it had waited too long
+                    // for the answer of a third node.
                     None => facts.faulty(record.t, slack),
                 };
                 if !excused {

@@ -1,5 +1,5 @@
-//! B1: a port dies of a full mailbox because of what comes from elsewhere, not because of what the handlers of ports on its own node
-//! send to it: these wait.
+//! B1: a port dies of a full mailbox because of what comes from elsewhere, not because of what the
+//! handlers of ports on its own node send to it: these wait.
 
 use rustc_hash::FxHashMap;
 
@@ -20,7 +20,8 @@ pub(super) fn check(facts: &Facts<'_>, bounds: &Bounds, out: &mut Vec<Violation>
     }
 }
 
-/// Counts what was sent to a port from handlers until its mailbox was full, and what it had not handled of that.
+/// Counts what was sent to a port from handlers until its mailbox was full, and what it had not
+/// handled of that.
 fn from_handlers(facts: &Facts<'_>, port: &str, until: usize, pressure: Pressure, out: &mut Vec<Violation>) {
     let mut unread: FxHashMap<&str, (usize, usize)> = FxHashMap::default();
     // On each node, the port whose handler runs: what it sends follows at the same time.
@@ -56,7 +57,8 @@ fn from_handlers(facts: &Facts<'_>, port: &str, until: usize, pressure: Pressure
     }
 }
 
-/// The most messages that waited for a port at once, from this place on, as far as it has handled them.
+/// The most messages that waited for a port at once, from this place on, as far as it has handled
+/// them.
 fn waiting(facts: &Facts<'_>, port: &str, from: usize) -> usize {
     let (mut now, mut most) = (0_usize, 0);
     for (at, record) in facts.records.iter().enumerate() {

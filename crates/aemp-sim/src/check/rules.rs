@@ -1,4 +1,5 @@
-//! The rules by name: what each one says, and whether it judges histories that were written from outside of the library.
+//! The rules by name: what each one says, and whether it judges histories that were written from
+//! outside of the library.
 
 /// A rule that the checkers know.
 #[derive(Debug, Clone, Copy)]
@@ -21,7 +22,8 @@ const fn inside(name: &'static str, says: &'static str, why: &'static str) -> Ru
     Rule { name, says, inside_only: Some(why) }
 }
 
-/// All of them. In histories from outside, M4 and M7 judge each sender by itself, and M4 only by monitors that tell the sender itself.
+/// All of them. In histories from outside, M4 and M7 judge each sender by itself, and M4 only by
+/// monitors that tell the sender itself.
 pub const RULES: [Rule; 59] = [
     rule("M1", "what is received was sent, to this port, and is what was sent"),
     rule("M2", "nothing is received twice"),

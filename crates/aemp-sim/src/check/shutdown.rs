@@ -1,4 +1,5 @@
-//! D1: a node that is shut down delivers what it has sent before to the nodes that it is connected to.
+//! D1: a node that is shut down delivers what it has sent before to the nodes that it is connected
+//! to.
 
 use std::collections::BTreeMap;
 
@@ -19,8 +20,8 @@ pub(super) fn check(facts: &Facts<'_>, out: &mut Vec<Violation>) {
     for sent in facts.sent.iter().filter(|sent| !facts.came(sent.k)) {
         let node = node_of(sent.p);
         let Some(since) = shut.get(&facts.run(sent.at)).and_then(|peers| peers.get(node)) else { continue };
-        // A port that has died has not read everything, however slowly it reads, and what came before the connection may have been lost
-        // with an earlier one.
+        // A port that has died has not read everything, however slowly it reads, and what came
+        // before the connection may have been lost with an earlier one.
         let lives = facts.is_alive(sent.p, sent.at) && facts.end_of(sent.p).is_none();
         if *since < sent.at && lives && !gated(facts, sent) {
             let (k, p, run) = (sent.k, sent.p, facts.run(sent.at));
@@ -29,8 +30,9 @@ pub(super) fn check(facts: &Facts<'_>, out: &mut Vec<Violation>) {
     }
 }
 
-/// Of each run that was shut down in time: its neighbours of that moment, since when they were connected, if they knew of the
-/// connection too and nothing else was wrong between them since then.
+/// Of each run that was shut down in time: its neighbours of that moment, since when they were
+/// connected, if they knew of the connection too and nothing else was wrong between them since
+/// then.
 fn shut<'a>(facts: &Facts<'a>) -> FxHashMap<Run<'a>, BTreeMap<&'a str, usize>> {
     let mut ups: FxHashMap<Run<'a>, BTreeMap<&'a str, (usize, u64)>> = FxHashMap::default();
     let mut known: FxHashSet<(&str, u64)> = FxHashSet::default();
@@ -57,7 +59,8 @@ fn shut<'a>(facts: &Facts<'a>) -> FxHashMap<Run<'a>, BTreeMap<&'a str, usize>> {
                 let stop = facts.lives.get(run).and_then(|life| life.stop);
                 let Some(stop) = stop.filter(|stop| facts.time(*stop) < record.t + GRACE) else { continue };
                 let mut peers = ups.get(run).cloned().unwrap_or_default();
-                // Of two ends one comes up first. What it writes is lost if the other gives up before, as at a connect timeout.
+                // Of two ends one comes up first. What it writes is lost if the other gives up
+                // before, as at a connect timeout.
                 peers.retain(|peer, (up, conn)| {
                     known.contains(&(*peer, *conn)) && untroubled(facts, *run, peer, [*up, at, stop])
                 });
@@ -79,7 +82,8 @@ fn untroubled(facts: &Facts<'_>, run: Run<'_>, peer: &str, [up, at, stop]: [usiz
     })
 }
 
-/// Whether the port may have been gated: there was a loss, of which somebody may not have heard yet.
+/// Whether the port may have been gated: there was a loss, of which somebody may not have heard
+/// yet.
 fn gated<'a>(facts: &Facts<'a>, sent: &Sent<'a>) -> bool {
     let run = facts.run(sent.at);
     let breaks = facts.breaks.get(&(run, node_of(sent.p))).map_or(&[][..], Vec::as_slice);

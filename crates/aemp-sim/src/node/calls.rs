@@ -45,7 +45,8 @@ impl Node {
         self.settle(cx);
     }
 
-    /// A call is over, if this is the port of one: whoever waited knows, and what comes later goes nowhere.
+    /// A call is over, if this is the port of one: whoever waited knows, and what comes later goes
+    /// nowhere.
     pub(super) fn end_call(&mut self, number: u64, how: Over, cx: &mut Cx) {
         let Some(call) = self.calls.remove(&number) else { return };
         self.record(Event::CallOver { id: call.id, how }, cx);
@@ -92,7 +93,8 @@ impl Node {
         }
     }
 
-    /// Something about a node is to be told: not before the callbacks of its monitors have run, and in order.
+    /// Something about a node is to be told: not before the callbacks of its monitors have run, and
+    /// in order.
     pub(super) fn tell_of(&mut self, peer: &NodeId, event: Event, cx: &mut Cx) {
         let down = matches!(event, Event::Down { .. });
         let waits = down && self.rings(peer) || self.news.iter().any(|(of, _)| of == peer);

@@ -161,7 +161,8 @@ impl Node {
         self.record(Event::Dial { address }, cx);
     }
 
-    /// Lets a link drain the outbox of a node; the monitors fire of ports that lost what its peer cannot read.
+    /// Lets a link drain the outbox of a node; the monitors fire of ports that lost what its peer
+    /// cannot read.
     fn attach_outbox(&mut self, link: LinkId, node: &NodeId, cx: &mut Cx) {
         let framing = self.sends_in(link);
         let attached = self.remote(node, cx).outbox.attach(link, framing);
@@ -228,7 +229,8 @@ impl Node {
     }
 }
 
-/// Whether a node is asked for its own addresses, which is how its introduction to another one begins.
+/// Whether a node is asked for its own addresses, which is how its introduction to another one
+/// begins.
 fn introduces(to: &NodeId, request: &MeshRequest) -> bool {
     matches!(request, MeshRequest::Find(node) if node == to)
 }

@@ -28,7 +28,7 @@ pub(super) struct Link {
     /// What the connection is called in the history.
     pub(super) conn: u64,
     pub(super) phase: Phase,
-    /// Octets for the socket, of which it has taken so many.
+    /// Bytes for the socket, of which it has taken so many.
     pub(super) out: Vec<u8>,
     pub(super) taken: usize,
     /// When the socket last took some.
@@ -37,7 +37,7 @@ pub(super) struct Link {
     pub(super) undead: bool,
 }
 
-/// What the octets travel over.
+/// What the bytes travel over.
 #[derive(Clone, Copy)]
 pub(super) enum Line {
     /// A wire, of which this is the side.
@@ -62,8 +62,8 @@ pub(super) enum Phase {
     Closing {
         until: Time,
     },
-    /// We have written the end, and read on until the other side has done so: what nobody reads would be answered by a reset, and
-    /// what the other side has not read yet would be lost.
+    /// We have written the end, and read on until the other side has done so: what nobody reads
+    /// would be answered by a reset, and what the other side has not read yet would be lost.
     Ending {
         until: Time,
     },
@@ -91,7 +91,7 @@ impl Node {
         let (side, own_port, other_port) =
             if dialled { (Side::Dialler, port, 4040) } else { (Side::Acceptor, 4040, port) };
         let (local, remote) = (socket(self.index, own_port), socket(other, other_port));
-        let machine = Handshake::new(self.shared.clone(), side, local, remote, cx.random.octets());
+        let machine = Handshake::new(self.shared.clone(), side, local, remote, cx.random.bytes());
         self.begin(link, Line::Wire(wire, usize::from(!dialled)), wire, machine, cx);
         self.settle(cx);
     }
@@ -125,25 +125,25 @@ impl Node {
         }
     }
 
-    /// Octets have come.
-    pub(crate) fn octets(&mut self, link: LinkId, octets: &[u8], cx: &mut Cx) {
-        self.take_octets(link, octets, cx);
+    /// Bytes have come.
+    pub(crate) fn bytes(&mut self, link: LinkId, bytes: &[u8], cx: &mut Cx) {
+        self.take_bytes(link, bytes, cx);
         self.settle(cx);
     }
 
-    pub(super) fn take_octets(&mut self, link: LinkId, octets: &[u8], cx: &mut Cx) {
+    pub(super) fn take_bytes(&mut self, link: LinkId, bytes: &[u8], cx: &mut Cx) {
         let Some(known) = self.links.get_mut(&link) else { return };
         let outcome = match &mut known.phase {
             Phase::Shaking { machine, read, .. } => {
-                read.extend_from_slice(octets);
+                read.extend_from_slice(bytes);
                 machine.input(read).map_err(|error| error.to_string())
             }
             Phase::Waiting { read, .. } => {
-                read.extend_from_slice(octets);
+                read.extend_from_slice(bytes);
                 Ok(())
             }
             Phase::Open(open) => {
-                open.frames.buffer().extend_from_slice(octets);
+                open.frames.buffer().extend_from_slice(bytes);
                 self.heard(link, cx);
                 self.read_frames(link, cx)
             }
@@ -263,7 +263,8 @@ impl Node {
         }
     }
 
-    /// Whether a closed connection is kept by the bug that is built in: what it brings is delivered until the peer closes.
+    /// Whether a closed connection is kept by the bug that is built in: what it brings is delivered
+    /// until the peer closes.
     fn lingers(&mut self, link: LinkId, cx: &mut Cx) -> bool {
         let Some(known) = self.links.get_mut(&link) else { return false };
         if let Line::Wire(wire, side) = known.line
@@ -350,7 +351,7 @@ impl Node {
 }
 
 impl Link {
-    /// Whether there are octets that the socket has not taken yet.
+    /// Whether there are bytes that the socket has not taken yet.
     pub(super) fn has_more(&self) -> bool {
         self.taken < self.out.len()
     }
@@ -362,11 +363,11 @@ impl Link {
     }
 }
 
-/// Gives octets to the carrier, as many as it may get.
-fn write_carried(relay: &mut Relay, end: EndId, octets: &[u8]) -> usize {
+/// Gives bytes to the carrier, as many as it may get.
+fn write_carried(relay: &mut Relay, end: EndId, bytes: &[u8]) -> usize {
     let mut count = 0;
     loop {
-        match relay.write(end, &octets[count..]) {
+        match relay.write(end, &bytes[count..]) {
             0 => return count,
             more => count += more,
         }

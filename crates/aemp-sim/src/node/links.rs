@@ -1,5 +1,5 @@
-//! The connections of a node, and which of them need a look: a node with thousands looks after each step only at those that the
-//! step had to do with.
+//! The connections of a node, and which of them need a look: a node with thousands looks after each
+//! step only at those that the step had to do with.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,8 @@ pub(super) struct Links {
     all: BTreeMap<LinkId, Link>,
     /// Those that something may have changed at, in order.
     touched: Vec<LinkId>,
-    /// When each one has to be looked at, which is when it has something due or earlier, and the same by time.
+    /// When each one has to be looked at, which is when it has something due or earlier, and the
+    /// same by time.
     due: BTreeMap<LinkId, Time>,
     order: BTreeSet<(Time, LinkId)>,
 }
@@ -56,7 +57,7 @@ impl Links {
         self.touched.get(from).copied()
     }
 
-    /// Whether any has octets that did not fit into its connection.
+    /// Whether any has bytes that did not fit into its connection.
     pub(super) fn have_more(&self) -> bool {
         self.all.values().any(Link::has_more)
     }
@@ -78,7 +79,8 @@ impl Links {
         due
     }
 
-    /// When the next one has something due. Those whose octets did not fit stay touched, all others are at rest from here on.
+    /// When the next one has something due. Those whose bytes did not fit stay touched, all others
+    /// are at rest from here on.
     pub(super) fn next_due(&mut self) -> Option<Time> {
         self.look(Link::has_more);
         self.order.first().map(|(at, _)| *at)

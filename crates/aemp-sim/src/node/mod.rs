@@ -1,9 +1,10 @@
-//! One run of one node: the real machines of the protocol crate, and around them a small model of what the library does.
+//! One run of one node: the real machines of the protocol crate, and around them a small model of
+//! what the library does.
 //!
 //! | file | what |
 //! |---|---|
 //! | `driver` | the loop around the kernel |
-//! | `link`, `frames` | one connection: handshake, octets out and in, signs of life |
+//! | `link`, `frames` | one connection: handshake, bytes out and in, signs of life |
 //! | `links` | all of them, and which need a look |
 //! | `carry` | connections that another node carries, or this one for others |
 //! | `requests` | what other nodes ask |
@@ -48,7 +49,8 @@ use ports::Ports;
 pub(crate) use stop::LOOK;
 pub(crate) use verbs::FLOOD;
 
-/// The functions that every node has registered: one that works, one that fails, one that sets no receiver.
+/// The functions that every node has registered: one that works, one that fails, one that sets no
+/// receiver.
 pub(crate) const FUNCTIONS: [&str; 3] = ["sim::port", "sim::fails", "sim::nothing"];
 
 /// The address of host number 0.
@@ -125,7 +127,8 @@ pub(crate) struct Node {
     stopping: Option<stop::Stopping>,
 }
 
-/// The ID of the node with this number. The order of names is not that of numbers, so that seeds are not always the lowest.
+/// The ID of the node with this number. The order of names is not that of numbers, so that seeds
+/// are not always the lowest.
 pub(crate) fn node_id(index: usize) -> NodeId {
     const NAMES: [&str; 9] = ["m", "c", "x", "a", "t", "h", "z", "e", "q"];
     let name = NAMES.get(index).map_or_else(|| format!("n{index}"), ToString::to_string);
@@ -166,7 +169,7 @@ impl Node {
         shared.monitor_timeout = timeout;
         shared.framings.clone_from(&cx.options.framings[plan.index]);
         shared.parts = cx.options.parts[plan.index];
-        let head = random_head(cx.random.octets());
+        let head = random_head(cx.random.bytes());
         cx.record(
             id.as_str(),
             inc,
@@ -263,7 +266,7 @@ impl Node {
         let remote = self.remotes.entry(node.clone()).or_insert_with(|| Remote {
             outbox: Outbox::new(node.clone(), cx.options.outbox),
             watching: Watching::default(),
-            spawned: Home::new(node.clone(), &random_head(cx.random.octets())),
+            spawned: Home::new(node.clone(), &random_head(cx.random.bytes())),
         });
         if let Some(link) = remote.outbox.link() {
             self.links.touch(link);

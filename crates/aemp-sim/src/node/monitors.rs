@@ -1,5 +1,5 @@
-//! Monitors: set, then either withdrawn or fired. A fire counts when its callback runs, or when it has left the mailbox of the
-//! port that is told; until then the port that was lost stays gated.
+//! Monitors: set, then either withdrawn or fired. A fire counts when its callback runs, or when it
+//! has left the mailbox of the port that is told; until then the port that was lost stays gated.
 
 use aemp_proto::outbox::{Loss, Queued};
 use aemp_proto::{NodeId, PortId, Reason};
@@ -14,8 +14,9 @@ use crate::options::Sabotage;
 /// Why monitors fire when more was sent to a gated port than may be held.
 const TOO_MUCH: &str = "more was sent to the port than may wait";
 
-/// Whether a monitor that fired with this reason on a port of the node is set again. Not on a port that died because it had lost
-/// another one; and not because too much was held: that would go on for ever, with what is sent each time.
+/// Whether a monitor that fired with this reason on a port of the node is set again. Not on a port
+/// that died because it had lost another one; and not because too much was held: that would go on
+/// for ever, with what is sent each time.
 fn is_loss(reason: &Reason, node: &NodeId) -> bool {
     let texts = reason_texts(reason);
     let [kind, lost, why] = &texts[..] else { return false };

@@ -206,7 +206,8 @@ impl Node {
         }
     }
 
-    /// A kill has come: it takes its turn, and nothing comes after it. An async port ends at once, unless it does something.
+    /// A kill has come: it takes its turn, and nothing comes after it. An async port ends at once,
+    /// unless it does something.
     pub(super) fn close(&mut self, number: u64, reason: Reason, cx: &mut Cx) {
         let Some(port) = self.ports.port(number) else { return };
         port.closing = true;

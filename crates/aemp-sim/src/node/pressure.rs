@@ -1,4 +1,5 @@
-//! Back-pressure on one node: a port whose handler has sent to receivers that are behind is parked until all have caught up.
+//! Back-pressure on one node: a port whose handler has sent to receivers that are behind is parked
+//! until all have caught up.
 
 use aemp_proto::Reason;
 
@@ -7,7 +8,8 @@ use crate::cx::Cx;
 use crate::options::Sabotage;
 
 impl Node {
-    /// A mailbox has got one more: it may be too full, or so full that whose handler has sent it waits.
+    /// A mailbox has got one more: it may be too full, or so full that whose handler has sent it
+    /// waits.
     pub(super) fn weigh(&mut self, number: u64, cx: &mut Cx) {
         let limits = cx.options.mailbox;
         let Some(waiting) = self.ports.port(number).map(|port| port.mailbox.len()) else { return };
@@ -30,7 +32,8 @@ impl Node {
         self.schedule(number, cx);
     }
 
-    /// A mailbox has got one less, or is gone: who waited for it goes on, unless it waits for others as well.
+    /// A mailbox has got one less, or is gone: who waited for it goes on, unless it waits for
+    /// others as well.
     pub(super) fn relieve(&mut self, number: u64, cx: &mut Cx) {
         let high = cx.options.mailbox.high;
         if self.ports.port(number).is_some_and(|port| port.mailbox.len() > high) {

@@ -48,10 +48,10 @@ impl Node {
                     let conn = cx.carried_name(&from, &carrier, &self.id);
                     self.begin_carried(link, end, &carrier, conn, cx);
                 }
-                RelayAction::Came { end, octets } => {
+                RelayAction::Came { end, bytes } => {
                     if let Some(link) = self.ends.get(&end).copied() {
-                        self.take_octets(link, &octets, cx);
-                        self.relay.read(end, octets.len());
+                        self.take_bytes(link, &bytes, cx);
+                        self.relay.read(end, bytes.len());
                     }
                 }
                 // What waits is written after every step.
@@ -69,7 +69,7 @@ impl Node {
 
     fn begin_carried(&mut self, link: LinkId, end: EndId, carrier: &NodeId, conn: u64, cx: &mut Cx) {
         let side = if link.is_dialled() { Side::Dialler } else { Side::Acceptor };
-        let machine = Handshake::carried(self.shared.clone(), side, carrier, cx.random.octets());
+        let machine = Handshake::carried(self.shared.clone(), side, carrier, cx.random.bytes());
         self.ends.insert(end, link);
         self.begin(link, Line::Carried(end), conn, machine, cx);
     }

@@ -1,4 +1,5 @@
-//! How a node is shut down: what was sent before is delivered within a grace, and until then its ports go on.
+//! How a node is shut down: what was sent before is delivered within a grace, and until then its
+//! ports go on.
 
 use std::time::Duration;
 

@@ -210,7 +210,8 @@ impl Node {
         }
     }
 
-    /// Whether it is known already that the other node cannot read this: its sender is told, and nothing is sent.
+    /// Whether it is known already that the other node cannot read this: its sender is told, and
+    /// nothing is sent.
     fn is_refused(&mut self, to: &PortId, body: &Body, cx: &mut Cx) -> bool {
         let there = matches!(self.place(to), Place::There);
         there

@@ -1,4 +1,5 @@
-//! How a run comes to rest: what waits in mailboxes, outboxes and narrow connections is seen before the end.
+//! How a run comes to rest: what waits in mailboxes, outboxes and narrow connections is seen before
+//! the end.
 
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
-//! A large network without faults: most nodes are connected to two of a few global nodes and to nobody else. What it costs until
-//! the database has come to everybody who holds it or watches it, and again when a global node is lost.
+//! A large network without faults: most nodes are connected to two of a few global nodes and to
+//! nobody else. What it costs until the database has come to everybody who holds it or watches it,
+//! and again when a global node is lost.
 
 use std::time::Duration;
 
@@ -30,8 +31,8 @@ const LIMIT: Duration = Duration::from_secs(120);
 pub struct Cost {
     /// Virtual time.
     pub time: Duration,
-    /// Octets that were written.
-    pub octets: u64,
+    /// Bytes that were written.
+    pub bytes: u64,
     /// Requests of the mesh between two nodes.
     pub requests: u64,
     /// Connections that were made.
@@ -43,13 +44,15 @@ pub struct Cost {
 /// A network that was formed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Formed {
-    /// From the moment at which all nodes start until all who watch have seen an entry of every node.
+    /// From the moment at which all nodes start until all who watch have seen an entry of every
+    /// node.
     pub forming: Cost,
     /// From the end of one global node until all who watch know all others again.
     pub losing: Cost,
 }
 
-/// Lets so many nodes start at once, each with an entry of its own in the database, and then ends a global node.
+/// Lets so many nodes start at once, each with an entry of its own in the database, and then ends a
+/// global node.
 ///
 /// # Errors
 ///
@@ -95,10 +98,10 @@ impl World {
             let waiting = self.hosts.iter().take(GLOBALS + WATCHERS).filter_map(|host| host.node.as_ref());
             let waiting = waiting.filter(|node| node.known_entries() != Some(entries)).count();
             if waiting == 0 {
-                let (time, [octets, requests, connections]) = (self.cx.now - began, self.spent());
+                let (time, [bytes, requests, connections]) = (self.cx.now - began, self.spent());
                 return Ok(Cost {
                     time,
-                    octets: octets - before[0],
+                    bytes: bytes - before[0],
                     requests: requests - before[1],
                     connections: connections - before[2],
                     steps,

@@ -1,5 +1,5 @@
-//! The world: hosts with their nodes, what happens next, and how a run begins and ends. Large networks without faults are in
-//! [`mesh`].
+//! The world: hosts with their nodes, what happens next, and how a run begins and ends. Large
+//! networks without faults are in [`mesh`].
 
 mod drain;
 mod faults;
@@ -154,7 +154,8 @@ impl World {
         self.cx.travel_all();
     }
 
-    /// The seeds that a node is told: a seed all of them, or itself alone; others a part, and not all the same.
+    /// The seeds that a node is told: a seed all of them, or itself alone; others a part, and not
+    /// all the same.
     fn seeds_of(&self, index: usize) -> Vec<usize> {
         let Options { seeds, seeds_told, seeds_apart, .. } = self.cx.options;
         match index < seeds {
@@ -306,11 +307,11 @@ impl World {
         let most = self.cx.random.within(1, self.cx.options.net.chunk);
         match self.cx.net.arrive(wire, from, most) {
             Arrival::Nothing => {}
-            Arrival::Octets(octets, writable) => {
+            Arrival::Bytes(bytes, writable) => {
                 if writable {
                     self.cx.after(Duration::ZERO, Happening::Writable { wire, side: from });
                 }
-                self.on(end.node, end.inc, |node, cx| node.octets(end.link, &octets, cx));
+                self.on(end.node, end.inc, |node, cx| node.bytes(end.link, &bytes, cx));
             }
             Arrival::End => {
                 self.on(end.node, end.inc, |node, cx| node.ended(end.link, "the connection was closed", cx));

@@ -1,4 +1,5 @@
-//! What the programs on the nodes do: a random mixture, and steady streams of messages to ports that are monitored.
+//! What the programs on the nodes do: a random mixture, and steady streams of messages to ports
+//! that are monitored.
 
 use std::time::Duration;
 
@@ -117,8 +118,8 @@ impl World {
         node.settle(cx);
     }
 
-    /// Spawned ports become known once they exist, as a port does that introduces itself: who learns of one before that is told
-    /// that there is no such port.
+    /// Spawned ports become known once they exist, as a port does that introduces itself: who
+    /// learns of one before that is told that there is no such port.
     fn introduce(&mut self) {
         for port in std::mem::take(&mut self.cx.born) {
             self.work.learn(port);

@@ -1,4 +1,5 @@
-//! The shared database: entries that are set, deleted, and go with their guards or ports; watches, and questions.
+//! The shared database: entries that are set, deleted, and go with their guards or ports; watches,
+//! and questions.
 
 use std::collections::BTreeMap;
 use std::sync::PoisonError;

@@ -9,7 +9,8 @@
 //! | `monitors` | monitors: set, fired, withdrawn |
 //! | `directory` | the shared database |
 //!
-//! The supervisor says on standard input what is to be done ([`Command`]), and the node answers on standard output ([`Report`]).
+//! The supervisor says on standard input what is to be done ([`Command`]), and the node answers on
+//! standard output ([`Report`]).
 
 mod directory;
 mod history;
@@ -41,7 +42,8 @@ const PORTS: usize = 4;
 /// Ports of each other node that are sent to at the end.
 const PROBED: usize = 3;
 
-/// How often a process looks whether it has been kept from running, and from when on this counts as being stopped.
+/// How often a process looks whether it has been kept from running, and from when on this counts as
+/// being stopped.
 const TICK: Duration = Duration::from_millis(50);
 const STOOD_STILL: Duration = Duration::from_millis(200);
 
@@ -214,7 +216,8 @@ fn probe(world: &Shared) {
     }
 }
 
-/// Notes who comes and goes. Those who were there early are told of again, if they came after `events` began.
+/// Notes who comes and goes. Those who were there early are told of again, if they came after
+/// `events` began.
 async fn follow(world: Shared, mut events: Receiver<NodeEvent>, mut early: Vec<NodeId>, index: usize) {
     let private =
         |peer: &str| (0..world.plan.nodes).any(|n| world.plan.name(n) == peer && world.plan.is_private(n));

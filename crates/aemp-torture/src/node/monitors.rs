@@ -14,8 +14,8 @@ use crate::plan::Sabotage;
 pub(super) struct Kept {
     m: u64,
     guard: MonitorGuard,
-    /// What the monitor does has the other share: the library drops that when it withdraws the monitor, and keeps it when the
-    /// monitor has fired and its action is about to run.
+    /// What the monitor does has the other share: the library drops that when it withdraws the
+    /// monitor, and keeps it when the monitor has fired and its action is about to run.
     share: Arc<()>,
 }
 

@@ -314,7 +314,8 @@ fn call(cx: &mut Context<'_>, weak: &Weak<Program>, port: &PortId) {
     cx.call(port, limit, question, move |_, answer| calling.over(answer));
 }
 
-/// A call that is not over. When it is dropped, because it is over or its port has ended, nobody waits for the answer any more.
+/// A call that is not over. When it is dropped, because it is over or its port has ended, nobody
+/// waits for the answer any more.
 struct Calling {
     world: Shared,
     id: u64,

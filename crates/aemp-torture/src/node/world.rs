@@ -71,7 +71,8 @@ pub(super) struct World {
     pub(super) own: Mutex<Vec<PortId>>,
     /// Monitors with a callback.
     pub(super) kept: Mutex<Vec<Kept>>,
-    /// Written when the node is about to be shut down: everything that has been noted as sent is sent by then.
+    /// Written when the node is about to be shut down: everything that has been noted as sent is
+    /// sent by then.
     pub(super) ending: RwLock<bool>,
     /// Where things are found that are about the whole node; set when it has started.
     pub(super) node: OnceLock<Node>,
@@ -172,7 +173,8 @@ impl World {
         self.random(|random| random.up_to(mean * 2))
     }
 
-    /// Notes that `sid` sends a message, and makes it. To be sent at once, while [`World::ending`] is read.
+    /// Notes that `sid` sends a message, and makes it. To be sent at once, while [`World::ending`]
+    /// is read.
     pub(super) fn letter(&self, sid: &str, from: &PortId, to: &PortId, wish: u64) -> Letter {
         let payload = self.payload();
         let mut pen = self.history.pen();
@@ -182,7 +184,8 @@ impl World {
         Letter::Say { k, from: from.clone(), payload, wish }
     }
 
-    /// Notes a call and its request, whose answer goes to this port, and makes the message. `m` is its monitor.
+    /// Notes a call and its request, whose answer goes to this port, and makes the message. `m` is
+    /// its monitor.
     pub(super) fn question(&self, call: &CallOf<'_>, reply: ReplyTo<Answer>) -> Letter {
         let payload = self.payload();
         let (sid, r) = (call.me.to_string(), reply.port().to_string());

@@ -1,4 +1,5 @@
-//! The start of a node out of its description: what can be wrong with it is said here, and the parts of the node meet.
+//! The start of a node out of its description: what can be wrong with it is said here, and the
+//! parts of the node meet.
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -36,7 +37,8 @@ use crate::runtime::tls::Tls;
 use crate::stream::{StreamFunctions, Streams};
 use crate::tombstones::Tombstones;
 
-/// How long the name of an address may take that is advertised. Peers are told the name in any case.
+/// How long the name of an address may take that is advertised. Peers are told the name in any
+/// case.
 const NAME_LIMIT: Duration = Duration::from_secs(2);
 
 /// Why a node did not start.
@@ -286,7 +288,8 @@ fn check_timeout(
     }
 }
 
-/// Whether this is `HOST:PORT` as it can be dialled. That the name means something shows when it is looked up.
+/// Whether this is `HOST:PORT` as it can be dialled. That the name means something shows when it is
+/// looked up.
 fn is_dialable(address: &str) -> bool {
     port_of(address).is_some_and(|port| port > 0)
 }
@@ -304,7 +307,8 @@ fn port_of(address: &str) -> Option<u16> {
     if is_address { port.parse().ok() } else { None }
 }
 
-/// Whether the current runtime has what a node needs: without timers or sockets it would hang where it should do something.
+/// Whether the current runtime has what a node needs: without timers or sockets it would hang where
+/// it should do something.
 fn check_runtime() -> Result<(), StartError> {
     if Handle::try_current().is_err() {
         return Err(StartError::Runtime("none is running"));
@@ -346,7 +350,8 @@ async fn listen_all(node: &Node, binds: &[String]) -> Result<(), StartError> {
     Ok(())
 }
 
-/// What is advertised, as addresses; the machine's own need not be looked up, nor can a name that is not known here be seen by others.
+/// What is advertised, as addresses; the machine's own need not be looked up, nor can a name that
+/// is not known here be seen by others.
 async fn addresses(advertise: &[String]) -> Vec<SocketAddr> {
     let mut found = Vec::new();
     for address in advertise.iter().filter(|address| !address.starts_with("*:")) {
@@ -368,7 +373,7 @@ fn unique(id: &str) -> Result<String, StartError> {
 }
 
 fn random<const N: usize>() -> Result<[u8; N], StartError> {
-    let mut octets = [0; N];
-    getrandom::fill(&mut octets).map_err(|error| StartError::Random(error.to_string()))?;
-    Ok(octets)
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| StartError::Random(error.to_string()))?;
+    Ok(bytes)
 }

@@ -1,7 +1,8 @@
 //! The port for the answer to a call: its mailbox, and its place in the table.
 //!
-//! A thread that calls again and again keeps one free place, with the mailbox that lay there, for the next call: to ask all threads'
-//! common list for one, and the allocator for a mailbox, would make up a sixth of a call.
+//! A thread that calls again and again keeps one free place, with the mailbox that lay there, for
+//! the next call: to ask all threads' common list for one, and the allocator for a mailbox, would
+//! make up a sixth of a call.
 
 use std::task::Waker;
 
@@ -33,7 +34,8 @@ impl Node {
         self.table().insert(State::Unscheduled, Known::boxed(AnswerBox::<R>::new()), None, None)
     }
 
-    /// Ends a port for an answer that was taken out of its mailbox, which is empty now; nobody is to be told.
+    /// Ends a port for an answer that was taken out of its mailbox, which is empty now; nobody is
+    /// to be told.
     pub(super) fn end_answered(&self, number: u64, cell: SlotGuard<'_, Slot>) {
         match this(|this| this.reply_slot.get()) {
             (whose, NO_PORT) if whose == self.identity() => {
@@ -64,7 +66,8 @@ impl Node {
 /// The mailbox of a port that lives for one answer.
 pub(super) struct AnswerBox<R> {
     pub(super) slot: ReplySlot<Result<Given<R>, Lost>>,
-    /// Code for the port, which never runs. It is dropped with the box, for the port is locked when it comes.
+    /// Code for the port, which never runs. It is dropped with the box, for the port is locked when
+    /// it comes.
     ignored: Vec<Job>,
 }
 
@@ -79,7 +82,8 @@ pub(super) enum Given<R> {
 /// Why no answer will come.
 pub(super) enum Lost {
     Killed(Reason),
-    /// A monitor has fired. What it owns is dropped, and its gate opens, when the caller hears of it.
+    /// A monitor has fired. What it owns is dropped, and its gate opens, when the caller hears of
+    /// it.
     Fired(Box<Fire>),
 }
 

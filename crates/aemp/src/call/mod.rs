@@ -1,8 +1,8 @@
 //! Calls: a message with a port for the answer, a monitor, and a limit.
 //!
-//! The port for the answer is a slot of the table and nothing else: the answer, moved if it has just the type that is waited
-//! for, lies in its mailbox until the future takes it. A called port of this node that has nothing else to do runs at once, on
-//! the thread that waits for it anyway.
+//! The port for the answer is a slot of the table and nothing else: the answer, moved if it has
+//! just the type that is waited for, lies in its mailbox until the future takes it. A called port
+//! of this node that has nothing else to do runs at once, on the thread that waits for it anyway.
 
 mod answer;
 mod reply_slot;
@@ -46,7 +46,8 @@ pub enum CallError {
     /// There was no answer in time. The call may have been handled all the same.
     #[error("no answer within {0:?}")]
     TimedOut(Duration),
-    /// The answer is of another type, or cannot be sent: it has no form, or is too large for a frame.
+    /// The answer is of another type, or cannot be sent: it has no form, or is too large for a
+    /// frame.
     #[error("the reply has the wrong type: {0}")]
     BadReply(#[from] DecodeError),
     /// The call could not be sent.
@@ -57,8 +58,9 @@ pub enum CallError {
 impl Node {
     /// Calls a port: sends what `message` makes of the port for the answer, and waits for that.
     ///
-    /// The port is monitored before the message is sent, so its death answers at once, not after `limit`. The message is made
-    /// and sent when the future is polled first, and the time runs from then on.
+    /// The port is monitored before the message is sent, so its death answers at once, not after
+    /// `limit`. The message is made and sent when the future is polled first, and the time runs
+    /// from then on.
     ///
     /// # Cancel safety
     ///
@@ -83,7 +85,8 @@ impl Node {
         Call { port: port.clone(), message: Some(message), awaited: self.await_answer(limit) }
     }
 
-    /// A call that is sent now; the answer is waited for afterwards. Says whether the called port is behind.
+    /// A call that is sent now; the answer is waited for afterwards. Says whether the called port
+    /// is behind.
     pub(crate) fn begin_call<M, R>(
         &self,
         port: &PortId,
@@ -103,7 +106,8 @@ impl Node {
         Awaited { node: self.clone(), number: NO_PORT, limit, further: None, reply: PhantomData }
     }
 
-    /// Answers a call with a value that is moved to whoever waits, if that is here and waits for just this type.
+    /// Answers a call with a value that is moved to whoever waits, if that is here and waits for
+    /// just this type.
     pub(crate) fn answer_call<T: Serialize + Send + 'static>(
         &self,
         to: &PortId,
@@ -244,7 +248,8 @@ enum Looked<R> {
 }
 
 impl<R: Send + 'static> Awaited<R> {
-    /// Makes the message and sends it; says whether the called port is behind. `help` says that this may run on this thread.
+    /// Makes the message and sends it; says whether the called port is behind. `help` says that
+    /// this may run on this thread.
     #[inline]
     fn begin<M: IntoMessage>(
         &mut self,
@@ -283,7 +288,8 @@ impl<R: Send + 'static> Awaited<R> {
         let mailbox = cell.mailbox().and_then(|m| m.downcast_mut::<AnswerBox<R>>());
         let Some(mailbox) = mailbox else { return Looked::Gone };
         let Some(answer) = mailbox.slot.take_or_wait(waker) else { return Looked::Waits };
-        // Whoever monitors it is to be told, and what else came is to be dropped where nothing is locked.
+        // Whoever monitors it is to be told, and what else came is to be dropped where nothing is
+        // locked.
         if mailbox.is_bare() && cell.extra().is_none() {
             self.node.end_answered(std::mem::replace(&mut self.number, NO_PORT), cell);
         }

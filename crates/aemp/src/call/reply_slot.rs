@@ -1,5 +1,5 @@
-//! Where the answer to a call lies, and who waits for it; under the lock of the port for the answer. The crate `aemp-models` tries all
-//! interleavings.
+//! Where the answer to a call lies, and who waits for it; under the lock of the port for the
+//! answer. The crate `aemp-models` tries all interleavings.
 
 use std::task::Waker;
 

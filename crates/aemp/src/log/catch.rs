@@ -23,8 +23,8 @@ use crate::runtime::NodeEvent;
 /// Records that wait for whoever reads them. What comes beyond is lost, and counted.
 const RECORDS_MAX: usize = 4096;
 
-/// What one node may say: so many octets at once, and so many a second in the long run. What is more is lost, and counted: a node
-/// that runs wild must not fill the disk of whoever catches.
+/// What one node may say: so many bytes at once, and so many a second in the long run. What is more
+/// is lost, and counted: a node that runs wild must not fill the disk of whoever catches.
 const BURST_MAX: f64 = (4 << 20) as f64;
 const RATE_MAX: f64 = (256 << 10) as f64;
 
@@ -37,14 +37,17 @@ const TIME_LIMIT: Duration = Duration::from_secs(5);
 /// How often the clocks are compared.
 const TIME_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How long to wait before a lost node is tried again: the first time, and at most. Earlier if it connects to us.
+/// How long to wait before a lost node is tried again: the first time, and at most. Earlier if it
+/// connects to us.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
-/// Where the nodes of the network can be found: those that listen, and those that are reached through others.
+/// Where the nodes of the network can be found: those that listen, and those that are reached
+/// through others.
 const FAMILIES: [&str; 2] = ["'l", "'x"];
 
-/// The log records of all other nodes, as [`Node::catch_logs`] gives them. Dropping it tells the nodes to stop.
+/// The log records of all other nodes, as [`Node::catch_logs`] gives them. Dropping it tells the
+/// nodes to stop.
 #[must_use = "the nodes are told to stop when this is dropped"]
 pub struct LogCatcher {
     records: mpsc::Receiver<Record>,
@@ -64,9 +67,9 @@ impl LogCatcher {
         self.records.recv().await
     }
 
-    /// How many records were lost so far because they were not taken as fast as they came, or because a node said more than 4 MiB at
-    /// once or 256 KiB a second in the long run. What gets lost on the side of a node
-    /// stands in a record of that node.
+    /// How many records were lost so far because they were not taken as fast as they came, or
+    /// because a node said more than 4 MiB at once or 256 KiB a second in the long run. What gets
+    /// lost on the side of a node stands in a record of that node.
     pub fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
     }
@@ -85,11 +88,12 @@ impl fmt::Debug for LogCatcher {
 }
 
 impl Node {
-    /// Catches the log records of all other nodes, down to this level: of those that are in the network, and of those that will
-    /// come. A node that was lost is asked again when it is back; what it logged meanwhile is not heard of.
+    /// Catches the log records of all other nodes, down to this level: of those that are in the
+    /// network, and of those that will come. A node that was lost is asked again when it is back;
+    /// what it logged meanwhile is not heard of.
     ///
-    /// Perl nodes take part as they are. A node in secure mode is silent, and so is a program without a
-    /// [`LogSource`](crate::log::LogSource).
+    /// Perl nodes take part as they are. A node in secure mode is silent, and so is a program
+    /// without a [`LogSource`](crate::log::LogSource).
     pub fn catch_logs(&self, level: Level) -> LogCatcher {
         let (sender, records) = mpsc::channel(RECORDS_MAX);
         let lost = Arc::new(AtomicU64::new(0));
@@ -295,8 +299,8 @@ impl Receiving {
             if record.level > wish.level {
                 return;
             }
-            let octets = RECORD + record.context.len() + record.text.len();
-            if !allowance.take(octets, Instant::now()) || wish.records.try_send(record).is_err() {
+            let bytes = RECORD + record.context.len() + record.text.len();
+            if !allowance.take(bytes, Instant::now()) || wish.records.try_send(record).is_err() {
                 wish.lost.fetch_add(1, Ordering::Relaxed);
             }
         });
@@ -306,23 +310,23 @@ impl Receiving {
 
 /// What a node may still say.
 struct Allowance {
-    octets: f64,
+    bytes: f64,
     at: Instant,
 }
 
 impl Allowance {
     fn new(now: Instant) -> Allowance {
-        Allowance { octets: BURST_MAX, at: now }
+        Allowance { bytes: BURST_MAX, at: now }
     }
 
-    /// Whether so many octets may come now.
-    fn take(&mut self, octets: usize, now: Instant) -> bool {
+    /// Whether so many bytes may come now.
+    fn take(&mut self, bytes: usize, now: Instant) -> bool {
         let since = now.saturating_duration_since(self.at).as_secs_f64();
-        self.octets = (self.octets + since * RATE_MAX).min(BURST_MAX);
+        self.bytes = (self.bytes + since * RATE_MAX).min(BURST_MAX);
         self.at = now;
-        let enough = self.octets >= octets as f64;
+        let enough = self.bytes >= bytes as f64;
         if enough {
-            self.octets -= octets as f64;
+            self.bytes -= bytes as f64;
         }
         enough
     }

@@ -1,4 +1,5 @@
-//! How far the clock of another node differs from ours: learned from the answers to the request `time`.
+//! How far the clock of another node differs from ours: learned from the answers to the request
+//! `time`.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -20,11 +21,13 @@ struct Measured {
     doubt: f64,
 }
 
-/// What is known becomes so much more doubtful with each measurement that is not better: clocks drift.
+/// What is known becomes so much more doubtful with each measurement that is not better: clocks
+/// drift.
 const AGEING: f64 = 1.5;
 
 impl Clock {
-    /// An answer: the other clock showed `theirs` at some moment between `asked` and `answered` of ours.
+    /// An answer: the other clock showed `theirs` at some moment between `asked` and `answered` of
+    /// ours.
     pub(crate) fn measured(&mut self, asked: f64, answered: f64, theirs: f64) {
         let doubt = (answered - asked) / 2.0;
         let difference = (asked + answered) / 2.0 - theirs;
@@ -39,7 +42,8 @@ impl Clock {
         }
     }
 
-    /// Our clock minus theirs, in seconds; 0 where the difference is too small to be told. `None` before the first answer.
+    /// Our clock minus theirs, in seconds; 0 where the difference is too small to be told. `None`
+    /// before the first answer.
     pub(crate) fn difference(&self) -> Option<f64> {
         let Measured { difference, doubt } = self.best?;
         Some(if difference.abs() <= doubt { 0.0 } else { difference })

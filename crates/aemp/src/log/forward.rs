@@ -1,4 +1,5 @@
-//! The side that is caught: answers `AnyEvent::MP::LogCatcher::connect VERSION PORTID LEVEL` by sending its records to that port.
+//! The side that is caught: answers `AnyEvent::MP::LogCatcher::connect VERSION PORTID LEVEL` by
+//! sending its records to that port.
 
 use aemp_proto::{AnyMessage, PortId, Reason, Value};
 
@@ -11,7 +12,8 @@ use crate::port::Context;
 use crate::send::SendError;
 use crate::spawn::{Functions, function};
 
-/// More than this is not queued for a node on behalf of its catcher, in octets: the log must not crowd out messages.
+/// More than this is not queued for a node on behalf of its catcher, in bytes: the log must not
+/// crowd out messages.
 const BACKLOG_MAX: usize = 256 << 10;
 
 /// So many records are sent before the backlog is looked at again.
@@ -22,7 +24,8 @@ pub(crate) fn register(functions: &mut Functions) {
     functions.add(CONNECT, function(connect));
 }
 
-/// Somebody wants the records of this node. The port that this runs in lives as long as they are wanted.
+/// Somebody wants the records of this node. The port that this runs in lives as long as they are
+/// wanted.
 fn connect(cx: &mut Context<'_>, AnyMessage(arguments): AnyMessage) -> Result<(), Reason> {
     let port = arguments.get(1).and_then(Value::to_name).and_then(|port| PortId::parse(&port).ok());
     let port = port.ok_or_else(|| Reason::text("bad_message", "the second argument must be a port ID"))?;
@@ -64,7 +67,8 @@ async fn forward(node: Node, to: PortId, mut feed: Feeding) {
 
 fn send(node: &Node, to: &PortId, line: &Line) {
     let level = line.level.number();
-    // Nothing is to be done about a record that fits into no frame, and saying so would be another record.
+    // Nothing is to be done about a record that fits into no frame, and saying so would be another
+    // record.
     let _: Result<(), SendError> =
         unheard(|| node.send(to, (line.time, Value::name(&line.context), level, Value::name(&line.text))));
 }

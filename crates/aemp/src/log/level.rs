@@ -8,8 +8,8 @@ use thiserror::Error;
 
 /// How important a record is, the most important first. On the wire it is a number from 1 to 9.
 ///
-/// Records of `tracing` are [`Error`](Level::Error), [`Warn`](Level::Warn), [`Info`](Level::Info), [`Debug`](Level::Debug) or
-/// [`Trace`](Level::Trace); the others come from Perl nodes.
+/// Records of `tracing` are [`Error`](Level::Error), [`Warn`](Level::Warn), [`Info`](Level::Info),
+/// [`Debug`](Level::Debug) or [`Trace`](Level::Trace); the others come from Perl nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Level {

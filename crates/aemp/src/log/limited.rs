@@ -1,8 +1,9 @@
-//! Texts of records are cut, whether they are made here or come from another node: a record is for reading.
+//! Texts of records are cut, whether they are made here or come from another node: a record is for
+//! reading.
 
 use std::fmt::{self, Write as _};
 
-/// A text is cut here, in octets.
+/// A text is cut here, in bytes.
 pub(super) const TEXT_MAX: usize = 16 << 10;
 
 /// A text that does not grow beyond its limit.
@@ -11,7 +12,8 @@ pub(super) struct Limited(pub(super) String);
 
 impl Limited {
     pub(super) fn add(&mut self, text: fmt::Arguments<'_>) {
-        // An error says that the limit was reached, or that a value cannot be formatted: what there is stays.
+        // An error says that the limit was reached, or that a value cannot be formatted: what there
+        // is stays.
         let _ = self.write_fmt(text);
     }
 }

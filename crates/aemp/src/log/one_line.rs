@@ -2,10 +2,11 @@
 
 use std::fmt::{self, Write};
 
-/// A text on one line that grows to its limit: what would end the line, steer a terminal, turn the direction of writing or not be
-/// seen is escaped, as `\n` and `\u{1b}`. It is cut with `…`.
+/// A text on one line that grows to its limit: what would end the line, steer a terminal, turn the
+/// direction of writing or not be seen is escaped, as `\n` and `\u{1b}`. It is cut with `…`.
 ///
-/// Whatever shows the text of another node goes through this: its error texts and reasons, log records and results.
+/// Whatever shows the text of another node goes through this: its error texts and reasons, log
+/// records and results.
 ///
 /// ```
 /// use std::fmt::Write as _;
@@ -25,7 +26,7 @@ pub struct OneLine {
 }
 
 impl OneLine {
-    /// An empty text that may have so many octets, and the mark where it was cut.
+    /// An empty text that may have so many bytes, and the mark where it was cut.
     pub fn new(limit: usize) -> OneLine {
         OneLine { text: String::new(), limit, is_cut: false }
     }
@@ -75,12 +76,13 @@ impl Write for OneLine {
     }
 }
 
-/// Whether a character shows as itself and does nothing else: tabs and letters of all scripts do, controls, signs for the direction
-/// of writing and what has no width do not.
+/// Whether a character shows as itself and does nothing else: tabs and letters of all scripts do,
+/// controls, signs for the direction of writing and what has no width do not.
 pub fn is_plain(character: char) -> bool {
     match character {
         '\t' | ' '..='~' => true,
-        // Fillers and signs that choose a form: letters and marks by their class, and nothing is seen of them.
+        // Fillers and signs that choose a form: letters and marks by their class, and nothing is
+        // seen of them.
         '\u{34f}'
         | '\u{115f}'..='\u{1160}'
         | '\u{17b4}'..='\u{17b5}'

@@ -13,8 +13,9 @@ const VISIBLE: f64 = 1e-3;
 
 /// A log record of another node.
 ///
-/// As text, and as a record of this program's own log ([`Record::log`]), it has the form of Perl's: `[NODE+1.234s] TEXT`. There TEXT
-/// is on [one line](OneLine), without what would steer a terminal; the fields are as the other node has sent them.
+/// As text, and as a record of this program's own log ([`Record::log`]), it has the form of Perl's:
+/// `[NODE+1.234s] TEXT`. There TEXT is on [one line](OneLine), without what would steer a terminal;
+/// the fields are as the other node has sent them.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Record {
@@ -22,8 +23,8 @@ pub struct Record {
     pub time: SystemTime,
     /// The node that it comes from.
     pub node: NodeId,
-    /// The clock of this node minus that of the other, in seconds; 0 if it is too small to be measured over this connection, `None` if
-    /// that node has not answered yet.
+    /// The clock of this node minus that of the other, in seconds; 0 if it is too small to be
+    /// measured over this connection, `None` if that node has not answered yet.
     pub clock_difference: Option<f64>,
     /// What made it: the target of a `tracing` event (usually the module), the package in Perl.
     pub context: String,
@@ -34,8 +35,8 @@ pub struct Record {
 }
 
 impl Record {
-    /// Reads the message `time, context, level, text` of a node. As lenient as the sides of Perl are: what is missing is empty, and a
-    /// record without a level is a note.
+    /// Reads the message `time, context, level, text` of a node. As lenient as the sides of Perl
+    /// are: what is missing is empty, and a record without a level is a note.
     pub(crate) fn from_message(
         node: &NodeId,
         clock_difference: Option<f64>,
@@ -60,7 +61,8 @@ impl Record {
         moved.filter(is_shown).unwrap_or(self.time)
     }
 
-    /// The clock difference as it is shown behind the name of the node, such as `+1.234s`; empty if it is not worth showing.
+    /// The clock difference as it is shown behind the name of the node, such as `+1.234s`; empty if
+    /// it is not worth showing.
     pub fn shown_difference(&self) -> String {
         match self.clock_difference {
             Some(difference) if difference.abs() >= VISIBLE => format!("{difference:+.3}s"),
@@ -68,8 +70,8 @@ impl Record {
         }
     }
 
-    /// Writes the record into the log of this program, with the target [`CAUGHT`]: it is not forwarded to those who catch the
-    /// records of this node.
+    /// Writes the record into the log of this program, with the target [`CAUGHT`]: it is not
+    /// forwarded to those who catch the records of this node.
     pub fn log(&self) {
         macro_rules! log {
             ($level:ident) => {
@@ -111,12 +113,12 @@ fn time(value: &Value) -> SystemTime {
     UNIX_EPOCH.checked_add(since).filter(is_shown).unwrap_or(UNIX_EPOCH)
 }
 
-/// A string. Octets are mostly UTF-8: Perl programs log what they have read.
+/// A string. Bytes are mostly UTF-8: Perl programs log what they have read.
 fn text(value: &Value) -> String {
     let mut cut = Limited::default();
     match value {
         Value::Null => {}
-        Value::Bytes(octets) => match std::str::from_utf8(octets) {
+        Value::Bytes(bytes) => match std::str::from_utf8(bytes) {
             Ok(text) => cut.add(format_args!("{text}")),
             Err(_) => cut.add(format_args!("{}", value.to_name().unwrap_or_default())),
         },
@@ -180,9 +182,9 @@ mod tests {
     }
 
     #[test]
-    fn octets_are_utf_8_or_latin_1() {
-        let text = |octets: &'static [u8]| {
-            record(vec![Value::Null, Value::Null, 4.into(), Value::Bytes(octets.into())], None).text
+    fn bytes_are_utf_8_or_latin_1() {
+        let text = |bytes: &'static [u8]| {
+            record(vec![Value::Null, Value::Null, 4.into(), Value::Bytes(bytes.into())], None).text
         };
         assert_eq!((text(b"\xc3\xa9"), text(b"\xe9")), ("é".into(), "é".into()));
     }

@@ -14,15 +14,16 @@ use tracing_subscriber::registry::LookupSpan;
 use super::Level;
 use super::layer::{Forwarded, Wanted};
 
-/// Records that wait for one catcher, and their octets. A burst fits; a catcher that is slower than the log for long loses records.
+/// Records that wait for one catcher, and their bytes. A burst fits; a catcher that is slower than
+/// the log for long loses records.
 const RECORDS_MAX: usize = 4096;
-const OCTETS_MAX: usize = 4 << 20;
+const BYTES_MAX: usize = 4 << 20;
 
 /// Catchers of one program.
 const FEEDS_MAX: usize = 64;
 
-/// What subscribers want is kept once for a process. Of two threads that ask at the same time the one that asked earlier might be the
-/// one that says so later.
+/// What subscribers want is kept once for a process. Of two threads that ask at the same time the
+/// one that asked earlier might be the one that says so later.
 static ASKING: Mutex<()> = Mutex::new(());
 
 /// The log records of a program, for those who catch them. Cheap to clone.
@@ -44,8 +45,9 @@ impl LogSource {
         LogSource::default()
     }
 
-    /// The layer through which records flow into the source. It has a filter of its own: it sees what is caught, whatever the
-    /// other layers of the subscriber show. (A filter of the whole subscriber holds for it too.)
+    /// The layer through which records flow into the source. It has a filter of its own: it sees
+    /// what is caught, whatever the other layers of the subscriber show. (A filter of the whole
+    /// subscriber holds for it too.)
     pub fn layer<S>(&self) -> impl Layer<S> + Send + Sync + use<S>
     where
         S: tracing::Subscriber + for<'a> LookupSpan<'a>,
@@ -66,8 +68,8 @@ impl LogSource {
         }
     }
 
-    /// A queue with what is logged from now on up to this level, for this port. A port has one: an older one ends. `None` if there are
-    /// too many.
+    /// A queue with what is logged from now on up to this level, for this port. A port has one: an
+    /// older one ends. `None` if there are too many.
     pub(super) fn feed(&self, to: &PortId, level: Level) -> Option<Feeding> {
         let feed = Arc::new(Feed { to: to.clone(), level, waiting: Mutex::default(), news: Notify::new() });
         {
@@ -111,7 +113,7 @@ pub(super) struct Line {
 
 impl Line {
     /// What it counts in the queue.
-    fn octets(&self) -> usize {
+    fn bytes(&self) -> usize {
         self.context.len() + self.text.len() + size_of::<Line>()
     }
 }
@@ -127,7 +129,7 @@ struct Feed {
 #[derive(Default)]
 struct Waiting {
     lines: VecDeque<Arc<Line>>,
-    octets: usize,
+    bytes: usize,
     dropped: u64,
     ended: bool,
 }
@@ -135,11 +137,11 @@ struct Waiting {
 impl Feed {
     fn push(&self, line: &Arc<Line>) {
         let mut waiting = self.waiting.lock();
-        if waiting.lines.len() >= RECORDS_MAX || waiting.octets + line.octets() > OCTETS_MAX {
+        if waiting.lines.len() >= RECORDS_MAX || waiting.bytes + line.bytes() > BYTES_MAX {
             waiting.dropped += 1;
             return;
         }
-        waiting.octets += line.octets();
+        waiting.bytes += line.bytes();
         waiting.lines.push_back(line.clone());
         drop(waiting);
         self.news.notify_one();
@@ -231,7 +233,7 @@ mod tests {
         }
         let batch = feed.next().await.unwrap();
         assert_eq!((batch.lines.len(), batch.dropped), (RECORDS_MAX, 3));
-        let long = "x".repeat(OCTETS_MAX / 3);
+        let long = "x".repeat(BYTES_MAX / 3);
         for _ in 0..5 {
             source.log(line(Level::Info, &long));
         }

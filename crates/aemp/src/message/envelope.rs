@@ -8,8 +8,8 @@ use serde::de::Error as _;
 
 use super::{DecodeError, EncodeError, FromMessage, IntoMessage};
 
-/// A message whose type is not known here: a moved value or encoded octets. Whoever takes it as the type that was sent gets the
-/// value itself.
+/// A message whose type is not known here: a moved value or encoded bytes. Whoever takes it as the
+/// type that was sent gets the value itself.
 pub enum Envelope {
     /// The value.
     Moved(Box<dyn Erased>),
@@ -74,8 +74,8 @@ impl Envelope {
         }
     }
 
-    /// Octets that the message is counted with in a mailbox.
-    pub(crate) fn octets(&self) -> usize {
+    /// Bytes that the message is counted with in a mailbox.
+    pub(crate) fn bytes(&self) -> usize {
         match self {
             Envelope::Moved(value) => size_of_val(&**value),
             Envelope::Encoded(body) => body.items().len(),

@@ -2,12 +2,13 @@
 //!
 //! A message is a list of values. In Rust it is one of
 //!
-//! - an enum with `#[derive(Serialize, Deserialize, Message)]`: one variant is one message, its tag first;
+//! - an enum with `#[derive(Serialize, Deserialize, Message)]`: one variant is one message, its tag
+//!   first;
 //! - a tuple of serde values: `("ping", 1)`; `()` is the empty message;
 //! - an untyped [`AnyMessage`].
 //!
-//! The wire form is the meaning. A local send between equal derived (or untyped) types moves the value; everything else is
-//! encoded once and decoded once, exactly as over the wire.
+//! The wire form is the meaning. A local send between equal derived (or untyped) types moves the
+//! value; everything else is encoded once and decoded once, exactly as over the wire.
 
 mod envelope;
 mod reply;
@@ -40,8 +41,8 @@ pub trait IntoMessage: Sized {
     /// A value has no wire form, for example an integer beyond 64 bits.
     fn encode(&self) -> Result<Body, EncodeError>;
 
-    /// Appends the values of the wire form to `out` and says how many they are. The same as [`IntoMessage::encode`] for a caller
-    /// with a buffer to reuse.
+    /// Appends the values of the wire form to `out` and says how many they are. The same as
+    /// [`IntoMessage::encode`] for a caller with a buffer to reuse.
     ///
     /// # Errors
     ///
@@ -66,16 +67,16 @@ pub trait IntoMessage: Sized {
         self.encode().map(Envelope::Encoded)
     }
 
-    /// The queue of a mailbox whose port takes just this type. It is asked before the message is moved, so that this is done
-    /// once.
+    /// The queue of a mailbox whose port takes just this type. It is asked before the message is
+    /// moved, so that this is done once.
     #[doc(hidden)]
     fn own_queue(_mailbox: AnyMailbox<'_>) -> Option<&mut Queue<Self>> {
         None
     }
 }
 
-/// A message that is given to code which is rarely needed. It lies in a place of its own, so that otherwise it need not lie anywhere
-/// before it is in a mailbox: it stays in registers.
+/// A message that is given to code which is rarely needed. It lies in a place of its own, so that
+/// otherwise it need not lie anywhere before it is in a mailbox: it stays in registers.
 pub(crate) struct Aside<M>(pub(crate) M);
 
 /// What a port can take.

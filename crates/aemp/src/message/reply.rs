@@ -8,11 +8,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Where the answer to a call goes, and of what type it is. On the wire it is a port ID.
 ///
-/// The port is there for this answer alone: it is killed, with `bad_reply`, if the answer cannot be sent. [`Node::call`](crate::Node::call)
-/// makes one for each call; a port of your own that lives longer does not belong here.
+/// The port is there for this answer alone: it is killed, with `bad_reply`, if the answer cannot be
+/// sent. [`Node::call`](crate::Node::call) makes one for each call; a port of your own that lives
+/// longer does not belong here.
 ///
-/// Dropping it does not end the call: encoded it would not either. A tuple answers with several values, everything else
-/// with one.
+/// Dropping it does not end the call: encoded it would not either. A tuple answers with several
+/// values, everything else with one.
 pub struct ReplyTo<T> {
     port: PortId,
     answer: PhantomData<fn(T)>,

@@ -1,5 +1,5 @@
-//! Whether a monitor fires or is withdrawn: one of them happens, once, whichever thread is first. The crate `aemp-models` tries all
-//! interleavings.
+//! Whether a monitor fires or is withdrawn: one of them happens, once, whichever thread is first.
+//! The crate `aemp-models` tries all interleavings.
 
 use crate::sync::Mutex;
 
@@ -11,8 +11,8 @@ impl<A> Decision<A> {
         Decision(Mutex::new(Some(action)))
     }
 
-    /// The action, for who does it now, or drops it: once this has returned, nobody else begins it. `None` if somebody else was
-    /// first.
+    /// The action, for who does it now, or drops it: once this has returned, nobody else begins it.
+    /// `None` if somebody else was first.
     pub(crate) fn take(&self) -> Option<A> {
         self.0.lock().take()
     }

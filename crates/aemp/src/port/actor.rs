@@ -15,13 +15,16 @@ use crate::node::Node;
 
 /// The code of a port, as the runner sees it.
 pub(crate) trait Actor: Send {
-    /// Takes what waits in the mailbox, if nothing is left of an earlier batch. False if it took nothing.
+    /// Takes what waits in the mailbox, if nothing is left of an earlier batch. False if it took
+    /// nothing.
     fn load(&mut self, mailbox: &mut Known<dyn Mailbox>) -> bool;
 
-    /// Handles up to `quota` items; stops early when the context says so. `name` is the port's ID, if another node chose it.
+    /// Handles up to `quota` items; stops early when the context says so. `name` is the port's ID,
+    /// if another node chose it.
     fn run(&mut self, node: &Node, number: u64, name: Option<Arc<PortId>>, quota: usize) -> Ran;
 
-    /// Moves what is left of the batch into the mailbox of a successor; gives the octets that it is counted with there.
+    /// Moves what is left of the batch into the mailbox of a successor; gives the bytes that it is
+    /// counted with there.
     fn hand_over(&mut self, successor: &mut dyn Mailbox) -> usize;
 }
 
@@ -76,7 +79,8 @@ impl<M, F: FnMut(&mut Context<'_>, M) + Send> Handle<M> for Closure<F> {
     }
 }
 
-/// A port that was spawned and whose init function has not run yet: it is replaced before any message is looked at.
+/// A port that was spawned and whose init function has not run yet: it is replaced before any
+/// message is looked at.
 pub(crate) struct Nascent;
 
 impl Handle<Envelope> for Nascent {
@@ -146,7 +150,8 @@ impl<M: FromMessage, H: Handle<M>> Actor for Callback<M, H> {
             && let Some(item) = self.batch.pop()
         {
             match item {
-                // The only call of the handler, and with what was just in the batch: so it becomes a part of this loop.
+                // The only call of the handler, and with what was just in the batch: so it becomes
+                // a part of this loop.
                 Item::Message(message) => self.handle.message(&mut cx, message),
                 Item::Encoded(_) => {
                     if let Some(decoded) = self.batch.decode() {
@@ -178,9 +183,9 @@ impl<M: FromMessage, H: Handle<M>> Actor for Callback<M, H> {
     }
 
     fn hand_over(&mut self, successor: &mut dyn Mailbox) -> usize {
-        let mut octets = 0;
+        let mut bytes = 0;
         while let Some(item) = self.batch.pop() {
-            octets += match item {
+            bytes += match item {
                 Item::Encoded(_) => {
                     self.batch.body().map_or(0, |body| successor.push(Envelope::Encoded(body)))
                 }
@@ -192,6 +197,6 @@ impl<M: FromMessage, H: Handle<M>> Actor for Callback<M, H> {
                 },
             };
         }
-        octets
+        bytes
     }
 }

@@ -1,7 +1,8 @@
-//! The time as a runner sees it: read once for several short runs, because reading it costs as much as a message.
+//! The time as a runner sees it: read once for several short runs, because reading it costs as much
+//! as a message.
 //!
-//! A long run is always measured. When a group of short ones took so long that others were held up, the runner measures each
-//! run for a while, so that the port to blame is known the next time.
+//! A long run is always measured. When a group of short ones took so long that others were held up,
+//! the runner measures each run for a while, so that the port to blame is known the next time.
 
 use std::time::{Duration, Instant};
 

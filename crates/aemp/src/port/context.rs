@@ -1,4 +1,5 @@
-//! The context in which the code of a port runs: the verbs of the node, with the own port filled in.
+//! The context in which the code of a port runs: the verbs of the node, with the own port filled
+//! in.
 
 use std::any::Any;
 use std::fmt::Display;
@@ -21,7 +22,8 @@ use crate::monitor::{Action, MonitorGuard, PortAction};
 use crate::node::Node;
 use crate::send::SendError;
 
-/// What code in a port has at hand. Everything it does takes effect in the order in which it is done.
+/// What code in a port has at hand. Everything it does takes effect in the order in which it is
+/// done.
 ///
 /// An error or panic of the code kills the port with the reason `die, TEXT`.
 pub struct Context<'a> {
@@ -76,7 +78,8 @@ pub(crate) enum Successor {
 }
 
 impl<'a> Context<'a> {
-    /// A context for the port with this number and state, and its ID, if another node chose the name.
+    /// A context for the port with this number and state, and its ID, if another node chose the
+    /// name.
     #[inline]
     pub(crate) fn new(
         node: &'a Node,
@@ -101,7 +104,8 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Sends a message. Same order and loss as [`Node::send`]; a message that cannot be encoded kills the own port.
+    /// Sends a message. Same order and loss as [`Node::send`]; a message that cannot be encoded
+    /// kills the own port.
     #[doc(alias = "snd")]
     #[doc(alias = "tell")]
     #[doc(alias = "cast")]
@@ -111,7 +115,8 @@ impl<'a> Context<'a> {
         self.sent(sent);
     }
 
-    /// What follows from having sent: a port whose receiver is behind waits for it, one that could not send ends.
+    /// What follows from having sent: a port whose receiver is behind waits for it, one that could
+    /// not send ends.
     #[inline]
     pub(crate) fn sent(&mut self, sent: Result<Option<Pressure>, SendError>) {
         match sent {
@@ -121,14 +126,16 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// The port runs again only when this receiver, and all others that it has to wait for, have drained.
+    /// The port runs again only when this receiver, and all others that it has to wait for, have
+    /// drained.
     #[cold]
     pub(crate) fn wait_for(&mut self, receiver: Pressure) {
         self.asked().crowded.insert(receiver);
     }
 
-    /// Answers a call. A tuple is sent as several values, everything else as one. If the answer cannot be sent, because it has no
-    /// form or is too large, the caller gets [`CallError::BadReply`](crate::CallError::BadReply), and a line is logged.
+    /// Answers a call. A tuple is sent as several values, everything else as one. If the answer
+    /// cannot be sent, because it has no form or is too large, the caller gets
+    /// [`CallError::BadReply`](crate::CallError::BadReply), and a line is logged.
     pub fn reply<T: Serialize + Send + 'static>(&mut self, to: ReplyTo<T>, answer: T) {
         match self.node.answer_call(to.port(), answer) {
             Err(error) => {
@@ -151,7 +158,8 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Ends the own port with this reason, when the code that runs now returns. The first reason counts.
+    /// Ends the own port with this reason, when the code that runs now returns. The first reason
+    /// counts.
     pub fn end(&mut self, reason: Reason) {
         self.asked().end.get_or_insert(reason);
     }
@@ -171,7 +179,8 @@ impl<'a> Context<'a> {
         state.unwrap_or_else(|| panic!("this port has no state of type {}", std::any::type_name::<S>()))
     }
 
-    /// Monitors a port; `action` runs in the own port, in order with its messages, and not after its death.
+    /// Monitors a port; `action` runs in the own port, in order with its messages, and not after
+    /// its death.
     #[doc(alias = "mon")]
     pub fn monitor(
         &mut self,
@@ -201,14 +210,15 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Runs `action` in the own port after `delay`, exclusive with its handlers. It is forgotten when the port dies.
+    /// Runs `action` in the own port after `delay`, exclusive with its handlers. It is forgotten
+    /// when the port dies.
     pub fn after(&mut self, delay: Duration, action: impl FnOnce(&mut Context<'_>) + Send + 'static) {
         // Made in the task: this thread may be inside of another runtime.
         self.task(async move { tokio::time::sleep(delay).await }, move |cx, ()| action(cx));
     }
 
-    /// Runs a future beside the port and then `done` in it with the result. A panic of the future kills the port, and the
-    /// death of the port ends the future.
+    /// Runs a future beside the port and then `done` in it with the result. A panic of the future
+    /// kills the port, and the death of the port ends the future.
     pub fn task<T: Send + 'static>(
         &mut self,
         future: impl Future<Output = T> + Send + 'static,
@@ -217,8 +227,8 @@ impl<'a> Context<'a> {
         self.node.task_of(self.number, future, done);
     }
 
-    /// Calls a port: sends what `message` makes of the reply port, and runs `done` in the own port with the answer, or with the
-    /// error if the port dies or `limit` passes first.
+    /// Calls a port: sends what `message` makes of the reply port, and runs `done` in the own port
+    /// with the answer, or with the error if the port dies or `limit` passes first.
     #[doc(alias = "cal")]
     #[doc(alias = "ask")]
     pub fn call<M, R>(
@@ -236,7 +246,8 @@ impl<'a> Context<'a> {
         self.task(call, |cx, heard| done(cx, heard.open()));
     }
 
-    /// Adds or replaces the handler of a tag, in a port with tagged handlers, from the next message on.
+    /// Adds or replaces the handler of a tag, in a port with tagged handlers, from the next message
+    /// on.
     pub fn on<T: DeserializeOwned>(
         &mut self,
         tag: &str,
@@ -255,7 +266,8 @@ impl<'a> Context<'a> {
         self.asked().changes.push(Change::other(handler));
     }
 
-    /// From the next message on the own port is a typed one with this handler. What waits stays in order.
+    /// From the next message on the own port is a typed one with this handler. What waits stays in
+    /// order.
     ///
     /// For the init function of a spawned port: without a receiver it does not come to exist.
     #[doc(alias = "rcv")]
@@ -264,8 +276,8 @@ impl<'a> Context<'a> {
         self.become_callback(Callback::new(Closure(handler), state), Queue::<M>::default());
     }
 
-    /// From the next message on the own port has tagged handlers: those that are added with [`Context::on`], now or later. In an
-    /// init function `on` alone does this too.
+    /// From the next message on the own port has tagged handlers: those that are added with
+    /// [`Context::on`], now or later. In an init function `on` alone does this too.
     pub fn receive_tagged(&mut self) {
         let state = self.state.take();
         self.asked().successor = Some(Becoming::Tagged(state));
@@ -289,7 +301,8 @@ impl<'a> Context<'a> {
             Some(Becoming::Ready(Successor::Callback(Known::boxed(mailbox), Box::new(actor))));
     }
 
-    /// Sets the state that [`Context::state`] gives, for the init function of a spawned port: before `receive`.
+    /// Sets the state that [`Context::state`] gives, for the init function of a spawned port:
+    /// before `receive`.
     pub fn set_state<S: Send + 'static>(&mut self, state: S) {
         self.state = Some(Box::new(state));
     }
@@ -322,7 +335,8 @@ impl<'a> Context<'a> {
         self.asked.as_mut().map(|asked| std::mem::take(&mut asked.changes)).unwrap_or_default()
     }
 
-    /// Whether the run of the port is over: it ended, or becomes another, or its receiver is behind.
+    /// Whether the run of the port is over: it ended, or becomes another, or its receiver is
+    /// behind.
     pub(crate) fn stops(&self) -> bool {
         self.asked.as_ref().is_some_and(|asked| {
             asked.end.is_some() || asked.successor.is_some() || !asked.crowded.is_empty()

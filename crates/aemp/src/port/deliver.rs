@@ -1,4 +1,5 @@
-//! Into a mailbox: messages of this node and of others, those of calls, and what follows for the port and for whoever sent.
+//! Into a mailbox: messages of this node and of others, those of calls, and what follows for the
+//! port and for whoever sent.
 
 use std::task::Waker;
 
@@ -17,8 +18,8 @@ use crate::message::{Aside, Envelope, IntoMessage};
 use crate::node::Node;
 use crate::sync::SlotGuard;
 
-/// So many messages for one port that came together, and at most so many octets of them, are copied. More of them make up a good
-/// part of what was read.
+/// So many messages for one port that came together, and at most so many bytes of them, are copied.
+/// More of them make up a good part of what was read.
 const FEW: usize = 64;
 const COPIED: usize = 16 << 10;
 
@@ -39,7 +40,8 @@ impl Node {
         }
         let mailbox = cell.mailbox()?;
         if matches!(message, Envelope::Moved(_)) && mailbox.wants_encoded() {
-            // The port has become a typed one just now. Encoding runs code of the message's type, so no lock is held.
+            // The port has become a typed one just now. Encoding runs code of the message's type,
+            // so no lock is held.
             drop(cell);
             match message.encode() {
                 Ok(body) => return self.deliver_envelope(number, Envelope::Encoded(body)),
@@ -47,33 +49,35 @@ impl Node {
             }
             return None;
         }
-        let octets = mailbox.push(message);
-        self.delivered(number, cell, octets)
+        let bytes = mailbox.push(message);
+        self.delivered(number, cell, bytes)
     }
 
-    /// Puts messages of another node, which lie in `batch`, into a mailbox, and leaves `spans` empty.
+    /// Puts messages of another node, which lie in `batch`, into a mailbox, and leaves `spans`
+    /// empty.
     pub(crate) fn deliver_spans(&self, number: u64, batch: &Bytes, spans: &mut Vec<Span>) {
         let cell = self.table().get(number).filter(|cell| !cell.is_closing());
         let Some(mut cell) = cell else { return spans.clear() };
         let busy = cell.waiting() > 0 || cell.state() == State::Task;
         let Some(mailbox) = cell.mailbox() else { return spans.clear() };
-        let octets = if busy && spans.len() < FEW {
+        let bytes = if busy && spans.len() < FEW {
             push_few(&mut ***mailbox, batch, spans)
         } else {
             mailbox.push_spans(batch, spans)
         };
-        self.delivered(number, cell, octets);
+        self.delivered(number, cell, bytes);
     }
 
-    /// Something was added to a mailbox: sees to it that somebody takes it out. Says whether the port is behind.
+    /// Something was added to a mailbox: sees to it that somebody takes it out. Says whether the
+    /// port is behind.
     #[inline]
     pub(crate) fn delivered(
         &self,
         number: u64,
         mut cell: SlotGuard<'_, Slot>,
-        octets: usize,
+        bytes: usize,
     ) -> Option<Pressure> {
-        match cell.added(octets, self.limits().crowd()) {
+        match cell.added(bytes, self.limits().crowd()) {
             Added::Nothing => {}
             Added::Schedule => {
                 drop(cell);
@@ -98,7 +102,8 @@ impl Node {
         }
         let behind = cell.waiting() > self.limits().mailbox_high;
         match (cell.state(), after) {
-            // A parked port is woken if it falls behind itself, and if it is to die: nobody it sends to can keep it alive.
+            // A parked port is woken if it falls behind itself, and if it is to die: nobody it
+            // sends to can keep it alive.
             (State::Idle, _) => {}
             (State::Parked, _) if behind || cell.is_doomed() => {}
             (State::Task | State::Unscheduled, After::Wake(waker)) => {
@@ -132,8 +137,8 @@ impl Node {
         }
     }
 
-    /// Puts the message of a call into a mailbox, and has the port for the answer told of a death. `help` says that this thread may
-    /// run the called port.
+    /// Puts the message of a call into a mailbox, and has the port for the answer told of a death.
+    /// `help` says that this thread may run the called port.
     pub(crate) fn call_here<M: IntoMessage>(
         &self,
         port: &PortId,
@@ -154,8 +159,8 @@ impl Node {
         if !self.always_encodes()
             && let Some(queue) = M::own_queue(AnyMailbox(mailbox))
         {
-            let octets = queue.push_message(message);
-            cell.count(octets);
+            let bytes = queue.push_message(message);
+            cell.count(bytes);
             if help
                 && cell.state() == State::Idle
                 && cell.waiting() <= self.limits().crowd()
@@ -171,15 +176,16 @@ impl Node {
     }
 }
 
-/// Puts messages into the mailbox of a port that may take its time. They share the memory of what was read with them, most of which may
-/// be for other ports: few small ones get some of their own, or a slow port would keep far more than its mailbox is counted with.
+/// Puts messages into the mailbox of a port that may take its time. They share the memory of what
+/// was read with them, most of which may be for other ports: few small ones get some of their own,
+/// or a slow port would keep far more than its mailbox is counted with.
 #[cold]
 fn push_few(mailbox: &mut dyn Mailbox, batch: &Bytes, spans: &mut Vec<Span>) -> usize {
-    let octets = spans.iter().map(|span| span.len()).sum();
-    if octets > COPIED {
+    let bytes = spans.iter().map(|span| span.len()).sum();
+    if bytes > COPIED {
         return mailbox.push_spans(batch, spans);
     }
-    let mut own = BytesMut::with_capacity(octets);
+    let mut own = BytesMut::with_capacity(bytes);
     let bodies = spans.drain(..).map(|span| {
         own.extend_from_slice(span.items(batch));
         Body::new(span.count(), own.split().freeze())

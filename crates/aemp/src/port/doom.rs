@@ -1,7 +1,7 @@
 //! Kills that wait for the task of an async port. The crate `aemp-models` tries all interleavings.
 //!
-//! They lie beside the mailbox, under the lock of the port, and a flag says so without it: the task looks at the flag each time before it
-//! polls the port's code, and is woken when the flag is set.
+//! They lie beside the mailbox, under the lock of the port, and a flag says so without it: the task
+//! looks at the flag each time before it polls the port's code, and is woken when the flag is set.
 
 use std::mem;
 use std::sync::Arc;
@@ -36,12 +36,14 @@ impl<K> Kills<K> {
         Kills { waiting: Vec::new(), task: None, doom }
     }
 
-    /// Lets the task be woken. It looks at the flag afterwards, and so sees a kill that came before.
+    /// Lets the task be woken. It looks at the flag afterwards, and so sees a kill that came
+    /// before.
     pub(crate) fn make_known(&mut self, task: &Waker) {
         self.task = Some(task.clone());
     }
 
-    /// Adds a kill; who does so wakes the task with [`Kills::task`] when the port is not locked any more.
+    /// Adds a kill; who does so wakes the task with [`Kills::task`] when the port is not locked any
+    /// more.
     pub(crate) fn add(&mut self, kill: K) {
         self.waiting.push(kill);
         self.doom.set(true);

@@ -1,4 +1,5 @@
-//! Messages in their wire form that wait for a port: the octets of many of them are shared, and counted once.
+//! Messages in their wire form that wait for a port: the bytes of many of them are shared, and
+//! counted once.
 
 use std::collections::VecDeque;
 
@@ -14,10 +15,10 @@ pub(crate) struct Encoded {
     spans: VecDeque<Span>,
 }
 
-/// Octets, and how many messages that wait lie in them.
+/// Bytes, and how many messages that wait lie in them.
 enum Share {
     Whole(Body),
-    Parts { octets: Bytes, left: usize },
+    Parts { bytes: Bytes, left: usize },
 }
 
 impl Encoded {
@@ -30,10 +31,10 @@ impl Encoded {
         self.shares.push_back(Share::Whole(body));
     }
 
-    /// Adds messages that lie in these octets, and leaves `spans` empty.
-    pub(crate) fn push_spans(&mut self, octets: &Bytes, spans: &mut Vec<Span>) {
+    /// Adds messages that lie in these bytes, and leaves `spans` empty.
+    pub(crate) fn push_spans(&mut self, bytes: &Bytes, spans: &mut Vec<Span>) {
         if !spans.is_empty() {
-            self.shares.push_back(Share::Parts { octets: octets.clone(), left: spans.len() });
+            self.shares.push_back(Share::Parts { bytes: bytes.clone(), left: spans.len() });
             self.spans.extend(spans.drain(..));
         }
     }
@@ -45,13 +46,13 @@ impl Encoded {
         whole: impl FnOnce(Body) -> T,
         part: impl FnOnce(&Bytes, Span) -> T,
     ) -> Option<T> {
-        let Share::Parts { octets, left } = self.shares.front_mut()? else {
+        let Share::Parts { bytes, left } = self.shares.front_mut()? else {
             return match self.shares.pop_front()? {
                 Share::Whole(body) => Some(whole(body)),
                 Share::Parts { .. } => None,
             };
         };
-        let taken = part(octets, self.spans.pop_front()?);
+        let taken = part(bytes, self.spans.pop_front()?);
         *left -= 1;
         if *left == 0 {
             self.shares.pop_front();

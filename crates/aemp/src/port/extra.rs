@@ -1,4 +1,5 @@
-//! What a port has beside mailbox and code, if it has any of it: who watches it, and what ends with it.
+//! What a port has beside mailbox and code, if it has any of it: who watches it, and what ends with
+//! it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,8 +39,8 @@ impl Watchers {
     }
 }
 
-/// The ports for the answers to calls. Those that have theirs are thrown out when many have come together, not one by one: a
-/// call costs little more than its message.
+/// The ports for the answers to calls. Those that have theirs are thrown out when many have come
+/// together, not one by one: a call costs little more than its message.
 #[derive(Default)]
 pub(crate) struct Callers {
     numbers: Vec<u64>,
@@ -51,7 +52,8 @@ impl Callers {
     /// Adds one. `is_over` says whether an earlier one waits no more.
     #[inline]
     pub(crate) fn add(&mut self, caller: u64, is_over: impl Fn(u64) -> bool) {
-        // Whoever calls again and again uses one slot of the table for its answers: of two ports there the later one lives.
+        // Whoever calls again and again uses one slot of the table for its answers: of two ports
+        // there the later one lives.
         if let Some(last) = self.numbers.last_mut()
             && table::same_slot(*last, caller)
         {

@@ -104,8 +104,8 @@ impl Handle<Envelope> for Tagged {
     }
 }
 
-/// A port with tagged handlers, before it is opened. Handlers can be changed later with [`Context::on`] and
-/// [`Context::off`], from outside by [`Node::run_in`].
+/// A port with tagged handlers, before it is opened. Handlers can be changed later with
+/// [`Context::on`] and [`Context::off`], from outside by [`Node::run_in`].
 #[must_use = "the port exists only after build()"]
 pub struct Handlers {
     node: Node,
@@ -118,7 +118,8 @@ impl Handlers {
         Handlers { node, tagged: Tagged::default(), state: None }
     }
 
-    /// Handles messages with this tag; `T` is what follows the tag: a tuple for several values, `()` for none.
+    /// Handles messages with this tag; `T` is what follows the tag: a tuple for several values,
+    /// `()` for none.
     pub fn on<T: DeserializeOwned>(
         mut self,
         tag: &str,

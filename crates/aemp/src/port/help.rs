@@ -1,7 +1,7 @@
 //! Ports that run on the thread that would wait for their answer.
 //!
-//! A call of a port that has nothing else to do needs no runner, no wake-up and no other thread. So that other tasks have their turn, a task
-//! pays for the time with its budget.
+//! A call of a port that has nothing else to do needs no runner, no wake-up and no other thread. So
+//! that other tasks have their turn, a task pays for the time with its budget.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
@@ -20,25 +20,27 @@ const HELP: usize = 8;
 /// One in so many times it measures how long they take.
 const MEASURED: u32 = 32;
 
-/// How long a unit of a task's budget lasts that is spent on ports which run for it. A task that has spent its 128 units lets
-/// others run.
+/// How long a unit of a task's budget lasts that is spent on ports which run for it. A task that
+/// has spent its 128 units lets others run.
 const UNIT: Duration = Duration::from_micros(4);
 
 impl Scheduler {
-    /// Whether this thread may run a port that it would wait for: it belongs to the node's runtime and is not running a port
-    /// already.
+    /// Whether this thread may run a port that it would wait for: it belongs to the node's runtime
+    /// and is not running a port already.
     #[inline]
     pub(crate) fn may_help(&self, node: &Node) -> bool {
         here::was(node) && here::is_nobody() && !self.stopped.load(Ordering::SeqCst)
     }
 
-    /// Whether a task that is about to have a port run on its thread has to spend a unit of its budget first.
+    /// Whether a task that is about to have a port run on its thread has to spend a unit of its
+    /// budget first.
     pub(crate) fn costs_budget() -> bool {
         this(|this| this.inline_calls.get().is_multiple_of(this.inline_calls_a_unit.get()))
     }
 
-    /// Runs a port, of which code and messages were taken out, on a thread that [`may_help`](Scheduler::may_help) and would wait for
-    /// it, and perhaps those that it sends to. What is left goes to the runners.
+    /// Runs a port, of which code and messages were taken out, on a thread that
+    /// [`may_help`](Scheduler::may_help) and would wait for it, and perhaps those that it sends to.
+    /// What is left goes to the runners.
     pub(crate) fn help(&self, node: &Node, number: u64, taken: Taken) {
         Here::help(self);
         let helps = this(|this| {
@@ -72,7 +74,8 @@ impl Scheduler {
         }
     }
 
-    /// A helper has run a port. What belongs to it may panic while it is put away; panics of handlers end in `run_taken`.
+    /// A helper has run a port. What belongs to it may panic while it is put away; panics of
+    /// handlers end in `run_taken`.
     #[inline]
     fn helped(&self, node: &Node, number: u64, next: std::thread::Result<Next>) {
         match next {

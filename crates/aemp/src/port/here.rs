@@ -14,8 +14,8 @@ use crate::this_thread::this;
 /// Stands for no port.
 pub(crate) const NONE: u64 = 0;
 
-/// A runner is on this thread until it leaves. What was there before: a handler may run a whole runtime with nodes of its own
-/// on its thread.
+/// A runner is on this thread until it leaves. What was there before: a handler may run a whole
+/// runtime with nodes of its own on its thread.
 pub(crate) struct Here {
     scheduler: *const (),
     newest: u64,
@@ -63,7 +63,8 @@ pub(crate) fn is(scheduler: &Scheduler) -> bool {
     ptr::eq(this(|this| this.scheduler.get()), address(scheduler))
 }
 
-/// Whether the last runner on this thread was one of this node, so that the thread belongs to its runtime.
+/// Whether the last runner on this thread was one of this node, so that the thread belongs to its
+/// runtime.
 #[inline]
 pub(crate) fn was(node: &Node) -> bool {
     this(|this| this.last_node.get()) == node.identity()

@@ -1,8 +1,9 @@
 //! What waits for a port, in its order.
 //!
-//! Each place for an item always holds one, if only [`Item::None`]: so an item is written to its place word by word, as it is made,
-//! and is never copied as a whole from somewhere else where it was written just before. Such copies had to wait for the words to
-//! arrive, which made up a tenth of a local message.
+//! Each place for an item always holds one, if only [`Item::None`]: so an item is written to its
+//! place word by word, as it is made, and is never copied as a whole from somewhere else where it
+//! was written just before. Such copies had to wait for the words to arrive, which made up a tenth
+//! of a local message.
 
 use std::mem;
 
@@ -32,14 +33,15 @@ pub(crate) enum Item<M> {
     None,
     /// A message of the port's own type, moved.
     Message(M),
-    /// So many messages in their wire form; what is taken out is one of them, for [`Items::decode`] or [`Items::body`].
+    /// So many messages in their wire form; what is taken out is one of them, for [`Items::decode`]
+    /// or [`Items::body`].
     Encoded(u32),
     /// Anything rarer.
     Signal(Box<Signal>),
 }
 
-/// Items in their order. They are added first, and taken out afterwards. Encoded messages, which are large, stand in a row of their
-/// own: a queue of small messages is small.
+/// Items in their order. They are added first, and taken out afterwards. Encoded messages, which
+/// are large, stand in a row of their own: a queue of small messages is small.
 pub(crate) struct Items<M> {
     places: Box<[Item<M>]>,
     /// The first one that was not taken out.
@@ -94,7 +96,8 @@ impl<M> Items<M> {
         Some(mem::replace(place, Item::None))
     }
 
-    /// Puts the item back that was taken out last, or what it has become: it is the first one again.
+    /// Puts the item back that was taken out last, or what it has become: it is the first one
+    /// again.
     #[inline(always)]
     pub(crate) fn put_back(&mut self, item: Item<M>) {
         self.next -= 1;
@@ -120,8 +123,8 @@ impl<M> Items<M> {
         self.encoded.as_ref().map_or(0, |encoded| encoded.filling().1)
     }
 
-    /// Begins anew, when all items were taken out. The memory of a burst is given back, if `others`, which are what came meanwhile,
-    /// need far less.
+    /// Begins anew, when all items were taken out. The memory of a burst is given back, if
+    /// `others`, which are what came meanwhile, need far less.
     #[inline]
     pub(crate) fn renew(&mut self, others: &Items<M>) {
         debug_assert!(self.is_empty());
@@ -143,7 +146,7 @@ impl<M> Items<M> {
 
     /// The encoded message whose item was taken out.
     pub(crate) fn body(&mut self) -> Option<Body> {
-        self.encoded.as_mut()?.take(|body| body, |octets, span| span.body(octets))
+        self.encoded.as_mut()?.take(|body| body, |bytes, span| span.body(bytes))
     }
 
     /// A place for encoded messages, of which `count` are going to be added.

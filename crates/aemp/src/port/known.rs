@@ -1,9 +1,10 @@
 //! A mailbox beside the name of its type.
 //!
-//! Each local send, and each run of a port, asks whether a mailbox is of just its own type. `Any` answers by a call that writes
-//! sixteen octets to memory, to be read back at once; here the answer lies before the mailbox, and with that one-way messages
-//! are 1.4 to 2.4 times as fast, ping-pong 1.1 times. The cast behind the answer is the only unsafe code of the workspace; tests
-//! check it against `Any` each time.
+//! Each local send, and each run of a port, asks whether a mailbox is of just its own type. `Any`
+//! answers by a call that writes sixteen bytes to memory, to be read back at once; here the answer
+//! lies before the mailbox, and with that one-way messages are 1.4 to 2.4 times as fast, ping-pong
+//! 1.1 times. The cast behind the answer is the only unsafe code of the workspace; tests check it
+//! against `Any` each time.
 
 #![allow(unsafe_code)] // one cast
 
@@ -41,9 +42,10 @@ impl Known<dyn Mailbox> {
         }
         debug_assert!((&self.mailbox as &dyn Any).is::<M>());
         let mailbox: *mut dyn Mailbox = &raw mut self.mailbox;
-        // SAFETY: only `boxed` makes a `Known<dyn Mailbox>`, from a mailbox of the type that `id` names, and both stay as they
-        // are: the fields are private to this module, which hands out the mailbox by reference alone, and a `dyn Mailbox` cannot be
-        // replaced through that. So the mailbox is an `M`, and it is borrowed for as long as the result is.
+        // SAFETY: only `boxed` makes a `Known<dyn Mailbox>`, from a mailbox of the type that `id`
+        // names, and both stay as they are: the fields are private to this module, which hands out
+        // the mailbox by reference alone, and a `dyn Mailbox` cannot be replaced through that. So
+        // the mailbox is an `M`, and it is borrowed for as long as the result is.
         Some(unsafe { &mut *mailbox.cast::<M>() })
     }
 }

@@ -55,8 +55,8 @@ impl Node {
             return false;
         }
         let Some(mailbox) = cell.mailbox() else { return false };
-        let octets = mailbox.signal(Signal::Kill(reason.clone()));
-        self.delivered(caller, cell, octets);
+        let bytes = mailbox.signal(Signal::Kill(reason.clone()));
+        self.delivered(caller, cell, bytes);
         true
     }
 
@@ -67,15 +67,16 @@ impl Node {
         }
     }
 
-    /// Brings a monitor that has fired to its port. The thread may hold locks, and must not drop what belongs to the monitor.
+    /// Brings a monitor that has fired to its port. The thread may hold locks, and must not drop
+    /// what belongs to the monitor.
     pub(crate) fn fire_in(&self, number: u64, fire: Fire) {
         if let Signalled::Refused(signal) = self.queue_signal(number, Signal::Fire(fire)) {
             self.scheduler().call(Box::new(move |_| drop(signal)));
         }
     }
 
-    /// Kills a port from a thread that must not run code of users, such as the drop of what the port has: it may hold a lock, or
-    /// a connection waits for it.
+    /// Kills a port from a thread that must not run code of users, such as the drop of what the
+    /// port has: it may hold a lock, or a connection waits for it.
     pub(crate) fn kill_from_afar(&self, number: u64, reason: Reason) {
         if let Signalled::Ends(reason) = self.queue_signal(number, Signal::Kill(reason)) {
             self.scheduler().call(Box::new(move |node| node.end_port(number, reason)));
@@ -97,14 +98,14 @@ impl Node {
         }
         let kills = signal.kills();
         let Some(mailbox) = cell.mailbox() else { return Signalled::Refused(signal) };
-        let octets = mailbox.signal(signal);
+        let bytes = mailbox.signal(signal);
         let mut task = None;
         if kills && let Some(tasks) = mailbox.downcast_mut::<TaskQueue>() {
             task = tasks.kills.task();
         } else if kills {
             cell.make_extra().kills += 1;
         }
-        self.delivered(number, cell, octets);
+        self.delivered(number, cell, bytes);
         task.into_iter().for_each(wake);
         Signalled::Queued
     }
@@ -147,7 +148,8 @@ impl Node {
         }
     }
 
-    /// Nobody is told of this death. Of ports that other nodes have made, and can make as many of as they like, not each is logged.
+    /// Nobody is told of this death. Of ports that other nodes have made, and can make as many of
+    /// as they like, not each is logged.
     fn died_alone(&self, port: &PortId, made_by_others: bool, reason: &Reason) {
         let withheld = if made_by_others { self.may_complain() } else { Some(0) };
         if let Some(withheld) = withheld {

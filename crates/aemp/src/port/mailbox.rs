@@ -1,7 +1,8 @@
 //! Mailboxes: what waits for a port, in the order in which it takes effect.
 //!
-//! Messages, kills, fired monitors and code that is to run in the port are items of one queue; that order is half of the
-//! promise. A typed port has a queue of its own message type, so that a local send moves the value into it without a box.
+//! Messages, kills, fired monitors and code that is to run in the port are items of one queue; that
+//! order is half of the promise. A typed port has a queue of its own message type, so that a local
+//! send moves the value into it without a box.
 
 use std::any::{Any, TypeId};
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use super::wake::wake;
 use crate::message::{Envelope, FromMessage};
 use crate::monitor::Fire;
 
-/// Octets that an item is counted with beside its content.
+/// Bytes that an item is counted with beside its content.
 pub(crate) const ITEM_COST: usize = 32;
 
 /// Code that runs in the context of a port.
@@ -55,24 +56,24 @@ pub(crate) enum After {
     Finish(Option<Waker>),
 }
 
-/// A mailbox as its senders see it, who do not know the port's type. What its items are counted with, never 0 for an item, is
-/// added up in the port's [`Slot`](super::slot::Slot).
+/// A mailbox as its senders see it, who do not know the port's type. What its items are counted
+/// with, never 0 for an item, is added up in the port's [`Slot`](super::slot::Slot).
 pub(crate) trait Mailbox: Any + Send {
     /// Whether a message of another type must be encoded before it is put in.
     fn wants_encoded(&self) -> bool;
-    /// Adds a message of unknown type; gives the octets that it is counted with.
+    /// Adds a message of unknown type; gives the bytes that it is counted with.
     fn push(&mut self, message: Envelope) -> usize;
-    /// Adds messages in their wire form, which lie in `batch`, in this order, and leaves `spans` empty; gives the octets that they
-    /// are counted with.
+    /// Adds messages in their wire form, which lie in `batch`, in this order, and leaves `spans`
+    /// empty; gives the bytes that they are counted with.
     fn push_spans(&mut self, batch: &Bytes, spans: &mut Vec<Span>) -> usize {
         spans.drain(..).map(|span| self.push(Envelope::Encoded(span.body(batch)))).sum()
     }
-    /// Adds something else; gives the octets that it is counted with.
+    /// Adds something else; gives the bytes that it is counted with.
     fn signal(&mut self, signal: Signal) -> usize;
     /// To be asked after each addition, where no runner takes the items out.
     fn after(&mut self) -> After;
-    /// Octets that were taken out and are not dealt with yet. They count for the limit of the mailbox, but hold no sender up: the
-    /// port may wait for just one of these.
+    /// Bytes that were taken out and are not dealt with yet. They count for the limit of the
+    /// mailbox, but hold no sender up: the port may wait for just one of these.
     fn kept(&self) -> usize {
         0
     }
@@ -103,18 +104,18 @@ impl<M> Queue<M> {
 
 impl<M: FromMessage> Queue<M> {
     fn push_encoded(&mut self, body: Body) -> usize {
-        let octets = ITEM_COST + body.items().len();
+        let bytes = ITEM_COST + body.items().len();
         self.items.encoded(1).push(body);
-        octets
+        bytes
     }
 
     /// A moved message of unknown type: kept as it is in an untyped queue, encoded for a typed one.
     fn push_moved(&mut self, message: Envelope) -> usize {
-        let octets = ITEM_COST + message.octets();
+        let bytes = ITEM_COST + message.bytes();
         let mut message = Some(message);
         if let Some(same) = (&mut message as &mut dyn Any).downcast_mut::<Option<M>>() {
             same.take().map(Item::Message).into_iter().for_each(|item| self.items.push(item));
-            return octets;
+            return bytes;
         }
         match message.map(|message| message.encode()) {
             Some(Ok(body)) => self.push_encoded(body),
@@ -123,8 +124,8 @@ impl<M: FromMessage> Queue<M> {
         }
     }
 
-    /// All that waits; `spare`, which must be empty, takes its place, so that its memory is used again: not that of a burst, if
-    /// little waits now.
+    /// All that waits; `spare`, which must be empty, takes its place, so that its memory is used
+    /// again: not that of a burst, if little waits now.
     #[inline]
     pub(crate) fn take(&mut self, spare: &mut Items<M>) {
         spare.renew(&self.items);
@@ -149,12 +150,12 @@ impl<M: FromMessage> Mailbox for Queue<M> {
     }
 
     fn push_spans(&mut self, batch: &Bytes, spans: &mut Vec<Span>) -> usize {
-        let octets = spans.iter().map(|span| ITEM_COST + span.len()).sum();
+        let bytes = spans.iter().map(|span| ITEM_COST + span.len()).sum();
         let Ok(count) = u32::try_from(spans.len()) else { return 0 };
         if count > 0 {
             self.items.encoded(count).push_spans(batch, spans);
         }
-        octets
+        bytes
     }
 
     fn signal(&mut self, signal: Signal) -> usize {
@@ -290,7 +291,7 @@ mod tests {
         let found = std::iter::from_fn(|| reader.find().expect("they are messages"));
         let mut spans: Vec<Span> = found.map(|found| found.span).collect();
         let mut queue = Queue::<(u64,)>::default();
-        let octets = [
+        let bytes = [
             queue.push_message((1,)),
             queue.push_encoded(body(2)),
             queue.push_encoded(body(5)),
@@ -299,7 +300,7 @@ mod tests {
             queue.push_encoded(body(3)),
             queue.push_message((4,)),
         ];
-        assert!(octets.iter().all(|octets| *octets > 0));
+        assert!(bytes.iter().all(|bytes| *bytes > 0));
         let mut items = Items::default();
         queue.take(&mut items);
         let mut seen = Vec::new();

@@ -1,7 +1,8 @@
 //! Ports: destinations for messages, and contexts for code.
 //!
-//! Reading order: [`mailbox`] and [`items`] (what waits), [`slot`] and [`table`] (where ports are), [`actor`] (what handles it), [`run`] (one run of one
-//! port), [`scheduler`], [`help`] and [`here`] (which port runs next, and where), [`pressure`] (which one waits for another), [`port_task`]
+//! Reading order: [`mailbox`] and [`items`] (what waits), [`slot`] and [`table`] (where ports are),
+//! [`actor`] (what handles it), [`run`] (one run of one port), [`scheduler`], [`help`] and [`here`]
+//! (which port runs next, and where), [`pressure`] (which one waits for another), [`port_task`]
 //! (async ports), then what users see: [`context`], [`handlers`], [`task`].
 
 pub(crate) mod actor;

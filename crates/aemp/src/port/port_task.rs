@@ -1,8 +1,10 @@
-//! The task of an async port: it polls the port's code, and ends the port when that has ended or the port was killed.
+//! The task of an async port: it polls the port's code, and ends the port when that has ended or
+//! the port was killed.
 //!
-//! Only this task ends the port, so the news of its death comes behind all that the code has sent. A kill leaves its reason in the
-//! mailbox and wakes the task, which looks for it before it polls the code again: then the code is dropped, what that sends still counts,
-//! and the death is told. A monitor that kills does the same, and until the task looks it can still be withdrawn.
+//! Only this task ends the port, so the news of its death comes behind all that the code has sent.
+//! A kill leaves its reason in the mailbox and wakes the task, which looks for it before it polls
+//! the code again: then the code is dropped, what that sends still counts, and the death is told. A
+//! monitor that kills does the same, and until the task looks it can still be withdrawn.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,7 +26,7 @@ use crate::runtime::sender;
 /// What the task of an async port and those who send to the port share beside the mailbox.
 #[derive(Default)]
 pub(crate) struct TaskState {
-    /// Octets that were taken out of the mailbox and not picked yet, as senders see them.
+    /// Bytes that were taken out of the mailbox and not picked yet, as senders see them.
     pub(crate) kept: AtomicUsize,
     pub(crate) doom: Arc<Doom>,
 }
@@ -48,7 +50,8 @@ impl PortTask {
         PortTask { node, number, state, code: Some(code), known: false }
     }
 
-    /// Lets the task be woken by those who kill the port. It is the same waker as long as the task lives.
+    /// Lets the task be woken by those who kill the port. It is the same waker as long as the task
+    /// lives.
     fn make_known(&mut self, waker: &Waker) {
         self.known = true;
         self.with_mailbox(|mailbox| mailbox.kills.make_known(waker));
@@ -84,7 +87,8 @@ impl PortTask {
         )
     }
 
-    /// Drops the code, which may send for the last time, and ends the port. Of what it was told to die of, the first reason counts.
+    /// Drops the code, which may send for the last time, and ends the port. Of what it was told to
+    /// die of, the first reason counts.
     fn end(&mut self, reason: Reason) {
         let Some(code) = self.code.take() else { return };
         let (reason, gate) = self.kill().unwrap_or((reason, None));

@@ -1,7 +1,8 @@
 //! Back-pressure: who is behind, and who waits until that has caught up.
 //!
-//! A port that has sent to receivers which are behind is parked until *none* of them is behind any more, or one of them could die of
-//! what the port sends next. It registers with one of them at a time, and looks at the others when that one has drained.
+//! A port that has sent to receivers which are behind is parked until *none* of them is behind any
+//! more, or one of them could die of what the port sends next. It registers with one of them at a
+//! time, and looks at the others when that one has drained.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -60,12 +61,14 @@ impl Crowded {
 }
 
 impl Node {
-    /// Ports that waited for a receiver, which has drained, go on, unless another receiver of theirs is still behind.
+    /// Ports that waited for a receiver, which has drained, go on, unless another receiver of
+    /// theirs is still behind.
     pub(crate) fn unpark(&self, ports: Vec<u64>) {
         ports.into_iter().for_each(|number| self.go_on_if_drained(number));
     }
 
-    /// A port in state `Parked` goes on when none of the receivers is behind that stand in its extra part.
+    /// A port in state `Parked` goes on when none of the receivers is behind that stand in its
+    /// extra part.
     pub(crate) fn go_on_if_drained(&self, number: u64) {
         while let Some(receiver) = self.next_receiver(number) {
             if self.waits_for(number, &receiver) {
@@ -107,13 +110,15 @@ impl Node {
             },
             Pressure::Remote(remote) => {
                 remote.blocked.lock().push(number);
-                // Looked at after the entry is there: whoever drains looks at the entries afterwards.
+                // Looked at after the entry is there: whoever drains looks at the entries
+                // afterwards.
                 remote.outbox.lock().backlog() > HIGH_WATER
             }
         }
     }
 
-    /// Waits until none of these receivers is behind any more, or the async port itself is: of any ring of ports at least one goes on.
+    /// Waits until none of these receivers is behind any more, or the async port itself is: of any
+    /// ring of ports at least one goes on.
     pub(crate) async fn all_drained(&self, number: u64, crowded: Crowded) {
         for receiver in crowded.into_iter() {
             tokio::select! {
@@ -123,7 +128,8 @@ impl Node {
         }
     }
 
-    /// As [`Node::ready`], for the code of an async port; returns, too, when that port is behind itself.
+    /// As [`Node::ready`], for the code of an async port; returns, too, when that port is behind
+    /// itself.
     pub(crate) async fn ready_in(&self, number: u64, to: &PortId) {
         tokio::select! {
             () = self.ready(to) => {}
@@ -187,7 +193,7 @@ mod tests {
 
     async fn node() -> Node {
         let limits = Limits { mailbox_high: HIGH, ..Limits::default() };
-        // Messages count with their octets.
+        // Messages count with their bytes.
         Node::builder().limits(limits).always_encode(true).start().await.expect("it starts")
     }
 

@@ -99,7 +99,8 @@ pub(crate) fn run_taken(
     }
 }
 
-/// What follows from a run whose code asked for something: the port ends, becomes another, or has to wait.
+/// What follows from a run whose code asked for something: the port ends, becomes another, or has
+/// to wait.
 #[cold]
 fn go_on_as_asked(
     node: &Node,
@@ -150,8 +151,9 @@ pub(crate) fn report_if_blocked(node: &Node, lap: &Lap<'_>) {
 /// The code of a port that has become another, or what starts its task.
 type Became = (Option<Box<dyn Actor>>, Option<StartTask>);
 
-/// The port becomes another: what is left for it moves over, in order. An async port that was killed already ends at once, as
-/// any other would: its task may look at its mailbox much later, or never.
+/// The port becomes another: what is left for it moves over, in order. An async port that was
+/// killed already ends at once, as any other would: its task may look at its mailbox much later, or
+/// never.
 fn succeed(
     node: &Node,
     number: u64,
@@ -165,8 +167,8 @@ fn succeed(
     let mut waiting = old.hand_over(&mut **mailbox);
     let mut taken = 0;
     while let Some(mut cell) = node.table().get(number) {
-        // Handing over runs code of the messages' types, so no lock is held. What is taken still counts for the limit: so this
-        // ends, however much comes meanwhile.
+        // Handing over runs code of the messages' types, so no lock is held. What is taken still
+        // counts for the limit: so this ends, however much comes meanwhile.
         if cell.waiting() > taken
             && let Some(older) = cell.mailbox()
             && old.load(older)
@@ -216,7 +218,8 @@ fn park(
     crowded: Crowded,
 ) -> Next {
     let Some(mut cell) = seat.lock() else { return Next::Rest };
-    // A port that is behind itself is never parked: so of any ring of ports at least one goes on. Nor is one that is to die.
+    // A port that is behind itself is never parked: so of any ring of ports at least one goes on.
+    // Nor is one that is to die.
     if cell.is_doomed() || cell.waiting() >= node.limits().mailbox_high {
         drop(cell);
         return put_back(node, seat, actor, quota, left);
@@ -230,7 +233,8 @@ fn park(
     Next::Rest
 }
 
-/// The quota with which a run would take one slice, if its items take as long as those that were measured.
+/// The quota with which a run would take one slice, if its items take as long as those that were
+/// measured.
 fn quota_after(quota: u16, items: usize, took: Duration) -> u16 {
     if items == 0 {
         return quota;

@@ -1,9 +1,10 @@
 //! Which port runs next: one runner per worker of the runtime, each with a queue of its own.
 //!
-//! A port that becomes busy through code of a runner goes to that runner: the newest one first (it is an answer, or has its
-//! data in the cache), but at most three times in a row; then the others in order. Runners steal from each other. Ports
-//! that become busy through other threads go to a shared queue. A runner gives the thread back to the runtime every so often,
-//! so that sockets and tasks get their turn.
+//! A port that becomes busy through code of a runner goes to that runner: the newest one first (it
+//! is an answer, or has its data in the cache), but at most three times in a row; then the others
+//! in order. Runners steal from each other. Ports that become busy through other threads go to a
+//! shared queue. A runner gives the thread back to the runtime every so often, so that sockets and
+//! tasks get their turn.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -24,14 +25,16 @@ use crate::node::Node;
 use crate::runtime::flush::Batch;
 use crate::runtime::sender;
 
-/// How long a runner goes on before it lets the runtime poll its sockets: at least so long, and as long as everything else took
-/// since its last turn, so that ports and tasks share the thread when both have much to do.
+/// How long a runner goes on before it lets the runtime poll its sockets: at least so long, and as
+/// long as everything else took since its last turn, so that ports and tasks share the thread when
+/// both have much to do.
 const TURN: Duration = Duration::from_micros(500);
 
 /// How long at most.
 const TURN_MAX: Duration = Duration::from_millis(20);
 
-/// How long runners of a stopped node go on with what is queued, such as monitors that fired because of it.
+/// How long runners of a stopped node go on with what is queued, such as monitors that fired
+/// because of it.
 const LAST_TURNS: Duration = Duration::from_secs(1);
 
 /// How often in a row the newest port may go before the others.
@@ -64,7 +67,8 @@ pub(crate) struct Scheduler {
     end: Notify,
 }
 
-/// One pick in so many looks at the shared queue first, so that a runner whose own queue never empties starves nobody.
+/// One pick in so many looks at the shared queue first, so that a runner whose own queue never
+/// empties starves nobody.
 const SHARED_EVERY: u32 = 31;
 
 /// What a runner has picked in this turn.
@@ -116,7 +120,8 @@ impl Scheduler {
         }
     }
 
-    /// A runner ends. After the last one what is still queued, and may own handles of the node, is dropped.
+    /// A runner ends. After the last one what is still queued, and may own handles of the node, is
+    /// dropped.
     fn leave(&self) {
         if self.running.fetch_sub(1, Ordering::SeqCst) > 1 {
             return;
@@ -159,7 +164,8 @@ impl Scheduler {
         }
     }
 
-    /// Runs a port. What belongs to it may panic while it is put away; panics of handlers end in `run_taken`.
+    /// Runs a port. What belongs to it may panic while it is put away; panics of handlers end in
+    /// `run_taken`.
     #[inline]
     fn port(&self, node: &Node, number: u64, clock: &mut Clock) {
         if run_port(node, number, Some(clock)) == Next::Again {
@@ -182,8 +188,9 @@ impl Scheduler {
         }
     }
 
-    /// Queues one thing more than the runner of this thread does next: others may help. That an idle runner is overlooked
-    /// here does no harm, for this one looks again when it reads its clock.
+    /// Queues one thing more than the runner of this thread does next: others may help. That an
+    /// idle runner is overlooked here does no harm, for this one looks again when it reads its
+    /// clock.
     fn push_own(&self, work: Work) {
         let left = here::with_queue(|queue| match queue {
             Some(queue) => {
@@ -202,7 +209,8 @@ impl Scheduler {
     pub(super) fn push_shared(&self, work: Work) {
         self.shared.push(work);
         self.wake_one();
-        // After the fence in there: either the last runner has found the work when it left, or it is seen here that it did.
+        // After the fence in there: either the last runner has found the work when it left, or it
+        // is seen here that it did.
         if self.over.load(Ordering::Relaxed) {
             self.discard();
         }
@@ -292,7 +300,8 @@ fn turn(node: &Node, queue: Worker<Work>, clock: &mut Clock, share: Duration) ->
     clock.start();
     let end = clock.now() + share;
     let mut batch = Batch::begin(node);
-    // The first pick of a turn looks at the shared queue: a turn of long handlers has fewer picks than it takes otherwise.
+    // The first pick of a turn looks at the shared queue: a turn of long handlers has fewer picks
+    // than it takes otherwise.
     let mut picks = Picks { until_shared: 1, in_a_row: 0 };
     let running = Cell::new(NONE);
     let mut works = || {
@@ -451,7 +460,8 @@ mod tests {
     #[tokio::test]
     async fn a_runner_that_does_not_rest_does_not_stand_among_the_idle() {
         let scheduler = Scheduler::new(2);
-        // Somebody chose the runner just when it found work by itself: the wake-up is still there at its next rest.
+        // Somebody chose the runner just when it found work by itself: the wake-up is still there
+        // at its next rest.
         scheduler.wakers[0].notify_one();
         scheduler.rest(0).await;
         assert_eq!(scheduler.sleepers.choose(), None);

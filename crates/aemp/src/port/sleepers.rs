@@ -1,8 +1,9 @@
 //! Which runners sleep, and who is woken for new work.
 //!
-//! A runner lies down, looks for work once more, and sleeps only if there is none. Whoever has queued work asks for a sleeper
-//! afterwards. Between the two steps of either side stands a fence, so that one of them sees the other: no work waits while all
-//! sleep. The crate `aemp-models` tries all interleavings.
+//! A runner lies down, looks for work once more, and sleeps only if there is none. Whoever has
+//! queued work asks for a sleeper afterwards. Between the two steps of either side stands a fence,
+//! so that one of them sees the other: no work waits while all sleep. The crate `aemp-models` tries
+//! all interleavings.
 
 use crate::sync::{AtomicUsize, Mutex, Ordering, fence};
 
@@ -28,8 +29,8 @@ impl Sleepers {
         fence(Ordering::SeqCst);
     }
 
-    /// This runner is awake. Whoever woke it may have done so for an earlier rest; as long as it stood in the list it would be
-    /// chosen although it is busy, while others sleep.
+    /// This runner is awake. Whoever woke it may have done so for an earlier rest; as long as it
+    /// stood in the list it would be chosen although it is busy, while others sleep.
     pub(crate) fn get_up(&self, number: usize) {
         let mut numbers = self.numbers.lock();
         numbers.retain(|other| *other != number);
@@ -48,7 +49,8 @@ impl Sleepers {
         number
     }
 
-    /// Whether somebody seems to sleep. Who has queued work that nobody else will take needs [`Sleepers::choose`].
+    /// Whether somebody seems to sleep. Who has queued work that nobody else will take needs
+    /// [`Sleepers::choose`].
     #[inline]
     pub(crate) fn may_be_some(&self) -> bool {
         self.count.load(Ordering::Relaxed) > 0

@@ -1,6 +1,7 @@
 //! One slot of the table: a port, what waits for it, and what it is doing.
 //!
-//! The fields change by transitions only; each of these says in debug builds when it is not allowed.
+//! The fields change by transitions only; each of these says in debug builds when it is not
+//! allowed.
 //!
 //! | from | to | by |
 //! |---|---|---|
@@ -13,7 +14,8 @@
 //! | running | task | [`Slot::become_task`] |
 //! | any | free | [`Slot::vacate`], [`Slot::keep`] |
 //!
-//! Beside that a port is *closing* from the moment when a kill, or the answer that it waited for, is queued.
+//! Beside that a port is *closing* from the moment when a kill, or the answer that it waited for,
+//! is queued.
 
 use std::sync::Arc;
 
@@ -113,7 +115,8 @@ impl Slot {
         self.generation
     }
 
-    /// Puts an unscheduled port into the slot, with the mailbox that [`Slot::keep`] has left, if that suits.
+    /// Puts an unscheduled port into the slot, with the mailbox that [`Slot::keep`] has left, if
+    /// that suits.
     pub(super) fn reopen(&mut self, suits: impl FnOnce(&mut Known<dyn Mailbox>) -> bool) -> bool {
         debug_assert!(self.state == State::Free && self.extra.is_none());
         let reopened = self.mailbox.as_mut().is_some_and(|mailbox| suits(mailbox));
@@ -124,7 +127,8 @@ impl Slot {
         reopened
     }
 
-    /// Takes the port out: what it had, to be dropped when no lock is held, and whether another port can have the slot.
+    /// Takes the port out: what it had, to be dropped when no lock is held, and whether another
+    /// port can have the slot.
     pub(super) fn vacate(&mut self) -> (Removed, bool) {
         let removed =
             Removed { mailbox: self.mailbox.take(), actor: self.actor.take(), extra: self.extra.take() };
@@ -132,8 +136,8 @@ impl Slot {
         (removed, self.renew())
     }
 
-    /// Ends a port that has nothing but an empty mailbox, which stays for the next one; gives the generation of that. `None` if there
-    /// is none left.
+    /// Ends a port that has nothing but an empty mailbox, which stays for the next one; gives the
+    /// generation of that. `None` if there is none left.
     pub(super) fn keep(&mut self) -> Option<u32> {
         self.state = State::Free;
         if !self.renew() {
@@ -194,8 +198,9 @@ impl Slot {
         Some(actor)
     }
 
-    /// Puts the code back after a run; `left` says that some of what it took is left, `quota` how much the next run may handle. True if
-    /// the port has more to do: then it is in state `Queued`, and the caller puts it into a run queue.
+    /// Puts the code back after a run; `left` says that some of what it took is left, `quota` how
+    /// much the next run may handle. True if the port has more to do: then it is in state `Queued`,
+    /// and the caller puts it into a run queue.
     #[inline]
     pub(crate) fn end_run(&mut self, actor: Box<dyn Actor>, quota: u16, left: bool) -> bool {
         debug_assert_eq!(self.state, State::Running);
@@ -231,7 +236,8 @@ impl Slot {
         self.closing = true;
     }
 
-    /// The answer that the port waited for is there: for everybody else it is dead. Gives what has to be released.
+    /// The answer that the port waited for is there: for everybody else it is dead. Gives what has
+    /// to be released.
     pub(crate) fn close_answered(&mut self) -> Option<Box<Extra>> {
         self.closing = true;
         self.extra.take()
@@ -253,7 +259,8 @@ impl Slot {
         self.mailbox.as_mut()
     }
 
-    /// The ports that waited for this one to take what it had, if no more than `high` bytes are left.
+    /// The ports that waited for this one to take what it had, if no more than `high` bytes are
+    /// left.
     #[inline]
     pub(crate) fn take_blocked(&mut self, high: usize) -> Vec<u64> {
         match &mut self.extra {

@@ -1,8 +1,8 @@
 //! The table of a node's ports: a segmented slab whose slots never move and never go away.
 //!
-//! A port's number is its slot and the slot's generation, so a send is one index, one lock and one comparison, without a
-//! reference count. A slot whose generation would wrap is retired: names are never reused. The crate `aemp-models` tries all
-//! interleavings.
+//! A port's number is its slot and the slot's generation, so a send is one index, one lock and one
+//! comparison, without a reference count. A slot whose generation would wrap is retired: names are
+//! never reused. The crate `aemp-models` tries all interleavings.
 
 use super::actor::Actor;
 use super::extra::Extra;
@@ -51,7 +51,8 @@ impl Table {
         self.seat(number)?.lock()
     }
 
-    /// Whether the port has ended, or takes nothing any more. Never waits: "no" if somebody else is at it right now.
+    /// Whether the port has ended, or takes nothing any more. Never waits: "no" if somebody else is
+    /// at it right now.
     pub(crate) fn is_over(&self, number: u64) -> bool {
         let Some(seat) = self.seat(number) else { return true };
         let Some(cell) = seat.cell.try_lock() else { return false };
@@ -79,7 +80,8 @@ impl Table {
         Some(Seat { cell, generation })
     }
 
-    /// Takes a port out: what it had, to be dropped when no lock is held. `last` sees it before anybody can see that it is gone.
+    /// Takes a port out: what it had, to be dropped when no lock is held. `last` sees it before
+    /// anybody can see that it is gone.
     pub(crate) fn remove(&self, number: u64, last: impl FnOnce(&Slot)) -> Option<Removed> {
         let cell = self.get(number)?;
         last(&cell);
@@ -96,15 +98,17 @@ impl Table {
         removed
     }
 
-    /// Ends a port that has nothing but an empty mailbox, and keeps its slot with that for [`Table::begin`]; gives the number that the
-    /// next port there will have. Until then there is no port.
+    /// Ends a port that has nothing but an empty mailbox, and keeps its slot with that for
+    /// [`Table::begin`]; gives the number that the next port there will have. Until then there is
+    /// no port.
     pub(crate) fn keep(&self, number: u64, mut cell: SlotGuard<'_, Slot>) -> Option<u64> {
         let (index, next) = (split(number)?.0, cell.keep()?);
         Some(self::number(index, next))
     }
 
-    /// Opens the port with this number, which [`Table::keep`] gave, in state `Unscheduled`, with the mailbox that was kept. If that
-    /// does not suit, the slot is free for all, and the answer false.
+    /// Opens the port with this number, which [`Table::keep`] gave, in state `Unscheduled`, with
+    /// the mailbox that was kept. If that does not suit, the slot is free for all, and the answer
+    /// false.
     pub(crate) fn begin(&self, number: u64, suits: impl FnOnce(&mut Known<dyn Mailbox>) -> bool) -> bool {
         let Some(seat) = self.seat(number) else { return false };
         let mut cell = seat.cell.lock();

@@ -26,13 +26,14 @@ use crate::monitor::Opened;
 use crate::node::Node;
 use crate::remote::Gate;
 
-/// How the code of an async port ends: `Ok` is a normal death, and an error is the reason of an abnormal one. `?` makes a
-/// `die, TEXT` of any error.
+/// How the code of an async port ends: `Ok` is a normal death, and an error is the reason of an
+/// abnormal one. `?` makes a `die, TEXT` of any error.
 pub type ExitResult = Result<(), Reason>;
 
 /// The code's end of an async port.
 ///
-/// Messages that were not picked stay queued, in order. When the port is killed, the task ends at its next `await`.
+/// Messages that were not picked stay queued, in order. When the port is killed, the task ends at
+/// its next `await`.
 pub struct Mailbox {
     node: Node,
     number: u64,
@@ -49,16 +50,17 @@ struct Waiting {
     _ticket: Ticket,
 }
 
-/// What a message that was not picked yet holds: the gate of a fire, and its part of the limit of the mailbox.
+/// What a message that was not picked yet holds: the gate of a fire, and its part of the limit of
+/// the mailbox.
 struct Ticket {
     _gate: Option<Gate>,
-    octets: usize,
+    bytes: usize,
     state: Arc<TaskState>,
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.state.kept.fetch_sub(self.octets, Ordering::Relaxed);
+        self.state.kept.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -77,7 +79,8 @@ impl Mailbox {
         self.number
     }
 
-    /// The next message as an `M`, for example an [`AnyMessage`](crate::AnyMessage). One that does not fit kills the port with `bad_message` or `unhandled_message`.
+    /// The next message as an `M`, for example an [`AnyMessage`](crate::AnyMessage). One that does
+    /// not fit kills the port with `bad_message` or `unhandled_message`.
     ///
     /// # Cancel safety
     ///
@@ -100,8 +103,9 @@ impl Mailbox {
         tokio::time::timeout(timeout, self.recv()).await.ok()
     }
 
-    /// Waits for the first message that `picker` takes, see [`pick!`](crate::pick). It gives back what it does not want, and that
-    /// stays queued; messages with tags of other types stay as well.
+    /// Waits for the first message that `picker` takes, see [`pick!`](crate::pick). It gives back
+    /// what it does not want, and that stays queued; messages with tags of other types stay as
+    /// well.
     ///
     /// A message whose tag fits and whose values do not kills the port with `bad_message`.
     ///
@@ -128,7 +132,8 @@ impl Mailbox {
         tokio::time::timeout(limit, self.recv_match(picker)).await.ok()
     }
 
-    /// Waits for the first message with this tag and gives what follows it: a tuple for several values, `()` for none.
+    /// Waits for the first message with this tag and gives what follows it: a tuple for several
+    /// values, `()` for none.
     ///
     /// # Cancel safety
     ///
@@ -246,9 +251,9 @@ impl Mailbox {
                 },
             },
         };
-        let octets = ITEM_COST + message.octets();
-        self.state.kept.fetch_add(octets, Ordering::Relaxed);
-        let ticket = Ticket { _gate: gate, octets, state: self.state.clone() };
+        let bytes = ITEM_COST + message.bytes();
+        self.state.kept.fetch_add(bytes, Ordering::Relaxed);
+        let ticket = Ticket { _gate: gate, bytes, state: self.state.clone() };
         self.stash.push_back(Waiting { message, _ticket: ticket });
     }
 
@@ -282,7 +287,8 @@ enum Picked<T> {
     Bad(Reason),
 }
 
-/// Looks at a message where it stands, and leaves it there if it is not picked: there may be very many of them.
+/// Looks at a message where it stands, and leaves it there if it is not picked: there may be very
+/// many of them.
 fn try_pick<M: FromMessage, T>(
     message: &mut Envelope,
     picker: &mut impl FnMut(M) -> Result<T, M>,
@@ -324,9 +330,11 @@ impl fmt::Debug for Mailbox {
 }
 
 impl Node {
-    /// Opens an async port: `code` runs as a task and takes messages out of the port that it is given.
+    /// Opens an async port: `code` runs as a task and takes messages out of the port that it is
+    /// given.
     ///
-    /// `Ok(())` kills the port normally, an error is the reason of an abnormal death, a panic is `die, TEXT`.
+    /// `Ok(())` kills the port normally, an error is the reason of an abnormal death, a panic is
+    /// `die, TEXT`.
     pub fn port_async<F>(&self, code: impl FnOnce(Mailbox) -> F + Send + 'static) -> PortId
     where
         F: Future<Output = ExitResult> + Send + 'static,
@@ -337,8 +345,8 @@ impl Node {
         self.own_port(number)
     }
 
-    /// Starts the task of an async port, whose mailbox is a [`TaskQueue`] already. Its code begins when those have drained that the port
-    /// has sent too much to before.
+    /// Starts the task of an async port, whose mailbox is a [`TaskQueue`] already. Its code begins
+    /// when those have drained that the port has sent too much to before.
     pub(crate) fn start_task<F>(
         &self,
         number: u64,
@@ -370,8 +378,9 @@ impl Node {
     }
 }
 
-/// Picks a message by pattern, for [`Mailbox::recv_match`](crate::Mailbox::recv_match): `pick!(Boss::Down { reason } => reason)`. A guard may
-/// follow the pattern: `pick!(Work::Add { a, .. } if a > 0 => a)`.
+/// Picks a message by pattern, for [`Mailbox::recv_match`](crate::Mailbox::recv_match):
+/// `pick!(Boss::Down { reason } => reason)`. A guard may follow the pattern: `pick!(Work::Add { a,
+/// .. } if a > 0 => a)`.
 #[macro_export]
 macro_rules! pick {
     ($pattern:pat $(if $guard:expr)? => $value:expr) => {

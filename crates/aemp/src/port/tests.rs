@@ -25,11 +25,12 @@ async fn soon<T>(future: impl Future<Output = T>) -> T {
 }
 
 async fn node(limits: Limits) -> Node {
-    // Messages count with their octets.
+    // Messages count with their bytes.
     Node::builder().limits(limits).always_encode(true).start().await.unwrap()
 }
 
-/// Waits until the port is in this state. These runtimes have one thread: the others run in between.
+/// Waits until the port is in this state. These runtimes have one thread: the others run in
+/// between.
 async fn until(node: &Node, port: &PortId, state: State) {
     while node.table().get(port.parts().1).unwrap().state() != state {
         tokio::task::yield_now().await;
@@ -133,7 +134,8 @@ async fn a_port_that_becomes_another_is_not_locked_while_messages_are_encoded() 
     let node = Node::builder().start().await.unwrap();
     let (sender, mut told) = tokio::sync::mpsc::unbounded_channel();
     let port = node.port(move |cx: &mut Context<'_>, (Witness(n),): (Witness,)| {
-        // These wait in the mailbox when the port has become another; what it was sent at once is left of its batch.
+        // These wait in the mailbox when the port has become another; what it was sent at once is
+        // left of its batch.
         let me = cx.me();
         for n in n + 10..n + 13 {
             cx.send(&me, (Witness(n),));
@@ -168,7 +170,8 @@ fn batch(n: u64) -> (Bytes, Vec<Span>) {
 async fn few_messages_for_a_slow_port_do_not_keep_all_that_was_read_with_them() {
     let node = Node::builder().start().await.unwrap();
     let port = node.port(|_: &mut Context<'_>, (_,): (u64,)| {});
-    // This runtime has one thread: nothing takes them out meanwhile. Who keeps up need not be cared for.
+    // This runtime has one thread: nothing takes them out meanwhile. Who keeps up need not be cared
+    // for.
     for (port, shared) in [(port, [true, false, false]), (idler(&node), [false; 3])] {
         for (n, shared) in shared.into_iter().enumerate() {
             let (batch, mut spans) = batch(n as u64 + 1);

@@ -1,4 +1,5 @@
-//! The verbs of an async port: those of the node, with the own port filled in. Together with `get` they are what Coro::MP has.
+//! The verbs of an async port: those of the node, with the own port filled in. Together with `get`
+//! they are what Coro::MP has.
 
 use std::future::Future;
 use std::time::Duration;
@@ -26,9 +27,10 @@ impl Mailbox {
         self.node().send(to, message)
     }
 
-    /// Waits until the way to a port is not crowded, see [`Node::ready`](crate::Node::ready): an async port that sends much to one
-    /// receiver does so before each message, or the receiver may die of what waits for it. It does not wait while the own port is
-    /// behind: so ports that send to each other do not stand still.
+    /// Waits until the way to a port is not crowded, see [`Node::ready`](crate::Node::ready): an
+    /// async port that sends much to one receiver does so before each message, or the receiver may
+    /// die of what waits for it. It does not wait while the own port is behind: so ports that send
+    /// to each other do not stand still.
     ///
     /// # Cancel safety
     ///
@@ -43,13 +45,14 @@ impl Mailbox {
     ///
     /// # Errors
     ///
-    /// The answer cannot be sent: it has no form, or is too large. The caller gets an error as well.
+    /// The answer cannot be sent: it has no form, or is too large. The caller gets an error as
+    /// well.
     pub fn reply<T: Serialize + Send + 'static>(&self, to: ReplyTo<T>, answer: T) -> Result<(), SendError> {
         self.node().answer_call(to.port(), answer).map(drop)
     }
 
-    /// Calls a port and waits for the answer, see [`Node::call`](crate::Node::call) (Coro::MP's `syncal`). Messages that come
-    /// meanwhile stay queued.
+    /// Calls a port and waits for the answer, see [`Node::call`](crate::Node::call) (Coro::MP's
+    /// `syncal`). Messages that come meanwhile stay queued.
     ///
     /// # Cancel safety
     ///
@@ -75,13 +78,15 @@ impl Mailbox {
         self.node().call(port, limit, message)
     }
 
-    /// Kills a port, see [`Node::kill`](crate::Node::kill). If it is the own one, the task ends at its next `await`.
+    /// Kills a port, see [`Node::kill`](crate::Node::kill). If it is the own one, the task ends at
+    /// its next `await`.
     #[doc(alias = "kil")]
     pub fn kill(&self, port: &PortId, reason: Reason) {
         self.node().kill(port, reason);
     }
 
-    /// Monitors a port: when it dies, `message(reason)` comes to the own port, in order with its other messages.
+    /// Monitors a port: when it dies, `message(reason)` comes to the own port, in order with its
+    /// other messages.
     #[doc(alias = "mon")]
     pub fn monitor<M: IntoMessage>(
         &self,
@@ -111,8 +116,8 @@ impl Mailbox {
         self.node().spawn(node, function, args)
     }
 
-    /// Runs a future beside the port's code (Coro::MP's `peval_async`): it ends with the port, and if it fails or panics, the port
-    /// dies of it.
+    /// Runs a future beside the port's code (Coro::MP's `peval_async`): it ends with the port, and
+    /// if it fails or panics, the port dies of it.
     #[doc(alias = "peval_async")]
     pub fn task(&self, future: impl Future<Output = super::ExitResult> + Send + 'static) {
         self.node().task_of(self.number(), future, |cx, ended| {

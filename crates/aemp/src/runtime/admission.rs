@@ -1,4 +1,5 @@
-//! How many accepted connections may be unauthenticated at once, and which of them give way to newcomers.
+//! How many accepted connections may be unauthenticated at once, and which of them give way to
+//! newcomers.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
@@ -10,12 +11,13 @@ use tokio::sync::Notify;
 /// Connections that may be unauthenticated at once: each costs a descriptor, a task and two lines.
 const MAX: usize = 256;
 
-/// The same for one network when half of the places are taken, so that one host cannot take all of them. Before that many
-/// nodes of one host may come at once.
+/// The same for one network when half of the places are taken, so that one host cannot take all of
+/// them. Before that many nodes of one host may come at once.
 const MAX_PER_NETWORK: usize = 16;
 
-/// Connections that have not authenticated themselves. Newcomers are always let in; when there are too many, the oldest gives way:
-/// a node needs milliseconds, and one that has needed longer than all others is the most likely not to be one.
+/// Connections that have not authenticated themselves. Newcomers are always let in; when there are
+/// too many, the oldest gives way: a node needs milliseconds, and one that has needed longer than
+/// all others is the most likely not to be one.
 #[derive(Default)]
 pub(crate) struct Admission(Mutex<Pending>);
 
@@ -89,7 +91,8 @@ impl Drop for Permit {
     }
 }
 
-/// What counts as one host: an IPv4 address, or the network of 64 bits that a host with IPv6 usually has for itself.
+/// What counts as one host: an IPv4 address, or the network of 64 bits that a host with IPv6
+/// usually has for itself.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),

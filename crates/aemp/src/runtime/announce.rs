@@ -1,4 +1,5 @@
-//! Tells those who follow the nodes which come and go, each loss behind the callbacks of the monitors that fired because of it.
+//! Tells those who follow the nodes which come and go, each loss behind the callbacks of the
+//! monitors that fired because of it.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Weak;

@@ -1,5 +1,6 @@
-//! Requests of the shared database that the driver has not dealt with: each link has a queue of its own with a limit, at which its
-//! reader waits, and the driver takes one of each in turns. So a peer that asks for much, or for what takes long, waits for itself.
+//! Requests of the shared database that the driver has not dealt with: each link has a queue of its
+//! own with a limit, at which its reader waits, and the driver takes one of each in turns. So a
+//! peer that asks for much, or for what takes long, waits for itself.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -12,14 +13,15 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
-/// Bytes of requests above which the reader of a link waits. They stay encoded until their turn: decoded they can take fifty times
-/// as much.
+/// Bytes of requests above which the reader of a link waits. They stay encoded until their turn:
+/// decoded they can take fifty times as much.
 const BYTES_MAX: usize = 16 << 20;
 
 /// What a request costs beside its bytes.
 const REQUEST_COST: usize = 256;
 
-/// A request shorter than this is copied, for it would keep the block of memory that it was read into, with all that came beside it.
+/// A request shorter than this is copied, for it would keep the block of memory that it was read
+/// into, with all that came beside it.
 const COPY_BELOW: usize = 256 << 10;
 
 /// The requests that wait for the driver.

@@ -19,7 +19,8 @@ use super::resolve::resolve_to_dial;
 use super::tcp;
 use crate::node::Node;
 
-/// Addresses that are remembered as failed. Beyond this all are forgotten: they are only dialled earlier then.
+/// Addresses that are remembered as failed. Beyond this all are forgotten: they are only dialled
+/// earlier then.
 const FAILED_MAX: usize = 1024;
 
 /// Addresses that were of no use when they were dialled last.
@@ -55,8 +56,8 @@ impl<T: Send + 'static> Dialling<T> {
         Dialling { race, attempts: JoinSet::new(), addresses: HashMap::new(), stranger: None }
     }
 
-    /// Dials the addresses as [`Race`] says, each with `attempt`, and returns what the first successful one leaves. `progress` is
-    /// called whenever [`Dialling::report`] has changed.
+    /// Dials the addresses as [`Race`] says, each with `attempt`, and returns what the first
+    /// successful one leaves. `progress` is called whenever [`Dialling::report`] has changed.
     ///
     /// # Errors
     ///
@@ -125,8 +126,8 @@ pub(crate) struct Met {
     pub(crate) peer: Peer,
 }
 
-/// Dials one address, until the peer has greeted, and TLS is there if both sides want it. `begin` makes the handshake of the two
-/// ends of the socket.
+/// Dials one address, until the peer has greeted, and TLS is there if both sides want it. `begin`
+/// makes the handshake of the two ends of the socket.
 ///
 /// # Errors
 ///

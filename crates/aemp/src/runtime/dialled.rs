@@ -1,4 +1,5 @@
-//! The task of a connection that is dialled: to whom, at which of its addresses, and what is said when nothing comes of it.
+//! The task of a connection that is dialled: to whom, at which of its addresses, and what is said
+//! when nothing comes of it.
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -26,12 +26,14 @@ pub(crate) struct Driver {
     pub(super) node: Node,
     kernel: Kernel,
     pub(super) links: HashMap<LinkId, mpsc::UnboundedSender<Command>>,
-    /// What the peers of those read that are established and not attached: the framing, and whether in parts.
+    /// What the peers of those read that are established and not attached: the framing, and whether
+    /// in parts.
     reads: HashMap<LinkId, (Framing, bool)>,
     queries: HashMap<u64, oneshot::Sender<Value>>,
     watches: HashMap<u64, WatchSender>,
     refusals: Ration,
-    /// The nodes that are up and clients: their coming and going is not worth a line in the log of every node.
+    /// The nodes that are up and clients: their coming and going is not worth a line in the log of
+    /// every node.
     clients: HashSet<NodeId>,
     pub(super) announcements: Announcements,
     /// What was queued for nodes and got lost, once the node shuts down.
@@ -152,7 +154,8 @@ impl Driver {
         self.input(input);
     }
 
-    /// The program does not read what a watch tells, and too much waits: it learns that by the end of the watch.
+    /// The program does not read what a watch tells, and too much waits: it learns that by the end
+    /// of the watch.
     fn end_watch(&mut self, id: u64) {
         tracing::warn!("a watch of the database has ended: the program does not read the changes");
         let watch = self.watches.remove(&id);
@@ -173,7 +176,8 @@ impl Driver {
         }
     }
 
-    /// Before the program asks: what came before, one request of each node. More would let these put it off for long.
+    /// Before the program asks: what came before, one request of each node. More would let these
+    /// put it off for long.
     fn catch_up(&mut self) {
         for _ in 0..self.node.inner().shared.requests.links() {
             if let Some(waiting) = self.node.inner().shared.requests.take() {

@@ -1,4 +1,5 @@
-//! How far a node is with its end. What comes too late for the driver has to find out by itself that nothing will come of it.
+//! How far a node is with its end. What comes too late for the driver has to find out by itself
+//! that nothing will come of it.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -8,8 +9,9 @@ const OVER: u8 = 2;
 
 /// How far a node is with its end.
 ///
-/// Set before the driver looks at outboxes or ports for the last time, under their locks; read by others after they have put
-/// something there. So either the driver finds it, or they see that it will not.
+/// Set before the driver looks at outboxes or ports for the last time, under their locks; read by
+/// others after they have put something there. So either the driver finds it, or they see that it
+/// will not.
 #[derive(Default)]
 pub(crate) struct Ending(AtomicU8);
 

@@ -1,7 +1,7 @@
 //! Code that other nodes have evaluated here, by the evaluator of the program.
 //!
-//! That is code of users, and code of others: it runs in a port of its own, one piece after the other, never in a connection's reader.
-//! If it panics, the asker gets an error.
+//! That is code of users, and code of others: it runs in a port of its own, one piece after the
+//! other, never in a connection's reader. If it panics, the asker gets an error.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
@@ -63,7 +63,8 @@ impl Answer {
         let next =
             self.node.answer_with(&self.from, &to, &values, &[vec![Value::Text(error)], results].concat());
         if let Some(next) = next {
-            // Not here: it may be the next code, whose answer is given before this one has returned.
+            // Not here: it may be the next code, whose answer is given before this one has
+            // returned.
             let from = self.from.clone();
             self.node.postpone(move |node| node.node_request(&from, &next));
         }

@@ -1,7 +1,9 @@
-//! Outboxes that code of a runner has added to: they are written at the end of its batch, by the same thread.
+//! Outboxes that code of a runner has added to: they are written at the end of its batch, by the
+//! same thread.
 //!
-//! So an answer leaves from the thread that ran the port, without another one being woken, and what many handlers send to one node
-//! goes in one write. A handler that blocks its thread holds back what was sent in its batch.
+//! So an answer leaves from the thread that ran the port, without another one being woken, and what
+//! many handlers send to one node goes in one write. A handler that blocks its thread holds back
+//! what was sent in its batch.
 
 use std::sync::Arc;
 
@@ -37,7 +39,8 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Writes what was added, as far as it can be written without waiting. No code of users runs here.
+    /// Writes what was added, as far as it can be written without waiting. No code of users runs
+    /// here.
     pub(crate) fn flush(&mut self) {
         // One after the other: there is nearly always one, and the list keeps its memory.
         let next = || own(|owned| owned.batched.borrow_mut().as_mut()?.dirty.pop());

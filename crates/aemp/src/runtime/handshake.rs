@@ -19,7 +19,7 @@ use super::{Command, Event};
 use crate::node::Node;
 use crate::stream::{Claim, Unawaited};
 
-/// Octets that a peer may send ahead while it waits for our line.
+/// Bytes that a peer may send ahead while it waits for our line.
 const AHEAD_MAX: usize = 64 << 10;
 
 /// Why a connection did not come to be.
@@ -71,8 +71,8 @@ impl Stream {
     }
 }
 
-/// What a finished handshake leaves: the agreement, the stream, and octets that were read beyond it; and who waits for it, if it
-/// is a data connection.
+/// What a finished handshake leaves: the agreement, the stream, and bytes that were read beyond it;
+/// and who waits for it, if it is a data connection.
 pub(crate) struct Opened<S = TcpStream> {
     pub(crate) terms: Terms,
     pub(crate) stream: Stream<S>,
@@ -158,7 +158,8 @@ impl<'a> Greeter<'a> {
         tokio::time::timeout(limit, self.shake(stream)).await.unwrap_or(Err(Failure::Late))
     }
 
-    /// Goes through the rest of the handshake, behind the greeting of the peer, or fails at its time limit.
+    /// Goes through the rest of the handshake, behind the greeting of the peer, or fails at its
+    /// time limit.
     pub(crate) async fn finish(mut self, mut stream: Stream) -> Result<Opened, Failure> {
         let limit = self.node.inner().shared.handshake_limit;
         let stage = async {
@@ -238,8 +239,8 @@ impl<'a> Greeter<'a> {
         }
     }
 
-    /// Whether an accepted connection comes from this very node, which has dialled an address of its own. Of one that was dialled
-    /// the kernel decides what that means.
+    /// Whether an accepted connection comes from this very node, which has dialled an address of
+    /// its own. Of one that was dialled the kernel decides what that means.
     fn check_own(&self, peer: &Peer) -> Result<(), Failure> {
         let own = &self.node.inner().shared.link;
         match peer.incarnation == Some(own.incarnation) {

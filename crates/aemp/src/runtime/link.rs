@@ -19,7 +19,7 @@ use super::{Command, Event, tcp};
 use crate::node::Node;
 use crate::remote::Remote;
 
-/// Runs a connection that was accepted, from its first octet to its end.
+/// Runs a connection that was accepted, from its first byte to its end.
 pub(crate) async fn accepted(
     node: Node,
     link: LinkId,
@@ -32,7 +32,7 @@ pub(crate) async fn accepted(
     end.tell(live_accepted(&node, link, stream, &mut commands, permit).await, complain);
 }
 
-/// Runs a connection that another node carries, from its first octet to its end.
+/// Runs a connection that another node carries, from its first byte to its end.
 pub(crate) async fn run_carried(
     node: Node,
     link: LinkId,
@@ -56,7 +56,8 @@ pub(crate) fn welcome_carried(node: &Node, stream: Carried, carrier: NodeId, fro
     node.inner().runtime.spawn(running);
 }
 
-/// Tells the driver that a connection has ended, however its task ends: a panic there must not leave a link that is up and silent.
+/// Tells the driver that a connection has ended, however its task ends: a panic there must not
+/// leave a link that is up and silent.
 pub(super) struct LinkEnd {
     node: Node,
     link: LinkId,

@@ -1,8 +1,10 @@
-//! Listeners: which sockets a node listens on, which of their addresses it advertises, and the connections that they accept.
+//! Listeners: which sockets a node listens on, which of their addresses it advertises, and the
+//! connections that they accept.
 //!
-//! `*` is every address that the machine has at the moment. Addresses come and go (a network that is up later, an address that is
-//! not usable yet), so the machine is looked at again from time to time. It is asked, rather than listened to: that needs no
-//! library for each system's notifications, and what is found a moment later is early enough for a directory.
+//! `*` is every address that the machine has at the moment. Addresses come and go (a network that
+//! is up later, an address that is not usable yet), so the machine is looked at again from time to
+//! time. It is asked, rather than listened to: that needs no library for each system's
+//! notifications, and what is found a moment later is early enough for a directory.
 
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind};
@@ -61,7 +63,8 @@ struct State {
 }
 
 impl Listening {
-    /// No listeners yet. `configured` is what the operator says that others can dial, as in [`advertised`].
+    /// No listeners yet. `configured` is what the operator says that others can dial, as in
+    /// [`advertised`].
     pub(crate) fn new(configured: Vec<String>, protected: bool) -> Listening {
         let state = State { machine: usable_addresses(), ..State::default() };
         Listening { admission: Default::default(), configured, protected, state: Mutex::new(state) }
@@ -87,7 +90,8 @@ impl Listening {
         for (address, error) in unusable {
             self.complain(address, &error);
         }
-        // Many systems name 127.0.1.1 as the address of their own name: a bind to that name means the machine.
+        // Many systems name 127.0.1.1 as the address of their own name: a bind to that name means
+        // the machine.
         if self.protected && is_own_name(host) && addresses.iter().all(|a| a.ip().is_loopback()) {
             self.state.lock().everywhere.push(port);
             self.follow(node);
@@ -95,7 +99,8 @@ impl Listening {
         Ok(())
     }
 
-    /// Listens on those of these addresses that can be used at the moment, and returns why others cannot.
+    /// Listens on those of these addresses that can be used at the moment, and returns why others
+    /// cannot.
     fn bind_usable(
         &self,
         node: &Node,
@@ -156,7 +161,8 @@ impl Listening {
         Ok(())
     }
 
-    /// Follows the addresses of the machine, if anything depends on them. Call it once, behind the last [`Listening::open`].
+    /// Follows the addresses of the machine, if anything depends on them. Call it once, behind the
+    /// last [`Listening::open`].
     pub(crate) fn start(&self, node: &Node) {
         let depends = {
             let state = self.state.lock();
@@ -216,7 +222,8 @@ impl Listening {
         }
     }
 
-    /// A node is connected; these are the ends of the socket. One on another host can do nothing with a loopback address.
+    /// A node is connected; these are the ends of the socket. One on another host can do nothing
+    /// with a loopback address.
     pub(crate) fn connected(&self, node: &Node, peer: SocketAddr, own: SocketAddr) {
         if !is_elsewhere(peer.ip(), own.ip()) {
             return;
@@ -272,8 +279,9 @@ impl State {
     }
 }
 
-/// Whether an address is of no use at the moment, although nothing is wrong with what was configured: it is not (yet, or any more)
-/// an address of this machine, it is a duplicate, or the machine does not speak its family.
+/// Whether an address is of no use at the moment, although nothing is wrong with what was
+/// configured: it is not (yet, or any more) an address of this machine, it is a duplicate, or the
+/// machine does not speak its family.
 fn is_unusable(error: &io::Error) -> bool {
     error.kind() == ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
 }

@@ -1,10 +1,12 @@
-//! Where the node meets the world: sockets, TLS, clock. Thin on purpose: decisions are the kernel's, rules the protocol crate's.
+//! Where the node meets the world: sockets, TLS, clock. Thin on purpose: decisions are the
+//! kernel's, rules the protocol crate's.
 //!
-//! [`driver`] is the only loop around the kernel; [`listen`] accepts connections, as many as [`admission`] lets in, and [`dial`] makes
-//! them, to all addresses that a name has ([`resolve`]); [`link`] is a connection's task, [`dialled`] that of one that is dialled,
-//! [`handshake`] its beginning, [`pump`] its life with a reader and a writer, [`flush`] the writing by other threads, [`shutdown`] the
-//! end of the node; [`carry`] has the connections that other nodes carry; [`request`] answers what comes for the node port,
-//! [`evaluation`] what it asks to be evaluated.
+//! [`driver`] is the only loop around the kernel; [`listen`] accepts connections, as many as
+//! [`admission`] lets in, and [`dial`] makes them, to all addresses that a name has ([`resolve`]);
+//! [`link`] is a connection's task, [`dialled`] that of one that is dialled, [`handshake`] its
+//! beginning, [`pump`] its life with a reader and a writer, [`flush`] the writing by other threads,
+//! [`shutdown`] the end of the node; [`carry`] has the connections that other nodes carry;
+//! [`request`] answers what comes for the node port, [`evaluation`] what it asks to be evaluated.
 
 pub(crate) mod admission;
 mod announce;
@@ -138,7 +140,8 @@ pub(crate) enum Command {
     Probe,
     /// Close the connection, after what is queued if it is open.
     Close(String),
-    /// Deliver what is queued, and close the connection when the peer has read it, at the latest at this time.
+    /// Deliver what is queued, and close the connection when the peer has read it, at the latest at
+    /// this time.
     Shutdown(Instant),
 }
 
@@ -147,8 +150,9 @@ pub(crate) enum Command {
 pub enum NodeEvent {
     /// A connection to the node is up.
     Up(NodeId),
-    /// It is lost, and why. All monitors on ports of the node were told before: callbacks have run, messages and code for ports
-    /// are in their mailboxes, and tasks that wait in [`Node::exited`] are woken.
+    /// It is lost, and why. All monitors on ports of the node were told before: callbacks have run,
+    /// messages and code for ports are in their mailboxes, and tasks that wait in [`Node::exited`]
+    /// are woken.
     Down(NodeId, String),
 }
 
@@ -180,8 +184,8 @@ pub(crate) struct Shared {
     pub(crate) accepted: AtomicU64,
     /// Data connections: what they may call, and which are awaited.
     pub(crate) streams: Streams,
-    /// Lines about connections that did not come to be, that are not encrypted or not quite right, and about requests that were
-    /// refused.
+    /// Lines about connections that did not come to be, that are not encrypted or not quite right,
+    /// and about requests that were refused.
     pub(crate) failures: ration::Ration,
     pub(crate) unencrypted: ration::Ration,
     pub(crate) suspicious: ration::Ration,
@@ -217,7 +221,8 @@ impl Node {
         events.as_ref().map_or_else(|| broadcast::channel(1).1, broadcast::Sender::subscribe)
     }
 
-    /// The addresses that the node listens on now. What others are told may differ, see [`Builder::advertise`](crate::Builder::advertise).
+    /// The addresses that the node listens on now. What others are told may differ, see
+    /// [`Builder::advertise`](crate::Builder::advertise).
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
         self.inner().shared.listening.addresses()
     }

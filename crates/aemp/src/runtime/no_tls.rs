@@ -1,4 +1,5 @@
-//! In the place of TLS in a library that is built without it: there is no certificate, and so no value of these types.
+//! In the place of TLS in a library that is built without it: there is no certificate, and so no
+//! value of these types.
 
 use std::convert::Infallible;
 use std::io;

@@ -44,7 +44,7 @@ const PRESENCE_INTERVAL: Duration = Duration::from_millis(100);
 /// Later than anything is due.
 const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
-/// Octets after which the ports get their turn, while the messages are in the cache.
+/// Bytes after which the ports get their turn, while the messages are in the cache.
 const BURST: usize = 256 << 10;
 
 /// Messages of a native peer after which they are acknowledged.
@@ -162,7 +162,8 @@ impl Pump {
         W: AsyncWrite + Unpin + Send + 'static,
     {
         let (node, remote, outgoing) = (self.node.clone(), self.remote.clone(), self.outgoing.clone());
-        // What is encrypted or carried ends only behind what came before; that nothing can be written any more is seen sooner.
+        // What is encrypted or carried ends only behind what came before; that nothing can be
+        // written any more is seen sooner.
         let writer = tokio::spawn(writer::write(node, remote, outgoing, writer));
         self.live(reader, |_| false, writer, commands).await
     }
@@ -197,13 +198,14 @@ impl Pump {
         self.remote.spare.clear();
         let given_up = self.remote.outbox.lock().link() != Some(self.link);
         if given_up || matches!(end, End::Silent(_)) {
-            // An orderly end would wait behind what the peer has not acknowledged, which it may never do.
+            // An orderly end would wait behind what the peer has not acknowledged, which it may
+            // never do.
             reader.abort();
         }
         match end {
             End::Lost(reason) | End::Silent(reason) => reason,
             End::Bye => {
-                // Octets that nobody reads would make a reset of our end, which the peer waits for.
+                // Bytes that nobody reads would make a reset of our end, which the peer waits for.
                 tokio::spawn(timeout(CLOSE_LIMIT, async move { drain(&mut reader).await }));
                 "the node has shut down".into()
             }
@@ -230,8 +232,9 @@ impl Pump {
         }
     }
 
-    /// Writes what is queued and says goodbye, then waits until the peer, which has read everything by then, has ended too. What
-    /// comes meanwhile is delivered: if it were not read, our end would be a reset, and what the peer has not read yet would be lost.
+    /// Writes what is queued and says goodbye, then waits until the peer, which has read everything
+    /// by then, has ended too. What comes meanwhile is delivered: if it were not read, our end
+    /// would be a reset, and what the peer has not read yet would be lost.
     async fn finish<R: AsyncRead + Unpin>(
         &mut self,
         reader: &mut R,
@@ -268,7 +271,8 @@ impl Pump {
                     Err(End::Lost(reason) | End::Silent(reason) | End::Close(reason)) => return Err(reason),
                     Err(End::Shutdown(_)) => {}
                 },
-                // An end of the socket, not of TLS: a peer may leave it at that when it has read our end.
+                // An end of the socket, not of TLS: a peer may leave it at that when it has read
+                // our end.
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof && self.outgoing.is_written() => {
                     return Ok(());
                 }
@@ -302,12 +306,12 @@ impl Pump {
                 read = reader.read_buf(self.frames.buffer()), if has_room => match read {
                     Ok(0) => return End::Lost(write_error.unwrap_or_else(|| "the connection was closed".into())),
                     Err(error) => return End::Lost(error.to_string()),
-                    Ok(octets) => {
+                    Ok(bytes) => {
                         self.heard();
                         if let Err(end) = self.frames() {
                             return end;
                         }
-                        burst += octets;
+                        burst += bytes;
                         if burst >= BURST {
                             burst = 0;
                             tokio::task::yield_now().await;
@@ -345,8 +349,9 @@ impl Pump {
         }
     }
 
-    /// What to wait for before more is read, because the driver is behind with the requests of this link. They do not count any more
-    /// when the peer has gone, or nothing can be written to it: then all that it has sent is read, and its end seen.
+    /// What to wait for before more is read, because the driver is behind with the requests of this
+    /// link. They do not count any more when the peer has gone, or nothing can be written to it:
+    /// then all that it has sent is read, and its end seen.
     fn room(&mut self, deaf: bool) -> Option<OwnedNotified> {
         self.gone |= deaf;
         let requests = &self.node.inner().shared.requests;
@@ -455,7 +460,8 @@ impl Pump {
             }
             Frame::Ping(number) => self.outgoing.control(&self.remote, Control::Pong(number)),
             Frame::Bye => return Err(End::Bye),
-            // Nothing is resumed yet, so what arrived there need not be known; credit is not limited yet.
+            // Nothing is resumed yet, so what arrived there need not be known; credit is not
+            // limited yet.
             Frame::Ack(_) | Frame::Credit(_) | Frame::Pong(_) | Frame::KeepAlive => {}
         }
         Ok(())

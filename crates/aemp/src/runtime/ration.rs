@@ -1,4 +1,5 @@
-//! Log lines of one cause: one a second, the others are counted. Whoever can make a node log must not be able to fill its disk.
+//! Log lines of one cause: one a second, the others are counted. Whoever can make a node log must
+//! not be able to fill its disk.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -39,7 +40,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(600);
 /// Causes that are told apart. Beyond this all are forgotten, and each may be logged once more.
 const CAUSES_MAX: usize = 1024;
 
-/// The lines of many causes that may last, such as an address that does not answer: the first one at once, then ever more rarely.
+/// The lines of many causes that may last, such as an address that does not answer: the first one
+/// at once, then ever more rarely.
 #[derive(Default)]
 pub(crate) struct Rations(Mutex<HashMap<String, Cause>>);
 
@@ -50,7 +52,8 @@ struct Cause {
 }
 
 impl Rations {
-    /// Whether a line of this cause may be written now; then how many were withheld since the last one.
+    /// Whether a line of this cause may be written now; then how many were withheld since the last
+    /// one.
     pub(crate) fn take(&self, cause: &str, now: Time) -> Option<u64> {
         let mut causes = self.0.lock();
         if let Some(known) = causes.get_mut(cause) {
@@ -81,7 +84,8 @@ const OF_ONE_NODE: (u32, Duration) = (10, PAUSE);
 /// The same for all nodes together: a large network may come up at once.
 const OF_ALL_NODES: (u32, Duration) = (4096, Duration::from_millis(100));
 
-/// The lines about nodes that come and go: a peer may do so as fast as it can connect, and under any name.
+/// The lines about nodes that come and go: a peer may do so as fast as it can connect, and under
+/// any name.
 #[derive(Default)]
 pub(crate) struct NodeRations(Mutex<NodeCauses>);
 
@@ -91,7 +95,8 @@ struct NodeCauses {
     nodes: HashMap<NodeId, Allowance>,
 }
 
-/// When all that was taken would be there again, and how many lines were withheld since the last one.
+/// When all that was taken would be there again, and how many lines were withheld since the last
+/// one.
 #[derive(Default)]
 struct Allowance {
     whole: Time,
@@ -110,7 +115,8 @@ impl Allowance {
 }
 
 impl NodeRations {
-    /// Whether a line about this node may be written now; then how many were withheld since the last one about it.
+    /// Whether a line about this node may be written now; then how many were withheld since the
+    /// last one about it.
     pub(crate) fn take(&self, node: &NodeId, now: Time) -> Option<u64> {
         let mut causes = self.0.lock();
         let NodeCauses { all, nodes } = &mut *causes;

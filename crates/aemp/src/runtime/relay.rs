@@ -1,7 +1,9 @@
-//! Carried connections as this node has them: the machine under a lock, outboxes on one side of it, streams on the other.
+//! Carried connections as this node has them: the machine under a lock, outboxes on one side of it,
+//! streams on the other.
 //!
-//! A carried connection is a stream of octets like a socket, [`Carried`], and what runs on it is what runs on a socket. Octets
-//! arrive with the reader of the carrier's link, which never waits: they lie here, bounded by the window, until they are read.
+//! A carried connection is a stream of bytes like a socket, [`Carried`], and what runs on it is
+//! what runs on a socket. Bytes arrive with the reader of the carrier's link, which never waits:
+//! they lie here, bounded by the window, until they are read.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -47,7 +49,7 @@ struct Pipe {
 struct Piece {
     left: Bytes,
     /// How long it was.
-    octets: usize,
+    bytes: usize,
 }
 
 impl Relaying {
@@ -105,11 +107,11 @@ impl State {
                     self.pipes.insert(end, Pipe::default());
                     self.calls.push(Call { end, carrier, from });
                 }
-                RelayAction::Came { end, octets } => {
+                RelayAction::Came { end, bytes } => {
                     let Some(pipe) = self.pipes.get_mut(&end) else { continue };
                     // A copy: a piece must not keep the whole batch that it was read with.
-                    let left = Bytes::copy_from_slice(&octets);
-                    pipe.came.push_back(Piece { octets: left.len(), left });
+                    let left = Bytes::copy_from_slice(&bytes);
+                    pipe.came.push_back(Piece { bytes: left.len(), left });
                     pipe.reader.take().into_iter().for_each(Waker::wake);
                 }
                 RelayAction::Room { end } => {
@@ -140,7 +142,8 @@ impl Pipe {
     }
 }
 
-/// Puts a request into the outbox of a node, if that has the connection that the request is meant for.
+/// Puts a request into the outbox of a node, if that has the connection that the request is meant
+/// for.
 fn send(node: &Node, to: &NodeId, request: RelayRequest) {
     let remote = node.remotes().get_or_create(to);
     let queued = {
@@ -181,9 +184,9 @@ impl AsyncRead for Carried {
         out.put_slice(&piece.left[..count]);
         piece.left.advance(count);
         if piece.left.is_empty() {
-            let octets = piece.octets;
+            let bytes = piece.bytes;
             pipe.came.pop_front();
-            state.relay.read(self.end, octets);
+            state.relay.read(self.end, bytes);
             state.settle(&self.node);
         }
         Poll::Ready(Ok(()))
@@ -191,7 +194,7 @@ impl AsyncRead for Carried {
 }
 
 impl AsyncWrite for Carried {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut state = self.state();
         let ended = match state.pipes.get(&self.end) {
             Some(pipe) => pipe.ended.clone(),
@@ -200,8 +203,8 @@ impl AsyncWrite for Carried {
         if let Some(reason) = ended {
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::BrokenPipe, reason)));
         }
-        let count = state.relay.write(self.end, octets);
-        if count == 0 && !octets.is_empty() {
+        let count = state.relay.write(self.end, bytes);
+        if count == 0 && !bytes.is_empty() {
             if let Some(pipe) = state.pipes.get_mut(&self.end) {
                 pipe.writer = Some(cx.waker().clone());
             }
@@ -222,7 +225,7 @@ impl AsyncWrite for Carried {
 }
 
 impl Abort for Carried {
-    /// There are no octets of its own that an end could have to wait behind.
+    /// There are no bytes of its own that an end could have to wait behind.
     fn reset_when_dropped(&self, _reset: bool) {}
 }
 
@@ -235,8 +238,9 @@ impl Drop for Carried {
 }
 
 impl Node {
-    /// How a node is reached that is connected now: over a connection of its own, or through another node that carries it, because
-    /// neither of the two can be dialled by the other. `None` if it is not connected.
+    /// How a node is reached that is connected now: over a connection of its own, or through
+    /// another node that carries it, because neither of the two can be dialled by the other. `None`
+    /// if it is not connected.
     pub fn route(&self, node: &NodeId) -> Option<Route> {
         self.inner().shared.up.read().get(node).cloned()
     }

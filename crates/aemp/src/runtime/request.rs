@@ -49,7 +49,8 @@ const KNOWN: [&str; 33] = [
     "x_end",
 ];
 
-/// What `aemp restart` of Perl has a node evaluate; nothing is evaluated for it, but the function is called that it names.
+/// What `aemp restart` of Perl has a node evaluate; nothing is evaluated for it, but the function
+/// is called that it names.
 const PERL_RESTART: &str = "my $w; $w = AE::idle sub { undef $w; use AnyEvent::Watchdog::Util (); \
     AnyEvent::Watchdog::Util::restart}; ()";
 
@@ -94,8 +95,9 @@ impl Node {
         }
     }
 
-    /// A message of this node to its own node port, which another one may be behind. What it sends there in turn is the next one: a
-    /// loop, for there can be as many inside of each other as fit into a frame.
+    /// A message of this node to its own node port, which another one may be behind. What it sends
+    /// there in turn is the next one: a loop, for there can be as many inside of each other as fit
+    /// into a frame.
     pub(crate) fn node_request(&self, from: &NodeId, body: &Body) {
         let mut next = self.own_request(from, body);
         while let Some(body) = next {
@@ -223,7 +225,8 @@ impl Node {
                     drop(watching.clear());
                     watching.link = Some(link);
                 }
-                // Our own kind asks once for a port; minimal peers may ask again, and get as many answers.
+                // Our own kind asks once for a port; minimal peers may ask again, and get as many
+                // answers.
                 if watching.add_again(number) {
                     return;
                 }

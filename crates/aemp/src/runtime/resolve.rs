@@ -8,8 +8,8 @@ use super::machine::{is_own_name, usable_addresses};
 /// The host that stands for every address of the machine.
 pub(crate) const EVERY: &str = "*";
 
-/// The addresses of `host:port`, those first that the system prefers. An IPv6 link-local address has its zone behind a `%`:
-/// `[fe80::1%eth0]:4040`.
+/// The addresses of `host:port`, those first that the system prefers. An IPv6 link-local address
+/// has its zone behind a `%`: `[fe80::1%eth0]:4040`.
 ///
 /// # Errors
 ///
@@ -32,8 +32,9 @@ pub(crate) async fn resolve(address: &str) -> io::Result<Vec<SocketAddr>> {
     Ok(found)
 }
 
-/// The addresses at which `host:port` may be dialled. Many systems name 127.0.1.1 as the address of their own name, at which nobody
-/// listens who listens on the network: then these are the addresses of the machine, too.
+/// The addresses at which `host:port` may be dialled. Many systems name 127.0.1.1 as the address of
+/// their own name, at which nobody listens who listens on the network: then these are the addresses
+/// of the machine, too.
 ///
 /// # Errors
 ///

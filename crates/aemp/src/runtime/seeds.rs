@@ -6,7 +6,8 @@ use parking_lot::Mutex;
 
 use crate::node::Node;
 
-/// Seeds that are being dialled, or were dialled in vain, with what became of it so far. As many as there are seeds.
+/// Seeds that are being dialled, or were dialled in vain, with what became of it so far. As many as
+/// there are seeds.
 #[derive(Default)]
 pub(crate) struct UnreachedSeeds(Mutex<BTreeMap<String, String>>);
 
@@ -21,8 +22,8 @@ impl UnreachedSeeds {
 }
 
 impl Node {
-    /// The seeds that are not connected, and why as far as is known: each of their addresses with what went wrong there. A seed that
-    /// has not been dialled yet is missing.
+    /// The seeds that are not connected, and why as far as is known: each of their addresses with
+    /// what went wrong there. A seed that has not been dialled yet is missing.
     pub fn unreached_seeds(&self) -> BTreeMap<String, String> {
         self.inner().shared.unreached_seeds.0.lock().clone()
     }

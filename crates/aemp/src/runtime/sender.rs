@@ -1,7 +1,8 @@
 //! Who sends what this thread sends: a port, a task, or the thread itself.
 //!
-//! Asked when a monitor is set, and while a large message is on its way in parts, or becomes one, or a port is gated: what one sender
-//! sends to one node keeps its order, and a sender that has not been told of a loss sends nothing to the port where it was.
+//! Asked when a monitor is set, and while a large message is on its way in parts, or becomes one,
+//! or a port is gated: what one sender sends to one node keeps its order, and a sender that has not
+//! been told of a loss sends nothing to the port where it was.
 
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::thread;
@@ -10,7 +11,8 @@ use tokio::task;
 
 use crate::this_thread::this;
 
-/// Runs code of a port that does not panic, and may run code of another one: that of another node on the same thread.
+/// Runs code of a port that does not panic, and may run code of another one: that of another node
+/// on the same thread.
 #[inline]
 pub(crate) fn as_port<T>(number: u64, code: impl FnOnce() -> T) -> T {
     let outer = this(|this| this.sender.replace(number));
@@ -25,14 +27,14 @@ const CALLBACK: u64 = 1 << 62;
 /// Tasks and threads are told from ports and callbacks by this bit.
 const OTHER: u64 = 1 << 63;
 
-/// Runs a callback, which has an ID of its own and does not panic: what one callback was told, another one does not know,
-/// though the same runner runs both.
+/// Runs a callback, which has an ID of its own and does not panic: what one callback was told,
+/// another one does not know, though the same runner runs both.
 pub(crate) fn as_callback<T>(id: u64, code: impl FnOnce() -> T) -> T {
     as_port(CALLBACK | id, code)
 }
 
-/// Something that is the same for all that one sender sends: the number of a port for what it sends. Two tasks may have the same,
-/// by a chance of one in 2^63.
+/// Something that is the same for all that one sender sends: the number of a port for what it
+/// sends. Two tasks may have the same, by a chance of one in 2^63.
 pub(crate) fn current() -> u64 {
     match (this(|this| this.sender.get()), task::try_id()) {
         (0, Some(task)) => OTHER | hash(("task", task)),

@@ -1,7 +1,8 @@
 //! The end of a node: in order, within a grace, or at once because its runtime has ended.
 //!
-//! In order it goes in three steps, each until it is done or the grace is over: what waits for a connection gets it; connections
-//! that other nodes carry are closed after what is queued for them; then the direct ones are, which carry the others.
+//! In order it goes in three steps, each until it is done or the grace is over: what waits for a
+//! connection gets it; connections that other nodes carry are closed after what is queued for them;
+//! then the direct ones are, which carry the others.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -71,12 +72,13 @@ pub(crate) struct ShutdownRequest {
 }
 
 impl Node {
-    /// Ends the node in order: what was sent before is delivered, connections are closed, ports are gone. Other nodes learn of it
-    /// at once. Does nothing the second time.
+    /// Ends the node in order: what was sent before is delivered, connections are closed, ports are
+    /// gone. Other nodes learn of it at once. Does nothing the second time.
     ///
-    /// The report, which is also logged, names each node that may not have got everything. Delivering takes at most
-    /// [`SHUTDOWN_GRACE`], of which connections that are still to be made may take the first half; see [`Node::shutdown_within`]
-    /// for another time. Ports then get what has come for them, and callbacks of monitors that fire because of the end run, for two
+    /// The report, which is also logged, names each node that may not have got everything.
+    /// Delivering takes at most [`SHUTDOWN_GRACE`], of which connections that are still to be made
+    /// may take the first half; see [`Node::shutdown_within`] for another time. Ports then get what
+    /// has come for them, and callbacks of monitors that fire because of the end run, for two
     /// seconds at most.
     ///
     /// # Cancel safety
@@ -86,7 +88,8 @@ impl Node {
         self.shutdown_within(SHUTDOWN_GRACE).await
     }
 
-    /// As [`Node::shutdown`], with another grace. What waits for a connection, too, is lost when it is over.
+    /// As [`Node::shutdown`], with another grace. What waits for a connection, too, is lost when it
+    /// is over.
     pub async fn shutdown_within(&self, grace: Duration) -> ShutdownReport {
         let (done, report) = oneshot::channel();
         self.event(Event::Shutdown(ShutdownRequest { grace, done }));
@@ -96,7 +99,8 @@ impl Node {
 }
 
 impl Node {
-    /// Runs code of the library on another thread, for the caller may hold locks; also when the runtime has ended.
+    /// Runs code of the library on another thread, for the caller may hold locks; also when the
+    /// runtime has ended.
     pub(crate) fn run_elsewhere(&self, code: impl FnOnce() + Send + 'static) {
         let mut late = Late(Some(code));
         self.inner().runtime.spawn(async move { late.run() });
@@ -173,8 +177,8 @@ impl Driver {
         shutdown.report();
     }
 
-    /// Goes on as before until nothing waits for a connection any more. A node that cannot be reached must not take the time that others
-    /// need to read what is queued for them.
+    /// Goes on as before until nothing waits for a connection any more. A node that cannot be
+    /// reached must not take the time that others need to read what is queued for them.
     async fn connect_waiting(&mut self, shutdown: &mut Shutdown, deadline: Instant) {
         self.lost = Some(Vec::new());
         let mut waiting = Vec::new();
@@ -198,7 +202,8 @@ impl Driver {
         }
     }
 
-    /// Closes all links: those that other nodes carry first, and those that carry them when nothing more is to be carried.
+    /// Closes all links: those that other nodes carry first, and those that carry them when nothing
+    /// more is to be carried.
     async fn close_links(&mut self, shutdown: &mut Shutdown) {
         let (mut carried, mut direct) = (Vec::new(), Vec::new());
         for remote in self.node.remotes().all() {
@@ -225,8 +230,8 @@ impl Driver {
         }
     }
 
-    /// Closes these links after what is queued for them. What is sent to their nodes from now on is lost. `carriers` are those that
-    /// they depend on.
+    /// Closes these links after what is queued for them. What is sent to their nodes from now on is
+    /// lost. `carriers` are those that they depend on.
     async fn close_in_order(
         &mut self,
         shutdown: &mut Shutdown,
@@ -292,7 +297,8 @@ impl Driver {
         std::mem::take(&mut *shared.up.write()).into_keys().collect()
     }
 
-    /// The monitors have told their owners: those who follow the nodes hear that these are lost, and that nothing follows.
+    /// The monitors have told their owners: those who follow the nodes hear that these are lost,
+    /// and that nothing follows.
     fn announce_end(&mut self, up: Vec<NodeId>) {
         let waiting = self.announcements.finish();
         let lost = up.into_iter().map(|node| NodeEvent::Down(node, SHUT_DOWN.into()));
@@ -300,7 +306,8 @@ impl Driver {
         self.node.inner().shared.events.lock().take();
     }
 
-    /// Kills all ports, which get to what has come before. Those that are tasks have to end themselves, behind what they send.
+    /// Kills all ports, which get to what has come before. Those that are tasks have to end
+    /// themselves, behind what they send.
     fn kill_ports(&self) -> Vec<u64> {
         let mut tasks = Vec::new();
         for number in self.node.table().numbers() {
@@ -321,8 +328,8 @@ impl Driver {
 }
 
 impl Drop for Driver {
-    /// The runtime has ended, and with it all tasks of the node; or the driver has panicked. Nothing can be delivered any more, but
-    /// whatever is waited for ends.
+    /// The runtime has ended, and with it all tasks of the node; or the driver has panicked.
+    /// Nothing can be delivered any more, but whatever is waited for ends.
     fn drop(&mut self) {
         if self.node.is_over() {
             return;

@@ -1,7 +1,7 @@
 //! Messages that came one after the other for one port: one lock of the port serves them all.
 //!
-//! Only what stands together is put together: what one port sends to several ports of a node lies in their mailboxes in that order,
-//! so who is told of something can rely on what was sent before.
+//! Only what stands together is put together: what one port sends to several ports of a node lies
+//! in their mailboxes in that order, so who is told of something can rely on what was sent before.
 
 use std::ops::Range;
 
@@ -24,7 +24,8 @@ pub(super) struct Streak {
 }
 
 impl Streak {
-    /// Adds a message; `port` is asked for the port with a name when that is another one than before.
+    /// Adds a message; `port` is asked for the port with a name when that is another one than
+    /// before.
     #[inline]
     pub(super) fn add(
         &mut self,

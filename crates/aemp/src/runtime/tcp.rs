@@ -17,8 +17,9 @@ use super::prefixed::Prefixed;
 /// The longest that Linux lets pass between two keep-alives.
 const KEEPALIVE_MAX: Duration = Duration::from_secs(32_767);
 
-/// Sets the options of a connection: no delay unless the settings say otherwise, and the kernel's own watch over it (`reliability` §3): a dead host or cable is
-/// noticed within `limit` even if nothing else notices.
+/// Sets the options of a connection: no delay unless the settings say otherwise, and the kernel's
+/// own watch over it (`reliability` §3): a dead host or cable is noticed within `limit` even if
+/// nothing else notices.
 pub(crate) fn prepare(stream: &TcpStream, limit: Duration, nodelay: bool) -> io::Result<()> {
     stream.set_nodelay(nodelay)?;
     // 0 would be refused, and so would more than the system can count.
@@ -42,15 +43,16 @@ fn set_user_timeout(_: &TcpStream, _: Option<Duration>) -> io::Result<()> {
     Ok(())
 }
 
-/// Lets the other side keep its window closed for as long as it likes, which the user timeout would end: a data connection, unlike
-/// one of nodes, is read when somebody wants to read it.
+/// Lets the other side keep its window closed for as long as it likes, which the user timeout would
+/// end: a data connection, unlike one of nodes, is read when somebody wants to read it.
 pub(crate) fn be_patient(stream: &TcpStream) -> io::Result<()> {
     set_user_timeout(stream, None)
 }
 
 /// What a connection looks like to the other side when it is dropped here.
 pub(crate) trait Abort {
-    /// A reset, which comes at once and which nobody takes for an orderly end. What is not sent yet is lost.
+    /// A reset, which comes at once and which nobody takes for an orderly end. What is not sent yet
+    /// is lost.
     fn abort(&self) {
         self.reset_when_dropped(true);
     }
@@ -84,7 +86,8 @@ impl<S: Abort + ?Sized> Abort for Box<S> {
     }
 }
 
-/// Half of a stream, of which the other half is in other hands. Unlike one of tokio's it gives access to the whole.
+/// Half of a stream, of which the other half is in other hands. Unlike one of tokio's it gives
+/// access to the whole.
 pub(crate) struct Half<S>(Arc<Mutex<S>>);
 
 /// Parts a stream into one half to be read and one to be written.
@@ -106,8 +109,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Half<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Half<S> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.0.lock()).poll_write(cx, octets)
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.0.lock()).poll_write(cx, bytes)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -121,9 +124,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Half<S> {
     fn poll_write_vectored(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        octets: &[IoSlice<'_>],
+        bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.0.lock()).poll_write_vectored(cx, octets)
+        Pin::new(&mut *self.0.lock()).poll_write_vectored(cx, bytes)
     }
 
     fn is_write_vectored(&self) -> bool {

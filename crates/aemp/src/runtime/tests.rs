@@ -1,4 +1,5 @@
-//! What happens around the end of a connection, one step at a time: the links here lead to no socket.
+//! What happens around the end of a connection, one step at a time: the links here lead to no
+//! socket.
 
 #![allow(clippy::unwrap_used)] // a test may
 
@@ -99,10 +100,10 @@ impl Link {
     }
 
     async fn send(&mut self, port: &str, body: &Body) {
-        let mut octets = Vec::new();
-        native::write_message(&mut octets, self.seq, port, body).unwrap();
+        let mut bytes = Vec::new();
+        native::write_message(&mut bytes, self.seq, port, body).unwrap();
         self.seq += 1;
-        self.peer.write_all(&octets).await.unwrap();
+        self.peer.write_all(&bytes).await.unwrap();
     }
 
     async fn request(&mut self, request: &Request) {
@@ -142,7 +143,7 @@ async fn nothing_of_a_broken_link_is_delivered() {
     let mut old = Link::attach(&node, &remote, LinkId::dialled(1));
     old.send(&name, &body(1)).await;
     assert_eq!(soon(received.recv()).await, Some(1));
-    // The driver decides; the link's task has not heard of it and still has octets to read.
+    // The driver decides; the link's task has not heard of it and still has bytes to read.
     assert_eq!(node.break_remote(&remote, "test").link, Some(old.id));
     let mut new = Link::attach(&node, &remote, LinkId::dialled(2));
     old.send(&name, &body(2)).await;
@@ -353,8 +354,8 @@ async fn each_monitor_that_is_not_withdrawn_is_answered_and_the_port_keeps_one_e
         assert_eq!(node.inner().shared.budgets.of(&remote.node).used(), 0);
         remote.outbox.lock().break_now();
     }
-    // A kil0 is a little more than a hundred octets, by the length of the port's name.
-    let answers: Vec<usize> = told.iter().map(|octets| octets / 100).collect();
+    // A kil0 is a little more than a hundred bytes, by the length of the port's name.
+    let answers: Vec<usize> = told.iter().map(|bytes| bytes / 100).collect();
     assert_eq!(answers, [1, 3, 1, 0], "{told:?}");
     node.shutdown().await;
 }
@@ -424,7 +425,8 @@ async fn what_many_threads_write_to_a_slow_socket_is_whole_and_in_order() {
             tokio::task::spawn_blocking(move || (0..EACH).for_each(|n| send(&node, n)));
         }
     }
-    // The socket is full long before the first octet is read; the reader checks the numbers of the frames.
+    // The socket is full long before the first byte is read; the reader checks the numbers of the
+    // frames.
     let mut frames = FrameReader::new(Framing::Native, Limits::DEFAULT);
     let mut next = [0; SENDERS as usize];
     while next.iter().any(|next| *next < EACH) {
@@ -455,10 +457,12 @@ async fn over_tcp(
     (peer, commands, tokio::spawn(async move { pump.run_tcp(ours, &mut receiver).await }))
 }
 
-/// An orderly end would wait behind what the peer cannot acknowledge, if it is only our side that does not hear.
+/// An orderly end would wait behind what the peer cannot acknowledge, if it is only our side that
+/// does not hear.
 async fn was_reset(peer: &mut TcpStream) {
-    // The half that was written may end first. To write is an error at once then, which it is not after an orderly end.
-    while peer.read(&mut [0; 64]).await.is_ok_and(|octets| octets > 0) {}
+    // The half that was written may end first. To write is an error at once then, which it is not
+    // after an orderly end.
+    while peer.read(&mut [0; 64]).await.is_ok_and(|bytes| bytes > 0) {}
     assert!(peer.try_write(b"x").is_err());
 }
 
@@ -497,7 +501,8 @@ async fn what_a_node_has_another_one_send_is_charged_to_it_while_it_waits_for_a_
     node.attach_remote(&remote, link, Framing::Native);
     let message = Body::encode(&[Value::Bytes(vec![0; 100_000].into())]).unwrap();
     let forwarded = Request::Send(nowhere.node.named("port"), message.clone());
-    // This runtime has one thread: the driver, which finds no way to that node, runs when the test waits.
+    // This runtime has one thread: the driver, which finds no way to that node, runs when the test
+    // waits.
     node.remote_request(&remote, link, forwarded.encode().unwrap());
     // The same, asked of the own node port in between.
     let indirect = Request::Send(node.id().control_port(), forwarded.encode().unwrap());

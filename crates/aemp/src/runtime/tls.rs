@@ -1,5 +1,5 @@
-//! TLS: one PEM bundle is at once the own certificate and the set of trusted roots (`PROTOCOL.md`, TLS). Host names mean nothing
-//! here; both sides present a certificate and both verify it.
+//! TLS: one PEM bundle is at once the own certificate and the set of trusted roots (`PROTOCOL.md`,
+//! TLS). Host names mean nothing here; both sides present a certificate and both verify it.
 
 mod bundle;
 mod verify;
@@ -45,7 +45,8 @@ impl Tls {
         let provider = Arc::new(ring::default_provider());
         let Bundle { key, certificates } = Bundle::read(pem, &provider)?;
         let verifier = Arc::new(Verifier::new(&certificates, provider.clone()));
-        // The own certificate and what is needed to reach a root; a peer that has the root ignores the rest.
+        // The own certificate and what is needed to reach a root; a peer that has the root ignores
+        // the rest.
         let client = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()?
             .dangerous()

@@ -1,4 +1,5 @@
-//! Whose turn it is to write to a socket that any thread may write to. The crate `aemp-models` tries all interleavings.
+//! Whose turn it is to write to a socket that any thread may write to. The crate `aemp-models`
+//! tries all interleavings.
 
 use crate::sync::{Mutex, MutexGuard};
 
@@ -12,8 +13,9 @@ impl<P> WriteTurn<P> {
         self.0.lock()
     }
 
-    /// For a thread that has just added to what is to be written: writes with `flush`, which says whether all is written now. If not,
-    /// or if it is somebody else's turn, who may have looked for more before that was added, `wake` wakes the link's writer.
+    /// For a thread that has just added to what is to be written: writes with `flush`, which says
+    /// whether all is written now. If not, or if it is somebody else's turn, who may have looked
+    /// for more before that was added, `wake` wakes the link's writer.
     pub(super) fn in_passing(&self, flush: impl FnOnce(MutexGuard<'_, P>) -> bool, wake: impl FnOnce()) {
         if !self.0.try_lock().is_some_and(flush) {
             wake();

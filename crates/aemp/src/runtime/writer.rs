@@ -1,7 +1,7 @@
 //! The writing half of a connection: takes what the outbox has and writes it, many frames at once.
 //!
-//! A TCP socket is written by the thread that has something for it, if it takes it without waiting; the link's writer does what is left.
-//! Other carriers are written by the writer alone.
+//! A TCP socket is written by the thread that has something for it, if it takes it without waiting;
+//! the link's writer does what is left. Other carriers are written by the writer alone.
 
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
@@ -24,21 +24,23 @@ use crate::node::Node;
 use crate::port::wake::wake_all;
 use crate::remote::{HIGH_WATER, Remote};
 
-/// Octets and pieces that are offered to the socket at once; between two such writes progress is noted.
+/// Bytes and pieces that are offered to the socket at once; between two such writes progress is
+/// noted.
 const OFFER: usize = 512 << 10;
 const PIECES: usize = 32;
 
 /// An idle link's buffers keep at most this.
 const KEEP: usize = 4 << 20;
 
-/// Writes in a row after which a thread that has other things to do leaves the rest to the link's writer.
+/// Writes in a row after which a thread that has other things to do leaves the rest to the link's
+/// writer.
 const IN_PASSING: usize = 4;
 
 /// Writes in a row after which the writer lets others have the thread.
 const IN_A_ROW: usize = 32;
 
-/// Signs of life and answers to them that may wait: more of them say nothing more, and a peer that asks without reading must
-/// not fill our memory.
+/// Signs of life and answers to them that may wait: more of them say nothing more, and a peer that
+/// asks without reading must not fill our memory.
 const CONTROL_MAX: usize = 64 << 10;
 
 /// What reader and writer of a link share.
@@ -52,7 +54,8 @@ pub(crate) struct Outgoing {
     /// Frames of the link itself, which stand in no outbox: signs of life and answers to them.
     control: Mutex<Vec<u8>>,
     closing: AtomicBool,
-    /// Everything is written, but for the goodbye, which may be answered before this side knows that it is on its way.
+    /// Everything is written, but for the goodbye, which may be answered before this side knows
+    /// that it is on its way.
     written: AtomicBool,
     sent: AtomicU64,
 }
@@ -103,7 +106,7 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Octets of such frames that are not written yet.
+    /// Bytes of such frames that are not written yet.
     #[cfg(test)]
     pub(crate) fn waiting(&self) -> usize {
         self.control.lock().len()
@@ -151,32 +154,33 @@ pub(crate) enum WriteError {
 #[derive(Default)]
 struct Pending {
     /// Frames of the link itself; and all frames, if they are not native ones.
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
     done: usize,
     records: Records,
-    /// Octets of `records` that are not written.
+    /// Bytes of `records` that are not written.
     left: usize,
     /// What large messages shared. Others may share it too, so it is dropped when no lock is held.
     finished: Vec<Bytes>,
-    /// A message has no form in the framing of the peer. Nothing is written any more: what follows would be behind a hole.
+    /// A message has no form in the framing of the peer. Nothing is written any more: what follows
+    /// would be behind a hole.
     failed: Option<FrameError>,
 }
 
 impl Pending {
     fn is_written(&self) -> bool {
-        self.done == self.octets.len() && self.left == 0
+        self.done == self.bytes.len() && self.left == 0
     }
 
     fn clear(&mut self) {
-        self.octets.clear();
-        self.octets.shrink_to(KEEP);
+        self.bytes.clear();
+        self.bytes.shrink_to(KEEP);
         self.records.clear(KEEP);
         (self.done, self.left) = (0, 0);
     }
 
     /// What comes next, as much as is offered to a socket at once; how many pieces it is.
     fn offer<'a>(&'a self, slices: &mut [IoSlice<'a>; PIECES]) -> usize {
-        let own = Some(&self.octets[self.done..]).filter(|own| !own.is_empty());
+        let own = Some(&self.bytes[self.done..]).filter(|own| !own.is_empty());
         let (mut room, mut count) = (OFFER, 0);
         for piece in own.into_iter().chain(self.records.pieces().take_while(|_| self.left > 0)) {
             if count == PIECES || room == 0 {
@@ -190,11 +194,11 @@ impl Pending {
         count
     }
 
-    fn advance(&mut self, octets: usize) {
-        let own = octets.min(self.octets.len() - self.done);
+    fn advance(&mut self, bytes: usize) {
+        let own = bytes.min(self.bytes.len() - self.done);
         self.done += own;
-        self.left -= octets - own;
-        self.records.advance(octets - own, |items| self.finished.push(items));
+        self.left -= bytes - own;
+        self.records.advance(bytes - own, |items| self.finished.push(items));
     }
 }
 
@@ -220,7 +224,8 @@ enum Flushed {
 }
 
 impl Outgoing {
-    /// Takes what is to be written next, when all that was taken is written. `backlog` is what the outbox still has to do.
+    /// Takes what is to be written next, when all that was taken is written. `backlog` is what the
+    /// outbox still has to do.
     fn refill(
         &self,
         pending: &mut Pending,
@@ -228,7 +233,7 @@ impl Outgoing {
         backlog: &mut usize,
     ) -> Result<Supply, FrameError> {
         pending.clear();
-        std::mem::swap(&mut pending.octets, &mut self.control.lock());
+        std::mem::swap(&mut pending.bytes, &mut self.control.lock());
         {
             let mut outbox = remote.outbox.lock();
             if !outbox.take(self.link, &mut pending.records) {
@@ -238,7 +243,7 @@ impl Outgoing {
         }
         if self.framing == Framing::Native {
             pending.left = pending.records.len();
-        } else if let Err(error) = pending.records.reframe(self.framing, &mut pending.octets) {
+        } else if let Err(error) = pending.records.reframe(self.framing, &mut pending.bytes) {
             pending.failed = Some(error.clone());
             return Err(error);
         }
@@ -246,11 +251,11 @@ impl Outgoing {
     }
 
     /// Notes that so much was written.
-    fn progress(&self, node: &Node, remote: &Remote, pending: &mut Pending, octets: usize) -> usize {
-        pending.advance(octets);
+    fn progress(&self, node: &Node, remote: &Remote, pending: &mut Pending, bytes: usize) -> usize {
+        pending.advance(bytes);
         self.wrote(node.inner().shared.now());
         let left =
-            if self.framing == Framing::Native { pending.left } else { pending.octets.len() - pending.done };
+            if self.framing == Framing::Native { pending.left } else { pending.bytes.len() - pending.done };
         let mut outbox = remote.outbox.lock();
         outbox.written(self.link, left);
         outbox.backlog()
@@ -288,7 +293,7 @@ impl Outgoing {
                 several => socket.try_write_vectored(several),
             };
             match written {
-                Ok(octets) => backlog = self.progress(node, remote, &mut pending, octets),
+                Ok(bytes) => backlog = self.progress(node, remote, &mut pending, bytes),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     outcome = Ok(Flushed::Blocked);
                     break;
@@ -303,17 +308,20 @@ impl Outgoing {
         outcome
     }
 
-    /// Writes what waits from a thread that has just added to it, if that is possible without waiting; otherwise the writer does.
+    /// Writes what waits from a thread that has just added to it, if that is possible without
+    /// waiting; otherwise the writer does.
     pub(crate) fn flush_in_passing(&self, node: &Node, remote: &Remote) {
         let flush = |pending: MutexGuard<'_, Pending>| {
             matches!(self.flush(node, remote, pending, IN_PASSING), Ok(Flushed::All))
         };
-        // The writer goes on, meets the same error, or finds out that its link is not the one any more.
+        // The writer goes on, meets the same error, or finds out that its link is not the one any
+        // more.
         self.pending.in_passing(flush, || remote.wake.notify_one());
     }
 }
 
-/// Writes to a socket that other threads write to as well, until the link is closed (then `Ok`) or broken.
+/// Writes to a socket that other threads write to as well, until the link is closed (then `Ok`) or
+/// broken.
 pub(crate) async fn write_shared(
     node: Node,
     remote: Arc<Remote>,
@@ -363,11 +371,11 @@ pub(crate) async fn write<W: AsyncWrite + Unpin>(
                 while !pending.is_written() {
                     let mut slices = [IoSlice::new(&[]); PIECES];
                     let count = pending.offer(&mut slices);
-                    let octets = socket.write_vectored(&slices[..count]).await?;
-                    if octets == 0 {
+                    let bytes = socket.write_vectored(&slices[..count]).await?;
+                    if bytes == 0 {
                         return Err(io::Error::from(io::ErrorKind::WriteZero).into());
                     }
-                    backlog = outgoing.progress(&node, &remote, &mut pending, octets);
+                    backlog = outgoing.progress(&node, &remote, &mut pending, bytes);
                     pending.finished.drain(..).for_each(|items| remote.spare.keep(items));
                     drained(&node, &remote, backlog);
                 }

@@ -20,8 +20,8 @@ use crate::node::Node;
 use crate::port::Context;
 use crate::runtime::handshake::Failure;
 
-/// Where the other node may be asked to dial, own dialling ends after half of the time, and at the latest after this one: an address
-/// behind a firewall may never answer.
+/// Where the other node may be asked to dial, own dialling ends after half of the time, and at the
+/// latest after this one: an address behind a firewall may never answer.
 const DIALLING: Duration = Duration::from_secs(10);
 
 /// The longest time that is announced; more might not be understood as a time.
@@ -29,19 +29,22 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 
 impl Node {
     /// Opens a data connection: runs a function that the other node has registered with
-    /// [`Builder::stream_function`](crate::Builder::stream_function), and gives the other end of its stream.
+    /// [`Builder::stream_function`](crate::Builder::stream_function), and gives the other end of
+    /// its stream.
     ///
-    /// This node dials the addresses that the other one has in the shared database. If it reaches none and listens itself, it asks the
-    /// other one to dial. Between the two nodes nothing but the stream's own octets is in order: it may overtake messages, and
-    /// they may overtake it.
+    /// This node dials the addresses that the other one has in the shared database. If it reaches
+    /// none and listens itself, it asks the other one to dial. Between the two nodes nothing but
+    /// the stream's own bytes is in order: it may overtake messages, and they may overtake it.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future gives up. The function may run all the same, with a stream that has ended.
+    /// Dropping the future gives up. The function may run all the same, with a stream that has
+    /// ended.
     ///
     /// # Errors
     ///
-    /// See [`StreamError`]; all of it takes at most `limit`. The other node waits for at most five minutes.
+    /// See [`StreamError`]; all of it takes at most `limit`. The other node waits for at most five
+    /// minutes.
     pub fn connect_stream<A: Serialize>(
         &self,
         to: &NodeId,
@@ -95,8 +98,9 @@ impl Node {
 }
 
 impl Context<'_> {
-    /// Opens a data connection, see [`Node::connect_stream`], and runs `done` with it in the own port. If there is none, the own port
-    /// dies with `AnyEvent::MP::DataConn, TEXT`, as in Perl; [`Context::task`] with [`Node::connect_stream`] leaves that to you.
+    /// Opens a data connection, see [`Node::connect_stream`], and runs `done` with it in the own
+    /// port. If there is none, the own port dies with `AnyEvent::MP::DataConn, TEXT`, as in Perl;
+    /// [`Context::task`] with [`Node::connect_stream`] leaves that to you.
     pub fn connect_stream(
         &mut self,
         to: &NodeId,
@@ -113,8 +117,8 @@ impl Context<'_> {
     }
 }
 
-/// One attempt to get a stream. Its port gets the answer that says that the data connection was announced, and is killed by the
-/// other node if nothing comes of it.
+/// One attempt to get a stream. Its port gets the answer that says that the data connection was
+/// announced, and is killed by the other node if nothing comes of it.
 struct Attempt<'a> {
     node: &'a Node,
     to: &'a NodeId,
@@ -209,9 +213,9 @@ impl Drop for OwnPort<'_> {
 
 /// An ID that nobody can guess: whoever has it and the secret gets the stream.
 fn unguessable() -> Result<String, StreamError> {
-    let mut octets = [0; 16];
-    getrandom::fill(&mut octets).map_err(|error| StreamError::Random(error.to_string()))?;
-    Ok(format!("{:032x}", u128::from_le_bytes(octets)))
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| StreamError::Random(error.to_string()))?;
+    Ok(format!("{:032x}", u128::from_le_bytes(bytes)))
 }
 
 /// The announcement, `_expect ID PORTID TIMEOUT FUNCTION ARG…`.

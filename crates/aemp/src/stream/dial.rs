@@ -1,4 +1,5 @@
-//! Dialling a data connection: every address of the other node, until the right node answers at one.
+//! Dialling a data connection: every address of the other node, until the right node answers at
+//! one.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -17,17 +18,19 @@ use crate::runtime::dial::{Dialling, Met, meet};
 use crate::runtime::handshake::{Failure, next_event, nonce};
 use crate::runtime::tcp;
 
-/// Addresses of one node that are tried: what it says of itself may be as long as an entry of the database.
+/// Addresses of one node that are tried: what it says of itself may be as long as an entry of the
+/// database.
 const ADDRESSES: usize = 16;
 
-/// A listener that has too many unproven connections closes new ones. It is asked again after this time, then after twice as long, …
+/// A listener that has too many unproven connections closes new ones. It is asked again after this
+/// time, then after twice as long, …
 const NO_ROOM: Duration = Duration::from_millis(100);
 
 /// … and so often in all.
 const ATTEMPTS: u32 = 4;
 
-/// A connection at which the right node has greeted. Nobody has proven anything, so it can still be given up: the other side does
-/// not yet take it for the data connection.
+/// A connection at which the right node has greeted. Nobody has proven anything, so it can still be
+/// given up: the other side does not yet take it for the data connection.
 pub(super) struct Greeted {
     machine: Handshake,
     socket: Box<dyn Socket>,
@@ -49,7 +52,8 @@ impl Greeted {
 }
 
 impl Node {
-    /// Dials the data connection with this ID at all addresses that the shared database has for the node.
+    /// Dials the data connection with this ID at all addresses that the shared database has for the
+    /// node.
     ///
     /// # Errors
     ///

@@ -1,7 +1,8 @@
 //! A stream as its users hold it, and how it ends.
 //!
-//! An orderly end says that all was sent: the end of a direction of TCP and, with TLS, its `close_notify`. Everything else is a
-//! break: a reset. So a reader can tell what is complete from what is not, and the kernel sees to it even if the process dies.
+//! An orderly end says that all was sent: the end of a direction of TCP and, with TLS, its
+//! `close_notify`. Everything else is a break: a reset. So a reader can tell what is complete from
+//! what is not, and the kernel sees to it even if the process dies.
 
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice};
@@ -21,8 +22,9 @@ use crate::runtime::handshake;
 use crate::runtime::prefixed::Prefixed;
 use crate::runtime::tcp::Abort;
 
-/// How long a stream that was ended in order, and dropped, goes on to read what the other side still sends. If it did not, the end
-/// would become a reset, which overtakes what is on its way to the other side.
+/// How long a stream that was ended in order, and dropped, goes on to read what the other side
+/// still sends. If it did not, the end would become a reset, which overtakes what is on its way to
+/// the other side.
 const LINGER: Duration = Duration::from_secs(5);
 
 /// How long the end of a stream may take whose function has returned without one.
@@ -35,22 +37,25 @@ impl<S: AsyncRead + AsyncWrite + Abort + Send + Sync + Unpin> Socket for S {}
 
 type Io = Prefixed<Box<dyn Socket>>;
 
-/// One end of a data connection: octets in order, both ways, with back-pressure.
+/// One end of a data connection: bytes in order, both ways, with back-pressure.
 ///
-/// Either direction can be ended alone: `shutdown` (of `AsyncWriteExt`) writes what is buffered and tells the other side that this
-/// was all. A stream that is dropped before that is broken, with TLS and without: the other side's reads fail with
-/// [`ErrorKind::ConnectionReset`] after what has arrived, and what was written last may be lost. So is it when this process
-/// dies. An end that is read without an error means that everything was read. What the other side sends to a stream that was dropped
-/// is an error there, at the latest when a few seconds have passed.
+/// Either direction can be ended alone: `shutdown` (of `AsyncWriteExt`) writes what is buffered and
+/// tells the other side that this was all. A stream that is dropped before that is broken, with TLS
+/// and without: the other side's reads fail with [`ErrorKind::ConnectionReset`] after what has
+/// arrived, and what was written last may be lost. So is it when this process dies. An end that is
+/// read without an error means that everything was read. What the other side sends to a stream that
+/// was dropped is an error there, at the latest when a few seconds have passed.
 ///
-/// A function of [`Builder::stream_function`](crate::Builder::stream_function) that returns `Ok` has ended its stream in
-/// order, if it has dropped it by then; one that fails or panics has broken it.
+/// A function of [`Builder::stream_function`](crate::Builder::stream_function) that returns `Ok`
+/// has ended its stream in order, if it has dropped it by then; one that fails or panics has broken
+/// it.
 ///
-/// A host that vanishes is noticed by a reader after the monitor timeout, by a writer only when TCP gives up; monitor the node to know
-/// sooner.
+/// A host that vanishes is noticed by a reader after the monitor timeout, by a writer only when TCP
+/// gives up; monitor the node to know sooner.
 ///
-/// The stream belongs to whoever holds it: it ends neither with the connection that carries messages nor with the port that asked
-/// for it. Only the functions of `stream_function` end with their node.
+/// The stream belongs to whoever holds it: it ends neither with the connection that carries
+/// messages nor with the port that asked for it. Only the functions of `stream_function` end with
+/// their node.
 pub struct Stream {
     /// `None` only while it is dropped.
     io: Option<Io>,
@@ -138,7 +143,8 @@ impl Returned {
     }
 }
 
-/// Reads on for a while, so that the end, which has been sent, is not made a reset by what nobody has read.
+/// Reads on for a while, so that the end, which has been sent, is not made a reset by what nobody
+/// has read.
 async fn linger(mut io: Io) {
     io.reset_when_dropped(false);
     let _ = timeout(LINGER, copy(&mut io, &mut sink())).await;
@@ -192,8 +198,8 @@ impl AsyncRead for Stream {
 }
 
 impl AsyncWrite for Stream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
-        self.io()?.poll_write(cx, octets).map_err(|error| self.told(error))
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.io()?.poll_write(cx, bytes).map_err(|error| self.told(error))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -212,9 +218,9 @@ impl AsyncWrite for Stream {
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        octets: &[IoSlice<'_>],
+        bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.io()?.poll_write_vectored(cx, octets).map_err(|error| self.told(error))
+        self.io()?.poll_write_vectored(cx, bytes).map_err(|error| self.told(error))
     }
 
     fn is_write_vectored(&self) -> bool {

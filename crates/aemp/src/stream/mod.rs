@@ -1,11 +1,12 @@
-//! Data connections: streams of octets between two nodes, beside the messages (`PROTOCOL.md` §2.7).
+//! Data connections: streams of bytes between two nodes, beside the messages (`PROTOCOL.md` §2.7).
 //!
-//! One node names a registered function of another one and gets a [`Stream`]; the function gets the other end. A stream is a TCP
-//! connection of its own, made over the same listeners and authenticated in the same way. It has nothing to do with the order
-//! of messages, and outlives the connection that carries these.
+//! One node names a registered function of another one and gets a [`Stream`]; the function gets the
+//! other end. A stream is a TCP connection of its own, made over the same listeners and
+//! authenticated in the same way. It has nothing to do with the order of messages, and outlives the
+//! connection that carries these.
 //!
-//! Reading order: `connect` (the side that wants a stream), `serve` (the other one), `dial` (who can reach whom), `table`
-//! (which streams are awaited), `io`, `pipe`.
+//! Reading order: `connect` (the side that wants a stream), `serve` (the other one), `dial` (who
+//! can reach whom), `table` (which streams are awaited), `io`, `pipe`.
 
 mod connect;
 mod dial;
@@ -46,8 +47,9 @@ pub enum StreamError {
     /// The request is too large for a frame.
     #[error(transparent)]
     Send(#[from] SendError),
-    /// The other node refused, or gave up: the function is not registered there, the arguments do not fit it, the node is in
-    /// secure mode or has too many streams, or it was asked to dial this node and could not. A Perl node does not always say why.
+    /// The other node refused, or gave up: the function is not registered there, the arguments do
+    /// not fit it, the node is in secure mode or has too many streams, or it was asked to dial this
+    /// node and could not. A Perl node does not always say why.
     #[error("node {node} refused the stream: {reason}")]
     Refused {
         /// The other node.
@@ -63,7 +65,8 @@ pub enum StreamError {
         /// Why.
         reason: Reason,
     },
-    /// This node reaches none of the other one's addresses, and has none itself at which it could be dialled.
+    /// This node reaches none of the other one's addresses, and has none itself at which it could
+    /// be dialled.
     #[error("node {node} is unreachable, and this node has no address at which it could be dialled: {tried}")]
     Unreachable {
         /// The other node.

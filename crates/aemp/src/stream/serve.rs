@@ -1,4 +1,5 @@
-//! The side that is asked for a data connection: it awaits what was announced, and runs a registered function with it.
+//! The side that is asked for a data connection: it awaits what was announced, and runs a
+//! registered function with it.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -18,10 +19,12 @@ use crate::message::misfit;
 use crate::node::Node;
 use crate::port::run::caught;
 
-/// The longest that a data connection is expected, whatever the other node wishes: its place is taken meanwhile.
+/// The longest that a data connection is expected, whatever the other node wishes: its place is
+/// taken meanwhile.
 const LONGEST: Duration = Duration::from_secs(300);
 
-/// The longest ID: it has to stand in a greeting line beside a node ID. That of a Perl node has its node ID in it.
+/// The longest ID: it has to stand in a greeting line beside a node ID. That of a Perl node has its
+/// node ID in it.
 const ID_MAX: usize = 1200;
 
 /// What runs with a stream.
@@ -82,7 +85,7 @@ impl Announced {
     fn read(body: &Body) -> Option<Announced> {
         let (id, port, limit, function): (String, PortId, f64, String) = typed::from_body(body).ok()?;
         // What `aemp` would escape in a greeting, Perl does not.
-        let fits = |octet: u8| octet.is_ascii_graphic() && octet != b';' && octet != b'%';
+        let fits = |byte: u8| byte.is_ascii_graphic() && byte != b';' && byte != b'%';
         let is_id = (1..=ID_MAX).contains(&id.len()) && id.bytes().all(fits);
         let limit = Duration::try_from_secs_f64(limit).ok()?.min(LONGEST);
         let args = body.rest().rest().rest().rest();
@@ -145,8 +148,8 @@ impl Node {
         Ok(())
     }
 
-    /// The arguments of a stream's function cannot be read. If the stream's handshake has begun, it waits until the other node has been
-    /// told why nothing comes of it.
+    /// The arguments of a stream's function cannot be read. If the stream's handshake has begun, it
+    /// waits until the other node has been told why nothing comes of it.
     async fn refuse_stream(&self, arriving: Arriving, port: &PortId, error: &str) {
         let told = self.exited(port);
         self.kill(port, Reason::text(IDENTIFIER, error));
@@ -211,7 +214,8 @@ impl Node {
         }
     }
 
-    /// The other node cannot dial an announced data connection, and wants to be dialled: `_connect ID NODEID`.
+    /// The other node cannot dial an announced data connection, and wants to be dialled: `_connect
+    /// ID NODEID`.
     fn dial_back(&self, from: &NodeId, args: &Body) -> Result<(), String> {
         let wanted = typed::from_body(args).map_err(|error| error.to_string())?;
         let (id, to): (String, NodeId) = wanted;
@@ -224,8 +228,8 @@ impl Node {
         Ok(())
     }
 
-    /// Dials an awaited data connection, which arrives then as if it had been dialled by the other node. Dropped when it is not
-    /// awaited any more.
+    /// Dials an awaited data connection, which arrives then as if it had been dialled by the other
+    /// node. Dropped when it is not awaited any more.
     async fn dial_awaited(&self, id: &str, to: &NodeId) {
         // It is never closed.
         let _place = self.streams().dials_back.acquire().await;

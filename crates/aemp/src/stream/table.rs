@@ -15,11 +15,12 @@ use super::serve::StreamFunctions;
 use crate::node::Node;
 use crate::runtime::handshake;
 
-/// Data connections that this node dials at once. A listener that has many unproven connections lets no more than sixteen of one
-/// address in, and that address may be the host of several nodes.
+/// Data connections that this node dials at once. A listener that has many unproven connections
+/// lets no more than sixteen of one address in, and that address may be the host of several nodes.
 const DIALS: usize = 4;
 
-/// All data connections of a node that are not in somebody's hands yet, and the functions that they may lead to.
+/// All data connections of a node that are not in somebody's hands yet, and the functions that they
+/// may lead to.
 pub(crate) struct Streams {
     pub(super) functions: StreamFunctions,
     awaited: Mutex<HashMap<String, Awaited>>,
@@ -75,7 +76,8 @@ impl Streams {
         }
     }
 
-    /// Waits until it is known whether a data connection is wanted: the arguments of its function are read meanwhile.
+    /// Waits until it is known whether a data connection is wanted: the arguments of its function
+    /// are read meanwhile.
     pub(crate) async fn prepared(&self, id: &str) {
         let prepared = self.awaited.lock().get(id).map(|awaited| awaited.prepared.clone());
         if let Some(mut prepared) = prepared {
@@ -96,7 +98,8 @@ impl Streams {
         }
     }
 
-    /// The node of this awaited connection asks for being dialled. `false` if it may not, or has done so before.
+    /// The node of this awaited connection asks for being dialled. `false` if it may not, or has
+    /// done so before.
     pub(super) fn ask_for_dial(&self, id: &str, from: &NodeId) -> bool {
         let mut awaited = self.awaited.lock();
         let entry = awaited.get_mut(id).filter(|entry| entry.from == *from);
@@ -181,7 +184,8 @@ impl Expected {
         &self.id
     }
 
-    /// From now on nobody can claim it. `false` if somebody has: then it arrives yet, or has failed.
+    /// From now on nobody can claim it. `false` if somebody has: then it arrives yet, or has
+    /// failed.
     pub(super) fn withdraw(&self) -> bool {
         let mut awaited = self.node.streams().awaited.lock();
         let ours = awaited.get(&self.id).is_some_and(|entry| entry.number == self.number);

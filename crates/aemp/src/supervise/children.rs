@@ -25,7 +25,8 @@ struct Slot {
     life: Option<Life>,
 }
 
-/// All children, in order. Those that live when this is dropped, because the supervisor was killed, are stopped afterwards.
+/// All children, in order. Those that live when this is dropped, because the supervisor was killed,
+/// are stopped afterwards.
 pub(super) struct Children {
     node: Node,
     slots: Vec<Slot>,
@@ -155,7 +156,8 @@ impl Life {
     }
 }
 
-/// Stops a child, if it lives, and waits until it is dead. Until then it keeps its life: this wait may itself be cut short.
+/// Stops a child, if it lives, and waits until it is dead. Until then it keeps its life: this wait
+/// may itself be cut short.
 async fn stop(slot: &mut Slot, supervisor: &mut Mailbox) {
     let (child, Some(life)) = (&mut slot.child, &mut slot.life) else { return };
     let node = supervisor.node().clone();

@@ -1,15 +1,17 @@
 //! Supervision: a port that starts others, and starts them again when they die.
 //!
-//! A [`Supervisor`] has children in an order. Each [`Child`] is a function that starts it, here or on another node, and gives its
-//! port ID. When one dies, or its node cannot be reached any more, the [`Strategy`] says who is stopped and started again, and the
-//! child's [`Restart`] whether anybody is. More restarts than the limit allows end the supervisor.
+//! A [`Supervisor`] has children in an order. Each [`Child`] is a function that starts it, here or
+//! on another node, and gives its port ID. When one dies, or its node cannot be reached any more,
+//! the [`Strategy`] says who is stopped and started again, and the child's [`Restart`] whether
+//! anybody is. More restarts than the limit allows end the supervisor.
 //!
-//! However a supervisor ends, it stops its children in the reverse of their order, each one when the last is dead.
-//! Asked with [`Request::Stop`] it first stops them and then dies normally. Killed, it is dead at once, and they are stopped
-//! afterwards. That cannot be done when its whole process ends: ports on other nodes that are not to outlive it monitor it.
+//! However a supervisor ends, it stops its children in the reverse of their order, each one when
+//! the last is dead. Asked with [`Request::Stop`] it first stops them and then dies normally.
+//! Killed, it is dead at once, and they are stopped afterwards. That cannot be done when its whole
+//! process ends: ports on other nodes that are not to outlive it monitor it.
 //!
-//! A child whose node is lost may be alive. It is started again all the same, so for a while there may be two of it; the old one
-//! is killed if its node can be reached again soon.
+//! A child whose node is lost may be alive. It is started again all the same, so for a while there
+//! may be two of it; the old one is killed if its node can be reached again soon.
 //!
 //! # Examples
 //!
@@ -75,7 +77,8 @@ use crate::port::{ExitResult, Mailbox};
 use crate::send::SendError;
 use children::Children;
 
-/// Restarts that are allowed unless [`Supervisor::limit`] says otherwise: more than three in five seconds are no accident.
+/// Restarts that are allowed unless [`Supervisor::limit`] says otherwise: more than three in five
+/// seconds are no accident.
 const LIMIT: (usize, Duration) = (3, Duration::from_secs(5));
 
 /// How long a child may take to end unless [`Child::stop_within`] says otherwise.
@@ -117,11 +120,11 @@ pub struct Child {
 }
 
 impl Child {
-    /// A child that is started by this function, and again after any death. The name is for logs and for
-    /// [`Request::Children`].
+    /// A child that is started by this function, and again after any death. The name is for logs
+    /// and for [`Request::Children`].
     ///
-    /// The function may start the child on another node with [`Node::spawn`]. An error or a panic ends the supervisor. It must not
-    /// block.
+    /// The function may start the child on another node with [`Node::spawn`]. An error or a panic
+    /// ends the supervisor. It must not block.
     pub fn new(
         name: impl Into<String>,
         start: impl FnMut(&Node) -> Result<PortId, Reason> + Send + 'static,
@@ -144,10 +147,12 @@ impl Child {
         self
     }
 
-    /// Asks the child to end, instead of killing it with the reason `shutdown`: for example by the message that it takes as such. If
-    /// that cannot be sent, or it is not dead [in time](Child::stop_within), it is killed.
+    /// Asks the child to end, instead of killing it with the reason `shutdown`: for example by the
+    /// message that it takes as such. If that cannot be sent, or it is not dead [in
+    /// time](Child::stop_within), it is killed.
     ///
-    /// A supervisor as a child is best stopped by [`Request::Stop`]: then it is dead only after its own children.
+    /// A supervisor as a child is best stopped by [`Request::Stop`]: then it is dead only after its
+    /// own children.
     ///
     /// # Examples
     ///
@@ -166,8 +171,8 @@ impl Child {
         self
     }
 
-    /// How long the child may take to end when it is stopped: 5 s. Then it is killed, and after the same time once more the
-    /// supervisor goes on without knowing.
+    /// How long the child may take to end when it is stopped: 5 s. Then it is killed, and after the
+    /// same time once more the supervisor goes on without knowing.
     pub fn stop_within(mut self, limit: Duration) -> Child {
         self.stop_within = limit;
         self
@@ -219,8 +224,9 @@ impl Supervisor {
         Supervisor { strategy, limit: LIMIT, children: Vec::new() }
     }
 
-    /// Ends the supervisor with the reason `restart_limit` when there would be more than this many restarts within this time: 3
-    /// within 5 s unless set. Several children that are started again because of one death count as one.
+    /// Ends the supervisor with the reason `restart_limit` when there would be more than this many
+    /// restarts within this time: 3 within 5 s unless set. Several children that are started again
+    /// because of one death count as one.
     pub fn limit(mut self, restarts: usize, within: Duration) -> Supervisor {
         self.limit = (restarts, within);
         self

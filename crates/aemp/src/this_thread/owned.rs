@@ -53,8 +53,8 @@ pub(crate) fn try_own<R>(action: impl FnOnce(&Owned) -> R) -> Option<R> {
 pub(crate) struct Sending {
     /// Messages are encoded here, before the outbox is locked.
     pub(crate) items: Vec<u8>,
-    /// The node that was sent to last, so that the next message need not look for it. As long as it is kept here it stands in
-    /// the table of its node.
+    /// The node that was sent to last, so that the next message need not look for it. As long as it
+    /// is kept here it stands in the table of its node.
     pub(crate) last: Option<Arc<Remote>>,
 }
 

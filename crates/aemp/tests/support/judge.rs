@@ -1,4 +1,5 @@
-//! A sender and a receiver that know whether the promise is kept: between two fires a prefix of what was sent arrives.
+//! A sender and a receiver that know whether the promise is kept: between two fires a prefix of
+//! what was sent arrives.
 
 #![allow(clippy::unwrap_used)] // a part of tests
 

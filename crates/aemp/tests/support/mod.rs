@@ -42,7 +42,8 @@ pub(crate) async fn up(node: &Node, other: &NodeId) {
     .await;
 }
 
-/// Runs a test in both modes, each on a runtime of its own with two workers and on one with one thread.
+/// Runs a test in both modes, each on a runtime of its own with two workers and on one with one
+/// thread.
 pub(crate) fn in_both_modes<F: Future<Output = ()>>(test: impl Fn(bool) -> F) {
     for always_encode in MODES {
         let mut many = tokio::runtime::Builder::new_multi_thread();

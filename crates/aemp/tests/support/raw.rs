@@ -35,14 +35,14 @@ impl Raw {
         loop {
             match self.reader.read_u8().await.unwrap() {
                 b'\n' => return line,
-                octet => line.push(octet),
+                byte => line.push(byte),
             }
         }
     }
 
-    pub(crate) async fn send(&mut self, octets: impl AsRef<[u8]>) {
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         // The node may have closed already; what matters is what it does.
-        let _ = self.writer.write_all(octets.as_ref()).await;
+        let _ = self.writer.write_all(bytes.as_ref()).await;
     }
 
     /// Sends greeting and nonce, and the right line for them.

@@ -1,4 +1,5 @@
-//! What must hold for any log records of another node. A fuzz target and the test that replays its corpus call this.
+//! What must hold for any log records of another node. A fuzz target and the test that replays its
+//! corpus call this.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -16,8 +17,9 @@ const SOON: Duration = Duration::from_secs(20);
 /// The text of the record behind all others.
 const LAST: &str = "the last one";
 
-/// Bytes read as messages that a node sends to a log catcher as its records: each is shown as one line of limited length without
-/// characters that steer a terminal, with a time that a calendar has, and the catcher goes on behind each.
+/// Bytes read as messages that a node sends to a log catcher as its records: each is shown as one
+/// line of limited length without characters that steer a terminal, with a time that a calendar
+/// has, and the catcher goes on behind each.
 pub(crate) fn catch(bytes: &[u8]) {
     let mut reader = FrameReader::new(Framing::Cbor, LIMITS);
     reader.buffer().extend_from_slice(bytes);

@@ -1,13 +1,14 @@
-//! An address that is free until the test, or a node of it, binds it; other tests include this file.
+//! An address that is free until the test, or a node of it, binds it; other tests include this
+//! file.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
 use socket2::{Domain, Socket, Type};
 
-/// An address on loopback, for as long as this lives. The system gives its port to nobody who lets it
-/// choose one, because it is bound; who names it gets it, because nobody listens on it and listeners
-/// share addresses that are bound so (`SO_REUSEADDR`). That holds on Linux; elsewhere a bound address
-/// is not shared, so it is only free at first.
+/// An address on loopback, for as long as this lives. The system gives its port to nobody who lets
+/// it choose one, because it is bound; who names it gets it, because nobody listens on it and
+/// listeners share addresses that are bound so (`SO_REUSEADDR`). That holds on Linux; elsewhere a
+/// bound address is not shared, so it is only free at first.
 pub(crate) struct Reserved {
     address: SocketAddr,
     _bound: Option<Socket>,

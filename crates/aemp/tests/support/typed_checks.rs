@@ -1,4 +1,5 @@
-//! What must hold when typed ports get any values. A fuzz target and the test that replays its corpus call this.
+//! What must hold when typed ports get any values. A fuzz target and the test that replays its
+//! corpus call this.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -56,8 +57,8 @@ enum Untagged {
 type Ids = (NodeId, PortId, Option<ReplyTo<u8>>);
 type Floats = (f64, [u16; 3], (char, ()));
 
-/// Bytes read as the values of a message, which ports of many types get: each handles it or dies of what does not fit. What was taken is
-/// sent on, and is the same where it arrives.
+/// Bytes read as the values of a message, which ports of many types get: each handles it or dies of
+/// what does not fit. What was taken is sent on, and is the same where it arrives.
 pub(crate) fn deliver(bytes: &[u8]) {
     let Ok(body) = aemp_proto::Body::parse(Bytes::copy_from_slice(bytes), LIMITS) else { return };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

@@ -1,4 +1,5 @@
-//! What is held on behalf of one node: which entries, and how much memory they take out of its budget.
+//! What is held on behalf of one node: which entries, and how much memory they take out of its
+//! budget.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,7 +9,8 @@ use crate::db::size::memory;
 use crate::db::{GLOBALS, GLOBALS_MAX};
 use crate::{NodeId, Value};
 
-/// What an entry takes beside its names and its value, in the tables of all entries and of those of a node.
+/// What an entry takes beside its names and its value, in the tables of all entries and of those of
+/// a node.
 const ENTRY_COST: usize = 256;
 
 /// On whose behalf entries are held.
@@ -42,8 +44,8 @@ impl Held {
         Held { names: BTreeSet::new(), charge: budget.nothing() }
     }
 
-    /// Holds an entry with this value, which had another one before. False if that is more than the node may have: then nothing
-    /// is changed.
+    /// Holds an entry with this value, which had another one before. False if that is more than the
+    /// node may have: then nothing is changed.
     pub(super) fn set(&mut self, name: &Name, before: Option<&Value>, value: &Value, limit: usize) -> bool {
         if before.is_none() && (self.names.len() >= limit || self.is_full(&name.0)) {
             return false;

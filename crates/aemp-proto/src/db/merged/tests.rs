@@ -180,7 +180,8 @@ mod model {
 
     use super::*;
 
-    /// One step of a peer: which one, whether it is global, which key, and the length of the value that it sets, if any.
+    /// One step of a peer: which one, whether it is global, which key, and the length of the value
+    /// that it sets, if any.
     type Step = (usize, bool, usize, Option<usize>);
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {

@@ -193,7 +193,8 @@ fn a_dial_that_takes_too_long_is_closed() {
     assert_eq!(out(&mut a).len(), 2);
 }
 
-/// Something that happens to the connections: to the one with this number, or to one of these nodes.
+/// Something that happens to the connections: to the one with this number, or to one of these
+/// nodes.
 #[derive(Debug, Clone)]
 enum Event {
     Dialled(u64),
@@ -222,7 +223,8 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// What has a time limit, as somebody sees it who only hears the verdicts; of rivals that wait these say nothing.
+/// What has a time limit, as somebody sees it who only hears the verdicts; of rivals that wait
+/// these say nothing.
 #[derive(Default)]
 struct Limits {
     connects: BTreeMap<LinkId, Time>,

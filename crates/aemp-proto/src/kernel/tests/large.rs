@@ -63,8 +63,8 @@ fn a_family_that_fits_into_no_message_is_told_in_parts() {
     let mut parts = 0;
     for (_, from, to, request) in &net.sent {
         parts += usize::from(matches!(request, MeshRequest::Changed(_, set, _) if set.len() > 1));
-        let octets = Request::Mesh(request.clone()).encode().unwrap().items().len();
-        assert!(octets <= MESSAGE, "{from} sent {to} {octets} octets: {request:?}");
+        let bytes = Request::Mesh(request.clone()).encode().unwrap().items().len();
+        assert!(bytes <= MESSAGE, "{from} sent {to} {bytes} bytes: {request:?}");
     }
     assert!(parts > 2, "{parts}");
 }

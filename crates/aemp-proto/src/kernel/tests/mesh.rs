@@ -155,7 +155,8 @@ fn a_lone_global_node_that_meets_somebody_tries_the_others_again_soon() {
         net.add("g", &[], true);
         net.add("h", &["g"], true);
         net.run(Duration::from_secs(3));
-        // h is gone for so long that g hardly looks for it any more, and comes back without looking for g.
+        // h is gone for so long that g hardly looks for it any more, and comes back without looking
+        // for g.
         net.cut("g", "h");
         net.run(Duration::from_secs(40));
         net.crash("h", true);
@@ -281,7 +282,8 @@ fn a_question_for_a_node_that_does_not_exist_is_answered_when_nobody_can_know_it
     assert_eq!(net.nodes["a"].breaks, [("nobody".into(), "no known address".into())]);
 }
 
-/// What a node may put into the database: global nodes that do not exist, at addresses of its choice.
+/// What a node may put into the database: global nodes that do not exist, at addresses of its
+/// choice.
 fn fakes(count: usize, addresses: usize) -> [MeshRequest; 2] {
     let binds =
         |n: usize| Value::List((0..addresses).map(|at| Value::name(&format!("f{n}x{at}:1"))).collect());

@@ -1,4 +1,5 @@
-//! Many kernels in one small world: virtual time, connections that delay, break and go silent, nodes that crash.
+//! Many kernels in one small world: virtual time, connections that delay, break and go silent,
+//! nodes that crash.
 
 mod arbitration;
 mod large;

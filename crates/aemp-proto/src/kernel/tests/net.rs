@@ -20,7 +20,8 @@ enum Packet {
     Greeting(Peer),
     Line,
     Request(MeshRequest),
-    /// A message of the program: the epoch of the sender's outbox, and a number that counts up in it.
+    /// A message of the program: the epoch of the sender's outbox, and a number that counts up in
+    /// it.
     User(u64, u64),
     Ping,
     Pong,

@@ -1,4 +1,5 @@
-//! A Perl peer: it sends its line as soon as it has our greeting, and when two connections finish it drops both.
+//! A Perl peer: it sends its line as soon as it has our greeting, and when two connections finish
+//! it drops both.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! The shared database: what every node sees once nothing changes any more, and what it is told on the way there.
+//! The shared database: what every node sees once nothing changes any more, and what it is told on
+//! the way there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -28,7 +29,8 @@ fn family_of(answer: &Value) -> Family {
     entries.iter().map(|(key, value)| (key.to_name().unwrap(), value.clone())).collect()
 }
 
-/// Asks every living node, and compares the answers with what the owners hold, and with what watchers saw.
+/// Asks every living node, and compares the answers with what the owners hold, and with what
+/// watchers saw.
 fn assert_converged(net: &mut Net, context: &str) {
     let expected = owners(net);
     let alive = net.alive();

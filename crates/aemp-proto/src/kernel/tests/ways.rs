@@ -1,4 +1,5 @@
-//! Nodes that cannot be dialled find each other through a third one, and all that holds for connections holds for these.
+//! Nodes that cannot be dialled find each other through a third one, and all that holds for
+//! connections holds for these.
 
 use std::time::Duration;
 

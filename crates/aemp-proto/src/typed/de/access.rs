@@ -134,7 +134,8 @@ impl<'a, 'de> Entries<'a, 'de> {
         Ok(())
     }
 
-    /// Names the entry in which something went wrong. The reader is of no use afterwards, as after any error.
+    /// Names the entry in which something went wrong. The reader is of no use afterwards, as after
+    /// any error.
     fn place(&mut self) -> Place {
         self.reader.rewind(self.key);
         let key = self.reader.item().ok().and_then(|item| item.into_text().ok());
@@ -162,23 +163,24 @@ impl<'de> MapAccess<'de> for Entries<'_, 'de> {
     }
 }
 
-/// Octets as a list of numbers, for `Vec<u8>` and `[u8; N]`; a list of anything else is not made of a string.
-pub(super) struct OctetItems<'a>(std::slice::Iter<'a, u8>);
+/// Bytes as a list of numbers, for `Vec<u8>` and `[u8; N]`; a list of anything else is not made of
+/// a string.
+pub(super) struct ByteItems<'a>(std::slice::Iter<'a, u8>);
 
-impl<'a> OctetItems<'a> {
-    pub(super) fn new(octets: &'a [u8]) -> OctetItems<'a> {
-        OctetItems(octets.iter())
+impl<'a> ByteItems<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> ByteItems<'a> {
+        ByteItems(bytes.iter())
     }
 }
 
-impl<'de> SeqAccess<'de> for OctetItems<'_> {
+impl<'de> SeqAccess<'de> for ByteItems<'_> {
     type Error = DecodeError;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(
         &mut self,
         seed: T,
     ) -> Result<Option<T::Value>, DecodeError> {
-        self.0.next().map(|&octet| seed.deserialize(Octet(octet))).transpose()
+        self.0.next().map(|&byte| seed.deserialize(Byte(byte))).transpose()
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -186,9 +188,9 @@ impl<'de> SeqAccess<'de> for OctetItems<'_> {
     }
 }
 
-struct Octet(u8);
+struct Byte(u8);
 
-impl<'de> Deserializer<'de> for Octet {
+impl<'de> Deserializer<'de> for Byte {
     type Error = DecodeError;
 
     fn deserialize_u8<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {

@@ -19,18 +19,19 @@ pub(super) enum Item<'de> {
     Int(i128),
     Float(f64),
     Text(Cow<'de, str>),
-    Octets(Cow<'de, [u8]>),
+    Bytes(Cow<'de, [u8]>),
     List(Option<u64>),
     Map(Option<u64>),
 }
 
 impl<'de> Item<'de> {
-    /// About how many bytes of memory it takes as an untyped value, without what is in a list or map.
+    /// About how many bytes of memory it takes as an untyped value, without what is in a list or
+    /// map.
     pub(super) fn memory(&self) -> usize {
         let inside = match self {
             Item::Null | Item::Bool(_) | Item::Int(_) | Item::Float(_) => 0,
             Item::Text(text) => memory::ALLOCATION + text.len(),
-            Item::Octets(bytes) => memory::ALLOCATION + bytes.len(),
+            Item::Bytes(bytes) => memory::ALLOCATION + bytes.len(),
             Item::List(_) | Item::Map(_) => memory::ALLOCATION,
         };
         size_of::<Value>() + inside
@@ -41,7 +42,7 @@ impl<'de> Item<'de> {
             Item::Int(number) => Some(*number),
             Item::Float(number) => integral(*number),
             Item::Text(text) => parse_integer(text),
-            Item::Octets(octets) => std::str::from_utf8(octets).ok().and_then(parse_integer),
+            Item::Bytes(bytes) => std::str::from_utf8(bytes).ok().and_then(parse_integer),
             _ => None,
         };
         found.ok_or_else(|| self.misfit(expected))
@@ -52,7 +53,7 @@ impl<'de> Item<'de> {
             Item::Float(number) => Some(*number),
             Item::Int(number) => Some(*number as f64).filter(|float| *float as i128 == *number),
             Item::Text(text) => parse_float(text),
-            Item::Octets(octets) => std::str::from_utf8(octets).ok().and_then(parse_float),
+            Item::Bytes(bytes) => std::str::from_utf8(bytes).ok().and_then(parse_float),
             _ => None,
         };
         found.ok_or_else(|| self.misfit(expected))
@@ -66,7 +67,7 @@ impl<'de> Item<'de> {
             Item::Int(1) => Some(true),
             Item::Float(number) => integral(*number).filter(|n| matches!(n, 0 | 1)).map(|n| n == 1),
             Item::Text(text) => truth(text.as_bytes()),
-            Item::Octets(octets) => truth(octets),
+            Item::Bytes(bytes) => truth(bytes),
             _ => None,
         };
         found.ok_or_else(|| self.misfit(expected))
@@ -75,24 +76,24 @@ impl<'de> Item<'de> {
     pub(super) fn into_text(self) -> Result<Cow<'de, str>, Item<'de>> {
         match self {
             Item::Text(text) => Ok(text),
-            Item::Octets(octets) => Ok(utf8_or_latin1(octets)),
+            Item::Bytes(bytes) => Ok(utf8_or_latin1(bytes)),
             Item::Int(number) => Ok(Cow::Owned(number.to_string())),
             Item::Float(number) => Ok(Cow::Owned(number.to_string())),
             other => Err(other),
         }
     }
 
-    /// The string as a name: octets are code points.
+    /// The string as a name: bytes are code points.
     pub(super) fn into_name(self) -> Result<Cow<'de, str>, Item<'de>> {
         match self {
-            Item::Octets(octets) if !octets.is_ascii() => Ok(Cow::Owned(latin1(&octets))),
+            Item::Bytes(bytes) if !bytes.is_ascii() => Ok(Cow::Owned(latin1(&bytes))),
             other => other.into_text(),
         }
     }
 
-    pub(super) fn into_octets(self) -> Result<Cow<'de, [u8]>, Item<'de>> {
+    pub(super) fn into_bytes(self) -> Result<Cow<'de, [u8]>, Item<'de>> {
         match self {
-            Item::Octets(octets) => Ok(octets),
+            Item::Bytes(bytes) => Ok(bytes),
             Item::Text(Cow::Borrowed(text)) if text.is_ascii() => Ok(Cow::Borrowed(text.as_bytes())),
             Item::Text(text) => to_latin1(&text).map(Cow::Owned).ok_or(Item::Text(text)),
             Item::Int(number) => Ok(Cow::Owned(number.to_string().into_bytes())),
@@ -113,9 +114,9 @@ impl<'de> Item<'de> {
             }
             Item::Float(n) => Unexpected::Float(*n),
             Item::Text(text) => Unexpected::Str(text),
-            Item::Octets(octets) => match std::str::from_utf8(octets) {
+            Item::Bytes(bytes) => match std::str::from_utf8(bytes) {
                 Ok(text) => Unexpected::Str(text),
-                Err(_) => Unexpected::Bytes(octets),
+                Err(_) => Unexpected::Bytes(bytes),
             },
             Item::List(_) => Unexpected::Other("a list"),
             Item::Map(_) => Unexpected::Map,
@@ -124,15 +125,15 @@ impl<'de> Item<'de> {
     }
 }
 
-/// Octets as UTF-8 where they are that, otherwise as code points.
-pub(super) fn utf8_or_latin1(octets: Cow<'_, [u8]>) -> Cow<'_, str> {
-    match octets {
-        Cow::Borrowed(octets) => match std::str::from_utf8(octets) {
+/// Bytes as UTF-8 where they are that, otherwise as code points.
+pub(super) fn utf8_or_latin1(bytes: Cow<'_, [u8]>) -> Cow<'_, str> {
+    match bytes {
+        Cow::Borrowed(bytes) => match std::str::from_utf8(bytes) {
             Ok(text) => Cow::Borrowed(text),
-            Err(_) => Cow::Owned(latin1(octets)),
+            Err(_) => Cow::Owned(latin1(bytes)),
         },
-        Cow::Owned(octets) => {
-            Cow::Owned(String::from_utf8(octets).unwrap_or_else(|error| latin1(error.as_bytes())))
+        Cow::Owned(bytes) => {
+            Cow::Owned(String::from_utf8(bytes).unwrap_or_else(|error| latin1(error.as_bytes())))
         }
     }
 }

@@ -75,16 +75,16 @@ impl<'a, 'de, 'v> MessageDeserializer<'a, 'de, 'v> {
             return Ok(Front::Misfit(DecodeError::new("the message is empty")));
         }
         // The short way to what nearly all messages begin with.
-        if let Some((octets, end)) = self.reader.string()
+        if let Some((bytes, end)) = self.reader.string()
             && let Some((variant, _)) =
-                variants.tags.iter().find(|(_, tag)| tag.as_bytes() == octets && tag.is_ascii())
+                variants.tags.iter().find(|(_, tag)| tag.as_bytes() == bytes && tag.is_ascii())
         {
             self.reader.rewind(end);
             return Ok(self.known(variant));
         }
         let item = self.reader.item()?;
         let known = match &item {
-            Item::Octets(octets) => variants.tags.iter().find(|(_, tag)| is_name(octets, tag)),
+            Item::Bytes(bytes) => variants.tags.iter().find(|(_, tag)| is_name(bytes, tag)),
             Item::Text(text) => variants.tags.iter().find(|(_, tag)| *tag == *text),
             _ => None,
         };
@@ -147,12 +147,12 @@ impl<'a, 'de, 'v> MessageDeserializer<'a, 'de, 'v> {
     }
 }
 
-/// Whether these octets, as code points, are the name.
-fn is_name(octets: &[u8], name: &str) -> bool {
+/// Whether these bytes, as code points, are the name.
+fn is_name(bytes: &[u8], name: &str) -> bool {
     if name.is_ascii() {
-        return octets == name.as_bytes();
+        return bytes == name.as_bytes();
     }
-    octets.iter().map(|&octet| char::from(octet)).eq(name.chars())
+    bytes.iter().map(|&byte| char::from(byte)).eq(name.chars())
 }
 
 macro_rules! single {

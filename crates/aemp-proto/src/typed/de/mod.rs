@@ -13,7 +13,7 @@ use serde::de::{Error as _, IntoDeserializer, Unexpected, Visitor};
 use super::DecodeError;
 use super::impls::{NAME, VALUE, VALUES};
 use crate::wire::memory;
-use access::{Entries, Items, OctetItems, OneEntry, TagContent};
+use access::{ByteItems, Entries, Items, OneEntry, TagContent};
 use item::Item;
 
 pub(super) use message::MessageDeserializer;
@@ -38,12 +38,12 @@ impl<'de> Reader<'de> {
         Ok(value)
     }
 
-    /// A list, or octets for types that are lists of them.
+    /// A list, or bytes for types that are lists of them.
     fn sequence<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, DecodeError> {
         match self.item()? {
             Item::List(len) => self.list(len, visitor),
-            string @ (Item::Octets(_) | Item::Text(_)) => match string.into_octets() {
-                Ok(octets) => visitor.visit_seq(OctetItems::new(&octets)),
+            string @ (Item::Bytes(_) | Item::Text(_)) => match string.into_bytes() {
+                Ok(bytes) => visitor.visit_seq(ByteItems::new(&bytes)),
                 Err(item) => Err(item.misfit(&visitor)),
             },
             item => Err(item.misfit(&visitor)),
@@ -57,7 +57,8 @@ impl<'de> Reader<'de> {
         }
     }
 
-    /// The next item as it is, for [`Value`](crate::Value): octets and text apart, CBOR tags as enums.
+    /// The next item as it is, for [`Value`](crate::Value): bytes and text apart, CBOR tags as
+    /// enums.
     fn exact<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, DecodeError> {
         if let Some(number) = self.take_tag()? {
             self.charge(memory::TAG)?;
@@ -66,7 +67,7 @@ impl<'de> Reader<'de> {
         match self.untyped_item()? {
             Item::List(len) => self.list(len, visitor),
             Item::Map(len) => self.map(len, visitor),
-            Item::Octets(octets) => visit_octets(octets, visitor),
+            Item::Bytes(bytes) => visit_bytes(bytes, visitor),
             item => visit_scalar(item, visitor),
         }
     }
@@ -79,7 +80,8 @@ impl<'de> Reader<'de> {
     }
 }
 
-/// Visits anything but a list or map. In a function of its own: what recurses must be small on the stack.
+/// Visits anything but a list or map. In a function of its own: what recurses must be small on the
+/// stack.
 fn visit_scalar<'de, V: Visitor<'de>>(item: Item<'de>, visitor: V) -> Result<V::Value, DecodeError> {
     match item {
         Item::Null => visitor.visit_unit(),
@@ -87,10 +89,11 @@ fn visit_scalar<'de, V: Visitor<'de>>(item: Item<'de>, visitor: V) -> Result<V::
         Item::Int(number) => visit_integer(number, visitor),
         Item::Float(number) => visitor.visit_f64(number),
         Item::Text(text) => visit_text(text, visitor),
-        Item::Octets(octets) => match std::str::from_utf8(&octets) {
-            Ok(_) => visit_text(item::utf8_or_latin1(octets), visitor),
-            // Taken as text, octets that are wanted would not come back; so this errs on the loud side.
-            Err(_) => visit_octets(octets, visitor),
+        Item::Bytes(bytes) => match std::str::from_utf8(&bytes) {
+            Ok(_) => visit_text(item::utf8_or_latin1(bytes), visitor),
+            // Taken as text, bytes that are wanted would not come back; so this errs on the loud
+            // side.
+            Err(_) => visit_bytes(bytes, visitor),
         },
         Item::List(_) | Item::Map(_) => Err(item.misfit(&visitor)),
     }
@@ -103,10 +106,10 @@ fn visit_text<'de, V: Visitor<'de>>(text: Cow<'de, str>, visitor: V) -> Result<V
     }
 }
 
-fn visit_octets<'de, V: Visitor<'de>>(octets: Cow<'de, [u8]>, visitor: V) -> Result<V::Value, DecodeError> {
-    match octets {
-        Cow::Borrowed(octets) => visitor.visit_borrowed_bytes(octets),
-        Cow::Owned(octets) => visitor.visit_byte_buf(octets),
+fn visit_bytes<'de, V: Visitor<'de>>(bytes: Cow<'de, [u8]>, visitor: V) -> Result<V::Value, DecodeError> {
+    match bytes {
+        Cow::Borrowed(bytes) => visitor.visit_borrowed_bytes(bytes),
+        Cow::Owned(bytes) => visitor.visit_byte_buf(bytes),
     }
 }
 
@@ -172,7 +175,8 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
 
     fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         match self.item()? {
-            // A float is rounded, as Perl has only wide ones; an integer that would be rounded is a mistake.
+            // A float is rounded, as Perl has only wide ones; an integer that would be rounded is a
+            // mistake.
             Item::Int(number) if (number as f32) as i128 != number => Err(Item::Int(number).misfit(&visitor)),
             item => {
                 let number = item.into_float(&visitor)?;
@@ -208,8 +212,8 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     }
 
     fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        match self.item()?.into_octets() {
-            Ok(octets) => visit_octets(octets, visitor),
+        match self.item()?.into_bytes() {
+            Ok(bytes) => visit_bytes(bytes, visitor),
             Err(Item::List(len)) => self.list(len, visitor),
             Err(item) => Err(item.misfit(&visitor)),
         }

@@ -10,7 +10,7 @@ use crate::wire::memory;
 
 const UNSIGNED: u8 = 0;
 const NEGATIVE: u8 = 1;
-const OCTETS: u8 = 2;
+const BYTES: u8 = 2;
 const TEXT: u8 = 3;
 const LIST: u8 = 4;
 const MAP: u8 = 5;
@@ -25,7 +25,8 @@ pub(in crate::typed) struct Reader<'de> {
     decoder: Decoder<'de>,
     /// Levels that may still be entered, so that no body can use up the stack.
     levels: usize,
-    /// Bytes of memory that untyped values may still take, which can be many times their bytes on the wire.
+    /// Bytes of memory that untyped values may still take, which can be many times their bytes on
+    /// the wire.
     untyped: usize,
 }
 
@@ -46,8 +47,8 @@ impl<'de> Reader<'de> {
     /// Leaves out one item.
     pub(in crate::typed) fn skip(&mut self) -> Result<(), DecodeError> {
         // Tags are skipped most often, and they are strings.
-        match self.head().filter(|head| matches!(head.major, OCTETS | TEXT)) {
-            Some(head) => self.octets(&head).map(drop),
+        match self.head().filter(|head| matches!(head.major, BYTES | TEXT)) {
+            Some(head) => self.bytes(&head).map(drop),
             None => Ok(self.decoder.skip()?),
         }
     }
@@ -116,8 +117,9 @@ impl<'de> Reader<'de> {
         }
     }
 
-    /// Takes the next item if it is a plain integer and not negative. This and the next two are the short ways to what nearly all
-    /// messages are made of; where they find something else, [`item`](Self::item) looks closer.
+    /// Takes the next item if it is a plain integer and not negative. This and the next two are the
+    /// short ways to what nearly all messages are made of; where they find something else,
+    /// [`item`](Self::item) looks closer.
     #[inline]
     pub(super) fn take_unsigned(&mut self) -> Option<u64> {
         let head = self.head().filter(|head| head.major == UNSIGNED)?;
@@ -134,16 +136,17 @@ impl<'de> Reader<'de> {
         Some(number)
     }
 
-    /// Takes the next item if it is text or octets in one piece, and UTF-8.
+    /// Takes the next item if it is text or bytes in one piece, and UTF-8.
     #[inline]
     pub(super) fn take_str(&mut self) -> Option<&'de str> {
-        let (octets, end) = self.string()?;
-        let text = std::str::from_utf8(octets).ok()?;
+        let (bytes, end) = self.string()?;
+        let text = std::str::from_utf8(bytes).ok()?;
         self.decoder.set_position(end);
         Some(text)
     }
 
-    /// The octets of the next item, and where it ends, if it is text or octets in one piece. It is not taken.
+    /// The bytes of the next item, and where it ends, if it is text or bytes in one piece. It is
+    /// not taken.
     #[inline]
     pub(super) fn string(&self) -> Option<(&'de [u8], usize)> {
         let start = self.decoder.position();
@@ -151,7 +154,7 @@ impl<'de> Reader<'de> {
             let end = start + 1 + usize::from(first & 0x1f);
             return Some((self.decoder.input().get(start + 1..end)?, end));
         }
-        let head = self.head().filter(|head| matches!(head.major, OCTETS | TEXT))?;
+        let head = self.head().filter(|head| matches!(head.major, BYTES | TEXT))?;
         self.content(&head)
     }
 
@@ -161,7 +164,7 @@ impl<'de> Reader<'de> {
             let Some(head) = self.head() else { return self.indefinite() };
             let item = match head.major {
                 UNSIGNED | NEGATIVE => head.integer().map(Item::Int),
-                OCTETS => return self.octets(&head).map(|octets| Item::Octets(Cow::Borrowed(octets))),
+                BYTES => return self.bytes(&head).map(|bytes| Item::Bytes(Cow::Borrowed(bytes))),
                 TEXT => return self.text(&head).map(|text| Item::Text(Cow::Borrowed(text))),
                 LIST => Some(Item::List(Some(head.argument))),
                 MAP => Some(Item::Map(Some(head.argument))),
@@ -206,15 +209,15 @@ impl<'de> Reader<'de> {
         Some((self.decoder.input().get(head.end..end)?, end))
     }
 
-    fn octets(&mut self, head: &Head) -> Result<&'de [u8], DecodeError> {
-        let (octets, end) = self.content(head).ok_or_else(too_early)?;
+    fn bytes(&mut self, head: &Head) -> Result<&'de [u8], DecodeError> {
+        let (bytes, end) = self.content(head).ok_or_else(too_early)?;
         self.decoder.set_position(end);
-        Ok(octets)
+        Ok(bytes)
     }
 
     fn text(&mut self, head: &Head) -> Result<&'de str, DecodeError> {
-        let octets = self.octets(head)?;
-        std::str::from_utf8(octets).map_err(DecodeError::new)
+        let bytes = self.bytes(head)?;
+        std::str::from_utf8(bytes).map_err(DecodeError::new)
     }
 
     /// Lists and maps up to a break, and strings in pieces.
@@ -222,7 +225,7 @@ impl<'de> Reader<'de> {
         match self.peek() {
             Some(0x5f) => {
                 let pieces: Result<Vec<&[u8]>, _> = self.decoder.bytes_iter()?.collect();
-                Ok(Item::Octets(Cow::Owned(pieces?.concat())))
+                Ok(Item::Bytes(Cow::Owned(pieces?.concat())))
             }
             Some(0x7f) => {
                 let pieces: Result<String, _> = self.decoder.str_iter()?.collect();
@@ -247,12 +250,12 @@ impl<'de> Reader<'de> {
     }
 
     fn big_number(&mut self, tag: u64) -> Result<Item<'de>, DecodeError> {
-        let octets = match self.peek() {
-            Some(head) if head >> 5 == OCTETS => self.item()?.into_octets().unwrap_or_default(),
+        let bytes = match self.peek() {
+            Some(head) if head >> 5 == BYTES => self.item()?.into_bytes().unwrap_or_default(),
             _ => return Err(DecodeError::new("a big number is not made of bytes")),
         };
-        let number = octets.iter().try_fold(0i128, |number, &octet| {
-            number.checked_mul(256).and_then(|number| number.checked_add(octet.into()))
+        let number = bytes.iter().try_fold(0i128, |number, &byte| {
+            number.checked_mul(256).and_then(|number| number.checked_add(byte.into()))
         });
         let number = number.ok_or_else(|| DecodeError::new("a number of more than 127 bits"))?;
         Ok(Item::Int(if tag == BIG_NEGATIVE { -1 - number } else { number }))

@@ -111,7 +111,8 @@ impl<'a> Compound<'a> {
         })
     }
 
-    /// In a message the place of a field is its name, so a field left out before others needs something in its place.
+    /// In a message the place of a field is its name, so a field left out before others needs
+    /// something in its place.
     fn skip(&mut self) {
         if self.kind == Kind::Values {
             self.skipped += 1;

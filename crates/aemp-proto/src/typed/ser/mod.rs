@@ -1,5 +1,6 @@
-//! Rust values to CBOR items. Whatever a `Serialize` implementation does, what it leaves behind is well formed: an
-//! element that failed is cut off again, and what was announced is checked against what was written.
+//! Rust values to CBOR items. Whatever a `Serialize` implementation does, what it leaves behind is
+//! well formed: an element that failed is cut off again, and what was announced is checked against
+//! what was written.
 
 mod compound;
 mod message;
@@ -19,9 +20,10 @@ pub(super) use message::MessageSerializer;
 enum Strings {
     /// As text.
     Text,
-    /// A map key, or in front of a message: as octets, if they will be read as the same string again.
+    /// A map key, or in front of a message: as bytes, if they will be read as the same string
+    /// again.
     Key,
-    /// A name: as octets, where all code points are at most U+00FF.
+    /// A name: as bytes, where all code points are at most U+00FF.
     Name,
 }
 
@@ -102,7 +104,7 @@ impl<'a> Serializer for ItemSerializer<'a> {
         serialize_i64 i64 => signed i64;
         serialize_f32 f32 => narrow_float f32;
         serialize_f64 f64 => float f64;
-        serialize_bytes &[u8] => octets &[u8];
+        serialize_bytes &[u8] => bytes &[u8];
     }
 
     fn serialize_i128(self, number: i128) -> Result<u32, EncodeError> {

@@ -1,10 +1,11 @@
-//! CBOR items, each written with a single growth of the buffer: this is the hottest code of a sender.
+//! CBOR items, each written with a single growth of the buffer: this is the hottest code of a
+//! sender.
 
 use crate::value::to_latin1;
 
 pub(super) const UNSIGNED: u8 = 0 << 5;
 pub(super) const NEGATIVE: u8 = 1 << 5;
-const OCTETS: u8 = 2 << 5;
+const BYTES: u8 = 2 << 5;
 const TEXT: u8 = 3 << 5;
 pub(super) const LIST: u8 = 4 << 5;
 pub(super) const MAP: u8 = 5 << 5;
@@ -30,12 +31,12 @@ pub(super) fn head(out: &mut Vec<u8>, major: u8, argument: u64) {
         0x1_0000..=0xffff_ffff => 2,
         _ => 3,
     };
-    // To append always as many octets, and to cut off what is behind the argument, is faster.
-    let mut octets = [0; 9];
-    octets[0] = major | 24 | width_log;
-    octets[1..].copy_from_slice(&(argument << (64 - (8 << width_log))).to_be_bytes());
+    // To append always as many bytes, and to cut off what is behind the argument, is faster.
+    let mut bytes = [0; 9];
+    bytes[0] = major | 24 | width_log;
+    bytes[1..].copy_from_slice(&(argument << (64 - (8 << width_log))).to_be_bytes());
     let end = out.len() + 1 + (1 << width_log);
-    out.extend_from_slice(&octets);
+    out.extend_from_slice(&bytes);
     out.truncate(end);
 }
 
@@ -72,7 +73,7 @@ pub(super) fn signed(out: &mut Vec<u8>, number: i64) {
 }
 
 pub(super) fn narrow_float(out: &mut Vec<u8>, number: f32) {
-    with_octets(out, NARROW_FLOAT, number.to_be_bytes());
+    with_bytes(out, NARROW_FLOAT, number.to_be_bytes());
 }
 
 /// A narrow float if it is the same number. As Perl has it, NaN, which equals nothing, is wide.
@@ -81,23 +82,23 @@ pub(super) fn float(out: &mut Vec<u8>, number: f64) {
     if f64::from(narrow) == number {
         narrow_float(out, narrow);
     } else {
-        with_octets(out, FLOAT, number.to_be_bytes());
+        with_bytes(out, FLOAT, number.to_be_bytes());
     }
 }
 
-pub(super) fn octets(out: &mut Vec<u8>, octets: &[u8]) {
-    string(out, OCTETS, octets);
+pub(super) fn bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    string(out, BYTES, bytes);
 }
 
 pub(super) fn text(out: &mut Vec<u8>, text: &str) {
     string(out, TEXT, text.as_bytes());
 }
 
-/// A name: octets, where all code points are at most U+00FF.
+/// A name: bytes, where all code points are at most U+00FF.
 #[inline]
 pub(super) fn name(out: &mut Vec<u8>, name: &str) {
     if name.is_ascii() {
-        return octets(out, name.as_bytes());
+        return bytes(out, name.as_bytes());
     }
     wide_name(out, name);
 }
@@ -105,19 +106,19 @@ pub(super) fn name(out: &mut Vec<u8>, name: &str) {
 #[cold]
 fn wide_name(out: &mut Vec<u8>, name: &str) {
     match to_latin1(name) {
-        Some(latin1) => octets(out, &latin1),
+        Some(latin1) => bytes(out, &latin1),
         None => text(out, name),
     }
 }
 
-/// A string that is read leniently: octets, if that will be the same string again. Those that happen to be UTF-8 would
-/// be another one (`Ã©` would be `é`).
+/// A string that is read leniently: bytes, if that will be the same string again. Those that happen
+/// to be UTF-8 would be another one (`Ã©` would be `é`).
 pub(super) fn key(out: &mut Vec<u8>, key: &str) {
     if key.is_ascii() {
-        return octets(out, key.as_bytes());
+        return bytes(out, key.as_bytes());
     }
     match to_latin1(key) {
-        Some(latin1) if std::str::from_utf8(&latin1).is_err() => octets(out, &latin1),
+        Some(latin1) if std::str::from_utf8(&latin1).is_err() => bytes(out, &latin1),
         _ => text(out, key),
     }
 }
@@ -129,8 +130,8 @@ fn string(out: &mut Vec<u8>, major: u8, content: &[u8]) {
 }
 
 #[inline]
-fn with_octets<const N: usize>(out: &mut Vec<u8>, head: u8, octets: [u8; N]) {
+fn with_bytes<const N: usize>(out: &mut Vec<u8>, head: u8, bytes: [u8; N]) {
     out.reserve(1 + N);
     out.push(head);
-    out.extend_from_slice(&octets);
+    out.extend_from_slice(&bytes);
 }

@@ -1,4 +1,5 @@
-//! Native messages where they lie: a busy reader looks at thousands of them, and a slice of each would count references each time.
+//! Native messages where they lie: a busy reader looks at thousands of them, and a slice of each
+//! would count references each time.
 
 use std::ops::Range;
 
@@ -10,7 +11,7 @@ use crate::wire::error::{FrameError, Malformed};
 use crate::wire::framing::Framing;
 use crate::wire::native;
 
-/// The values of a message as a place in the octets that it came with.
+/// The values of a message as a place in the bytes that it came with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
     start: u32,
@@ -24,13 +25,14 @@ impl Span {
         self.count
     }
 
-    /// Octets of the values.
+    /// Bytes of the values.
     #[allow(clippy::len_without_is_empty)] // an empty message is nothing that anybody asks for
     pub fn len(self) -> usize {
         self.len as usize
     }
 
-    /// The values, as CBOR items one after the other, in what [`FrameReader::batch`] was when the message came.
+    /// The values, as CBOR items one after the other, in what [`FrameReader::batch`] was when the
+    /// message came.
     ///
     /// # Panics
     ///
@@ -40,7 +42,7 @@ impl Span {
         &batch[self.range()]
     }
 
-    /// The same as a message that shares these octets.
+    /// The same as a message that shares these bytes.
     ///
     /// # Panics
     ///
@@ -68,8 +70,8 @@ pub struct Found {
 }
 
 impl FrameReader {
-    /// Splits off all frames that have come completely as the next batch, if the last one is used up. False if no frame is left
-    /// then.
+    /// Splits off all frames that have come completely as the next batch, if the last one is used
+    /// up. False if no frame is left then.
     ///
     /// # Errors
     ///
@@ -87,13 +89,15 @@ impl FrameReader {
         self.failed.clone().map_or(Ok(false), Err)
     }
 
-    /// The octets that messages are found in. They are others after [`FrameReader::fill`], [`FrameReader::next`] and an error.
+    /// The bytes that messages are found in. They are others after [`FrameReader::fill`],
+    /// [`FrameReader::next`] and an error.
     pub fn batch(&self) -> &Bytes {
         &self.batch
     }
 
-    /// The next frame of the batch, if it is a message of the most usual kind: whoever delivers many messages need not take each of
-    /// them out of the batch. `None` says nothing: ask [`FrameReader::fill`] and [`FrameReader::next`].
+    /// The next frame of the batch, if it is a message of the most usual kind: whoever delivers
+    /// many messages need not take each of them out of the batch. `None` says nothing: ask
+    /// [`FrameReader::fill`] and [`FrameReader::next`].
     ///
     /// # Errors
     ///

@@ -5,8 +5,8 @@ use bytes::{Buf, BytesMut};
 use crate::wire::error::{FrameError, Malformed};
 use crate::wire::limits::Limits;
 
-/// Finds the end of an array, octet by octet, and counts the elements of all that is in it on the way: CBOR says them in
-/// front. Whether the text is well formed shows when it is read.
+/// Finds the end of an array, byte by byte, and counts the elements of all that is in it on the
+/// way: CBOR says them in front. Whether the text is well formed shows when it is read.
 #[derive(Debug)]
 pub(crate) struct Boundary {
     /// How far the input has been looked at.
@@ -45,7 +45,8 @@ impl Boundary {
         self.counts.clear();
     }
 
-    /// Goes on where it stopped; drops white space in front of the frame. Octets of the frame, if it is complete.
+    /// Goes on where it stopped; drops white space in front of the frame. Bytes of the frame, if it
+    /// is complete.
     pub(crate) fn find(&mut self, input: &mut BytesMut) -> Result<Option<usize>, FrameError> {
         if self.at == 0 {
             let space = input.iter().take_while(|&&b| is_space(b)).count();
@@ -56,51 +57,52 @@ impl Boundary {
                 Some(_) => return Err(Malformed { at: 0, what: "a message is not an array" }.into()),
             }
         }
-        while let Some(&octet) = input.get(self.at) {
+        while let Some(&byte) = input.get(self.at) {
             if self.at >= self.limits.frame {
                 return Err(FrameError::TooLong { limit: self.limits.frame });
             }
             self.at += 1;
             if self.in_string {
-                match octet {
+                match byte {
                     _ if self.escaped => self.escaped = false,
                     b'\\' => self.escaped = true,
                     b'"' => self.in_string = false,
                     _ => {}
                 }
-            } else if self.outside(octet)? {
+            } else if self.outside(byte)? {
                 return Ok(Some(self.at));
             }
         }
         Ok(None)
     }
 
-    /// An octet that is not inside of a string; true if it ends the frame.
-    fn outside(&mut self, octet: u8) -> Result<bool, FrameError> {
-        if is_space(octet) {
+    /// A byte that is not inside of a string; true if it ends the frame.
+    fn outside(&mut self, byte: u8) -> Result<bool, FrameError> {
+        if is_space(byte) {
             return Ok(false);
         }
-        if matches!(octet, b']' | b'}') {
-            // Noticed here and not when the frame is read, because with a wrong bracket it might never end.
-            if self.open.pop().is_none_or(|(end, _)| end != octet) {
+        if matches!(byte, b']' | b'}') {
+            // Noticed here and not when the frame is read, because with a wrong bracket it might
+            // never end.
+            if self.open.pop().is_none_or(|(end, _)| end != byte) {
                 return Err(Malformed { at: self.at - 1, what: "the wrong bracket" }.into());
             }
             return Ok(self.open.is_empty());
         }
         if let Some(&(_, at)) = self.open.last() {
             let count = &mut self.counts[at];
-            *count = match octet {
+            *count = match byte {
                 b',' => count.saturating_add(1),
                 _ => (*count).max(1),
             };
         }
-        match octet {
+        match byte {
             b'"' => self.in_string = true,
             b'[' | b'{' if self.open.len() >= self.limits.depth => {
                 return Err(FrameError::TooDeep { limit: self.limits.depth });
             }
             b'[' | b'{' => {
-                self.open.push((if octet == b'[' { b']' } else { b'}' }, self.counts.len()));
+                self.open.push((if byte == b'[' { b']' } else { b'}' }, self.counts.len()));
                 self.counts.push(0);
             }
             _ => {}
@@ -110,6 +112,6 @@ impl Boundary {
 }
 
 /// The white space of JSON.
-pub(crate) fn is_space(octet: u8) -> bool {
-    matches!(octet, b' ' | b'\t' | b'\n' | b'\r')
+pub(crate) fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }

@@ -1,7 +1,8 @@
-//! The framing `json`: JSON arrays one after the other, turned into CBOR when read and out of CBOR when written.
+//! The framing `json`: JSON arrays one after the other, turned into CBOR when read and out of CBOR
+//! when written.
 //!
-//! Strings become text; whoever needs octets takes the code points up to U+00FF. Integers in the range of 64 bits stay
-//! exact, all other numbers become the nearest float.
+//! Strings become text; whoever needs bytes takes the code points up to U+00FF. Integers in the
+//! range of 64 bits stay exact, all other numbers become the nearest float.
 
 mod boundary;
 mod read;

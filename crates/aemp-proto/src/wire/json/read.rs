@@ -9,7 +9,8 @@ const FALSE: u64 = 20;
 const TRUE: u64 = 21;
 const NULL: u64 = 22;
 
-/// Turns one JSON text into one CBOR item. `counts` says how many elements its arrays and objects have.
+/// Turns one JSON text into one CBOR item. `counts` says how many elements its arrays and objects
+/// have.
 pub(crate) fn read_frame(text: &[u8], counts: &[u32]) -> Result<Vec<u8>, FrameError> {
     let malformed = |at| Malformed { at, what: "text that is not UTF-8" };
     let text = std::str::from_utf8(text).map_err(|error| malformed(error.valid_up_to()))?;
@@ -162,7 +163,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// The next octet that is not white space.
+    /// The next byte that is not white space.
     fn peek(&mut self) -> Option<u8> {
         let rest = &self.text.as_bytes()[self.at..];
         let space = rest.iter().take_while(|&&b| is_space(b)).count();
@@ -170,9 +171,9 @@ impl<'a> Reader<'a> {
         rest.get(space).copied()
     }
 
-    /// Whether this octet comes next; then it is behind us.
-    fn skip(&mut self, octet: u8) -> bool {
-        let found = self.peek() == Some(octet);
+    /// Whether this byte comes next; then it is behind us.
+    fn skip(&mut self, byte: u8) -> bool {
+        let found = self.peek() == Some(byte);
         self.at += usize::from(found);
         found
     }
@@ -182,7 +183,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Whether the text, a number of JSON, has neither fraction nor exponent; `None` if it is not a number of JSON.
+/// Whether the text, a number of JSON, has neither fraction nor exponent; `None` if it is not a
+/// number of JSON.
 fn is_integer(text: &str) -> Option<bool> {
     let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
     let unsigned = text.strip_prefix('-').unwrap_or(text);

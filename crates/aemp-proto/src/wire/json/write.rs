@@ -8,7 +8,7 @@ use minicbor::Decoder;
 use crate::wire::cbor;
 use crate::wire::error::EncodeError;
 use crate::wire::framing::Framing;
-use crate::wire::scan::{self, ARRAY, Head, MAP, NEGATIVE, OCTETS, SIMPLE, TAG, TEXT, UNSIGNED};
+use crate::wire::scan::{self, ARRAY, BYTES, Head, MAP, NEGATIVE, SIMPLE, TAG, TEXT, UNSIGNED};
 
 const MALFORMED: EncodeError = no_form("a message that is not well formed");
 
@@ -41,9 +41,9 @@ fn write(out: &mut impl Write, port: &str, items: &[u8]) -> Result<(), EncodeErr
 struct Count(usize);
 
 impl Write for Count {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        self.0 += octets.len();
-        Ok(octets.len())
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -94,7 +94,8 @@ impl<W: Write> Writer<'_, W> {
         if self.open.is_empty() { Ok(()) } else { Err(MALFORMED) }
     }
 
-    /// Writes what stands between the last item and the next, and says whether the next is the key of a map.
+    /// Writes what stands between the last item and the next, and says whether the next is the key
+    /// of a map.
     fn separate(&mut self) -> Result<bool, EncodeError> {
         let Some(open) = self.open.last_mut() else {
             self.put(b",")?;
@@ -117,7 +118,7 @@ impl<W: Write> Writer<'_, W> {
     fn value(&mut self, head: &Head) -> Result<(), EncodeError> {
         match head.major {
             UNSIGNED | NEGATIVE => self.integer(head)?,
-            OCTETS | TEXT => return self.string(head),
+            BYTES | TEXT => return self.string(head),
             ARRAY | MAP => {
                 let is_map = head.major == MAP;
                 let per_entry = if is_map { 2 } else { 1 };
@@ -137,10 +138,11 @@ impl<W: Write> Writer<'_, W> {
         Ok(())
     }
 
-    /// A key is a string in JSON whatever it was; as in Perl, null and false are the empty one and true is 1.
+    /// A key is a string in JSON whatever it was; as in Perl, null and false are the empty one and
+    /// true is 1.
     fn key(&mut self, head: &Head) -> Result<(), EncodeError> {
         match (head.major, head.info) {
-            (OCTETS | TEXT, _) => return self.string(head),
+            (BYTES | TEXT, _) => return self.string(head),
             (UNSIGNED | NEGATIVE, _) | (SIMPLE, 25..=27) => {
                 self.put(b"\"")?;
                 self.value(head)?;
@@ -175,7 +177,7 @@ impl<W: Write> Writer<'_, W> {
         serde_json::to_writer(&mut *self.out, &number).map_err(|_| MALFORMED)
     }
 
-    /// Octets are the code points up to U+00FF.
+    /// Bytes are the code points up to U+00FF.
     fn string(&mut self, head: &Head) -> Result<(), EncodeError> {
         let rest = &self.items[self.at..];
         if head.is_indefinite() {
@@ -193,8 +195,8 @@ impl<W: Write> Writer<'_, W> {
         self.text(&crate::value::latin1(string))
     }
 
-    fn put(&mut self, octets: &[u8]) -> Result<(), EncodeError> {
-        self.out.write_all(octets).map_err(|_| MALFORMED)
+    fn put(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        self.out.write_all(bytes).map_err(|_| MALFORMED)
     }
 
     fn text(&mut self, text: &str) -> Result<(), EncodeError> {

@@ -1,4 +1,5 @@
-//! A message to the node port as a request: lenient with what Perl writes, strict where it would do harm.
+//! A message to the node port as a request: lenient with what Perl writes, strict where it would do
+//! harm.
 
 use std::borrow::Cow;
 
@@ -7,7 +8,8 @@ use crate::name::PORT_NAME_MAX;
 use crate::wire::{Body, memory};
 use crate::{NameError, NodeId, PortId, Reason, Value};
 
-/// Bytes of memory that the values of a request may take that are decoded: a million entries of a database fit.
+/// Bytes of memory that the values of a request may take that are decoded: a million entries of a
+/// database fit.
 pub const REQUEST_MEMORY_MAX: usize = memory::VALUES_MAX;
 
 /// Bytes of memory that a reason may take: it is kept for everybody who monitors the port.
@@ -21,8 +23,8 @@ impl Request {
 
     /// Reads a message to the node port.
     ///
-    /// Strings may be octets, text or numbers, and null stands for an empty map or list. Names of ports must not be empty:
-    /// no request of these means the node port.
+    /// Strings may be bytes, text or numbers, and null stands for an empty map or list. Names of
+    /// ports must not be empty: no request of these means the node port.
     ///
     /// # Errors
     ///
@@ -242,7 +244,8 @@ impl Args {
     }
 }
 
-/// The string that Perl would see in the first value. Lists and maps, which can be large, are not decoded for that.
+/// The string that Perl would see in the first value. Lists and maps, which can be large, are not
+/// decoded for that.
 pub(super) fn string_at(body: &Body) -> Option<String> {
     string(body.first_scalar()?)
 }

@@ -42,7 +42,8 @@ impl Request {
 impl MeshRequest {
     /// The message for the node port of the other node.
     ///
-    /// Changes always have a map and a list, as global nodes write them: a master in Perl takes that from its slaves too.
+    /// Changes always have a map and a list, as global nodes write them: a master in Perl takes
+    /// that from its slaves too.
     ///
     /// # Errors
     ///

@@ -1,16 +1,19 @@
-//! How far a request may be passed on. A message to a node port can be a request to send another one, which can be such a
-//! request again: all hops stand in the first message, so whoever gets it knows how many there are.
+//! How far a request may be passed on. A message to a node port can be a request to send another
+//! one, which can be such a request again: all hops stand in the first message, so whoever gets it
+//! knows how many there are.
 
 use super::RequestError;
 use super::decode::string_at;
 use crate::PortId;
 use crate::wire::Body;
 
-/// The most nodes that may pass a request on, one after the other. A node may stand there more than once, so few bytes could
-/// otherwise make it and another one copy a message to each other for as long as they like.
+/// The most nodes that may pass a request on, one after the other. A node may stand there more than
+/// once, so few bytes could otherwise make it and another one copy a message to each other for as
+/// long as they like.
 pub const HOPS_MAX: usize = 32;
 
-/// Refuses a message to `to`, which is to be sent for somebody else, if more than [`HOPS_MAX`] nodes would pass it on.
+/// Refuses a message to `to`, which is to be sent for somebody else, if more than [`HOPS_MAX`]
+/// nodes would pass it on.
 pub(super) fn check(to: &PortId, message: &Body) -> Result<(), RequestError> {
     if !to.is_node() {
         return Ok(());
@@ -24,7 +27,8 @@ pub(super) fn check(to: &PortId, message: &Body) -> Result<(), RequestError> {
     if next.is_some() { Err(RequestError::Hops) } else { Ok(()) }
 }
 
-/// What the reader of this message sends to a node port, whose request it is then; `None` if it sends nothing there.
+/// What the reader of this message sends to a node port, whose request it is then; `None` if it
+/// sends nothing there.
 fn passed_on(message: &Body) -> Option<Body> {
     let mut rest = message.rest();
     match &*message.first_name()? {

@@ -75,7 +75,8 @@ pub enum MeshRequest {
     Find(NodeId),
     /// `g_found NODE BINDS`: there, if known.
     Found(NodeId, Option<Vec<String>>),
-    /// `x_found NODE ADDRESSES`: it can be reached through other nodes; comes before `g_found`, and from native masters only.
+    /// `x_found NODE ADDRESSES`: it can be reached through other nodes; comes before `g_found`, and
+    /// from native masters only.
     FoundCarried(NodeId, Vec<String>),
     /// `g_db_family FAMILY ID`.
     Family(String, Value),

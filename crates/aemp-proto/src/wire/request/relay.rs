@@ -1,4 +1,5 @@
-//! Requests about carried connections (`PROTOCOL.md` §2.8). Only native nodes know them: a Perl node never gets one.
+//! Requests about carried connections (`PROTOCOL.md` §2.8). Only native nodes know them: a Perl
+//! node never gets one.
 
 use bytes::Bytes;
 
@@ -8,10 +9,12 @@ use crate::wire::EncodeError;
 use crate::wire::body::{Body, BodyBuilder};
 use crate::{NodeId, Value};
 
-/// The name of a carried connection between two nodes that are connected: whoever began it there has numbered it.
+/// The name of a carried connection between two nodes that are connected: whoever began it there
+/// has numbered it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RelayId {
-    /// Whether the sender of the request has numbered it, and not the receiver. Travels as the sign.
+    /// Whether the sender of the request has numbered it, and not the receiver. Travels as the
+    /// sign.
     pub by_sender: bool,
     /// The number, from 1.
     pub number: u64,
@@ -24,9 +27,9 @@ pub enum RelayRequest {
     Dial(u64, NodeId),
     /// `x_call ID NODE`: the sender carries a connection from this node to the receiver.
     Call(u64, NodeId),
-    /// `x_data ID OCTETS`: the next octets.
+    /// `x_data ID BYTES`: the next bytes.
     Data(RelayId, Bytes),
-    /// `x_ack ID COUNT`: so many more octets may be sent.
+    /// `x_ack ID COUNT`: so many more bytes may be sent.
     Ack(RelayId, u64),
     /// `x_end ID TEXT`: the connection is over, and why.
     End(RelayId, String),
@@ -49,9 +52,9 @@ impl RelayRequest {
                 out.name("x_call").value(&(*number).into())?;
                 out.name(node.as_str());
             }
-            RelayRequest::Data(id, octets) => {
+            RelayRequest::Data(id, bytes) => {
                 out.name("x_data").value(&id.to_value())?;
-                out.value(&Value::Bytes(octets.clone()))?;
+                out.value(&Value::Bytes(bytes.clone()))?;
             }
             RelayRequest::Ack(id, count) => {
                 out.name("x_ack").value(&id.to_value())?;
@@ -70,7 +73,7 @@ impl RelayRequest {
         Ok(Some(Request::Carry(match tag {
             "x_dial" => RelayRequest::Dial(args.of("x_dial").count()?, args.node()?),
             "x_call" => RelayRequest::Call(args.of("x_call").count()?, args.node()?),
-            "x_data" => RelayRequest::Data(RelayId::read(args.of("x_data"))?, args.octets()?),
+            "x_data" => RelayRequest::Data(RelayId::read(args.of("x_data"))?, args.bytes()?),
             "x_ack" => RelayRequest::Ack(RelayId::read(args.of("x_ack"))?, args.count()?),
             "x_end" => RelayRequest::End(RelayId::read(args.of("x_end"))?, args.string("the reason")?),
             _ => return Ok(None),
@@ -108,14 +111,14 @@ impl Args {
         u64::try_from(number).ok().filter(|n| *n > 0).ok_or_else(|| self.wrong("a number", "above 0"))
     }
 
-    fn octets(&mut self) -> Result<Bytes, RequestError> {
-        let octets = match self.scalar("the bytes", "bytes")? {
-            Value::Bytes(octets) => Some(octets),
-            // JSON has no octets.
+    fn bytes(&mut self) -> Result<Bytes, RequestError> {
+        let bytes = match self.scalar("the bytes", "bytes")? {
+            Value::Bytes(bytes) => Some(bytes),
+            // JSON has no bytes.
             Value::Text(text) => crate::value::to_latin1(&text).map(Bytes::from),
             _ => None,
         };
-        octets.ok_or_else(|| self.wrong("the bytes", "bytes"))
+        bytes.ok_or_else(|| self.wrong("the bytes", "bytes"))
     }
 }
 

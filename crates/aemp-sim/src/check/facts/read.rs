@@ -151,8 +151,8 @@ impl<'a> Facts<'a> {
         self.monitors = monitors;
     }
 
-    /// Where nobody has seen the gates, a monitor may have been set on a gated port if another one on the port had not told its owner
-    /// of a loss then.
+    /// Where nobody has seen the gates, a monitor may have been set on a gated port if another one
+    /// on the port had not told its owner of a loss then.
     fn suppose_gates(&mut self) {
         let lost = |monitor: &Monitor<'_>| match monitor.fires.first() {
             Some((fire, reason)) if *fire == monitor.over => {

@@ -26,7 +26,8 @@ async fn the_answer_to_a_late_monitor_stays_behind_last_words_that_a_gate_holds(
         let remote = node.remotes().get_or_create(&"far".parse().unwrap());
         let far = remote.node.named("listener");
         node.attach_remote(&remote, LinkId::dialled(1), Framing::Native);
-        // As long as this one does not know of the loss, what others send waits at the gate of the port.
+        // As long as this one does not know of the loss, what others send waits at the gate of the
+        // port.
         let waits = node.exited(&far);
         node.break_remote(&remote, "test");
         let mut link = Link::attach(&node, &remote, LinkId::dialled(2));

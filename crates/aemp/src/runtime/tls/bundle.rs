@@ -1,4 +1,5 @@
-//! The configured PEM bundle: key, certificate, and the certificates to trust. What peers would refuse is refused here.
+//! The configured PEM bundle: key, certificate, and the certificates to trust. What peers would
+//! refuse is refused here.
 
 use std::time::Duration;
 
@@ -30,7 +31,8 @@ pub enum BundleError {
         "the private key does not belong to the first certificate of the bundle (PEM: key, certificate, then any CA certificates)"
     )]
     OtherKey,
-    /// The certificate is one of X.509 version 1, as `openssl x509 -req` makes them without extensions.
+    /// The certificate is one of X.509 version 1, as `openssl x509 -req` makes them without
+    /// extensions.
     #[error(
         "the certificate is of X.509 version 1, and TLS needs version 3: issue it with an extension (openssl x509 -req -extfile FILE)"
     )]
@@ -81,7 +83,8 @@ impl Bundle {
             Err(error) => return Err(BundleError::Unusable(error)),
             Ok(_) => {}
         }
-        // A certificate that no other one of the bundle has issued is trusted by those who have it in theirs, whatever stands in it.
+        // A certificate that no other one of the bundle has issued is trusted by those who have it
+        // in theirs, whatever stands in it.
         let verify = |now| verify_chain(own, others, &roots(others), now, provider);
         match verify(now) {
             Err(webpki::Error::CertExpired { not_after, .. }) => match verify(not_after) {

@@ -1,6 +1,7 @@
-//! Who is trusted: whoever has a certificate that stands in the bundle, or is issued by one that does. What a certificate is
-//! meant for does not count: the nonces decide who is the client of TLS, so that each certificate has to do for both roles, and
-//! public authorities issue certificates for servers only.
+//! Who is trusted: whoever has a certificate that stands in the bundle, or is issued by one that
+//! does. What a certificate is meant for does not count: the nonces decide who is the client of
+//! TLS, so that each certificate has to do for both roles, and public authorities issue
+//! certificates for servers only.
 
 use std::sync::Arc;
 
@@ -43,8 +44,9 @@ pub(super) fn roots(bundle: &[CertificateDer<'_>]) -> Vec<TrustAnchor<'static>> 
         .collect()
 }
 
-/// Verifies certificates of both roles against the bundle. A certificate that is in the bundle itself is trusted as it is, its
-/// dates included: the shared self-signed certificate of a network is often neither a CA nor meant for a host.
+/// Verifies certificates of both roles against the bundle. A certificate that is in the bundle
+/// itself is trusted as it is, its dates included: the shared self-signed certificate of a network
+/// is often neither a CA nor meant for a host.
 #[derive(Debug)]
 pub(super) struct Verifier {
     pinned: Vec<CertificateDer<'static>>,

@@ -190,7 +190,8 @@ impl Net {
         self.schedule(at, Event::Dialled(id.into(), incarnation, link, address));
     }
 
-    /// Checks an event against all before it: first once even if empty, then truthful, disjoint and never empty.
+    /// Checks an event against all before it: first once even if empty, then truthful, disjoint and
+    /// never empty.
     pub(super) fn observe(&mut self, id: &str, watch: u64, lists: [Vec<String>; 3], set: &Family) {
         let now = self.now;
         let node = self.node(id);
