@@ -19,7 +19,7 @@ pub(crate) struct Workload {
 pub(crate) enum Group {
     Local,
     Remote,
-    Ways,
+    Routes,
     Large,
     Latency,
     Costs,
@@ -28,13 +28,13 @@ pub(crate) enum Group {
 impl Group {
     /// All of them, in the order of the tables.
     pub(crate) const ALL: [Group; 6] =
-        [Group::Local, Group::Remote, Group::Ways, Group::Large, Group::Latency, Group::Costs];
+        [Group::Local, Group::Remote, Group::Routes, Group::Large, Group::Latency, Group::Costs];
 
     pub(crate) fn title(self) -> &'static str {
         match self {
             Group::Local => "Inside of a process",
             Group::Remote => "Between two processes",
-            Group::Ways => "Kinds of messages, framings, TLS",
+            Group::Routes => "Kinds of messages, framings, TLS",
             Group::Large => "Many ports, monitors and entries",
             Group::Latency => "Latency",
             Group::Costs => "Start and idleness",
@@ -98,19 +98,19 @@ pub(crate) const WORKLOADS: &[Workload] = &[
     megabytes(Group::Remote, "w1m", "messages of 1 MiB", 1024),
     megabytes(Group::Remote, "w16m", "messages of 16 MiB", 64),
     messages(Group::Remote, "fan100", "one message to a hundred nodes of the same process", 1_000_000),
-    messages(Group::Ways, "k-typed", "local, typed, moved", 2_000_000),
-    messages(Group::Ways, "k-typed-encoded", "local, typed, encoded", 1_000_000),
-    messages(Group::Ways, "k-tagged", "local, a tuple to tagged handlers", 1_000_000),
-    messages(Group::Ways, "k-tagged-encoded", "the same, always encoded", 1_000_000),
-    messages(Group::Ways, "k-untyped", "local, untyped, moved", 1_000_000),
-    messages(Group::Ways, "k-untyped-encoded", "local, untyped, encoded", 1_000_000),
-    messages(Group::Ways, "f-cbor", "small messages to a peer that knows CBOR", 1_000_000),
-    messages(Group::Ways, "f-json", "small messages to a peer that knows JSON", 1_000_000),
-    messages(Group::Ways, "f-tls", "small messages through TLS", 1_000_000),
-    trips(Group::Ways, "f-tls-trips", "round trips through TLS", 20_000).beside(LATENCY),
-    megabytes(Group::Ways, "f-cbor64k", "messages of 64 KiB in CBOR", 16_384),
-    megabytes(Group::Ways, "f-json64k", "messages of 64 KiB in JSON", 2048),
-    megabytes(Group::Ways, "f-tls64k", "messages of 64 KiB through TLS", 16_384),
+    messages(Group::Routes, "k-typed", "local, typed, moved", 2_000_000),
+    messages(Group::Routes, "k-typed-encoded", "local, typed, encoded", 1_000_000),
+    messages(Group::Routes, "k-tagged", "local, a tuple to tagged handlers", 1_000_000),
+    messages(Group::Routes, "k-tagged-encoded", "the same, always encoded", 1_000_000),
+    messages(Group::Routes, "k-untyped", "local, untyped, moved", 1_000_000),
+    messages(Group::Routes, "k-untyped-encoded", "local, untyped, encoded", 1_000_000),
+    messages(Group::Routes, "f-cbor", "small messages to a peer that knows CBOR", 1_000_000),
+    messages(Group::Routes, "f-json", "small messages to a peer that knows JSON", 1_000_000),
+    messages(Group::Routes, "f-tls", "small messages through TLS", 1_000_000),
+    trips(Group::Routes, "f-tls-trips", "round trips through TLS", 20_000).beside(LATENCY),
+    megabytes(Group::Routes, "f-cbor64k", "messages of 64 KiB in CBOR", 16_384),
+    megabytes(Group::Routes, "f-json64k", "messages of 64 KiB in JSON", 2048),
+    megabytes(Group::Routes, "f-tls64k", "messages of 64 KiB through TLS", 16_384),
     more(
         Group::Large,
         "monitors",

@@ -17,9 +17,9 @@ struct Count(u64);
 /// Runs a workload; `None` if there is none of this name.
 pub(super) async fn run(workload: &str, count: u64) -> Option<Measured> {
     Some(match workload {
-        "l1" => one_way(1, 1, count).await,
-        "l1x4" => one_way(4, 1, count).await,
-        "l1pairs" => one_way(PAIRS, PAIRS, count).await,
+        "l1" => one_direction(1, 1, count).await,
+        "l1x4" => one_direction(4, 1, count).await,
+        "l1pairs" => one_direction(PAIRS, PAIRS, count).await,
         "l2" => ping_pong(1, count).await,
         "l2pairs" => ping_pong(PAIRS, count).await,
         "l3" => create_and_end(count).await,
@@ -43,7 +43,7 @@ fn adder() -> (mpsc::UnboundedSender<Count>, JoinHandle<u64>) {
     (sender, task)
 }
 
-async fn one_way(producers: u64, consumers: u64, count: u64) -> Measured {
+async fn one_direction(producers: u64, consumers: u64, count: u64) -> Measured {
     let began = Instant::now();
     let (senders, tasks): (Vec<_>, Vec<_>) = (0..consumers).map(|_| adder()).unzip();
     for producer in 0..producers {

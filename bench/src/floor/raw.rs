@@ -55,7 +55,7 @@ pub(super) async fn run(system: &str, workload: &str, count: u64) -> Option<Meas
     stream.set_nodelay(true).ok()?;
     Some(match bytes {
         None => round_trips(stream, count).await,
-        Some(bytes) => one_way(stream, count, bytes).await,
+        Some(bytes) => one_direction(stream, count, bytes).await,
     })
 }
 
@@ -71,7 +71,7 @@ async fn round_trips(mut stream: TcpStream, count: u64) -> Measured {
     Measured::since(began, count).with_times(&times)
 }
 
-async fn one_way(mut stream: TcpStream, count: u64, bytes: usize) -> Measured {
+async fn one_direction(mut stream: TcpStream, count: u64, bytes: usize) -> Measured {
     let mut frame = prefix(bytes).to_vec();
     frame.resize(frame.len() + bytes, 7);
     let began = Instant::now();

@@ -3,7 +3,7 @@
 use aemp::{Context, Node, PortId};
 
 use super::work::Work;
-use super::{latency, mesh, way};
+use super::{latency, mesh, transport};
 use crate::process::ready;
 
 /// Runs the far end until the other process is gone.
@@ -11,7 +11,7 @@ pub(crate) async fn peer(workload: String) {
     if workload == "join" {
         return mesh::join().await;
     }
-    let builder = way::builder(&workload, way::bundle().as_deref());
+    let builder = transport::builder(&workload, transport::bundle().as_deref());
     let node = builder.id("peer").bind("127.0.0.1:0").start().await.expect("it starts");
     let port = open(&node);
     ready(&format!("{} {port}", node.local_addrs()[0])).await;

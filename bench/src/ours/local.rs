@@ -36,9 +36,9 @@ enum Ask {
 pub(super) async fn run(workload: &str, count: u64) -> Option<Measured> {
     let node = Node::builder().start().await.ok()?;
     Some(match workload {
-        "l1" => one_way(&node, 1, 1, count).await,
-        "l1x4" => one_way(&node, 4, 1, count).await,
-        "l1pairs" => one_way(&node, PAIRS, PAIRS, count).await,
+        "l1" => one_direction(&node, 1, 1, count).await,
+        "l1x4" => one_direction(&node, 4, 1, count).await,
+        "l1pairs" => one_direction(&node, PAIRS, PAIRS, count).await,
         "l2" => ping_pong(&node, 1, count).await,
         "l2pairs" => ping_pong(&node, PAIRS, count).await,
         "l3" => create_and_kill(&node, count).await,
@@ -60,7 +60,7 @@ fn counter(node: &Node, expected: u64, done: Arc<Notify>) -> PortId {
     })
 }
 
-async fn one_way(node: &Node, producers: u64, ports: u64, count: u64) -> Measured {
+async fn one_direction(node: &Node, producers: u64, ports: u64, count: u64) -> Measured {
     let done: Vec<Arc<Notify>> = (0..ports).map(|_| Arc::new(Notify::new())).collect();
     let targets: Vec<PortId> = done.iter().map(|done| counter(node, count / ports, done.clone())).collect();
     let began = Instant::now();

@@ -25,7 +25,7 @@ mod mesh;
 mod monitors;
 mod near;
 mod remote;
-mod way;
+mod transport;
 mod work;
 
 use crate::measure::Measured;

@@ -7,7 +7,7 @@ use std::time::Instant;
 use aemp::{Context, Node, PortId};
 use tokio::sync::{Notify, mpsc};
 
-use super::way;
+use super::transport;
 use super::work::Work;
 use crate::catalogue::{Payload, payload};
 use crate::measure::{Measured, Times};
@@ -19,7 +19,7 @@ const SENDERS: u64 = 1000;
 pub(super) async fn run(system: &str, workload: &str, count: u64) -> Option<Measured> {
     let far = Far::start(system, workload).await?;
     Some(match workload {
-        "r1" | "f-json" | "f-cbor" | "f-tls" => far.one_way(count).await,
+        "r1" | "f-json" | "f-cbor" | "f-tls" => far.one_direction(count).await,
         "r1k" => far.with_a_thousand(count).await,
         "r2" | "f-tls-trips" => far.round_trips(count).await,
         _ => far.payloads(payload(workload)?, count).await,
@@ -37,11 +37,11 @@ pub(super) struct Far {
 impl Far {
     /// Starts the far end and connects to it.
     pub(super) async fn start(system: &str, workload: &str) -> Option<Far> {
-        let bundle = way::environment(workload);
+        let bundle = transport::environment(workload);
         let environment: Vec<(&str, &str)> = bundle.iter().map(|(key, pem)| (*key, pem.as_str())).collect();
         let peer = Peer::start_with(system, workload, &environment);
         let (address, port) = peer.line.split_once(' ')?;
-        let builder = way::builder(workload, environment.first().map(|(_, pem)| *pem));
+        let builder = transport::builder(workload, environment.first().map(|(_, pem)| *pem));
         let node = builder.id("bench").seed(address).start().await.ok()?;
         let port: PortId = port.parse().ok()?;
         let far = Far { node, port, peer };
@@ -67,7 +67,7 @@ impl Far {
         (port, receiver)
     }
 
-    async fn one_way(&self, count: u64) -> Measured {
+    async fn one_direction(&self, count: u64) -> Measured {
         let (port, mut answers) = self.listener();
         let began = Instant::now();
         self.send(Work::Until { count, every: u64::MAX, port });

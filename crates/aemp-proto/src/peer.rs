@@ -11,24 +11,24 @@ pub struct Peer {
     pub incarnation: Option<u128>,
     /// Whether it is one of ours, which understand `role=` and `inc=`.
     pub native: bool,
-    /// Whether it carries connections for nodes that cannot be dialled.
-    pub carries: bool,
+    /// Whether it relays connections for nodes that cannot be dialled.
+    pub can_relay: bool,
     /// Whether it is a client: a tool that comes, asks and goes.
     pub client: bool,
     /// The node that carries the connection; `None` if that is direct.
-    pub carrier: Option<NodeId>,
+    pub via: Option<NodeId>,
 }
 
 impl Peer {
     /// How the node is reached.
     pub fn route(&self) -> Route {
-        self.carrier.clone().map_or(Route::Direct, Route::Through)
+        self.via.clone().map_or(Route::Direct, Route::Through)
     }
 
     /// Whether connections can be carried over this one: those between our own kind, and not such
     /// as are carried themselves.
     pub fn is_neighbour(&self) -> bool {
-        self.native && self.carrier.is_none()
+        self.native && self.via.is_none()
     }
 }
 

@@ -92,9 +92,9 @@ impl Player {
             node: node(peer),
             incarnation: None,
             native: false,
-            carries: false,
+            can_relay: false,
             client: false,
-            carrier: None,
+            via: None,
         };
         self.input(Input::Greeted { link, peer });
         self.input(Input::Verified { link });

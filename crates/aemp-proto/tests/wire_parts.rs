@@ -98,7 +98,7 @@ enum Step {
     Spawn { from: u64, port: usize, bytes: usize },
     Monitor { from: u64, port: usize },
     Died(usize),
-    Carried(usize),
+    Relayed(usize),
     Node(usize),
     Take,
 }
@@ -116,7 +116,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..4u64, 0..5usize, bytes()).prop_map(|(from, port, bytes)| Step::Spawn { from, port, bytes }),
         1 => (0..4u64, 0..5usize).prop_map(|(from, port)| Step::Monitor { from, port }),
         1 => bytes().prop_map(Step::Died),
-        1 => bytes().prop_map(Step::Carried),
+        1 => bytes().prop_map(Step::Relayed),
         1 => bytes().prop_map(Step::Node),
         5 => Just(Step::Take),
     ]
@@ -167,12 +167,12 @@ fn act(outbox: &mut Outbox<u64>, index: usize, step: &Step) -> Option<Sent> {
             (Some(*from), Some(name(port)), Request::Spawn { name: name(port), function: "f".into(), args })
         }
         Step::Died(bytes) => (None, None, Request::Died("gone".into(), text(bytes))),
-        Step::Carried(bytes) => {
+        Step::Relayed(bytes) => {
             let piece = RelayRequest::Data(
                 RelayId { by_sender: true, number: index as u64 + 1 },
                 vec![1; *bytes].into(),
             );
-            (None, Some(String::new()), Request::Carry(piece))
+            (None, Some(String::new()), Request::Relay(piece))
         }
         Step::Node(bytes) => (None, Some(String::new()), Request::Call("f".into(), body(index, *bytes))),
     };

@@ -198,9 +198,9 @@ fn tag(request: &Request) -> String {
             MeshRequest::Unwatch(_) => "g_mon0",
             MeshRequest::Content(..) => "g_chg1",
             MeshRequest::Changed(..) => "g_chg2",
-            MeshRequest::FoundCarried(..) => unreachable!("a Perl node does not know x_found"),
+            MeshRequest::FoundRelayed(..) => unreachable!("a Perl node does not know x_found"),
         },
-        Request::Carry(_) => unreachable!("a Perl node carries nothing"),
+        Request::Relay(_) => unreachable!("a Perl node carries nothing"),
         Request::Call(function, _) => function,
     }
     .into()

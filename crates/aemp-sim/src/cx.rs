@@ -9,7 +9,7 @@ use std::time::Duration;
 use aemp_proto::kernel::{LinkId, Time};
 use aemp_proto::{NodeId, PortId};
 
-use crate::history::{CARRIED, Event, FaultKind, History};
+use crate::history::{Event, FaultKind, History, RELAYED};
 use crate::net::Net;
 use crate::options::{Options, Sabotage};
 use crate::random::Random;
@@ -97,7 +97,7 @@ pub(crate) struct Cx {
     /// How often the built-in bug has shown itself.
     pub(crate) sabotaged: u64,
     /// The last connection that was dialled from a node through another one to a third.
-    carried: BTreeMap<[String; 3], u64>,
+    relayed: BTreeMap<[String; 3], u64>,
     /// Ports that were spawned and have come to be since somebody looked.
     pub(crate) born: Vec<PortId>,
     queue: BinaryHeap<Waiting>,
@@ -114,7 +114,7 @@ impl Cx {
             history: History::default(),
             requests: 0,
             sabotaged: 0,
-            carried: BTreeMap::new(),
+            relayed: BTreeMap::new(),
             born: Vec::new(),
             queue: BinaryHeap::new(),
             count: 0,
@@ -159,17 +159,17 @@ impl Cx {
         self.ids
     }
 
-    /// Names a carried connection for the history: its two ends do not know the same of it.
-    pub(crate) fn name_carried(&mut self, from: &NodeId, carrier: &NodeId, to: &NodeId) -> u64 {
-        let name = self.id() | CARRIED;
-        self.carried.insert([from, carrier, to].map(NodeId::to_string), name);
+    /// Names a relayed connection for the history: its two ends do not know the same of it.
+    pub(crate) fn name_relayed(&mut self, from: &NodeId, via: &NodeId, to: &NodeId) -> u64 {
+        let name = self.id() | RELAYED;
+        self.relayed.insert([from, via, to].map(NodeId::to_string), name);
         name
     }
 
     /// The name of the connection that arrives at `to`. An earlier one on the same way cannot be
     /// alive any more.
-    pub(crate) fn carried_name(&self, from: &NodeId, carrier: &NodeId, to: &NodeId) -> u64 {
-        self.carried.get(&[from, carrier, to].map(NodeId::to_string)).copied().unwrap_or_default()
+    pub(crate) fn relayed_name(&self, from: &NodeId, via: &NodeId, to: &NodeId) -> u64 {
+        self.relayed.get(&[from, via, to].map(NodeId::to_string)).copied().unwrap_or_default()
     }
 
     pub(crate) fn latency(&mut self) -> Duration {

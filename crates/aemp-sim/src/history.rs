@@ -11,8 +11,8 @@ use std::io::{self, BufRead, Write};
 
 use serde::{Deserialize, Serialize};
 
-/// The bit that tells the names of carried connections from those of others.
-pub const CARRIED: u64 = 1 << 63;
+/// The bit that tells the names of relayed connections from those of others.
+pub const RELAYED: u64 = 1 << 63;
 
 /// One thing that happened on one node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use aemp_sim::history::{CARRIED, Event, History};
+use aemp_sim::history::{Event, History, RELAYED};
 use aemp_sim::options::Options;
 use aemp_sim::world;
 use clap::Parser;
@@ -77,7 +77,7 @@ impl Totals {
                 Event::Rcv { .. } => "messages received",
                 Event::Mon { .. } => "monitors set",
                 Event::Fire { .. } => "monitors fired",
-                Event::Up { conn, .. } if conn & CARRIED != 0 => "carried connections",
+                Event::Up { conn, .. } if conn & RELAYED != 0 => "carried connections",
                 Event::Up { .. } => "connections",
                 Event::Spawn { .. } => "spawns",
                 Event::Set { .. } => "database entries set",

@@ -39,7 +39,7 @@ pub struct Options {
     /// Which nodes nobody can dial; seeds never.
     pub private: Vec<bool>,
     /// What nodes carry for others.
-    pub carry: RelayLimits,
+    pub relay: RelayLimits,
     /// The limits of every outbox.
     pub outbox: OutboxLimits,
     /// The limits of every mailbox.
@@ -99,7 +99,7 @@ pub struct FaultOptions {
     /// The longest that a cut, pause or stall lasts.
     pub longest: Duration,
     /// Of a hundred cuts so many are in one direction only.
-    pub one_way: u32,
+    pub one_direction: u32,
     /// Of a hundred crashes so many take the host with them, so that nobody is told.
     pub ghosts: u32,
 }
@@ -253,7 +253,7 @@ impl Options {
             monitor_timeouts: timeouts,
             parts: vec![true; nodes],
             private: vec![false; nodes],
-            carry: RelayLimits::default(),
+            relay: RelayLimits::default(),
             framings: (0..nodes).map(|_| framings(random, mixed)).collect(),
             net,
             faults: FaultOptions::draw(random),
@@ -301,8 +301,8 @@ impl Options {
             *private = random.percent(60);
         }
         // No smaller: what waits when the faults end has to get through in the time that is left.
-        self.carry.window = *random.pick(&[8 << 10, 32 << 10, 128 << 10]).unwrap_or(&(8 << 10));
-        // A connection to the carrier may have to come first, and the handshake then takes twice
+        self.relay.window = *random.pick(&[8 << 10, 32 << 10, 128 << 10]).unwrap_or(&(8 << 10));
+        // A connection to the relay may have to come first, and the handshake then takes twice
         // the way.
         self.net.latency = self.net.latency.min(shortest / 90);
     }
@@ -363,7 +363,7 @@ impl FaultOptions {
     fn draw(random: &mut Random) -> FaultOptions {
         let mut faults = FaultOptions {
             longest: Duration::from_secs(random.within(1, 12) as u64),
-            one_way: *random.pick(&[0, 30, 100]).unwrap_or(&0),
+            one_direction: *random.pick(&[0, 30, 100]).unwrap_or(&0),
             ghosts: *random.pick(&[0, 50]).unwrap_or(&0),
             ..FaultOptions::default()
         };

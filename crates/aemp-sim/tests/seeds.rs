@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use aemp_sim::history::{CARRIED, Event, History};
+use aemp_sim::history::{Event, History, RELAYED};
 use aemp_sim::options::Options;
 use aemp_sim::{command, world};
 
@@ -60,19 +60,19 @@ fn without_faults_nothing_is_lost_and_nothing_fires_for_a_loss() {
 
 #[test]
 fn nodes_that_nobody_can_dial_keep_all_promises_among_each_other() {
-    let mut carried = 0;
+    let mut relayed = 0;
     for seed in 1000..1030 {
         let mut options = Options::of_seed(seed);
         let seeds = options.seeds;
         options.private[seeds..].fill(true);
-        options.carry.window = 4096;
+        options.relay.window = 4096;
         let shortest = options.monitor_timeouts.iter().min().copied().unwrap_or_default();
         options.net.latency = options.net.latency.min(shortest / 90);
         let history = kept(options);
-        let is_carried = |event: &Event| matches!(event, Event::Up { conn, .. } if conn & CARRIED != 0);
-        carried += history.records.iter().filter(|record| is_carried(&record.event)).count();
+        let is_relayed = |event: &Event| matches!(event, Event::Up { conn, .. } if conn & RELAYED != 0);
+        relayed += history.records.iter().filter(|record| is_relayed(&record.event)).count();
     }
-    assert!(carried > 100, "{carried} ends of carried connections");
+    assert!(relayed > 100, "{relayed} ends of carried connections");
 }
 
 #[test]

@@ -28,8 +28,8 @@ impl Run {
         let most = if self.plan.processes { 100 } else { 70 };
         match self.random.below(most) {
             0..25 => self.end_a_link(),
-            25..45 => self.stop_a_way(),
-            45..55 => self.slow_a_way(),
+            25..45 => self.stop_a_direction(),
+            45..55 => self.slow_a_direction(),
             55..70 => self.cut_two_nodes(),
             70..80 => self.crash().await?,
             80..88 => self.shut_down(),
@@ -55,28 +55,28 @@ impl Run {
         link.end(how);
     }
 
-    fn stop_a_way(&mut self) {
+    fn stop_a_direction(&mut self) {
         let Some(link) = self.some_link() else { return };
         let both = self.random.percent(50);
         let first = self.random.below(2);
-        for way in if both { vec![0, 1] } else { vec![first] } {
-            link.set_way(way, |mode| mode.stalled = true);
-            self.stall(&link, way);
+        for route in if both { vec![0, 1] } else { vec![first] } {
+            link.set_route(route, |mode| mode.stalled = true);
+            self.stall(&link, route);
         }
     }
 
-    fn slow_a_way(&mut self) {
+    fn slow_a_direction(&mut self) {
         let Some(link) = self.some_link() else { return };
-        let way = self.random.below(2);
-        link.set_way(way, |mode| mode.slow = true);
-        self.stall(&link, way);
+        let route = self.random.below(2);
+        link.set_route(route, |mode| mode.slow = true);
+        self.stall(&link, route);
     }
 
-    fn stall(&mut self, link: &Arc<Link>, way: usize) {
+    fn stall(&mut self, link: &Arc<Link>, route: usize) {
         let mut nodes = link.ends();
-        nodes.rotate_left(way);
+        nodes.rotate_left(route);
         self.fault(FaultKind::Stall, &nodes);
-        self.later(Relief::Flow(link.clone(), way));
+        self.later(Relief::Flow(link.clone(), route));
     }
 
     fn cut_two_nodes(&mut self) {
@@ -84,8 +84,8 @@ impl Run {
         if a == b {
             return;
         }
-        let one_way = self.random.percent(40);
-        for (a, b) in if one_way { vec![(a, b)] } else { vec![(a, b), (b, a)] } {
+        let one_direction = self.random.percent(40);
+        for (a, b) in if one_direction { vec![(a, b)] } else { vec![(a, b), (b, a)] } {
             let nodes = [a, b].map(|node| self.plan.name(node).to_owned());
             self.fault(FaultKind::Cut, &nodes);
             self.network.cut(&nodes[0], &nodes[1], true);
@@ -152,10 +152,10 @@ impl Run {
                 self.network.cut(&nodes[0], &nodes[1], false);
                 self.fault(FaultKind::Heal, &nodes);
             }
-            Relief::Flow(link, way) => {
-                link.set_way(way, |mode| (mode.stalled, mode.slow) = (false, false));
+            Relief::Flow(link, route) => {
+                link.set_route(route, |mode| (mode.stalled, mode.slow) = (false, false));
                 let mut nodes = link.ends();
-                nodes.rotate_left(way);
+                nodes.rotate_left(route);
                 self.fault(FaultKind::Flow, &nodes);
             }
             Relief::Resume(node) => self.resume(node),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use aemp_sim::history::{CARRIED, Event};
+use aemp_sim::history::{Event, RELAYED};
 use aemp_torture::plan::{Plan, Sabotage};
 use aemp_torture::supervisor::{self, NODE, Verdict};
 use aemp_torture::{command, node};
@@ -75,7 +75,7 @@ impl Totals {
                 Event::Rcv { .. } => "messages received",
                 Event::Mon { .. } => "monitors set",
                 Event::Fire { .. } => "monitors fired",
-                Event::Up { conn: CARRIED, .. } => "connections that may be relayed, at each end",
+                Event::Up { conn: RELAYED, .. } => "connections that may be relayed, at each end",
                 Event::Up { .. } => "connections, at each end",
                 Event::Spawn { .. } => "spawns",
                 Event::Call { .. } => "calls",

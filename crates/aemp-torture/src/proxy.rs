@@ -41,7 +41,7 @@ pub(crate) struct Link {
     from: OnceLock<String>,
     to: String,
     /// From and to who has dialled.
-    ways: [watch::Sender<Mode>; 2],
+    routes: [watch::Sender<Mode>; 2],
     end: watch::Sender<Option<End>>,
 }
 
@@ -79,7 +79,7 @@ impl Network {
         let (network, node) = (self.clone(), node.to_owned());
         let accepting = tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
-                tokio::spawn(network.clone().carry(near, node.clone()));
+                tokio::spawn(network.clone().relay(near, node.clone()));
             }
         });
         self.net().listeners.push(accepting.abort_handle());
@@ -124,7 +124,7 @@ impl Network {
         net.links.values().for_each(|link| link.set(|mode| *mode = Mode::default()));
     }
 
-    async fn carry(self, mut near: TcpStream, node: String) {
+    async fn relay(self, mut near: TcpStream, node: String) {
         let target = self.net().targets.get(&node).cloned();
         let far = match target {
             Some(target) => TcpStream::connect(target).await.ok(),
@@ -136,7 +136,7 @@ impl Network {
         let mut end = link.end.subscribe();
         let ended = {
             let ((nr, nw), (fr, fw)) = (near.split(), far.split());
-            let [there, back] = &link.ways;
+            let [there, back] = &link.routes;
             let both =
                 async { tokio::join!(self.pump(nr, fw, there, Some(&link)), self.pump(fr, nw, back, None)) };
             tokio::select! {
@@ -162,8 +162,8 @@ impl Network {
     fn add(&self, to: String) -> (u64, Arc<Link>) {
         let mut net = self.net();
         net.made += 1;
-        let ways = std::array::from_fn(|_| watch::Sender::new(Mode::default()));
-        let link = Arc::new(Link { from: OnceLock::new(), to, ways, end: watch::Sender::new(None) });
+        let routes = std::array::from_fn(|_| watch::Sender::new(Mode::default()));
+        let link = Arc::new(Link { from: OnceLock::new(), to, routes, end: watch::Sender::new(None) });
         let id = net.made;
         net.links.insert(id, link.clone());
         (id, link)
@@ -174,10 +174,10 @@ impl Network {
         &self,
         mut from: ReadHalf<'_>,
         mut to: WriteHalf<'_>,
-        way: &watch::Sender<Mode>,
+        route: &watch::Sender<Mode>,
         dialled: Option<&Arc<Link>>,
     ) {
-        let mut mode = way.subscribe();
+        let mut mode = route.subscribe();
         let mut bytes = vec![0; 32 << 10];
         loop {
             let slow = passable(&mut mode).await.slow;
@@ -216,8 +216,8 @@ impl Link {
     }
 
     /// Changes what becomes of the bytes from this end.
-    pub(crate) fn set_way(&self, end: usize, change: impl Fn(&mut Mode)) {
-        self.ways[end].send_modify(change);
+    pub(crate) fn set_route(&self, end: usize, change: impl Fn(&mut Mode)) {
+        self.routes[end].send_modify(change);
     }
 
     /// The connection ends.
@@ -226,14 +226,14 @@ impl Link {
     }
 
     fn set(&self, change: impl Fn(&mut Mode)) {
-        self.ways.iter().for_each(|way| way.send_modify(&change));
+        self.routes.iter().for_each(|route| route.send_modify(&change));
     }
 
     fn cut(&self, cut: &BTreeSet<(String, String)>) {
         let [from, to] = self.ends();
         let is_cut = [(from.clone(), to.clone()), (to, from)].map(|pair| cut.contains(&pair));
-        for (way, is_cut) in self.ways.iter().zip(is_cut) {
-            way.send_modify(|mode| mode.cut = is_cut);
+        for (route, is_cut) in self.routes.iter().zip(is_cut) {
+            route.send_modify(|mode| mode.cut = is_cut);
         }
     }
 }

@@ -28,8 +28,8 @@ impl Node {
     pub(crate) fn up_nodes_answer(&self, code: &str) -> Vec<Value> {
         let up = self.inner().shared.up.read();
         let value = |(node, route): (&NodeId, &Route)| match route {
-            Route::Through(carrier) if code.trim().ends_with("carriers") => {
-                Value::List(vec![Value::name(node.as_str()), Value::name(carrier.as_str())])
+            Route::Through(via) if code.trim().ends_with("carriers") => {
+                Value::List(vec![Value::name(node.as_str()), Value::name(via.as_str())])
             }
             _ => Value::name(node.as_str()),
         };

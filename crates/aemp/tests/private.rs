@@ -39,9 +39,11 @@ async fn private(mode: bool, id: &str, seeds: &[&str]) -> Node {
 
 /// Waits until it is known how this node can be reached.
 async fn known(node: &Node, other: &Node) {
-    let mut ways = node.db().watch("'x");
-    soon("the way", async { while !ways.next().await.unwrap().content.contains_key(other.id().as_str()) {} })
-        .await;
+    let mut routes = node.db().watch("'x");
+    soon("the way", async {
+        while !routes.next().await.unwrap().content.contains_key(other.id().as_str()) {}
+    })
+    .await;
 }
 
 async fn down(node: &Node, other: &Node) {
@@ -176,8 +178,8 @@ fn a_carrier_that_dies_under_load_is_told_and_another_one_takes_its_place() {
         let senders = [sender(&a, &there.port), sender(&b, &here.port)];
         let arrive = async { tokio::join!(here.more(500), there.more(500)) };
         soon("messages in both directions", arrive).await;
-        let Some(Route::Through(carrier)) = a.route(b.id()) else { panic!("{:?}", a.route(b.id())) };
-        let (dead, living) = match carrier.as_str() {
+        let Some(Route::Through(via)) = a.route(b.id()) else { panic!("{:?}", a.route(b.id())) };
+        let (dead, living) = match via.as_str() {
             "first" => (first.0, second.0),
             _ => (second.0, first.0),
         };
@@ -189,7 +191,7 @@ fn a_carrier_that_dies_under_load_is_told_and_another_one_takes_its_place() {
         let again = async { tokio::join!(here.more(500), there.more(500)) };
         soon("messages again", again).await;
         let Some(Route::Through(other)) = a.route(b.id()) else { panic!("{:?}", a.route(b.id())) };
-        assert_ne!(other, carrier);
+        assert_ne!(other, via);
         here.assert_right();
         there.assert_right();
         living.shutdown_background();
@@ -296,7 +298,7 @@ fn a_hostile_member_disturbs_no_connection_but_its_own() {
             evil.send(format!(r#"["","x_end",{number},"evil"]["","x_ack",{number},-1]"#)).await;
         }
         evil.send(r#"["","x_data"]["","x_dial",1,"a#b"]["","x_dial",-1,"a"]["","x_data",{},[]]"#).await;
-        // Nobody is there, itself, and the carrier.
+        // Nobody is there, itself, and the relay.
         for (number, to) in [(1001, "nobody"), (1002, "evil"), (1003, "seed")] {
             evil.send(format!(r#"["","x_dial",{number},"{to}"]"#)).await;
             until(&mut evil, &format!(r#""x_end",-{number}"#)).await;
@@ -307,7 +309,7 @@ fn a_hostile_member_disturbs_no_connection_but_its_own() {
         let piece = "x".repeat(1000);
         evil.send(format!(r#"["","x_data",2000,"{piece}"]"#).repeat(3)).await;
         until(&mut evil, r#""x_end",-2000"#).await;
-        // A connection to the carrier itself, to which it is the other end: no greeting, no proof.
+        // A connection to the relay itself, to which it is the other end: no greeting, no proof.
         evil.send(r#"["","x_call",3000,"b"]["","x_ack",3000,2048]["","x_data",3000,"GET / HTTP/1.1\n"]"#)
             .await;
         until(&mut evil, r#""x_end",-3000"#).await;

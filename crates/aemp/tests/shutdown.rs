@@ -111,8 +111,8 @@ fn large_messages_and_those_that_other_nodes_carry_are_delivered() {
             let join =
                 async |id| with(builder(mode).id(id).seed(seed.local_addrs()[0])).start().await.unwrap();
             let (a, b) = (join("a").await, join("b").await);
-            let mut ways = a.db().watch("'x");
-            soon("the way", async { while !ways.next().await.unwrap().content.contains_key("b") {} }).await;
+            let mut routes = a.db().watch("'x");
+            soon("the way", async { while !routes.next().await.unwrap().content.contains_key("b") {} }).await;
             let (port, mut counted) = counting(&b);
             let (near, mut counted_near) = counting(&seed);
             // From 2 MiB on it goes in parts; JSON within JSON would take its time.

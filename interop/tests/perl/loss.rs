@@ -238,12 +238,12 @@ pub(crate) async fn simultaneous_connect(setup: Setup) {
 
 /// Without a fire everything arrives; with one, what arrives before it and after it is without
 /// holes.
-fn check_promise(numbers: &[u64], fired: bool, way: &str) {
+fn check_promise(numbers: &[u64], fired: bool, route: &str) {
     if !fired {
-        assert_eq!(numbers, (0..BURST).collect::<Vec<_>>(), "{way}: nothing may be lost without a fire");
+        assert_eq!(numbers, (0..BURST).collect::<Vec<_>>(), "{route}: nothing may be lost without a fire");
     }
     let holes = numbers.windows(2).filter(|pair| pair[1] != pair[0] + 1).count();
-    assert!(holes <= usize::from(fired), "{way}: {numbers:?}");
+    assert!(holes <= usize::from(fired), "{route}: {numbers:?}");
 }
 
 /// A node that ends in order is seen to go at once, by both kinds.

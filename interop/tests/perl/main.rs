@@ -52,7 +52,7 @@ macro_rules! in_every_setup {
 
 in_every_setup! {
     calls: ports::calls;
-    a_hundred_thousand_in_order: order::both_ways;
+    a_hundred_thousand_in_order: order::both_directions;
     every_value: values::every_value;
     kills_and_monitors: ports::kills_and_monitors;
     spawning_in_perl: spawn::in_perl;

@@ -7,7 +7,7 @@ use crate::network::{Pair, inbox, next};
 
 const COUNT: u32 = 100_000;
 
-pub(crate) async fn both_ways(pair: &mut Pair) {
+pub(crate) async fn both_directions(pair: &mut Pair) {
     let Pair { rust, perl, .. } = pair;
     let (me, mut received) = inbox(rust);
     let counter = rust.spawn(&perl.node, "main::counter", ()).unwrap();

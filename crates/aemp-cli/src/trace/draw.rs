@@ -51,7 +51,7 @@ fn marks(network: &Network, branch: &Branch<'_>) -> Vec<String> {
 /// What is special about a connection.
 fn specials(connection: &Connection<'_>) -> Vec<String> {
     let mut specials: Vec<String> =
-        connection.carried_by.iter().map(|relay| format!("relayed by {relay}")).collect();
+        connection.relayed_by.iter().map(|relay| format!("relayed by {relay}")).collect();
     if connection.one_sided {
         specials.extend(connection.seen_by().map(|end| format!("seen by {end} only")));
     }
@@ -68,7 +68,7 @@ fn trouble(network: &Network, node: &NodeId) -> Option<String> {
     }
 }
 
-/// A graph for Graphviz: nodes without an answer are dashed, carried connections dotted, and a
+/// A graph for Graphviz: nodes without an answer are dashed, relayed connections dotted, and a
 /// connection that one side denies is a dashed arrow from the side that sees it.
 pub(super) fn dot(network: &Network) -> String {
     let mut out = String::from("graph aemp {\n");
@@ -82,7 +82,7 @@ pub(super) fn dot(network: &Network) -> String {
     for connection in network.connections() {
         let [mut from, mut to] = connection.ends;
         let mut attributes: Vec<String> = Vec::new();
-        if let Some(relay) = connection.carried_by {
+        if let Some(relay) = connection.relayed_by {
             attributes.push(format!("style=dotted, label={}", quoted(&format!("relayed by {relay}"))));
         }
         if connection.one_sided {
@@ -118,7 +118,7 @@ pub(super) fn json(network: &Network) -> Json {
             "nodes": connection.ends.map(NodeId::as_str),
             "seen_by": connection.seen_by().map(NodeId::as_str).collect::<Vec<_>>(),
             "one_sided": connection.one_sided,
-            "carried_by": connection.carried_by.map(NodeId::as_str),
+            "carried_by": connection.relayed_by.map(NodeId::as_str),
         })
     };
     json!({
@@ -198,9 +198,9 @@ seed
         let denied =
             json!({"nodes": ["perl", "seed2"], "seen_by": ["seed2"], "one_sided": true, "carried_by": null});
         assert!(connections.contains(&denied));
-        let carried = json!({
+        let relayed = json!({
             "nodes": ["private", "worker"], "seen_by": ["private", "worker"], "one_sided": false, "carried_by": "seed"
         });
-        assert!(connections.contains(&carried));
+        assert!(connections.contains(&relayed));
     }
 }

@@ -196,8 +196,8 @@ impl<'a> Inquirer<'a> {
     }
 
     fn ask(&mut self, question: &Question) -> Result<(), Failure> {
-        let first = question.way.first().unwrap_or(&question.node).control_port();
-        if question.way.is_empty() {
+        let first = question.route.first().unwrap_or(&question.node).control_port();
+        if question.route.is_empty() {
             let (sender, node) = (self.sender.clone(), question.node.clone());
             self.monitors.push(self.node.monitor(&first, move |reason| {
                 let why = reason.values().last().map(self::reason);
@@ -213,11 +213,11 @@ impl<'a> Inquirer<'a> {
 fn message(question: &Question, answer_to: &PortId) -> AnyMessage {
     let (snd, node) = (Value::name("snd"), Value::name(question.node.as_str()));
     let mut values = Vec::new();
-    for next in question.way.iter().chain([&question.node]).skip(1) {
+    for next in question.route.iter().chain([&question.node]).skip(1) {
         values.extend([snd.clone(), Value::name(next.as_str())]);
     }
     values.extend([Value::name("eval"), Value::name(UP_NODES_AND_RELAYS)]);
-    for back in question.way.iter().rev() {
+    for back in question.route.iter().rev() {
         values.extend([Value::name(back.as_str()), snd.clone()]);
     }
     values.extend([Value::from(answer_to), node]);
@@ -236,9 +236,9 @@ mod tests {
     fn questions_and_answers_are_passed_on_by_the_nodes_between() {
         let node = |name: &str| NodeId::new(name).unwrap();
         let me = PortId::parse("me#port").unwrap();
-        let direct = message(&Question { node: node("a"), way: Vec::new() }, &me);
+        let direct = message(&Question { node: node("a"), route: Vec::new() }, &me);
         assert_eq!(words(&direct), ["eval", UP_NODES_AND_RELAYS, "me#port", "a"]);
-        let relayed = message(&Question { node: node("c"), way: vec![node("a"), node("b")] }, &me);
+        let relayed = message(&Question { node: node("c"), route: vec![node("a"), node("b")] }, &me);
         let expected =
             ["snd", "b", "snd", "c", "eval", UP_NODES_AND_RELAYS, "b", "snd", "a", "snd", "me#port", "c"];
         assert_eq!(words(&relayed), expected);
@@ -246,19 +246,19 @@ mod tests {
 
     #[test]
     fn answers_are_read_as_perl_and_we_write_them() {
-        let carried = Value::List(vec![Value::name("d"), Value::name("b")]);
+        let relayed = Value::List(vec![Value::name("d"), Value::name("b")]);
         let values = [
             Value::name("a"),
             Value::name(""),
             Value::Text("b".into()),
             Value::Null,
             Value::name("c d"),
-            carried,
+            relayed,
             Value::List(vec![]),
         ];
         let (node, neighbours) = answer(&values).unwrap();
         assert_eq!(node.as_str(), "a");
-        let texts = neighbours.unwrap().into_iter().map(|(node, carrier)| format!("{node} {carrier:?}"));
+        let texts = neighbours.unwrap().into_iter().map(|(node, via)| format!("{node} {via:?}"));
         assert_eq!(texts.collect::<Vec<_>>(), ["b None", "d Some(NodeId(b))"]);
         let refused = answer(&[Value::name("a"), Value::name("no\n")]).unwrap().1;
         assert_eq!(refused.unwrap_err(), "no");

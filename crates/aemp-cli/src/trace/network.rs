@@ -38,7 +38,7 @@ pub(super) struct Connection<'a> {
     /// Which of the two have told of it.
     pub(super) seen: [bool; 2],
     /// The node that carries it, if it is no connection of its own.
-    pub(super) carried_by: Option<&'a NodeId>,
+    pub(super) relayed_by: Option<&'a NodeId>,
     /// Whether one end denies it: both have told their connections, and it is in one list only.
     pub(super) one_sided: bool,
 }
@@ -85,7 +85,7 @@ impl Network {
         Connection {
             ends: [one, other],
             seen: [there.is_some(), back.is_some()],
-            carried_by: [there, back].into_iter().flatten().flatten().next(),
+            relayed_by: [there, back].into_iter().flatten().flatten().next(),
             one_sided: views.iter().all(Option::is_some) && there.is_some() != back.is_some(),
         }
     }
@@ -213,7 +213,7 @@ pub(super) mod tests {
         assert!(!find(["a", "b"]).one_sided);
         assert!(find(["a", "c"]).one_sided);
         assert_eq!(find(["a", "c"]).seen, [true, false]);
-        assert_eq!(find(["a", "d"]).carried_by, Some(&node("b")));
+        assert_eq!(find(["a", "d"]).relayed_by, Some(&node("b")));
         let unknown = super::tests::network(&["a"], &[("a", &["b"])]);
         assert_eq!(unknown.connections()[0].seen, [true, false]);
         assert!(!unknown.connections()[0].one_sided, "b may see it and has not told");

@@ -38,7 +38,7 @@ const RELAYS_MAX: usize = 15;
 pub(super) struct Question {
     pub(super) node: NodeId,
     /// The nodes that pass the question on, nearest first; none if it is asked directly.
-    pub(super) way: Vec<NodeId>,
+    pub(super) route: Vec<NodeId>,
 }
 
 /// What is known of a network while it is explored.
@@ -58,7 +58,7 @@ pub(super) struct Survey {
 
 #[derive(Debug)]
 struct Asked {
-    way: Vec<NodeId>,
+    route: Vec<NodeId>,
     since: Time,
     /// Whether it was asked directly.
     directly: bool,
@@ -95,8 +95,8 @@ impl Survey {
         self.keep_what_there_is_room_for(&mut neighbours);
         let Some(asked) = self.asked.get_mut(node) else { return Vec::new() };
         asked.seen = Seen::Neighbours(neighbours.clone());
-        let way: Vec<NodeId> = asked.way.iter().chain([node]).cloned().collect();
-        neighbours.keys().filter_map(|neighbour| self.meet(neighbour, way.clone(), now)).collect()
+        let route: Vec<NodeId> = asked.route.iter().chain([node]).cloned().collect();
+        neighbours.keys().filter_map(|neighbour| self.meet(neighbour, route.clone(), now)).collect()
     }
 
     /// Leaves out neighbours that would be too many, with those that are known already.
@@ -127,7 +127,7 @@ impl Survey {
     /// another way.
     pub(super) fn unreachable(&mut self, node: &NodeId, why: String) {
         if let Some(asked) = self.asked.get_mut(node).filter(|asked| asked.is_open()) {
-            asked.over |= asked.way.is_empty();
+            asked.over |= asked.route.is_empty();
             asked.seen = Seen::Nothing(Some(why));
         }
     }
@@ -138,7 +138,7 @@ impl Survey {
         for (node, asked) in &mut self.asked {
             if asked.is_open() && !asked.directly && asked.since + self.limit / 2 <= now {
                 asked.directly = true;
-                questions.push(Question { node: node.clone(), way: Vec::new() });
+                questions.push(Question { node: node.clone(), route: Vec::new() });
             }
             asked.over |= asked.since + self.limit <= now;
         }
@@ -168,7 +168,7 @@ impl Survey {
         Network { roots: self.roots, nodes, cut: self.cut }
     }
 
-    fn meet(&mut self, node: &NodeId, mut way: Vec<NodeId>, now: Time) -> Option<Question> {
+    fn meet(&mut self, node: &NodeId, mut route: Vec<NodeId>, now: Time) -> Option<Question> {
         if *node == self.me || self.asked.contains_key(node) {
             return None;
         }
@@ -176,15 +176,15 @@ impl Survey {
             self.cut = true;
             return None;
         }
-        if way.len() > RELAYS_MAX {
-            way.clear();
+        if route.len() > RELAYS_MAX {
+            route.clear();
         }
-        let directly = way.is_empty();
+        let directly = route.is_empty();
         let over = self.is_over(now);
         self.cut |= over;
-        let asked = Asked { way: way.clone(), since: now, directly, over, seen: Seen::Nothing(None) };
+        let asked = Asked { route: route.clone(), since: now, directly, over, seen: Seen::Nothing(None) };
         self.asked.insert(node.clone(), asked);
-        (!over).then(|| Question { node: node.clone(), way })
+        (!over).then(|| Question { node: node.clone(), route })
     }
 }
 
@@ -208,8 +208,8 @@ mod tests {
         names.iter().map(|name| (node(name), None)).collect()
     }
 
-    fn question(name: &str, way: &[&str]) -> Question {
-        Question { node: node(name), way: way.iter().map(|name| node(name)).collect() }
+    fn question(name: &str, route: &[&str]) -> Question {
+        Question { node: node(name), route: route.iter().map(|name| node(name)).collect() }
     }
 
     fn secs(seconds: u64) -> Time {
@@ -243,7 +243,7 @@ mod tests {
         let mut relays = Vec::new();
         for pair in names.windows(2) {
             let questions = survey.answered(&node(&pair[0]), neighbours(&[&pair[1]]), secs(0));
-            relays.push(questions[0].way.len());
+            relays.push(questions[0].route.len());
         }
         assert_eq!(relays[..RELAYS_MAX + 1], [&(1..=RELAYS_MAX).collect::<Vec<_>>()[..], &[0]].concat());
         assert!(relays.iter().all(|relays| *relays <= RELAYS_MAX));

@@ -19,7 +19,7 @@ pub(crate) const LISTENERS: &str = "'l";
 /// The family of ways to nodes that cannot be dialled: node ID → list of ways, each of a kind that
 /// begins with its name. Today there is `via:NODEID`. They stand in a family of their own, for Perl
 /// nodes would dial them.
-pub(crate) const WAYS: &str = "'x";
+pub(crate) const ROUTES: &str = "'x";
 
 /// The family of global nodes: node ID → null.
 pub(crate) const GLOBALS: &str = "'g";

@@ -28,12 +28,12 @@ pub enum Action {
         /// The name and the port.
         name: String,
     },
-    /// As `Dial`, but through another node, which is up: let it carry a connection to `to`.
+    /// As `Dial`, but through another node, which is up: let it relay a connection to `to`.
     DialThrough {
         /// The new link.
         link: LinkId,
         /// Who carries it.
-        carrier: NodeId,
+        via: NodeId,
         /// Who is to be at the other end.
         to: NodeId,
     },

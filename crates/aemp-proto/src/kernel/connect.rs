@@ -59,7 +59,7 @@ impl Kernel {
 
     /// Finds addresses for an attempt that has none yet.
     pub(super) fn look_up(&mut self, node: &NodeId, now: Time) {
-        let ways = self.look_up_carriers(node);
+        let routes = self.look_up_relays(node);
         let mut known = self.seeds.addresses_of(node);
         known.extend(self.keep.addresses_of(node));
         if self.serving {
@@ -73,7 +73,7 @@ impl Kernel {
                 true
             }
         };
-        if !hope || ways || !known.is_empty() {
+        if !hope || routes || !known.is_empty() {
             self.attempts.addresses(node, &known);
         }
     }
@@ -129,7 +129,7 @@ impl Kernel {
 
     /// Dials for the attempts, and ends those that have failed.
     pub(super) fn step_attempts(&mut self, now: Time) {
-        while let Some(step) = self.attempts.step(&self.throttle, |node| self.links.under_way(node), now) {
+        while let Some(step) = self.attempts.step(&self.throttle, |node| self.links.in_flight(node), now) {
             match step {
                 Step::Dial(node, DialTarget::Direct(address)) => {
                     let limit = now + self.config.attempt();
@@ -140,7 +140,7 @@ impl Kernel {
                 Step::LookUp(node) => self.look_up(&node, now),
                 Step::Failed { node, reason, wanted, links } => {
                     self.close_all(links, &reason);
-                    self.carrier_failed(&node, &reason);
+                    self.relay_failed(&node, &reason);
                     if wanted {
                         self.break_outbox(node, &reason, now);
                     }
@@ -208,7 +208,7 @@ impl Kernel {
     }
 
     fn dial_ended(&mut self, link: LinkId, reason: &str, now: Time) {
-        self.ways.forget(link);
+        self.routes.forget(link);
         let Some(dial) = self.end_dial(link) else { return };
         match dial.purpose {
             Purpose::Seed => self.seeds.ended(link),
@@ -247,8 +247,8 @@ impl Kernel {
             self.try_all_again(now);
         }
         self.greet(node, now);
-        self.carrier_came(node, now);
-        self.announce_ways(now);
+        self.relay_came_up(node, now);
+        self.announce_routes(now);
     }
 
     /// The network seems to be another one, or back: what could not be reached may be reachable
@@ -265,7 +265,7 @@ impl Kernel {
         self.actions.push_back(Action::NodeDown(node.clone(), reason));
         self.seeds.lost(node, &mut self.random, now);
         self.lose(node, now);
-        self.announce_ways(now);
+        self.announce_routes(now);
     }
 
     fn seed_answered(&mut self, link: LinkId, node: &NodeId, now: Time) {

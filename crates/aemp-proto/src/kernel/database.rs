@@ -45,8 +45,8 @@ impl Kernel {
             true => self.delete_own(LISTENERS, own.as_str(), now),
             false => self.set_own(LISTENERS, own.as_str(), binds_to_value(binds), now),
         }
-        self.ways.needed(binds.is_empty() || self.config.private || unreachable);
-        self.announce_ways(now);
+        self.routes.needed(binds.is_empty() || self.config.private || unreachable);
+        self.announce_routes(now);
     }
 
     /// Sets an entry of our own. One that has this value already is not mentioned again.

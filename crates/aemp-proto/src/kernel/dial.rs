@@ -55,9 +55,9 @@ struct Attempt {
     told: bool,
     queue: VecDeque<DialTarget>,
     seen: BTreeSet<String>,
-    /// Nodes that can carry a connection, for when no address has answered by `detour`.
-    carriers: VecDeque<DialTarget>,
-    seen_carriers: BTreeSet<NodeId>,
+    /// Nodes that can relay a connection, for when no address has answered by `detour`.
+    relays: VecDeque<DialTarget>,
+    seen_relays: BTreeSet<NodeId>,
     detour: Time,
     /// Whether the addresses were asked for a second time.
     again: bool,
@@ -101,8 +101,8 @@ impl Attempts {
             told: false,
             queue: VecDeque::new(),
             seen: BTreeSet::new(),
-            carriers: VecDeque::new(),
-            seen_carriers: BTreeSet::new(),
+            relays: VecDeque::new(),
+            seen_relays: BTreeSet::new(),
             detour: now + self.limit / 2,
             again: false,
             links: BTreeSet::new(),
@@ -125,13 +125,13 @@ impl Attempts {
         }
     }
 
-    /// These nodes can carry a connection to the node. Whether there are addresses, too, is still
+    /// These nodes can relay a connection to the node. Whether there are addresses, too, is still
     /// open.
-    pub(super) fn carriers(&mut self, node: &NodeId, carriers: &[NodeId]) {
+    pub(super) fn relays(&mut self, node: &NodeId, relays: &[NodeId]) {
         let Some(attempt) = self.attempts.get_mut(node) else { return };
-        let new = carriers.iter().filter(|carrier| attempt.seen_carriers.insert((*carrier).clone()));
+        let new = relays.iter().filter(|via| attempt.seen_relays.insert((*via).clone()));
         let target = |relay: &NodeId| DialTarget::Relay { relay: relay.clone(), to: node.clone() };
-        attempt.carriers.extend(new.map(target));
+        attempt.relays.extend(new.map(target));
     }
 
     /// Whether somebody has asked for the addresses of the node a second time.
@@ -242,10 +242,10 @@ impl Attempt {
         }
         if may_dial
             && (self.links.is_empty() || now >= self.detour)
-            && let Some(at) = self.carriers.iter().position(ready)
+            && let Some(at) = self.relays.iter().position(ready)
         {
             self.begin(now);
-            return self.carriers.remove(at).map(Due::Dial);
+            return self.relays.remove(at).map(Due::Dial);
         }
         if !busy && !self.has_more() && self.links.is_empty() {
             // Every address has been tried, and every try has ended. The node may have come back
@@ -284,11 +284,11 @@ impl Attempt {
 
     /// Whether something is left to be dialled.
     fn has_more(&self) -> bool {
-        !self.queue.is_empty() || !self.carriers.is_empty()
+        !self.queue.is_empty() || !self.relays.is_empty()
     }
 
     fn knows_nothing(&self) -> bool {
-        self.seen.is_empty() && self.seen_carriers.is_empty()
+        self.seen.is_empty() && self.seen_relays.is_empty()
     }
 
     fn next_dial(&self, throttle: &Throttle) -> Option<Time> {
@@ -296,8 +296,8 @@ impl Attempt {
             return None;
         }
         let detour = if self.links.is_empty() { Time::ZERO } else { self.detour };
-        let carriers = self.carriers.iter().map(|target| throttle.ready_at(target).max(detour));
-        let ready = self.queue.iter().map(|target| throttle.ready_at(target)).chain(carriers).min();
+        let relays = self.relays.iter().map(|target| throttle.ready_at(target).max(detour));
+        let ready = self.queue.iter().map(|target| throttle.ready_at(target)).chain(relays).min();
         match ready {
             Some(ready) => Some(ready.max(self.next).max(throttle.slot_at(self.cause()))),
             None => self.links.is_empty().then_some(self.next),

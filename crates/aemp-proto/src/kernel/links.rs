@@ -262,7 +262,7 @@ impl Links {
 
     /// Whether a connection to this node has got so far that a further one would only be in its
     /// way.
-    pub(super) fn under_way(&self, node: &NodeId) -> bool {
+    pub(super) fn in_flight(&self, node: &NodeId) -> bool {
         !self
             .rivals(node, |stage| matches!(stage, Stage::Held | Stage::Waiting | Stage::Proceeding))
             .is_empty()

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Kernel, Time};
 use crate::NodeId;
-use crate::db::{LISTENERS, WAYS, binds_of_value};
+use crate::db::{LISTENERS, ROUTES, binds_of_value};
 use crate::wire::MeshRequest;
 
 /// Questions that may wait at once; a further one is answered at once.
@@ -63,7 +63,7 @@ impl Lookups {
 impl Kernel {
     /// A node asks where another one listens.
     pub(super) fn find(&mut self, asker: &NodeId, node: NodeId, now: Time) {
-        let known = [LISTENERS, WAYS].iter().any(|family| self.merged.get(family, node.as_str()).is_some());
+        let known = [LISTENERS, ROUTES].iter().any(|family| self.merged.get(family, node.as_str()).is_some());
         if !known
             && let Some(until) = self.may_be_told_until(now)
             && self.lookups.hold(&node, asker, until)
@@ -99,7 +99,7 @@ impl Kernel {
     }
 
     fn answer_lookup(&mut self, asker: &NodeId, node: &NodeId) {
-        self.tell_ways(asker, node);
+        self.tell_routes(asker, node);
         let binds = self.merged.get(LISTENERS, node.as_str()).map(binds_of_value);
         self.send(asker, MeshRequest::Found(node.clone(), binds));
     }

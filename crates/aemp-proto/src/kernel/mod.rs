@@ -18,7 +18,7 @@
 //! | `entry` | which entries of the database a program may set |
 //! | `introduce` | global nodes that the master does not know: it is told of them |
 //! | `lookups` | questions for an address that may become known soon |
-//! | `ways` | nodes that cannot be dialled: who says so, and through whom they are reached |
+//! | `routes` | nodes that cannot be dialled: who says so, and through whom they are reached |
 //! | `connect` | what a connection that comes or goes means for the rest of the node |
 //! | `service` | requests of the global service that come from other nodes |
 //! | `master` | what they ask of this node as their master |
@@ -39,10 +39,10 @@ mod lookups;
 mod master;
 mod overflow;
 mod pace;
+mod routes;
 mod service;
 mod target;
 mod throttle;
-mod ways;
 
 use std::collections::VecDeque;
 
@@ -76,7 +76,7 @@ pub struct Kernel {
     random: Random,
     links: Links,
     dialled: connect::Dialled,
-    ways: ways::Ways,
+    routes: routes::Routes,
     attempts: Attempts,
     throttle: Throttle,
     seeds: Seeds,
@@ -103,7 +103,7 @@ impl Kernel {
         let mut kernel = Kernel {
             links: Links::new(config.node.clone(), config.limits.links),
             dialled: connect::Dialled::default(),
-            ways: ways::Ways::default(),
+            routes: routes::Routes::default(),
             attempts: Attempts::new(attempt),
             // Half an attempt at most, so that every attempt dials each of its addresses.
             throttle: Throttle::new((attempt / 2).min(config.monitor_timeout)),
@@ -157,7 +157,7 @@ impl Kernel {
 
     /// When the kernel needs a [`Input::Tick`], unless another input comes first.
     pub fn next_timeout(&self) -> Option<Time> {
-        let attempts = self.attempts.next_timeout(&self.throttle, |node| self.links.under_way(node));
+        let attempts = self.attempts.next_timeout(&self.throttle, |node| self.links.in_flight(node));
         let mesh = [self.seeds.next_timeout(), self.keep.next_timeout(), self.global.next_timeout()];
         let questions =
             [self.introductions.next_timeout(), self.lookups.next_timeout(), self.overflows.next_timeout()];

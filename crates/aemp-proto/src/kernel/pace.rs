@@ -19,19 +19,19 @@ pub(super) enum Cause {
 }
 
 /// Dials under way for programs. Each costs a descriptor until it fails.
-const PROGRAM_UNDER_WAY: usize = 512;
+const PROGRAM_IN_FLIGHT: usize = 512;
 
 /// Dials in a second for programs, once as many as may be under way have been made at once.
 const PROGRAM_PER_SECOND: u32 = 256;
 
 /// The same for the mesh: more than all global nodes of a large network at once.
-const MESH_UNDER_WAY: usize = 64;
+const MESH_IN_FLIGHT: usize = 64;
 const MESH_PER_SECOND: u32 = 32;
 
 /// The dials of one cause.
 #[derive(Debug)]
 struct Share {
-    under_way: usize,
+    in_flight: usize,
     most: usize,
     interval: Duration,
     /// When the dials made so far would have been made at the rate that is allowed.
@@ -41,11 +41,11 @@ struct Share {
 impl Share {
     fn new(most: usize, per_second: u32) -> Share {
         let interval = Duration::from_secs(1) / per_second;
-        Share { under_way: 0, most, interval, paid_until: Time::ZERO }
+        Share { in_flight: 0, most, interval, paid_until: Time::ZERO }
     }
 
     fn ready_at(&self) -> Time {
-        if self.under_way >= self.most {
+        if self.in_flight >= self.most {
             return Time::MAX;
         }
         let burst = self.interval * u32::try_from(self.most - 1).unwrap_or(u32::MAX);
@@ -53,7 +53,7 @@ impl Share {
     }
 
     fn dialled(&mut self, now: Time) {
-        self.under_way += 1;
+        self.in_flight += 1;
         self.paid_until = self.paid_until.max(now) + self.interval;
     }
 }
@@ -68,8 +68,8 @@ pub(super) struct Pace {
 impl Pace {
     pub(super) fn new() -> Pace {
         Pace {
-            program: Share::new(PROGRAM_UNDER_WAY, PROGRAM_PER_SECOND),
-            mesh: Share::new(MESH_UNDER_WAY, MESH_PER_SECOND),
+            program: Share::new(PROGRAM_IN_FLIGHT, PROGRAM_PER_SECOND),
+            mesh: Share::new(MESH_IN_FLIGHT, MESH_PER_SECOND),
         }
     }
 
@@ -90,7 +90,7 @@ impl Pace {
     /// Records that a dial has ended, well or badly.
     pub(super) fn ended(&mut self, cause: Cause) {
         let share = self.share(cause);
-        share.under_way = share.under_way.saturating_sub(1);
+        share.in_flight = share.in_flight.saturating_sub(1);
     }
 
     fn share(&mut self, cause: Cause) -> &mut Share {
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn no_more_are_under_way_than_may_be() {
         let mut pace = Pace::new();
-        assert_eq!(dial_all(&mut pace, Cause::Mesh, Time::from_secs(9)), MESH_UNDER_WAY);
+        assert_eq!(dial_all(&mut pace, Cause::Mesh, Time::from_secs(9)), MESH_IN_FLIGHT);
         assert_eq!(pace.ready_at(Cause::Mesh), Time::MAX);
         assert_eq!(pace.ready_at(Cause::Program), Time::ZERO, "programs do not wait for the mesh");
         pace.ended(Cause::Mesh);
@@ -136,6 +136,6 @@ mod tests {
             }
             count += dialled;
         }
-        assert_eq!(count, MESH_UNDER_WAY + 10 * MESH_PER_SECOND as usize - 1);
+        assert_eq!(count, MESH_IN_FLIGHT + 10 * MESH_PER_SECOND as usize - 1);
     }
 }

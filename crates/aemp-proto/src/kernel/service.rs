@@ -1,12 +1,12 @@
 //! Requests of the global service that other nodes send.
 
 use super::target::DialTarget;
-use super::{Action, Kernel, Time, ways};
+use super::{Action, Kernel, Time, routes};
 use crate::db::client::Master;
 use crate::db::merged::{Delta, STAMP_MAX};
 use crate::db::size::{LEVELS_MAX, levels, size, split, split_change};
 use crate::db::{
-    Change, Changes, GLOBALS, LISTENERS, VERSIONS, WAYS, binds_of_value, escape_family, stamped,
+    Change, Changes, GLOBALS, LISTENERS, ROUTES, VERSIONS, binds_of_value, escape_family, stamped,
 };
 use crate::wire::request::Family;
 use crate::wire::{MeshRequest, Tables};
@@ -30,11 +30,11 @@ impl Kernel {
             MeshRequest::Found(node, binds) if self.client.is_master(from) => {
                 self.found(from, &node, &binds.unwrap_or_default());
             }
-            MeshRequest::FoundCarried(node, ways) if self.client.is_master(from) => {
-                let _ = self.found_ways(&node, &ways);
+            MeshRequest::FoundRelayed(node, routes) if self.client.is_master(from) => {
+                let _ = self.found_routes(&node, &routes);
             }
-            MeshRequest::Reply(id, result) if self.client.is_master(from) && ways::is_question(&id) => {
-                self.asked_for_ways(&id, &result);
+            MeshRequest::Reply(id, result) if self.client.is_master(from) && routes::is_question(&id) => {
+                self.asked_for_routes(&id, &result);
             }
             MeshRequest::Reply(id, result) if self.client.is_master(from) => {
                 if let Some(id) = self.client.answered(&id) {
@@ -53,7 +53,7 @@ impl Kernel {
             }
             // Whoever is not our master has nothing to tell us.
             MeshRequest::Found(..)
-            | MeshRequest::FoundCarried(..)
+            | MeshRequest::FoundRelayed(..)
             | MeshRequest::Reply(..)
             | MeshRequest::Content(..)
             | MeshRequest::Changed(..) => {}
@@ -201,7 +201,7 @@ impl Kernel {
 
     fn add_global(&mut self, from: &NodeId, now: Time) {
         let was_slave = self.global.add_other(from);
-        self.announce_ways(now);
+        self.announce_routes(now);
         self.introduce(now);
         if !self.global.is_active() {
             return;
@@ -318,7 +318,7 @@ impl Kernel {
         match family {
             GLOBALS => self.globals_changed(&change, now),
             LISTENERS => self.listeners_changed(&change, now),
-            WAYS => self.ways_changed(&change, now),
+            ROUTES => self.routes_changed(&change, now),
             _ => {}
         }
         if *self.client.master() == Master::Own {

@@ -64,8 +64,8 @@ pub struct LinkConfig {
     /// Where others may see us instead of where we are, because addresses are translated on the
     /// way. Port 0 stands for any.
     pub advertised: Vec<SocketAddr>,
-    /// Whether we carry connections for nodes that cannot be dialled, and say so.
-    pub carries: bool,
+    /// Whether we relay connections for nodes that cannot be dialled, and say so.
+    pub can_relay: bool,
     /// Whether we say that we are a client: a tool that comes, asks and goes.
     pub client: bool,
     /// Whether we say that we read large messages in parts. Otherwise peers send them whole.
@@ -86,7 +86,7 @@ impl LinkConfig {
             framings: Framing::ALL.to_vec(),
             verify_peeraddr: PeerAddress::Auto,
             advertised: Vec::new(),
-            carries: true,
+            can_relay: true,
             client: false,
             parts: true,
         }
@@ -130,7 +130,7 @@ impl LinkConfig {
     fn capabilities(&self) -> String {
         let mut names = vec!["ack"];
         names.extend(self.parts.then_some("part"));
-        names.extend(self.carries.then_some("carry"));
+        names.extend(self.can_relay.then_some("carry"));
         names.extend(self.client.then_some("client"));
         names.join(",")
     }
@@ -187,7 +187,7 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Place::Socket(address) => write!(f, "{}", canonical(*address)),
-            Place::Behind(carrier) => write!(f, "via:{carrier}"),
+            Place::Behind(via) => write!(f, "via:{via}"),
         }
     }
 }

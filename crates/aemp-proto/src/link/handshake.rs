@@ -97,7 +97,7 @@ pub struct Handshake {
     /// Where we are, as the peer must see us.
     local: Place,
     /// Who carries the connection, if it is carried.
-    carrier: Option<NodeId>,
+    via: Option<NodeId>,
     stage: Stage,
     tls: bool,
     ours: Lines,
@@ -124,18 +124,13 @@ impl Handshake {
     }
 
     /// As [`Handshake::new`], over a connection that this node carries (`PROTOCOL.md` §2.8). Both
-    /// ends are where the carrier is: a connection that is carried at one end only, or by different
+    /// ends are where the relay is: a connection that is carried at one end only, or by different
     /// nodes, is none.
-    pub fn carried(
-        config: Arc<LinkConfig>,
-        side: Side,
-        carrier: &NodeId,
-        nonce: [u8; NONCE_LEN],
-    ) -> Handshake {
-        let place = Place::Behind(carrier.clone());
+    pub fn relayed(config: Arc<LinkConfig>, side: Side, via: &NodeId, nonce: [u8; NONCE_LEN]) -> Handshake {
+        let place = Place::Behind(via.clone());
         let greeting = config.greeting(side, &place).to_line();
         let handshake = Handshake::begin(config, side, None, place, greeting, nonce);
-        Handshake { carrier: Some(carrier.clone()), ..handshake }
+        Handshake { via: Some(via.clone()), ..handshake }
     }
 
     /// Begins as the dialler of the data connection with this ID; otherwise as [`Handshake::new`].
@@ -165,7 +160,7 @@ impl Handshake {
             side,
             stream,
             local,
-            carrier: None,
+            via: None,
             stage: Stage::Greeting,
             tls: false,
             ours: Lines { greeting: greeting.into(), nonce: nonce.into() },
@@ -262,7 +257,7 @@ impl Handshake {
         match (greeting.protocol.as_str(), self.side) {
             ("aemp", _) => {}
             (STREAM_PROTOCOL, Side::Dialler) if self.stream.is_some() => {}
-            (STREAM_PROTOCOL, Side::Acceptor) if self.carrier.is_none() => {
+            (STREAM_PROTOCOL, Side::Acceptor) if self.via.is_none() => {
                 let id = greeting.get(STREAM_ID).filter(|id| !id.is_empty());
                 self.stream = Some(id.ok_or(HandshakeError::NoStreamId)?.into());
             }
@@ -278,8 +273,8 @@ impl Handshake {
             return Err(HandshakeError::SameRole);
         }
         let checked = match self.config.verify_peeraddr {
-            // There is no address translation between two ends of a carried connection.
-            PeerAddress::Auto => role.is_none() || self.carrier.is_some(),
+            // There is no address translation between two ends of a relayed connection.
+            PeerAddress::Auto => role.is_none() || self.via.is_some(),
             PeerAddress::Strict | PeerAddress::Warn => true,
             PeerAddress::Off => false,
         };
@@ -298,7 +293,7 @@ impl Handshake {
             None if self.config.verify_peeraddr == PeerAddress::Strict => Err(HandshakeError::NoPeerAddress),
             None => Ok(()),
             Some(seen) if self.local.is(seen) => Ok(()),
-            Some(seen) if self.carrier.is_none() && self.config.is_advertised(self.side, seen) => Ok(()),
+            Some(seen) if self.via.is_none() && self.config.is_advertised(self.side, seen) => Ok(()),
             Some(seen) => {
                 Err(HandshakeError::PeerAddress { seen: seen.into(), local: self.local.to_string() })
             }
@@ -391,9 +386,9 @@ impl Handshake {
             // The greeting was checked when it came.
             incarnation: greeting.incarnation().ok().flatten(),
             native: greeting.get("role").is_some() && greeting.get("inc").is_some(),
-            carries: has_capability(greeting, "carry"),
+            can_relay: has_capability(greeting, "carry"),
             client: has_capability(greeting, "client"),
-            carrier: self.carrier.clone(),
+            via: self.via.clone(),
         }
     }
 

@@ -116,7 +116,7 @@ impl<M> Outbox<M> {
             match request {
                 // Pieces of what is carried have limits of their own, and without one there would
                 // be a hole.
-                Request::Carry(_) => Ok(body),
+                Request::Relay(_) => Ok(body),
                 _ => self.check_form("", body.items()).map(|()| body),
             }
         };

@@ -1,4 +1,4 @@
-//! The carried connections of one node: those that end here, and those that it carries.
+//! The relayed connections of one node: those that end here, and those that it carries.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -9,7 +9,7 @@ use crate::NodeId;
 use crate::time::Time;
 use crate::wire::{RelayId, RelayRequest};
 
-/// A carried connection on its way between this node and one that it is connected to.
+/// A relayed connection on its way between this node and one that it is connected to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Hop {
     peer: NodeId,
@@ -43,7 +43,7 @@ struct Through {
     /// Where it goes on.
     other: Hop,
     /// Bytes that came over this hop, and that the end behind the other one has not acknowledged.
-    under_way: u64,
+    in_flight: u64,
     /// When something came over this hop.
     last: Time,
 }
@@ -53,7 +53,7 @@ struct End {
     hop: Hop,
     /// What we may send, [`PIECE_COST`] included, as all that follows.
     room: u64,
-    /// What may come before we acknowledge some; the carrier's first word says how much that is.
+    /// What may come before we acknowledge some; the relay's first word says how much that is.
     window: Option<u64>,
     /// What has come and is not acknowledged.
     came: u64,
@@ -61,19 +61,19 @@ struct End {
     read: u64,
 }
 
-/// The carried connections of a node. See the [module](super).
+/// The relayed connections of a node. See the [module](super).
 #[derive(Debug)]
 pub struct Relay {
     own: NodeId,
     /// Whether we carry for others.
-    carries: bool,
+    can_relay: bool,
     limits: RelayLimits,
     /// Nodes that are up, understand us, and are connected directly.
     neighbours: BTreeSet<NodeId>,
     hops: BTreeMap<Hop, Use>,
     ends: BTreeMap<EndId, End>,
     /// How many connections we carry, and how many hops of them lead to a node.
-    carried: usize,
+    relayed: usize,
     by_node: BTreeMap<NodeId, usize>,
     count: u64,
     out: VecDeque<RelayAction>,
@@ -81,16 +81,16 @@ pub struct Relay {
 
 impl Relay {
     /// No connections. `carries`: whether this node carries for others.
-    pub fn new(own: NodeId, carries: bool, limits: RelayLimits) -> Relay {
+    pub fn new(own: NodeId, can_relay: bool, limits: RelayLimits) -> Relay {
         let limits = RelayLimits { window: limits.window.clamp(WINDOW_MIN, WINDOW_MAX), ..limits };
         Relay {
             own,
-            carries,
+            can_relay,
             limits,
             neighbours: BTreeSet::new(),
             hops: BTreeMap::new(),
             ends: BTreeMap::new(),
-            carried: 0,
+            relayed: 0,
             by_node: BTreeMap::new(),
             count: 0,
             out: VecDeque::new(),
@@ -116,11 +116,11 @@ impl Relay {
 
     /// Begins a connection to a node through another one, which is up. [`RelayAction::Ended`] comes
     /// if nothing becomes of it.
-    pub fn dial(&mut self, carrier: &NodeId, to: &NodeId) -> EndId {
-        let hop = self.number(carrier);
+    pub fn dial(&mut self, via: &NodeId, to: &NodeId) -> EndId {
+        let hop = self.number(via);
         let request = RelayRequest::Dial(hop.number, to.clone());
         let end = self.begin(hop);
-        self.send(carrier, request);
+        self.send(via, request);
         end
     }
 
@@ -167,7 +167,7 @@ impl Relay {
         match request {
             RelayRequest::Dial(number, to) => {
                 let near = Hop { peer: from.clone(), ours: false, number };
-                if let Err(reason) = self.carry(&near, &to, now) {
+                if let Err(reason) = self.relay(&near, &to, now) {
                     self.send(from, RelayRequest::End(near.id(), reason));
                 }
             }
@@ -195,17 +195,17 @@ impl Relay {
 
     /// How many connections this node carries for others.
     pub fn relayed(&self) -> usize {
-        self.carried
+        self.relayed
     }
 
-    /// How many carried connections end at this node.
+    /// How many relayed connections end at this node.
     pub fn ends(&self) -> usize {
         self.ends.len()
     }
 
     /// Begins to carry, or says why not.
-    fn carry(&mut self, near: &Hop, to: &NodeId, now: Time) -> Result<(), String> {
-        if !self.carries {
+    fn relay(&mut self, near: &Hop, to: &NodeId, now: Time) -> Result<(), String> {
+        if !self.can_relay {
             return Err(format!("{} does not relay connections", self.own));
         }
         if self.hops.contains_key(near) {
@@ -222,11 +222,11 @@ impl Relay {
         }
         let far = self.number(to);
         for (hop, other) in [(near, &far), (&far, near)] {
-            let through = Through { other: other.clone(), under_way: 0, last: now };
+            let through = Through { other: other.clone(), in_flight: 0, last: now };
             self.hops.insert(hop.clone(), Use::Through(through));
             *self.by_node.entry(hop.peer.clone()).or_default() += 1;
         }
-        self.carried += 1;
+        self.relayed += 1;
         self.send(to, RelayRequest::Call(far.number, near.peer.clone()));
         for hop in [&far, near] {
             self.send(&hop.peer, RelayRequest::Ack(hop.id(), self.limits.window));
@@ -239,9 +239,9 @@ impl Relay {
             () if self.hops.contains_key(&hop) => "this number is in use",
             () if self.ends.len() >= self.limits.connections => "too many relayed connections",
             () => {
-                let carrier = hop.peer.clone();
+                let via = hop.peer.clone();
                 let end = self.begin(hop);
-                return self.out.push_back(RelayAction::Called { end, carrier, from: caller });
+                return self.out.push_back(RelayAction::Called { end, via, from: caller });
             }
         };
         self.send(&hop.peer, RelayRequest::End(hop.id(), refusal.into()));
@@ -265,9 +265,9 @@ impl Relay {
                 self.out.push_back(RelayAction::Came { end, bytes });
             }
             Some(Use::Through(through)) => {
-                through.under_way += count;
+                through.in_flight += count;
                 through.last = now;
-                if through.under_way > self.limits.window {
+                if through.in_flight > self.limits.window {
                     return self.abort(hop, "more bytes came than the window allows");
                 }
                 let other = through.other.clone();
@@ -291,9 +291,9 @@ impl Relay {
                 through.last = now;
                 let other = through.other.clone();
                 let Some(Use::Through(back)) = self.hops.get_mut(&other) else { return };
-                match back.under_way.checked_sub(count) {
+                match back.in_flight.checked_sub(count) {
                     Some(left) => {
-                        back.under_way = left;
+                        back.in_flight = left;
                         self.send(&other.peer, RelayRequest::Ack(other.id(), count));
                     }
                     None => self.abort(hop, "more bytes were acknowledged than were sent"),
@@ -339,7 +339,7 @@ impl Relay {
             Use::End(end) => drop(self.ends.remove(end)),
             Use::Through(through) => {
                 self.hops.remove(&through.other);
-                self.carried -= 1;
+                self.relayed -= 1;
                 for peer in [&hop.peer, &through.other.peer] {
                     if let Some(count) = self.by_node.get_mut(peer) {
                         *count -= 1;
@@ -355,7 +355,7 @@ impl Relay {
 
     fn is_full(&self, a: &NodeId, b: &NodeId) -> bool {
         let of = |node| self.by_node.get(node).copied().unwrap_or(0) >= self.limits.of_one_node;
-        self.carried >= self.limits.connections || of(a) || of(b)
+        self.relayed >= self.limits.connections || of(a) || of(b)
     }
 
     /// Ends the connections over which nothing has passed for long.

@@ -2,7 +2,7 @@
 //! both are connected to.
 //!
 //! ```text
-//!   end ─────────── carrier ─────────── end        each line is an ordinary connection
+//!   end ─────────── relay ─────────── end        each line is an ordinary connection
 //!      x_dial 5 B            x_call 8 A            begun
 //!      x_data 5 …            x_data 8 …            bytes of a connection like any other: greeting, proofs, frames
 //! ```
@@ -13,7 +13,7 @@
 //! *window*, the bytes that may be on their way, which the receiving end opens again by
 //! acknowledging what it has read. So a slow end stops the other end, and nothing else.
 //!
-//! [`Relay`] is all of this for one node, as an end and as a carrier; a pure machine with the
+//! [`Relay`] is all of this for one node, as an end and as a relay; a pure machine with the
 //! contract of the others. It stands beside the kernel, not in it: bytes do not pass through the
 //! kernel. Which nodes are dialled this way is the kernel's business (`kernel/ways`).
 
@@ -50,7 +50,7 @@ fn cost(bytes: usize) -> u64 {
     bytes as u64 + PIECE_COST
 }
 
-/// What a carrier takes upon itself. Together it holds at most `connections * 2 * window` bytes,
+/// What a relay takes upon itself. Together it holds at most `connections * 2 * window` bytes,
 /// and for one node that reads slowly `of_one_node * window`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RelayLimits {
@@ -78,7 +78,7 @@ impl Default for RelayLimits {
     }
 }
 
-/// One end of a carried connection, on the node that has it. Never reused.
+/// One end of a relayed connection, on the node that has it. Never reused.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EndId(u64);
 
@@ -103,7 +103,7 @@ pub enum RelayAction {
         /// Our end.
         end: EndId,
         /// Who carries it.
-        carrier: NodeId,
+        via: NodeId,
         /// Who is said to be at the other end; its greeting will prove it.
         from: NodeId,
     },

@@ -20,13 +20,13 @@ struct Seen {
     ended: Option<String>,
 }
 
-/// Ends `a`, `b` and `c`, all connected to the carrier `r`.
+/// Ends `a`, `b` and `c`, all connected to the relay `r`.
 struct Net {
     now: Time,
     nodes: BTreeMap<&'static str, Relay>,
     called: Vec<(&'static str, EndId)>,
     seen: BTreeMap<(&'static str, EndId), Seen>,
-    /// Bytes on their way, or unread, between the carrier and each node.
+    /// Bytes on their way, or unread, between the relay and each node.
     requests: Vec<(String, &'static str, RelayRequest)>,
 }
 
@@ -115,7 +115,7 @@ impl Net {
     }
 }
 
-/// How the carrier has numbered the connection towards this node.
+/// How the relay has numbered the connection towards this node.
 fn number_towards(net: &Net, id: &str) -> u64 {
     let mut calls = net.requests.iter().filter_map(|(to, from, request)| match request {
         RelayRequest::Call(number, _) if to == id && *from == "r" => Some(*number),

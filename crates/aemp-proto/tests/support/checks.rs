@@ -50,22 +50,22 @@ pub(crate) fn read_request(bytes: &[u8]) {
 #[allow(dead_code)]
 pub(crate) fn read_handshake(bytes: &[u8]) {
     for side in [Side::Dialler, Side::Acceptor] {
-        for carried in [false, true] {
-            let whole = handshake(bytes, bytes.len(), side, carried);
+        for relayed in [false, true] {
+            let whole = handshake(bytes, bytes.len(), side, relayed);
             for piece in [1, 7] {
-                assert_eq!(whole, handshake(bytes, piece, side, carried), "in pieces of {piece}");
+                assert_eq!(whole, handshake(bytes, piece, side, relayed), "in pieces of {piece}");
             }
         }
     }
 }
 
 /// What came of a handshake, as text. The kernel would let everybody go on.
-fn handshake(bytes: &[u8], piece: usize, side: Side, carried: bool) -> String {
+fn handshake(bytes: &[u8], piece: usize, side: Side, relayed: bool) -> String {
     let node = |id: &str| NodeId::new(id).expect("a node ID");
     let config = Arc::new(LinkConfig::with_secret(node("own"), 7, b"secret"));
     let address = ([127, 0, 0, 1], 4040).into();
-    let mut machine = match carried {
-        true => Handshake::carried(config, side, &node("carrier"), [1; 66]),
+    let mut machine = match relayed {
+        true => Handshake::relayed(config, side, &node("carrier"), [1; 66]),
         false => Handshake::new(config, side, address, address, [1; 66]),
     };
     let (mut buffer, mut told) = (BytesMut::new(), String::new());
@@ -103,7 +103,7 @@ pub(crate) fn act_on_requests(bytes: &[u8]) {
         let (link, native) = (LinkId::accepted(number), number != 1);
         let incarnation = native.then_some(7);
         let peer =
-            Peer { node: peer.clone(), incarnation, native, carries: native, client: false, carrier: None };
+            Peer { node: peer.clone(), incarnation, native, can_relay: native, client: false, via: None };
         kernel.handle(Input::Greeted { link, peer }, now);
         kernel.handle(Input::Verified { link }, now);
         kernel.handle(Input::Established { link }, now);
@@ -116,7 +116,7 @@ pub(crate) fn act_on_requests(bytes: &[u8]) {
         let from = peers[port.len() % peers.len()].clone();
         now += Duration::from_millis(50);
         kernel.handle(Input::Request { from, request }, now);
-        carry_out(&mut kernel);
+        perform(&mut kernel);
         assert!(peers.iter().all(|peer| budgets.of(peer).used() <= 1 << 16));
     }
     for number in 0..3 {
@@ -124,11 +124,11 @@ pub(crate) fn act_on_requests(bytes: &[u8]) {
     }
     now += Duration::from_secs(10);
     kernel.handle(Input::Tick, now);
-    carry_out(&mut kernel);
+    perform(&mut kernel);
     assert!(peers.iter().all(|peer| budgets.of(peer).used() == 0), "{:?}", budgets);
 }
 
-fn carry_out(kernel: &mut Kernel) {
+fn perform(kernel: &mut Kernel) {
     while let Some(action) = kernel.poll() {
         if let Action::Send { request, .. } = action {
             let body = Request::Mesh(request).encode().expect("what a node sends can be written");

@@ -49,7 +49,7 @@ pub(crate) fn relay(bytes: &[u8]) {
         own.now += Duration::from_secs(1);
         let from = own.peers[port.len() % own.peers.len()].clone();
         match Request::decode(&body) {
-            Ok(Request::Carry(request)) => own.relay.request(&from, request, own.now),
+            Ok(Request::Relay(request)) => own.relay.request(&from, request, own.now),
             Ok(_) | Err(_) => own.does(&from, &body),
         }
         own.act();
@@ -99,7 +99,7 @@ impl Node {
                 RelayAction::Send { request, .. } => {
                     let body = request.encode().expect("what a node sends can be written");
                     let again = Request::decode(&body).expect("what a node sends is a request");
-                    assert_eq!(again, Request::Carry(request));
+                    assert_eq!(again, Request::Relay(request));
                 }
                 RelayAction::Called { end, .. } => {
                     assert!(self.ends.insert(end, Vec::new()).is_none() && !self.over.contains(&end));

@@ -45,7 +45,7 @@ fn decode(count: u32, items: &str) -> Result<Work, DecodeError> {
     from_body_tagged(&body(count, items), &WORK)
 }
 
-fn both_ways<T>(variants: &Variants, value: &T, expected: &Body)
+fn both_directions<T>(variants: &Variants, value: &T, expected: &Body)
 where
     T: Serialize + for<'de> Deserialize<'de> + PartialEq + std::fmt::Debug,
 {
@@ -56,11 +56,11 @@ where
 #[test]
 fn a_variant_is_its_tag_and_its_fields_in_order() {
     let resize = Work::Resize { path: "x".into(), width: 7 };
-    both_ways(&WORK, &resize, &body(3, "46726573697a65 6178 07"));
-    both_ways(&WORK, &Work::Add(1, -1), &body(3, "43616464 01 20"));
-    both_ways(&WORK, &Work::Load(vec![1, 2]), &body(2, "446c6f6164 82 01 02"));
-    both_ways(&WORK, &Work::Stop, &body(1, "4473746f70"));
-    both_ways(&WORK, &Work::Größe(None), &body(2, "456772f6df65 f6"));
+    both_directions(&WORK, &resize, &body(3, "46726573697a65 6178 07"));
+    both_directions(&WORK, &Work::Add(1, -1), &body(3, "43616464 01 20"));
+    both_directions(&WORK, &Work::Load(vec![1, 2]), &body(2, "446c6f6164 82 01 02"));
+    both_directions(&WORK, &Work::Stop, &body(1, "4473746f70"));
+    both_directions(&WORK, &Work::Größe(None), &body(2, "456772f6df65 f6"));
 }
 
 #[test]
@@ -91,9 +91,9 @@ fn extra_values_are_ignored_and_missing_ones_need_a_default() {
 #[test]
 fn fields_left_out_keep_the_places_of_the_others() {
     let tuned = |first, third| Work::Tuned { first, second: 5, third };
-    both_ways(&WORK, &tuned(None, None), &body(3, "4574756e6564 f6 05"));
-    both_ways(&WORK, &tuned(Some(1), None), &body(3, "4574756e6564 01 05"));
-    both_ways(&WORK, &tuned(None, Some(1)), &body(4, "4574756e6564 f6 05 01"));
+    both_directions(&WORK, &tuned(None, None), &body(3, "4574756e6564 f6 05"));
+    both_directions(&WORK, &tuned(Some(1), None), &body(3, "4574756e6564 01 05"));
+    both_directions(&WORK, &tuned(None, Some(1)), &body(4, "4574756e6564 f6 05 01"));
 }
 
 #[test]
@@ -121,10 +121,10 @@ fn structs_are_tagged_too() {
     struct Nothing;
 
     const PING: Variants = Variants { tags: &[("Ping", "p")], other: None, optional: &[] };
-    both_ways(&PING, &Ping { n: 1, text: "x".into() }, &body(3, "4170 01 6178"));
-    both_ways(&PING, &Pair(1, 2), &body(3, "4170 01 02"));
-    both_ways(&PING, &Wrapper((1, 2)), &body(2, "4170 82 01 02"));
-    both_ways(&PING, &Nothing, &body(1, "4170"));
+    both_directions(&PING, &Ping { n: 1, text: "x".into() }, &body(3, "4170 01 6178"));
+    both_directions(&PING, &Pair(1, 2), &body(3, "4170 01 02"));
+    both_directions(&PING, &Wrapper((1, 2)), &body(2, "4170 82 01 02"));
+    both_directions(&PING, &Nothing, &body(1, "4170"));
     let unknown = from_body_tagged::<Nothing>(&body(1, "4171"), &PING);
     assert_eq!(unknown, Err(DecodeError::UnknownTag("q".into())));
     let empty = from_body_tagged::<Pair>(&body(0, ""), &PING);
@@ -142,12 +142,12 @@ const OPEN: Variants = Variants { tags: &[("Known", "known")], other: Some("Othe
 #[test]
 fn other_takes_the_whole_message() {
     let message = AnyMessage(vec![Value::name("x"), Value::Int(1)]);
-    both_ways(&OPEN, &Open::Other(message), &body(2, "4178 01"));
-    both_ways(&OPEN, &Open::Other(vec![Value::name("x")]), &body(1, "4178"));
-    both_ways(&OPEN, &Open::Other(Value::List(vec![Value::name("x")])), &body(1, "4178"));
-    both_ways(&OPEN, &Open::Other(("x".to_string(), 1u8)), &body(2, "4178 01"));
-    both_ways(&OPEN, &Open::Other("x".to_string()), &body(1, "4178"));
-    both_ways(&OPEN, &Open::<String>::Known(1), &body(2, "456b6e6f776e 01"));
+    both_directions(&OPEN, &Open::Other(message), &body(2, "4178 01"));
+    both_directions(&OPEN, &Open::Other(vec![Value::name("x")]), &body(1, "4178"));
+    both_directions(&OPEN, &Open::Other(Value::List(vec![Value::name("x")])), &body(1, "4178"));
+    both_directions(&OPEN, &Open::Other(("x".to_string(), 1u8)), &body(2, "4178 01"));
+    both_directions(&OPEN, &Open::Other("x".to_string()), &body(1, "4178"));
+    both_directions(&OPEN, &Open::<String>::Known(1), &body(2, "456b6e6f776e 01"));
 }
 
 #[test]
@@ -177,8 +177,8 @@ fn other_can_name_the_parts_or_drop_them() {
 
     const PARTS: Variants = Variants { tags: &[], other: Some("Other"), optional: &[] };
     const DROPPED: Variants = Variants { tags: &[("Other", "other")], other: Some("Other"), optional: &[] };
-    both_ways(&PARTS, &Parts::Other("x".into(), 1), &body(2, "4178 01"));
-    both_ways(&DROPPED, &Dropped::Other, &body(1, "456f74686572"));
+    both_directions(&PARTS, &Parts::Other("x".into(), 1), &body(2, "4178 01"));
+    both_directions(&DROPPED, &Dropped::Other, &body(1, "456f74686572"));
     assert_eq!(from_body_tagged(&body(2, "4178 01"), &DROPPED), Ok(Dropped::Other));
 }
 
@@ -202,6 +202,6 @@ fn types_that_do_not_belong_to_the_tags_are_refused() {
 #[test]
 fn lists_of_tags_need_not_be_in_the_order_of_the_variants() {
     const REVERSED: Variants = Variants { tags: &[("Stop", "s"), ("Add", "a")], other: None, optional: &[] };
-    both_ways(&REVERSED, &Work::Stop, &body(1, "4173"));
-    both_ways(&REVERSED, &Work::Add(1, 2), &body(3, "4161 01 02"));
+    both_directions(&REVERSED, &Work::Stop, &body(1, "4173"));
+    both_directions(&REVERSED, &Work::Add(1, 2), &body(3, "4161 01 02"));
 }

@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 
 use super::facts::{Facts, LOST, Monitor, Run};
 use super::{Bounds, Violation, micros, report};
-use crate::history::{CARRIED, Event, node_of};
+use crate::history::{Event, RELAYED, node_of};
 
 /// How the text of a loss ends if a neighbour in common is missing.
 const NO_RELAY: &str = "cannot relay a connection";
@@ -110,7 +110,7 @@ fn share_seed(facts: &Facts<'_>, run: Run<'_>, node: &str, at: usize) -> bool {
                 known.extend(seeds.iter().map(String::as_str));
                 neighbours.remove(record.node.as_str());
             }
-            Event::Up { peer, conn, .. } if conn & CARRIED == 0 => {
+            Event::Up { peer, conn, .. } if conn & RELAYED == 0 => {
                 neighbours.entry(&record.node).or_default().insert(peer);
             }
             Event::Up { peer, .. } | Event::Down { peer, .. } => {

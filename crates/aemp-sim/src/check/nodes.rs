@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 
 use super::facts::{Facts, Monitor, Run};
 use super::{Bounds, Violation, micros, report};
-use crate::history::{CARRIED, Event, FaultKind, node_of};
+use crate::history::{Event, FaultKind, RELAYED, node_of};
 
 /// The least time between two dials of one address, in microseconds.
 const PACE: u64 = 300_000;
@@ -119,7 +119,7 @@ fn without_faults(facts: &Facts<'_>, bounds: &Bounds, out: &mut Vec<Violation>) 
                 known.insert((run.0, *conn));
             }
             Event::Down { peer, reason, .. } => {
-                let direct = ups.remove(&(run, peer.as_str())).filter(|conn| conn & CARRIED == 0);
+                let direct = ups.remove(&(run, peer.as_str())).filter(|conn| conn & RELAYED == 0);
                 let excused = match direct.filter(|conn| known.contains(&(peer, *conn))) {
                     Some(_) => facts.faulty_at([run.0, peer], record.t, slack),
                     // A relay may have failed; or the other end gave up, for it had waited too long

@@ -7,7 +7,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::facts::{Facts, Run, Sent};
 use super::{Violation, report};
-use crate::history::{CARRIED, Event, FaultKind, node_of};
+use crate::history::{Event, FaultKind, RELAYED, node_of};
 
 /// Who needs so long, in microseconds, may have come to the end of the grace.
 const GRACE: u64 = 4_000_000;
@@ -44,7 +44,7 @@ fn shut<'a>(facts: &Facts<'a>) -> FxHashMap<Run<'a>, BTreeMap<&'a str, usize>> {
         });
     for (at, record) in facts.records.iter().enumerate() {
         match &record.event {
-            Event::Up { peer, conn, .. } if conn & CARRIED == 0 => {
+            Event::Up { peer, conn, .. } if conn & RELAYED == 0 => {
                 let run = facts.run(at);
                 known.insert((run.0, *conn));
                 ups.entry(run).or_default().insert(peer, (at, *conn));

@@ -100,7 +100,7 @@ impl Node {
             Action::Dial { link, address, .. } => self.dial(link, address, cx),
             // Names stand for one address here.
             Action::Resolve { .. } => {}
-            Action::DialThrough { link, carrier, to } => self.dial_through(link, &carrier, &to, cx),
+            Action::DialThrough { link, via, to } => self.dial_through(link, &via, &to, cx),
             Action::Proceed { link } => self.proceed(link, cx),
             Action::Close { link, reason } => self.close_link(link, &reason, cx),
             Action::Probe { link } => self.probe(link, cx),
@@ -184,7 +184,7 @@ impl Node {
         broken.fires.sort_by(|a, b| (&a.port, a.id).cmp(&(&b.port, b.id)));
         self.record(Event::Broke { peer: node.to_string(), epoch }, cx);
         self.relay.down(node, reason);
-        self.carry_on(cx);
+        self.go_on(cx);
         if !cx.sabotage(Sabotage::KeepWatchers, 1) {
             self.forget_watchers(node, cx);
         }

@@ -43,7 +43,7 @@ pub(super) enum Line {
     /// A wire, of which this is the side.
     Wire(u64, usize),
     /// Another node.
-    Carried(EndId),
+    Relayed(EndId),
 }
 
 pub(super) enum Phase {
@@ -280,9 +280,9 @@ impl Node {
 
     /// Writes what is there, on every connection that may have something.
     pub(super) fn flush_all(&mut self, cx: &mut Cx) {
-        // What is written to a carried connection goes into the outbox of its carrier.
+        // What is written to a relayed connection goes into the outbox of its relay.
         loop {
-            // A carrier that has room again does not say so.
+            // A relay that has room again does not say so.
             for link in self.ends.values() {
                 self.links.touch(*link);
             }
@@ -291,7 +291,7 @@ impl Node {
                 self.flush(link, cx);
                 last = Some(link);
             }
-            if !self.carry_on(cx) {
+            if !self.go_on(cx) {
                 return;
             }
         }
@@ -304,7 +304,7 @@ impl Node {
                 let rest = &known.out[known.taken..];
                 let count = match known.line {
                     Line::Wire(wire, side) => cx.write(wire, side, rest),
-                    Line::Carried(end) => write_carried(&mut self.relay, end, rest),
+                    Line::Relayed(end) => write_relayed(&mut self.relay, end, rest),
                 };
                 if count > 0 {
                     known.sent = cx.now;
@@ -363,8 +363,8 @@ impl Link {
     }
 }
 
-/// Gives bytes to the carrier, as many as it may get.
-fn write_carried(relay: &mut Relay, end: EndId, bytes: &[u8]) -> usize {
+/// Gives bytes to the relay, as many as it may get.
+fn write_relayed(relay: &mut Relay, end: EndId, bytes: &[u8]) -> usize {
     let mut count = 0;
     loop {
         match relay.write(end, &bytes[count..]) {

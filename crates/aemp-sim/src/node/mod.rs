@@ -192,7 +192,7 @@ impl Node {
             links: Links::default(),
             accepted: 0,
             came: 0,
-            relay: Relay::new(id.clone(), true, cx.options.carry),
+            relay: Relay::new(id.clone(), true, cx.options.relay),
             ends: BTreeMap::new(),
             relaying: false,
             conns: BTreeMap::new(),

@@ -12,29 +12,29 @@ use crate::cx::Cx;
 use crate::history::Event;
 
 impl Node {
-    /// Lets a node that is up carry a connection to another one.
-    pub(super) fn dial_through(&mut self, link: LinkId, carrier: &NodeId, to: &NodeId, cx: &mut Cx) {
-        self.record(Event::Dial { address: format!("via:{carrier}#{to}") }, cx);
-        let conn = cx.name_carried(&self.id, carrier, to);
-        let end = self.relay.dial(carrier, to);
-        self.begin_carried(link, end, carrier, conn, cx);
-        self.carry_on(cx);
+    /// Lets a node that is up relay a connection to another one.
+    pub(super) fn dial_through(&mut self, link: LinkId, via: &NodeId, to: &NodeId, cx: &mut Cx) {
+        self.record(Event::Dial { address: format!("via:{via}#{to}") }, cx);
+        let conn = cx.name_relayed(&self.id, via, to);
+        let end = self.relay.dial(via, to);
+        self.begin_relayed(link, end, via, conn, cx);
+        self.go_on(cx);
     }
 
     /// This side of a connection is closed.
     pub(super) fn let_go(&mut self, line: Line, cx: &mut Cx) {
         match line {
             Line::Wire(wire, side) => cx.close(wire, side),
-            Line::Carried(end) => {
+            Line::Relayed(end) => {
                 self.ends.remove(&end);
                 self.relay.close(end, "closed by the node");
-                self.carry_on(cx);
+                self.go_on(cx);
             }
         }
     }
 
-    /// Does what is to be done for carried connections. Gives whether there was anything.
-    pub(super) fn carry_on(&mut self, cx: &mut Cx) -> bool {
+    /// Does what is to be done for relayed connections. Gives whether there was anything.
+    pub(super) fn go_on(&mut self, cx: &mut Cx) -> bool {
         if std::mem::replace(&mut self.relaying, true) {
             return false; // whoever does it already will do this too
         }
@@ -42,11 +42,11 @@ impl Node {
         while let Some(action) = self.relay.poll() {
             any = true;
             match action {
-                RelayAction::Send { to, request } => self.send_carried(&to, request, cx),
-                RelayAction::Called { end, carrier, from } => {
+                RelayAction::Send { to, request } => self.send_relayed(&to, request, cx),
+                RelayAction::Called { end, via, from } => {
                     let link = self.accept();
-                    let conn = cx.carried_name(&from, &carrier, &self.id);
-                    self.begin_carried(link, end, &carrier, conn, cx);
+                    let conn = cx.relayed_name(&from, &via, &self.id);
+                    self.begin_relayed(link, end, &via, conn, cx);
                 }
                 RelayAction::Came { end, bytes } => {
                     if let Some(link) = self.ends.get(&end).copied() {
@@ -67,18 +67,18 @@ impl Node {
         any
     }
 
-    fn begin_carried(&mut self, link: LinkId, end: EndId, carrier: &NodeId, conn: u64, cx: &mut Cx) {
+    fn begin_relayed(&mut self, link: LinkId, end: EndId, via: &NodeId, conn: u64, cx: &mut Cx) {
         let side = if link.is_dialled() { Side::Dialler } else { Side::Acceptor };
-        let machine = Handshake::carried(self.shared.clone(), side, carrier, cx.random.bytes());
+        let machine = Handshake::relayed(self.shared.clone(), side, via, cx.random.bytes());
         self.ends.insert(end, link);
-        self.begin(link, Line::Carried(end), conn, machine, cx);
+        self.begin(link, Line::Relayed(end), conn, machine, cx);
     }
 
     /// Puts a request into the outbox of a node, if that has the connection that it is meant for.
-    fn send_carried(&mut self, to: &NodeId, request: RelayRequest, cx: &mut Cx) {
+    fn send_relayed(&mut self, to: &NodeId, request: RelayRequest, cx: &mut Cx) {
         let outbox = &mut self.remote(to, cx).outbox;
         if outbox.link().is_some() {
-            let queued = outbox.request(&Request::Carry(request));
+            let queued = outbox.request(&Request::Relay(request));
             self.queued(to, queued, cx);
         }
     }

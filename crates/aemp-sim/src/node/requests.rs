@@ -25,9 +25,9 @@ impl Node {
                     self.signal(number, Item::Kill(reason), cx);
                 }
             }
-            Request::Carry(request) => {
+            Request::Relay(request) => {
                 self.relay.request(peer, request, cx.now);
-                self.carry_on(cx);
+                self.go_on(cx);
             }
             Request::Mesh(request) => self.tell(Told::Request(peer.clone(), request), cx),
             Request::Spawn { name, function, .. } => self.spawned(&name, function, cx),

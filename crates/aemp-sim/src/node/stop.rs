@@ -26,7 +26,7 @@ pub(super) struct Stopping {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     Connect,
-    Carried,
+    Relayed,
     Rest,
 }
 
@@ -50,12 +50,12 @@ impl Node {
         match stopping.step {
             Step::Connect if waits && cx.now < stopping.connect => {}
             Step::Connect => {
-                let carried: Vec<LinkId> = self.ends.values().copied().collect();
-                self.close_all(&carried, cx);
-                stopping.step = Step::Carried;
+                let relayed: Vec<LinkId> = self.ends.values().copied().collect();
+                self.close_all(&relayed, cx);
+                stopping.step = Step::Relayed;
             }
-            Step::Carried if !self.ends.is_empty() && cx.now + GRACE / 4 < stopping.until => {}
-            Step::Carried => {
+            Step::Relayed if !self.ends.is_empty() && cx.now + GRACE / 4 < stopping.until => {}
+            Step::Relayed => {
                 let links = self.links.all();
                 self.close_all(&links, cx);
                 stopping.step = Step::Rest;

@@ -149,10 +149,10 @@ impl World {
         let whole = self.cx.random.percent(30);
         let one = self.cx.random.below(count);
         let others: Vec<usize> = (0..count).filter(|b| *b != a && (whole || *b == one)).collect();
-        let one_way = self.cx.options.faults.one_way;
+        let one_direction = self.cx.options.faults.one_direction;
         for b in others {
-            let one_way = self.cx.random.percent(one_way);
-            let directions = if one_way { vec![(a, b)] } else { vec![(a, b), (b, a)] };
+            let one_direction = self.cx.random.percent(one_direction);
+            let directions = if one_direction { vec![(a, b)] } else { vec![(a, b), (b, a)] };
             for (from, to) in directions {
                 self.cx.net.cut(from, to);
                 self.fault(FaultKind::Cut, &[from, to]);

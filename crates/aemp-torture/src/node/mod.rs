@@ -25,7 +25,7 @@ use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use aemp::{Context, Limits, Node, NodeEvent, NodeId, OutboxLimits, PortId, Reason};
-use aemp_sim::history::{CARRIED, Event, FaultKind};
+use aemp_sim::history::{Event, FaultKind, RELAYED};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
@@ -224,8 +224,8 @@ async fn follow(world: Shared, mut events: Receiver<NodeEvent>, mut early: Vec<N
     let up = |node: &NodeId| {
         let peer = node.to_string();
         // A node that cannot be dialled may be reached through another one.
-        let carried = private(&peer) || world.plan.is_private(index);
-        let conn = if carried { CARRIED } else { 0 };
+        let relayed = private(&peer) || world.plan.is_private(index);
+        let conn = if relayed { RELAYED } else { 0 };
         // The supervisor knows which run of the peer this is.
         world.history.note(Event::Up { peer, pinc: 0, conn });
     };

@@ -180,7 +180,7 @@ impl Builder {
             framings: self.framings.clone(),
             verify_peeraddr: self.verify_peeraddr,
             advertised,
-            carries: self.relay && !self.client,
+            can_relay: self.relay && !self.client,
             client: self.client,
             parts: true,
         };

@@ -245,7 +245,7 @@ mod tests {
 
     type Sends = fn(&mut Context<'_>, &PortId, &PortId);
 
-    const WAYS: [(&str, Sends); 4] = [
+    const ROUTES: [(&str, Sends); 4] = [
         ("send", |cx, one, other| {
             cx.send(one, large());
             cx.send(other, large());
@@ -266,7 +266,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_port_waits_for_every_receiver_that_is_behind() {
-        for (name, sends) in WAYS {
+        for (name, sends) in ROUTES {
             for first_drains_first in [true, false] {
                 let node = node().await;
                 let (one, take_one) = receiver(&node);
@@ -340,13 +340,13 @@ mod tests {
 
     #[tokio::test]
     async fn spawns_and_kills_on_a_node_that_is_behind_count() {
-        let ways: [Sends; 2] = [
+        let routes: [Sends; 2] = [
             |cx, far, _| {
                 cx.spawn(far.node(), "f", "x".repeat(4 << 20));
             },
             |cx, far, _| cx.kill(far, Reason::text("boom", "x".repeat(4 << 20))),
         ];
-        for sends in ways {
+        for sends in routes {
             let node = node().await;
             let (target, remote) = far(&node);
             let sender = node.port(move |cx: &mut Context<'_>, (): ()| {

@@ -203,7 +203,7 @@ impl Driver {
         match action {
             Action::Dial { link, address, expected } => self.dial(link, Target { address, expected }),
             Action::Resolve { name } => self.resolve(name),
-            Action::DialThrough { link, carrier, to } => self.dial_through(link, carrier, &to),
+            Action::DialThrough { link, via, to } => self.dial_through(link, via, &to),
             Action::Proceed { link } => self.command(link, Command::Proceed),
             Action::Close { link, reason } => self.close(link, &reason),
             Action::Probe { link } => self.command(link, Command::Probe),
@@ -357,12 +357,12 @@ impl Driver {
         });
     }
 
-    fn dial_through(&mut self, link: LinkId, carrier: NodeId, to: &NodeId) {
+    fn dial_through(&mut self, link: LinkId, via: NodeId, to: &NodeId) {
         let (sender, commands) = mpsc::unbounded_channel();
         self.links.insert(link, sender);
-        let stream = self.node.inner().shared.relaying.dial(&self.node, &carrier, to);
+        let stream = self.node.inner().shared.relaying.dial(&self.node, &via, to);
         let node = self.node.clone();
-        tokio::spawn(link::run_carried(node, link, Side::Dialler, stream, carrier, commands));
+        tokio::spawn(link::run_relayed(node, link, Side::Dialler, stream, via, commands));
     }
 }
 

@@ -138,14 +138,14 @@ impl<'a> Greeter<'a> {
     }
 
     /// The same for a connection that this node carries.
-    pub(crate) fn carried(
+    pub(crate) fn relayed(
         node: &'a Node,
         link: LinkId,
         side: Side,
-        carrier: &NodeId,
+        via: &NodeId,
         commands: &'a mut mpsc::UnboundedReceiver<Command>,
     ) -> Result<Greeter<'a>, Failure> {
-        let machine = Handshake::carried(node.inner().shared.link.clone(), side, carrier, nonce()?);
+        let machine = Handshake::relayed(node.inner().shared.link.clone(), side, via, nonce()?);
         Ok(Greeter::with(node, link, machine, commands))
     }
 

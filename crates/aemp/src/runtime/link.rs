@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use super::admission::Permit;
 use super::handshake::{Failure, Greeter, Opened, Stream};
 use super::pump::Pump;
-use super::relay::Carried;
+use super::relay::Relayed;
 use super::shutdown::SHUT_DOWN;
 use super::{Command, Event, tcp};
 use crate::node::Node;
@@ -33,26 +33,26 @@ pub(crate) async fn accepted(
 }
 
 /// Runs a connection that another node carries, from its first byte to its end.
-pub(crate) async fn run_carried(
+pub(crate) async fn run_relayed(
     node: Node,
     link: LinkId,
     side: Side,
-    stream: Carried,
-    carrier: NodeId,
+    stream: Relayed,
+    via: NodeId,
     mut commands: mpsc::UnboundedReceiver<Command>,
 ) {
-    let end = LinkEnd::new(&node, link, format!("via:{carrier}"));
-    end.tell(live_carried(&node, link, side, stream, &carrier, &mut commands).await, complain);
+    let end = LinkEnd::new(&node, link, format!("via:{via}"));
+    end.tell(live_relayed(&node, link, side, stream, &via, &mut commands).await, complain);
 }
 
 /// Accepts a connection that another node carries. How many there may be has been looked at.
-pub(crate) fn welcome_carried(node: &Node, stream: Carried, carrier: NodeId, from: &NodeId) {
-    tracing::debug!(%carrier, %from, "a carried connection");
+pub(crate) fn welcome_relayed(node: &Node, stream: Relayed, via: NodeId, from: &NodeId) {
+    tracing::debug!(%via, %from, "a carried connection");
     let number = node.inner().shared.accepted.fetch_add(1, Ordering::Relaxed);
     let link = LinkId::accepted(number);
     let (sender, commands) = mpsc::unbounded_channel();
     node.event(Event::Accepted(link, sender));
-    let running = run_carried(node.clone(), link, Side::Acceptor, stream, carrier, commands);
+    let running = run_relayed(node.clone(), link, Side::Acceptor, stream, via, commands);
     node.inner().runtime.spawn(running);
 }
 
@@ -158,16 +158,16 @@ pub(super) async fn live(
     })
 }
 
-async fn live_carried(
+async fn live_relayed(
     node: &Node,
     link: LinkId,
     side: Side,
-    stream: Carried,
-    carrier: &NodeId,
+    stream: Relayed,
+    via: &NodeId,
     commands: &mut mpsc::UnboundedReceiver<Command>,
 ) -> Result<String, Failure> {
     let Opened { terms, stream, read, .. } =
-        Greeter::carried(node, link, side, carrier, commands)?.run(stream).await?;
+        Greeter::relayed(node, link, side, via, commands)?.run(stream).await?;
     let remote = attached(node, link, &terms, commands).await?;
     let pump = Pump::new(node.clone(), link, terms, remote, read);
     Ok(match stream {

@@ -1,8 +1,8 @@
 //! Carried connections as this node has them: the machine under a lock, outboxes on one side of it,
 //! streams on the other.
 //!
-//! A carried connection is a stream of bytes like a socket, [`Carried`], and what runs on it is
-//! what runs on a socket. Bytes arrive with the reader of the carrier's link, which never waits:
+//! A relayed connection is a stream of bytes like a socket, [`Carried`], and what runs on it is
+//! what runs on a socket. Bytes arrive with the reader of the relay's link, which never waits:
 //! they lie here, bounded by the window, until they are read.
 
 use std::collections::{HashMap, VecDeque};
@@ -21,7 +21,7 @@ use super::tcp::Abort;
 use crate::lock_order::{Ordered, OrderedGuard, RELAYING};
 use crate::node::Node;
 
-/// The carried connections of a node.
+/// The relayed connections of a node.
 pub(crate) struct Relaying(Ordered<State, RELAYING>);
 
 struct State {
@@ -33,7 +33,7 @@ struct State {
 
 struct Call {
     end: EndId,
-    carrier: NodeId,
+    via: NodeId,
     from: NodeId,
 }
 
@@ -77,22 +77,22 @@ impl Relaying {
         let calls = std::mem::take(&mut state.calls);
         // Whatever becomes of the streams needs the lock.
         drop(state);
-        for Call { end, carrier, from } in calls {
-            link::welcome_carried(node, Carried { node: node.clone(), end }, carrier, &from);
+        for Call { end, via, from } in calls {
+            link::welcome_relayed(node, Relayed { node: node.clone(), end }, via, &from);
         }
     }
 
     /// Begins a connection to a node through another one.
-    pub(crate) fn dial(&self, node: &Node, carrier: &NodeId, to: &NodeId) -> Carried {
+    pub(crate) fn dial(&self, node: &Node, via: &NodeId, to: &NodeId) -> Relayed {
         let mut state = self.0.lock();
-        let end = state.relay.dial(carrier, to);
+        let end = state.relay.dial(via, to);
         state.pipes.insert(end, Pipe::default());
         state.settle(node);
-        Carried { node: node.clone(), end }
+        Relayed { node: node.clone(), end }
     }
 
     /// Connections that this node carries for others.
-    pub(crate) fn carried(&self) -> usize {
+    pub(crate) fn relayed(&self) -> usize {
         self.0.lock().relay.relayed()
     }
 }
@@ -103,9 +103,9 @@ impl State {
         while let Some(action) = self.relay.poll() {
             match action {
                 RelayAction::Send { to, request } => send(node, &to, request),
-                RelayAction::Called { end, carrier, from } => {
+                RelayAction::Called { end, via, from } => {
                     self.pipes.insert(end, Pipe::default());
-                    self.calls.push(Call { end, carrier, from });
+                    self.calls.push(Call { end, via, from });
                 }
                 RelayAction::Came { end, bytes } => {
                     let Some(pipe) = self.pipes.get_mut(&end) else { continue };
@@ -151,24 +151,24 @@ fn send(node: &Node, to: &NodeId, request: RelayRequest) {
         if outbox.link().is_none() {
             return; // it broke just now, and with it all that went over it
         }
-        outbox.request(&Request::Carry(request))
+        outbox.request(&Request::Relay(request))
     };
     node.queued(&remote, queued);
 }
 
-/// One end of a carried connection. Dropping it ends the connection.
-pub(crate) struct Carried {
+/// One end of a relayed connection. Dropping it ends the connection.
+pub(crate) struct Relayed {
     node: Node,
     end: EndId,
 }
 
-impl Carried {
+impl Relayed {
     fn state(&self) -> OrderedGuard<'_, State, RELAYING> {
         self.node.inner().shared.relaying.0.lock()
     }
 }
 
-impl AsyncRead for Carried {
+impl AsyncRead for Relayed {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let mut state = self.state();
         let Some(pipe) = state.pipes.get_mut(&self.end) else { return Poll::Ready(Ok(())) };
@@ -193,7 +193,7 @@ impl AsyncRead for Carried {
     }
 }
 
-impl AsyncWrite for Carried {
+impl AsyncWrite for Relayed {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut state = self.state();
         let ended = match state.pipes.get(&self.end) {
@@ -224,12 +224,12 @@ impl AsyncWrite for Carried {
     }
 }
 
-impl Abort for Carried {
+impl Abort for Relayed {
     /// There are no bytes of its own that an end could have to wait behind.
     fn reset_when_dropped(&self, _reset: bool) {}
 }
 
-impl Drop for Carried {
+impl Drop for Relayed {
     fn drop(&mut self) {
         let mut state = self.state();
         state.close(&self.node, self.end);
@@ -247,7 +247,7 @@ impl Node {
 
     /// How many connections this node carries for others, now.
     pub fn relayed_connections(&self) -> usize {
-        self.inner().shared.relaying.carried()
+        self.inner().shared.relaying.relayed()
     }
 }
 
@@ -261,13 +261,13 @@ mod tests {
     /// What a reader is told of a connection that the other side ends like this.
     async fn told(reason: &str) -> io::Result<usize> {
         let node = Node::builder().start().await.expect("it starts");
-        let [carrier, far] = ["carrier", "far"].map(|id| NodeId::new(id).expect("a node ID"));
+        let [via, far] = ["carrier", "far"].map(|id| NodeId::new(id).expect("a node ID"));
         let relaying = &node.inner().shared.relaying;
-        relaying.up(&carrier);
-        let mut carried = relaying.dial(&node, &carrier, &far);
+        relaying.up(&via);
+        let mut relayed = relaying.dial(&node, &via, &far);
         let first = RelayId { by_sender: false, number: 1 };
-        relaying.request(&node, &carrier, RelayRequest::End(first, reason.into()));
-        carried.read(&mut [0; 8]).await
+        relaying.request(&node, &via, RelayRequest::End(first, reason.into()));
+        relayed.read(&mut [0; 8]).await
     }
 
     #[tokio::test]

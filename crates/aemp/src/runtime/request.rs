@@ -82,7 +82,7 @@ impl Node {
             Request::Unmonitor(name) => self.unwatch(remote, &name),
             Request::Died(name, reason) => self.died_there(remote, &name, &reason),
             Request::Kill(name, reason) => self.kill_here(&name, reason),
-            Request::Carry(request) => self.inner().shared.relaying.request(self, &remote.node, request),
+            Request::Relay(request) => self.inner().shared.relaying.request(self, &remote.node, request),
             Request::Spawn { name, function, args } => {
                 self.spawned_from(&remote.node, &name, &function, args)
             }
@@ -115,7 +115,7 @@ impl Node {
                 | Request::Unmonitor(_)
                 | Request::Died(..)
                 | Request::Mesh(_)
-                | Request::Carry(_),
+                | Request::Relay(_),
             ) => {}
             Ok(request) => return self.answer(from, request),
             Err(error) => {

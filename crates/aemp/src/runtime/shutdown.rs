@@ -205,38 +205,38 @@ impl Driver {
     /// Closes all links: those that other nodes carry first, and those that carry them when nothing
     /// more is to be carried.
     async fn close_links(&mut self, shutdown: &mut Shutdown) {
-        let (mut carried, mut direct) = (Vec::new(), Vec::new());
+        let (mut relayed, mut direct) = (Vec::new(), Vec::new());
         for remote in self.node.remotes().all() {
             let Some(link) = remote.outbox.lock().link() else { continue };
-            match self.carrier(&remote) {
-                Some(carrier) => carried.push((link, remote, carrier)),
+            match self.via(&remote) {
+                Some(via) => relayed.push((link, remote, via)),
                 None => direct.push((link, remote)),
             }
         }
         let attached: HashSet<LinkId> =
-            carried.iter().map(|(link, ..)| *link).chain(direct.iter().map(|(link, _)| *link)).collect();
+            relayed.iter().map(|(link, ..)| *link).chain(direct.iter().map(|(link, _)| *link)).collect();
         for link in self.links.keys().filter(|link| !attached.contains(link)) {
             self.command(*link, Command::Close(SHUT_DOWN.into()));
         }
         self.links.retain(|link, _| attached.contains(link));
-        let first = carried.iter().map(|(link, remote, _)| (*link, remote.clone())).collect();
+        let first = relayed.iter().map(|(link, remote, _)| (*link, remote.clone())).collect();
         self.close_in_order(shutdown, first, &direct).await;
         self.close_in_order(shutdown, direct, &[]).await;
-        for (link, remote, carrier) in carried {
-            let lost = shutdown.lost.iter().any(|lost| lost.node == carrier);
+        for (link, remote, via) in relayed {
+            let lost = shutdown.lost.iter().any(|lost| lost.node == via);
             if lost && shutdown.delivered.contains(&link) {
-                shutdown.lost(remote.node.clone(), format!("it was reached through node {carrier}"));
+                shutdown.lost(remote.node.clone(), format!("it was reached through node {via}"));
             }
         }
     }
 
     /// Closes these links after what is queued for them. What is sent to their nodes from now on is
-    /// lost. `carriers` are those that they depend on.
+    /// lost. `relays` are those that they depend on.
     async fn close_in_order(
         &mut self,
         shutdown: &mut Shutdown,
         links: Vec<(LinkId, Arc<Remote>)>,
-        carriers: &[(LinkId, Arc<Remote>)],
+        relays: &[(LinkId, Arc<Remote>)],
     ) {
         let mut open = HashMap::new();
         for (link, remote) in links {
@@ -258,8 +258,8 @@ impl Driver {
                 Event::Delivered(link) => drop(shutdown.delivered.insert(link)),
                 Event::Closed(link, reason) => {
                     self.links.remove(&link);
-                    if let Some((_, carrier)) = carriers.iter().find(|(carrier, _)| *carrier == link) {
-                        self.node.inner().shared.relaying.down(&self.node, &carrier.node, &reason);
+                    if let Some((_, via)) = relays.iter().find(|(via, _)| *via == link) {
+                        self.node.inner().shared.relaying.down(&self.node, &via.node, &reason);
                     }
                     if let Some(node) = open.remove(&link)
                         && !shutdown.delivered.contains(&link)
@@ -276,9 +276,9 @@ impl Driver {
     }
 
     /// The node that carries the connection to this one.
-    fn carrier(&self, remote: &Remote) -> Option<NodeId> {
+    fn via(&self, remote: &Remote) -> Option<NodeId> {
         match self.node.route(&remote.node)? {
-            Route::Through(carrier) => Some(carrier),
+            Route::Through(via) => Some(via),
             Route::Direct => None,
         }
     }

@@ -1,7 +1,7 @@
 //! The writing half of a connection: takes what the outbox has and writes it, many frames at once.
 //!
 //! A TCP socket is written by the thread that has something for it, if it takes it without waiting;
-//! the link's writer does what is left. Other carriers are written by the writer alone.
+//! the link's writer does what is left. Other relays are written by the writer alone.
 
 use std::io::{self, IoSlice};
 use std::net::Shutdown;

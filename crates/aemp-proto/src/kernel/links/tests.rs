@@ -7,14 +7,7 @@ const NOW: Time = Time::ZERO;
 
 fn peer(id: &str, incarnation: Option<u128>) -> Peer {
     let native = incarnation.is_some();
-    Peer {
-        node: NodeId::new(id).unwrap(),
-        incarnation,
-        native,
-        carries: native,
-        client: false,
-        carrier: None,
-    }
+    Peer { node: NodeId::new(id).unwrap(), incarnation, native, can_relay: native, client: false, via: None }
 }
 
 fn links(own: &str) -> Links {
@@ -113,7 +106,7 @@ fn towards_a_perl_node_we_always_withhold() {
 fn an_accepted_connection_counts_for_nothing_before_it_is_verified() {
     let (mut z, perl) = (links("z"), peer("perl", None));
     z.greeted(LinkId::accepted(1), perl.clone(), NOW);
-    assert!(!z.under_way(&perl.node));
+    assert!(!z.in_flight(&perl.node));
     let dialled = dial(&mut z, 1, &perl);
     assert_eq!(out(&mut z), [Verdict::Proceed(dialled)]);
 }

@@ -6,5 +6,5 @@ mod large;
 mod mesh;
 mod net;
 mod perl;
+mod routes;
 mod sharing;
-mod ways;

@@ -201,7 +201,7 @@ impl Net {
                 self.silence(wire);
             } else {
                 self.transmit(wire, side, Packet::End);
-                self.end_carried(wire);
+                self.end_relayed(wire);
             }
             if let Some(wire) = self.wires.get_mut(&wire) {
                 wire.ends[side] = None;

@@ -94,9 +94,9 @@ impl Game {
             node: node("p"),
             incarnation: None,
             native: false,
-            carries: false,
+            can_relay: false,
             client: false,
-            carrier: None,
+            via: None,
         };
         self.input(Input::Greeted { link, peer });
     }

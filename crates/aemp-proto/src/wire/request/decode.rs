@@ -96,7 +96,7 @@ fn mesh(tag: &str, args: &mut Args) -> Result<Option<MeshRequest>, RequestError>
         "g_found" => MeshRequest::Found(args.of("g_found").node()?, args.strings("the list of binds")?),
         "x_found" => {
             let node = args.of("x_found").node()?;
-            MeshRequest::FoundCarried(node, args.strings("the list of addresses")?.unwrap_or_default())
+            MeshRequest::FoundRelayed(node, args.strings("the list of addresses")?.unwrap_or_default())
         }
         "g_db_family" => MeshRequest::Family(args.of("g_db_family").family()?, args.value("the query")?),
         "g_db_keys" => MeshRequest::Keys(args.of("g_db_keys").family()?, args.value("the query")?),

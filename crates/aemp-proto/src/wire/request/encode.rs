@@ -32,7 +32,7 @@ impl Request {
                 out.name("AnyEvent::MP::_spawn").name(name).name(function).body(args)
             }
             Request::Mesh(request) => return request.encode(),
-            Request::Carry(request) => return request.encode(),
+            Request::Relay(request) => return request.encode(),
             Request::Call(function, args) => out.name(function).body(args),
         };
         Ok(out.finish())
@@ -66,7 +66,7 @@ impl MeshRequest {
                     None => put(out, &Value::Null)?,
                 }
             }
-            MeshRequest::FoundCarried(node, addresses) => {
+            MeshRequest::FoundRelayed(node, addresses) => {
                 put_strings(out.name("x_found").name(node.as_str()), addresses)?
             }
             MeshRequest::Family(family, id) => put(out.name("g_db_family").name(family), id)?,

@@ -54,8 +54,8 @@ pub enum Request {
     },
     /// Requests of the shared database.
     Mesh(MeshRequest),
-    /// Requests about carried connections.
-    Carry(RelayRequest),
+    /// Requests about relayed connections.
+    Relay(RelayRequest),
     /// Any other tag: the name of a function to be called.
     Call(String, Body),
 }
@@ -77,7 +77,7 @@ pub enum MeshRequest {
     Found(NodeId, Option<Vec<String>>),
     /// `x_found NODE ADDRESSES`: it can be reached through other nodes; comes before `g_found`, and
     /// from native masters only.
-    FoundCarried(NodeId, Vec<String>),
+    FoundRelayed(NodeId, Vec<String>),
     /// `g_db_family FAMILY ID`.
     Family(String, Value),
     /// `g_db_keys FAMILY ID`.

@@ -1,4 +1,4 @@
-//! Requests about carried connections (`PROTOCOL.md` §2.8). Only native nodes know them: a Perl
+//! Requests about relayed connections (`PROTOCOL.md` §2.8). Only native nodes know them: a Perl
 //! node never gets one.
 
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use crate::wire::EncodeError;
 use crate::wire::body::{Body, BodyBuilder};
 use crate::{NodeId, Value};
 
-/// The name of a carried connection between two nodes that are connected: whoever began it there
+/// The name of a relayed connection between two nodes that are connected: whoever began it there
 /// has numbered it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RelayId {
@@ -20,12 +20,12 @@ pub struct RelayId {
     pub number: u64,
 }
 
-/// What the two ends of a carried connection and the node that carries it tell each other.
+/// What the two ends of a relayed connection and the node that carries it tell each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RelayRequest {
-    /// `x_dial ID NODE`: carry a connection from the sender to this node, please.
+    /// `x_dial ID NODE`: relay a connection from the sender to this node, please.
     Dial(u64, NodeId),
-    /// `x_call ID NODE`: the sender carries a connection from this node to the receiver.
+    /// `x_call ID NODE`: the sender relays a connection from this node to the receiver.
     Call(u64, NodeId),
     /// `x_data ID BYTES`: the next bytes.
     Data(RelayId, Bytes),
@@ -70,7 +70,7 @@ impl RelayRequest {
 
     /// Reads the arguments that follow the tag; `None` if it is another one.
     pub(super) fn decode(tag: &str, args: &mut Args) -> Result<Option<Request>, RequestError> {
-        Ok(Some(Request::Carry(match tag {
+        Ok(Some(Request::Relay(match tag {
             "x_dial" => RelayRequest::Dial(args.of("x_dial").count()?, args.node()?),
             "x_call" => RelayRequest::Call(args.of("x_call").count()?, args.node()?),
             "x_data" => RelayRequest::Data(RelayId::read(args.of("x_data"))?, args.bytes()?),
@@ -139,7 +139,7 @@ mod tests {
             RelayRequest::End(yours, "over".into()),
         ] {
             let body = request.encode().unwrap();
-            assert_eq!(Request::decode(&body), Ok(Request::Carry(request)));
+            assert_eq!(Request::decode(&body), Ok(Request::Relay(request)));
         }
     }
 

@@ -28,8 +28,8 @@ impl Net {
     }
 
     pub(super) fn connect(&mut self, id: &str, link: LinkId, address: &str) {
-        if let Some((carrier, to)) = address.strip_prefix("via:").and_then(|way| way.split_once('#')) {
-            return self.connect_through(id, link, carrier, to);
+        if let Some((via, to)) = address.strip_prefix("via:").and_then(|route| route.split_once('#')) {
+            return self.connect_through(id, link, via, to);
         }
         let there = self.nodes.iter().find(|(_, node)| node.address == address && node.kernel.is_some());
         let there = there.map(|(id, _)| id.clone());
@@ -48,19 +48,19 @@ impl Net {
         self.join(id, link, &there, None);
     }
 
-    /// Lets a node carry a connection, if it can.
-    fn connect_through(&mut self, id: &str, link: LinkId, carrier: &str, to: &str) {
+    /// Lets a node relay a connection, if it can.
+    fn connect_through(&mut self, id: &str, link: LinkId, via: &str, to: &str) {
         let base = |net: &Net, other: &str| {
-            let neighbour = net.nodes[carrier].kernel.as_ref()?.is_neighbour(&node(other));
-            let link = net.nodes[carrier].up.get(other).filter(|_| neighbour)?;
-            Some(net.nodes[carrier].wires.get(link)?.0)
+            let neighbour = net.nodes[via].kernel.as_ref()?.is_neighbour(&node(other));
+            let link = net.nodes[via].up.get(other).filter(|_| neighbour)?;
+            Some(net.nodes[via].wires.get(link)?.0)
         };
         match (base(self, id), base(self, to)) {
             (Some(near), Some(far)) if near != far => {
-                self.join(id, link, to, Some((carrier, [near, far])));
+                self.join(id, link, to, Some((via, [near, far])));
             }
             _ => {
-                let reason = format!("{carrier} has no connection to {to}");
+                let reason = format!("{via} has no connection to {to}");
                 self.input(id, Input::Closed { link, reason });
             }
         }
@@ -84,13 +84,13 @@ impl Net {
             dead: false,
             over: over.map(|(_, wires)| wires),
         };
-        let carrier = over.map(|(carrier, _)| node(carrier));
+        let via = over.map(|(via, _)| node(via));
         self.wires.insert(wire, made);
         for (side, id) in [id, &there].into_iter().enumerate() {
             let incarnation = Some(self.nodes[id].incarnation);
-            let carrier = carrier.clone();
+            let via = via.clone();
             let peer =
-                Peer { node: node(id), incarnation, native: true, carries: true, client: false, carrier };
+                Peer { node: node(id), incarnation, native: true, can_relay: true, client: false, via };
             self.transmit(wire, side, Packet::Greeting(peer));
         }
     }
@@ -119,7 +119,7 @@ impl Net {
             Packet::Pong => self.input(&id, Input::ProbeDone { link, alive: true }),
             Packet::End => {
                 known.ends[side] = None;
-                self.end_carried(wire);
+                self.end_relayed(wire);
                 self.node(&id).wires.remove(&link);
                 self.input(&id, Input::Closed { link, reason: "end of stream".into() });
             }
@@ -142,9 +142,9 @@ impl Net {
         match action {
             Action::Dial { link, address, .. } => self.perform_dial(id, link, address),
             Action::Resolve { name } => self.node(id).resolved.push(name),
-            Action::DialThrough { link, carrier, to } => {
-                assert!(self.nodes[id].up.contains_key(carrier.as_str()), "a carrier is up");
-                self.perform_dial(id, link, format!("via:{carrier}#{to}"));
+            Action::DialThrough { link, via, to } => {
+                assert!(self.nodes[id].up.contains_key(via.as_str()), "a carrier is up");
+                self.perform_dial(id, link, format!("via:{via}#{to}"));
             }
             Action::Proceed { link } => self.proceed(id, link),
             Action::Close { link, .. } => self.close(id, link),
@@ -239,7 +239,7 @@ impl Net {
         self.node(id).dialling.remove(&link);
         if let Some((wire, side)) = self.node(id).wires.remove(&link) {
             self.transmit(wire, side, Packet::End);
-            self.end_carried(wire);
+            self.end_relayed(wire);
             if let Some(wire) = self.wires.get_mut(&wire) {
                 wire.ends[side] = None;
             }
@@ -302,11 +302,11 @@ impl Net {
         }
         self.queue.retain(|_, event| !matches!(event, Event::Arrives(on, _, _) if *on == wire));
         self.wires.remove(&wire);
-        self.end_carried(wire);
+        self.end_relayed(wire);
     }
 
     /// What went over a wire that is gone is gone, too.
-    pub(super) fn end_carried(&mut self, base: u64) {
+    pub(super) fn end_relayed(&mut self, base: u64) {
         let over = self.wires.iter().filter(|(_, wire)| wire.over.is_some_and(|over| over.contains(&base)));
         for wire in over.map(|(wire, _)| *wire).collect::<Vec<_>>() {
             self.silence_within(wire, Duration::from_millis(5));

@@ -21,9 +21,9 @@ fn route(net: &Net, from: &str, to: &str) -> Option<Route> {
     net.nodes[from].kernel.as_ref().and_then(|kernel| kernel.route(&node(to)))
 }
 
-fn carrier(net: &Net, from: &str, to: &str) -> String {
+fn via(net: &Net, from: &str, to: &str) -> String {
     match route(net, from, to) {
-        Some(Route::Through(carrier)) => carrier.to_string(),
+        Some(Route::Through(via)) => via.to_string(),
         other => panic!("{from} reaches {to} by {other:?}"),
     }
 }
@@ -44,7 +44,7 @@ fn two_that_listen_nowhere_are_joined_through_a_node_that_both_reach() {
     net.send("a", "b");
     net.run(Duration::from_millis(300));
     assert_joined(&net, "a", "b");
-    assert_eq!(carrier(&net, "a", "b"), carrier(&net, "b", "a"));
+    assert_eq!(via(&net, "a", "b"), via(&net, "b", "a"));
     assert_eq!(route(&net, "a", "s"), Some(Route::Direct));
     assert_eq!(route(&net, "a", "nobody"), None);
     assert_eq!(received(&net), 1);
@@ -72,7 +72,7 @@ fn when_the_carrier_dies_both_are_told_and_another_one_carries() {
         let mut net = private(seed);
         net.send("a", "b");
         net.run(Duration::from_millis(500));
-        let first = carrier(&net, "a", "b");
+        let first = via(&net, "a", "b");
         net.crash(&first, seed % 2 == 0);
         net.run(Duration::from_secs(6));
         for (id, other) in [("a", "b"), ("b", "a")] {
@@ -82,7 +82,7 @@ fn when_the_carrier_dies_both_are_told_and_another_one_carries() {
         net.send("b", "a");
         net.run(Duration::from_secs(2));
         assert_joined(&net, "a", "b");
-        assert_ne!(carrier(&net, "a", "b"), first);
+        assert_ne!(via(&net, "a", "b"), first);
         assert_eq!(received(&net), 2, "seed {seed}");
     }
 }
@@ -104,7 +104,7 @@ fn a_carrier_that_is_not_connected_is_dialled_first() {
     assert_eq!(route(&net, "a", "t"), None);
     net.send("a", "b");
     net.run(Duration::from_millis(500));
-    assert_eq!(carrier(&net, "a", "b"), "t");
+    assert_eq!(via(&net, "a", "b"), "t");
     assert_eq!(route(&net, "a", "t"), Some(Route::Direct));
     assert_eq!(received(&net), 1);
 }
@@ -148,7 +148,7 @@ fn an_address_that_does_not_answer_is_not_waited_for_to_the_end() {
         }
         net.send("a", "n");
         net.run(Duration::from_millis(1200));
-        assert_eq!(carrier(&net, "a", "n"), "s");
+        assert_eq!(via(&net, "a", "n"), "s");
         assert_eq!(received(&net), 1);
     }
 }
@@ -156,19 +156,19 @@ fn an_address_that_does_not_answer_is_not_waited_for_to_the_end() {
 #[test]
 fn ways_vanish_with_those_that_offered_them() {
     let mut net = private(2);
-    let ways = |net: &mut Net| {
+    let routes = |net: &mut Net| {
         let query = net.query("s", crate::kernel::QueryKind::Family, "'x");
         net.run(Duration::from_millis(100));
         format!("{:?}", net.nodes["s"].answers[&query])
     };
-    let before = ways(&mut net);
+    let before = routes(&mut net);
     net.crash("t", false);
     net.run(Duration::from_secs(3));
-    let between = ways(&mut net);
+    let between = routes(&mut net);
     net.crash("a", false);
     net.crash("b", false);
     net.run(Duration::from_secs(3));
-    let after = ways(&mut net);
+    let after = routes(&mut net);
     let count = |text: &str| (text.matches("via:s").count(), text.matches("via:t").count());
     assert_eq!([count(&before), count(&between), count(&after)], [(2, 2), (2, 0), (0, 0)]);
 }
