@@ -251,11 +251,35 @@ impl<'a> Facts<'a> {
         self.closed.get(port).copied()
     }
 
+    /// When a node that has asked for a port at this time could have the news of its death at the
+    /// latest, if nothing took longer than messages between the same nodes.
+    pub(super) fn news_by(&self, port: &str, node: &str, asked: u64) -> u64 {
+        let home = node_of(port);
+        let arrived = self.arrives(node, home, asked);
+        let died = self.end_of(port).map_or(0, |died| self.time(died));
+        let told = arrived.max(died).max(self.last_words(port, node));
+        self.arrives(home, node, told)
+    }
+
     /// When the last thing that a port has sent to a node was queued. News of its death stays behind
     /// that, and a gate may hold it.
-    pub(super) fn last_words(&self, port: &str, node: &str) -> u64 {
+    fn last_words(&self, port: &str, node: &str) -> u64 {
         let words = self.sent.iter().filter(|sent| sent.sid == port && node_of(sent.p) == node);
         words.map(|sent| self.time(sent.enters)).max().unwrap_or(0)
+    }
+
+    /// When what one node sends to another at this time arrives: not before what it has sent last.
+    /// Of that some is handled late by slow ports, and some overtakes large messages, so the middle
+    /// one of the last nine counts.
+    fn arrives(&self, from: &str, to: &str, time: u64) -> u64 {
+        let before = |sent: &&Sent<'_>| {
+            node_of(sent.sid) == from && node_of(sent.p) == to && self.time(sent.enters) <= time
+        };
+        let received = |sent: &Sent<'_>| Some(self.time(self.received.get(&sent.k)?[0].0));
+        let sent = self.sent.iter().rev().filter(before);
+        let mut last: Vec<u64> = sent.filter_map(received).take(9).collect();
+        last.sort_unstable();
+        last.get(last.len() / 2).copied().unwrap_or(time).max(time)
     }
 
     /// Whether a message was handled.

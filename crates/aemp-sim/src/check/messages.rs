@@ -223,8 +223,8 @@ fn losses<'a>(
             let over = fire.into_iter().chain(facts.deaf(monitor)).min().map(|over| facts.time(over));
             // Behind a slow port the news waits like everything else, so only callbacks are timed.
             let timed = |over| monitor.to.is_none() && !facts.faulty(over, detect);
-            let spoke = || facts.last_words(port, run.0).saturating_add(detect);
-            if over.is_none_or(|over| over > due && timed(over) && over > spoke()) {
+            let news_by = || facts.news_by(port, run.0, facts.time(monitor.set)).saturating_add(detect);
+            if over.is_none_or(|over| over > due && timed(over) && over > news_by()) {
                 let (k, m) = (step.k, monitor.m);
                 report(
                     out,

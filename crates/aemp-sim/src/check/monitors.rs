@@ -168,9 +168,9 @@ fn told<'a>(
     let died = facts.time(died).max(opened);
     let fire = facts.time(*fire);
     let detect = micros(bounds.detect);
-    let spoke = || facts.last_words(p, run.0);
+    let news_by = || facts.news_by(p, run.0, facts.time(monitor.set));
     let late = |since: u64| fire > since.saturating_add(detect);
-    if late(died) && late(spoke()) && !facts.faulty(fire, detect) {
+    if late(died) && late(news_by()) && !facts.faulty(fire, detect) {
         report(out, "MON2", format_args!("monitor {m} on {p} fired {} µs after its death", fire - died));
     }
 }

@@ -255,10 +255,29 @@ impl Node {
             Phase::Closing { .. } | Phase::Ending { .. } => {}
             Phase::Shaking { .. } | Phase::Waiting { .. } => self.lose_link(link, reason, cx),
             Phase::Open(open) => {
-                if open.send == Framing::Native {
+                let send = open.send;
+                // The socket may be full; what is queued goes before the end all the same.
+                if let Err(reason) = self.take_all(link) {
+                    return self.lose_link(link, &reason, cx);
+                }
+                let Some(known) = self.links.get_mut(&link) else { return };
+                if send == Framing::Native {
                     native::write_control(&mut known.out, Control::Bye);
                 }
                 known.phase = Phase::Closing { until: cx.now + CLOSE_LIMIT };
+            }
+        }
+    }
+
+    /// Takes everything that the outbox of an open connection has, to be written next.
+    fn take_all(&mut self, link: LinkId) -> Result<(), String> {
+        let Some(known) = self.links.get_mut(&link) else { return Ok(()) };
+        let Phase::Open(open) = &mut known.phase else { return Ok(()) };
+        loop {
+            let before = known.out.len();
+            take(open, self.remotes.get_mut(&open.peer), link, &mut known.out)?;
+            if known.out.len() == before {
+                return Ok(());
             }
         }
     }
