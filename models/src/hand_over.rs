@@ -13,6 +13,7 @@ use super::sleepers::Sleepers;
 use super::slot::{Added, State};
 use super::table::Table;
 use crate::check;
+use crate::port_no::PortNo;
 use crate::stand_ins::actor::Actor;
 use crate::stand_ins::known::Known;
 use crate::stand_ins::mailbox::Mailbox;
@@ -46,7 +47,7 @@ impl Actor for Named {
 /// As much of a node as a port needs to be run.
 struct Node {
     table: Table,
-    queue: Mutex<VecDeque<u64>>,
+    queue: Mutex<VecDeque<PortNo>>,
     sleepers: Sleepers,
     bell: Notify,
     /// Which port has handled what.
@@ -69,12 +70,12 @@ impl Node {
         }
     }
 
-    fn open(&self, name: char) -> u64 {
+    fn open(&self, name: char) -> PortNo {
         let actor = Box::new(Named(name, Vec::new()));
         self.table.insert(State::Idle, Known::boxed(Numbers::default()), Some(actor), None)
     }
 
-    fn send(&self, port: u64, n: u32) {
+    fn send(&self, port: PortNo, n: u32) {
         let Some(mut cell) = self.table.get(port) else { return };
         let Some(mailbox) = cell.mailbox() else { return };
         mailbox.downcast_mut::<Numbers>().expect("its type").0.push(n);
@@ -88,7 +89,7 @@ impl Node {
         }
     }
 
-    fn schedule(&self, port: u64) {
+    fn schedule(&self, port: PortNo) {
         self.queue.lock().push_back(port);
         if self.sleepers.choose().is_some() {
             self.bell.notify();

@@ -14,6 +14,8 @@
 mod decision;
 #[path = "../../crates/aemp/src/port/doom.rs"]
 mod doom;
+#[path = "../../crates/aemp/src/port/port_no.rs"]
+mod port_no;
 #[path = "../../crates/aemp/src/call/reply_slot.rs"]
 mod reply_slot;
 #[path = "../../crates/aemp/src/port/sleepers.rs"]

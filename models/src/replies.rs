@@ -11,6 +11,7 @@ use super::reply_slot::ReplySlot;
 use super::slot::State;
 use super::table::Table;
 use crate::check;
+use crate::port_no::PortNo;
 use crate::stand_ins::Bell;
 use crate::stand_ins::known::Known;
 use crate::stand_ins::mailbox::Mailbox;
@@ -25,7 +26,7 @@ impl Mailbox for Answer {
 }
 
 /// Answers a call, unless it has its answer.
-fn answer(table: &Table, port: u64, n: u32) {
+fn answer(table: &Table, port: PortNo, n: u32) {
     let Some(mut cell) = table.get(port) else { return };
     if cell.is_closing() {
         return;
@@ -39,7 +40,7 @@ fn answer(table: &Table, port: u64, n: u32) {
 }
 
 /// Waits for the answer, and keeps the place for the next call: gives both.
-fn wait(table: &Table, port: u64, bell: &Arc<Bell>) -> (u32, u64) {
+fn wait(table: &Table, port: PortNo, bell: &Arc<Bell>) -> (u32, PortNo) {
     loop {
         let mut cell = table.get(port).expect("only this thread ends it");
         let mailbox = cell.mailbox().and_then(|mailbox| mailbox.downcast_mut::<Answer>()).expect("its type");

@@ -98,6 +98,8 @@ pub(crate) mod extra {
 
     use aemp_proto::PortId;
 
+    use crate::port_no::PortNo;
+
     /// No port of the models has any of it.
     #[derive(Default)]
     pub(crate) struct Extra {
@@ -110,7 +112,7 @@ pub(crate) mod extra {
             false
         }
 
-        pub(crate) fn unblock(&mut self) -> Vec<u64> {
+        pub(crate) fn unblock(&mut self) -> Vec<PortNo> {
             Vec::new()
         }
     }

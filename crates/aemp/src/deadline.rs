@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::node::Node;
+use crate::port::port_no::PortNo;
 
 /// Entries that are kept before those of answered calls are looked for.
 const KEEP: usize = 1024;
@@ -24,7 +25,7 @@ pub(crate) struct Deadlines {
 
 struct Heap {
     /// When, and the port for the answer, which ends then.
-    entries: BinaryHeap<Reverse<(Instant, u64)>>,
+    entries: BinaryHeap<Reverse<(Instant, PortNo)>>,
     /// Entries at which answered calls are thrown out.
     crowded: usize,
 }
@@ -45,7 +46,7 @@ impl Deadlines {
         self.earlier.notified().await;
     }
 
-    fn due(&self, now: Instant) -> Option<u64> {
+    fn due(&self, now: Instant) -> Option<PortNo> {
         let mut heap = self.heap.lock();
         let Reverse((at, _)) = heap.entries.peek()?;
         if *at > now { None } else { heap.entries.pop().map(|Reverse((_, number))| number) }
@@ -54,7 +55,7 @@ impl Deadlines {
 
 impl Node {
     /// Ends the port, which waits for an answer, at this time.
-    pub(crate) fn end_at(&self, at: Instant, number: u64) {
+    pub(crate) fn end_at(&self, at: Instant, number: PortNo) {
         let deadlines = self.deadlines();
         let mut heap = deadlines.heap.lock();
         let first = heap.entries.peek().is_none_or(|Reverse((earliest, _))| at < *earliest);

@@ -22,6 +22,7 @@ use crate::node::{Inner, Node};
 use crate::port::Context;
 use crate::port::extra::Child;
 use crate::port::mailbox::Job;
+use crate::port::port_no::PortNo;
 use crate::remote::Gate;
 use crate::runtime::Event;
 
@@ -30,7 +31,7 @@ pub(crate) enum Action {
     /// Runs code outside of any port.
     Callback(Box<dyn FnOnce(Reason) + Send>),
     /// Does something in a port of this node, in order with its messages.
-    Port(u64, PortAction),
+    Port(PortNo, PortAction),
     /// Sends a message to a port of another node.
     Send(PortId, MakeMessage),
     /// Kills a port of another node, if the reason is abnormal.
@@ -90,7 +91,7 @@ impl Monitor {
     }
 
     /// The port of this node in which it does something, and whether it kills that.
-    fn port(&self) -> Option<(u64, bool)> {
+    fn port(&self) -> Option<(PortNo, bool)> {
         let port = self.decision.look(|action| match action {
             Action::Port(number, action) => Some((*number, matches!(action, PortAction::Kill))),
             Action::Callback(_) | Action::Send(..) | Action::Kill(_) | Action::Wait(_) => None,
@@ -395,9 +396,11 @@ impl Node {
         to: &PortId,
         action: impl FnOnce(&mut Context<'_>, Reason) + Send + 'static,
     ) -> MonitorGuard {
-        // 0 is the number of no port.
-        let number = self.local_number(to).unwrap_or_default();
-        self.set_monitor(port, Action::Port(number, PortAction::Job(Box::new(action))))
+        let action = match self.local_number(to) {
+            Some(number) => Action::Port(number, PortAction::Job(Box::new(action))),
+            None => Action::Callback(Box::new(|_| drop(action))),
+        };
+        self.set_monitor(port, action)
     }
 
     /// Waits until the port dies and gives the reason; the monitor is set at once, not when the
@@ -446,7 +449,7 @@ mod tests {
             node.kill(&port, Reason::NORMAL);
             node.monitor_kill(&server, &port).detach();
         }
-        let (_, number) = server.parts();
+        let number = node.own_number(&server).expect("it is of this node");
         let watchers = node.table().get(number).map(|mut cell| cell.make_extra().watchers.local.len());
         assert_eq!(watchers, Some(0));
         assert_eq!(node.remotes().get_or_create(far.node()).outbox.lock().watched_ports(), 0);

@@ -24,6 +24,7 @@ use crate::port::context::Context;
 use crate::port::handlers::Handlers;
 use crate::port::known::Known;
 use crate::port::mailbox::{Queue, Signal};
+use crate::port::port_no::PortNo;
 use crate::port::pressure::Pressure;
 use crate::port::scheduler::Scheduler;
 use crate::port::slot::State;
@@ -91,7 +92,7 @@ pub(crate) struct Inner {
     remotes: Remotes,
     settings: NodeSettings,
     /// Ports with names that other nodes have chosen.
-    pub(crate) names: RwLock<HashMap<String, u64>>,
+    pub(crate) names: RwLock<HashMap<String, PortNo>>,
     pub(crate) functions: Functions,
     pub(crate) events: tokio::sync::mpsc::UnboundedSender<Event>,
     pub(crate) runtime: tokio::runtime::Handle,
@@ -115,7 +116,7 @@ pub(crate) struct NodeSettings {
 /// Where a port ID leads.
 pub(crate) enum Place<'a> {
     /// A port of this node, which may have died.
-    Here(u64),
+    Here(PortNo),
     /// This node itself.
     Node,
     /// Nothing has this name here.
@@ -338,14 +339,14 @@ impl Node {
     }
 
     /// The ID of a port of this node.
-    pub(crate) fn port_id(&self, number: u64) -> PortId {
+    pub(crate) fn port_id(&self, number: PortNo) -> PortId {
         let named = self.table().get(number).and_then(|cell| cell.name());
         named.map_or_else(|| self.own_port(number), |name| PortId::clone(&name))
     }
 
     /// The ID of a port with a name of our own.
-    pub(crate) fn own_port(&self, number: u64) -> PortId {
-        self.0.home.own_port(number)
+    pub(crate) fn own_port(&self, number: PortNo) -> PortId {
+        self.0.home.own_port(number.get())
     }
 
     /// Something that no other node of this process has, also not after the end of this one.
@@ -360,7 +361,7 @@ impl Node {
     }
 
     /// The number of the port with this ID, if it is one of this node.
-    pub(crate) fn local_number(&self, port: &PortId) -> Option<u64> {
+    pub(crate) fn local_number(&self, port: &PortId) -> Option<PortNo> {
         match self.place(port) {
             Place::Here(number) => Some(number),
             Place::Node | Place::Nowhere | Place::There(_) => None,
@@ -374,9 +375,9 @@ impl Node {
 
     /// The number of a port whose ID was made here, by this node.
     #[inline]
-    pub(crate) fn own_number(&self, port: &PortId) -> Option<u64> {
+    pub(crate) fn own_number(&self, port: &PortId) -> Option<PortNo> {
         let (home, number) = port.parts();
-        std::ptr::eq(home, self.0.home).then_some(number)
+        if std::ptr::eq(home, self.0.home) { PortNo::new(number) } else { None }
     }
 
     pub(crate) fn place_of<'a>(&self, port: &'a PortId) -> Place<'a> {
@@ -389,7 +390,9 @@ impl Node {
 
     /// The place of a name on this node.
     pub(crate) fn place_here(&self, head: &str, number: u64) -> Place<'static> {
-        if number != 0 && head == self.own_head() {
+        if head == self.own_head()
+            && let Some(number) = PortNo::new(number)
+        {
             return Place::Here(number);
         }
         if number == 0 && head.is_empty() {

@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use crate::lock_order::{DELIVERING, OUTBOX, Ordered, WATCHING};
 use crate::monitor::Monitor;
 use crate::node::{Inner, Node};
+use crate::port::port_no::PortNo;
 use crate::port::pressure::Pressure;
 use crate::runtime::writer::Outgoing;
 
@@ -37,7 +38,7 @@ pub(crate) struct Remote {
     /// Senders that asked wait here for the backlog to drain.
     pub(crate) drained: Notify,
     /// Ports of this node that wait for the backlog to drain.
-    pub(crate) blocked: Mutex<Vec<u64>>,
+    pub(crate) blocked: Mutex<Vec<PortNo>>,
     /// What other nodes have this one send there while it is not connected, charged to their
     /// budgets.
     forwarded: Mutex<HashMap<NodeId, Charge>>,
@@ -170,7 +171,7 @@ const FORWARDED_COST: usize = 256;
 pub(crate) struct Watching {
     pub(crate) link: Option<LinkId>,
     /// How many `mon1` without a `mon0` there were for each port: each one is answered.
-    ports: HashMap<u64, u32>,
+    ports: HashMap<PortNo, u32>,
     /// What they take out of the budget of the node.
     charge: Option<Charge>,
 }
@@ -180,7 +181,7 @@ const WATCH_COST: usize = 256;
 
 impl Watching {
     /// One more monitor of a port that is monitored already; false if it is not.
-    pub(crate) fn add_again(&mut self, port: u64) -> bool {
+    pub(crate) fn add_again(&mut self, port: PortNo) -> bool {
         let monitors = self.ports.get_mut(&port);
         monitors.map(|monitors| *monitors = monitors.saturating_add(1)).is_some()
     }
@@ -190,7 +191,7 @@ impl Watching {
     /// # Errors
     ///
     /// Why there is no room for it: there are `limit` ports already, or the budget is used up.
-    pub(crate) fn add(&mut self, port: u64, limit: usize, budget: &Arc<Budget>) -> Result<(), String> {
+    pub(crate) fn add(&mut self, port: PortNo, limit: usize, budget: &Arc<Budget>) -> Result<(), String> {
         let ports = self.ports.len();
         if ports >= limit {
             return Err(format!("{ports} ports are monitored by one node"));
@@ -204,7 +205,7 @@ impl Watching {
     }
 
     /// One monitor less. Says whether the port is not monitored any more.
-    pub(crate) fn withdraw(&mut self, port: u64) -> bool {
+    pub(crate) fn withdraw(&mut self, port: PortNo) -> bool {
         match self.ports.get_mut(&port) {
             Some(monitors) if *monitors > 1 => {
                 *monitors -= 1;
@@ -216,7 +217,7 @@ impl Watching {
     }
 
     /// The port is dead, or not monitored any more. Says how many monitors it had.
-    pub(crate) fn end(&mut self, port: u64) -> u32 {
+    pub(crate) fn end(&mut self, port: PortNo) -> u32 {
         let monitors = self.ports.remove(&port).unwrap_or_default();
         if let Some(charge) = &mut self.charge {
             charge.resize(self.ports.len() * WATCH_COST);
@@ -225,7 +226,7 @@ impl Watching {
     }
 
     /// Forgets all of them, and says which ports they were.
-    pub(crate) fn clear(&mut self) -> impl Iterator<Item = u64> + use<> {
+    pub(crate) fn clear(&mut self) -> impl Iterator<Item = PortNo> + use<> {
         let Watching { ports, .. } = std::mem::take(self);
         ports.into_keys()
     }

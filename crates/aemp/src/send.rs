@@ -11,6 +11,7 @@ use crate::message::{Aside, EncodeError, Envelope, IntoMessage};
 use crate::monitor::Monitor;
 use crate::node::{Node, Place};
 use crate::port::known::AnyMailbox;
+use crate::port::port_no::PortNo;
 use crate::port::pressure::Pressure;
 use crate::remote::Remote;
 use crate::runtime::flush::at_end_of_batch;
@@ -184,7 +185,7 @@ impl Node {
     }
 
     #[inline(always)]
-    fn deliver<M: IntoMessage>(&self, number: u64, message: M) -> Result<Option<Pressure>, SendError> {
+    fn deliver<M: IntoMessage>(&self, number: PortNo, message: M) -> Result<Option<Pressure>, SendError> {
         let Some(mut cell) = self.table().get(number) else { return Ok(None) };
         if cell.is_closing() {
             return Ok(None);
@@ -206,7 +207,7 @@ impl Node {
     #[inline(never)]
     pub(crate) fn deliver_otherwise<M: IntoMessage>(
         &self,
-        number: u64,
+        number: PortNo,
         Aside(message): Aside<M>,
         encodes: bool,
     ) -> Result<Option<Pressure>, SendError> {

@@ -16,6 +16,7 @@ use crate::port::actor::{Callback, Nascent};
 use crate::port::extra::Extra;
 use crate::port::known::Known;
 use crate::port::mailbox::{Queue, Signal};
+use crate::port::port_no::PortNo;
 use crate::port::pressure::Pressure;
 use crate::port::slot::State;
 use crate::runtime::sender;
@@ -205,7 +206,7 @@ impl Node {
     /// Remembers what a spawned port died of, for monitors that come too late.
     pub(crate) fn record_tombstone(
         &self,
-        number: u64,
+        number: PortNo,
         id: &PortId,
         spawner: Option<&NodeId>,
         reason: &Reason,
@@ -216,7 +217,7 @@ impl Node {
     }
 
     /// The number that a port had which other nodes know by this name, and which is dead.
-    pub(crate) fn former_number(&self, name: &str) -> Option<u64> {
+    pub(crate) fn former_number(&self, name: &str) -> Option<PortNo> {
         self.tombstones().number(name)
     }
 
@@ -243,13 +244,13 @@ impl Node {
         share
     }
 
-    fn open_nascent(&self, extra: Extra) -> u64 {
+    fn open_nascent(&self, extra: Extra) -> PortNo {
         let actor = Callback::<Envelope, Nascent>::new(Nascent, None);
         let mailbox = Known::boxed(Queue::<Envelope>::default());
         self.table().insert(State::Idle, mailbox, Some(Box::new(actor)), Some(Box::new(extra)))
     }
 
-    fn run_init(&self, number: u64, function: &str, args: Body) {
+    fn run_init(&self, number: PortNo, function: &str, args: Body) {
         let code = self.inner().functions.find(function);
         let function = function.to_string();
         self.signal(

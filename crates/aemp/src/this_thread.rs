@@ -24,13 +24,15 @@ pub(crate) mod owned;
 use std::cell::Cell;
 use std::ptr;
 
+use crate::port::port_no::PortNo;
+
 /// Plain cells of one thread.
 pub(crate) struct ThisThread {
     /// The scheduler of which this thread is in the middle of a runner or inline call, which tells
     /// the nodes of one process apart; null if there is none.
     pub(crate) scheduler: Cell<*const ()>,
-    /// The port that became busy last through this runner, or 0.
-    pub(crate) newest: Cell<u64>,
+    /// The port that became busy last through this runner.
+    pub(crate) newest: Cell<Option<PortNo>>,
     /// The identity of the node whose runner was here last: it may be gone.
     pub(crate) last_node: Cell<usize>,
     /// The port or callback whose code this thread runs, or 0.
@@ -40,8 +42,8 @@ pub(crate) struct ThisThread {
     /// How many of them cost a unit of the budget of a task.
     pub(crate) inline_calls_a_unit: Cell<u32>,
     /// The identity of the node in whose table this thread keeps a slot for the next call, and the
-    /// number of the port that will be there, or 0 while there is one.
-    pub(crate) reply_slot: Cell<(usize, u64)>,
+    /// number of the port that will be there; `None` while there is one.
+    pub(crate) reply_slot: Cell<(usize, Option<PortNo>)>,
     /// Whether this thread is forwarding a log record.
     #[cfg(feature = "logs")]
     pub(crate) forwarding: Cell<bool>,
@@ -54,12 +56,12 @@ thread_local! {
     static THIS: ThisThread = const {
         ThisThread {
             scheduler: Cell::new(ptr::null()),
-            newest: Cell::new(0),
+            newest: Cell::new(None),
             last_node: Cell::new(0),
             sender: Cell::new(0),
             inline_calls: Cell::new(0),
             inline_calls_a_unit: Cell::new(1),
-            reply_slot: Cell::new((0, 0)),
+            reply_slot: Cell::new((0, None)),
             #[cfg(feature = "logs")]
             forwarding: Cell::new(false),
             #[cfg(debug_assertions)]

@@ -8,6 +8,8 @@ use aemp_proto::budget::{Charge, PeerBudgets};
 use aemp_proto::{NodeId, Reason};
 use parking_lot::Mutex;
 
+use crate::port::port_no::PortNo;
+
 /// Bytes of memory of all tombstones for one node.
 const BYTES_MAX: usize = 4 << 20;
 
@@ -33,7 +35,7 @@ struct State {
 /// What is known of one port.
 struct Tombstone {
     /// The number that it had, if it ever existed: what it has sent may still be on its way.
-    number: Option<u64>,
+    number: Option<PortNo>,
     reason: Reason,
 }
 
@@ -52,7 +54,14 @@ impl Tombstones {
     /// The port that this node has named is dead, or without a `number` never came to exist. Of
     /// more than `limit` the oldest are forgotten. A name that is there keeps its reason: ports die
     /// once.
-    pub(crate) fn add(&self, peer: &NodeId, name: &str, number: Option<u64>, reason: &Reason, limit: usize) {
+    pub(crate) fn add(
+        &self,
+        peer: &NodeId,
+        name: &str,
+        number: Option<PortNo>,
+        reason: &Reason,
+        limit: usize,
+    ) {
         let reason = reason.shortened(REASON_MAX);
         let bytes = COST + name.len() + reason.memory();
         let mut state = self.state.lock();
@@ -79,7 +88,7 @@ impl Tombstones {
     }
 
     /// The number that the port with this name had, if it existed and that is known.
-    pub(crate) fn number(&self, name: &str) -> Option<u64> {
+    pub(crate) fn number(&self, name: &str) -> Option<PortNo> {
         self.state.lock().by_name.get(name)?.number
     }
 
@@ -132,7 +141,7 @@ mod tests {
         let budgets = PeerBudgets::default();
         let tombstones = Tombstones::new(budgets.clone());
         let [a, b] = peers();
-        tombstones.add(&b, "first", Some(7), &reason(10), 1 << 16);
+        tombstones.add(&b, "first", Some(PortNo::FIRST), &reason(10), 1 << 16);
         for n in 0..10_000 {
             let name = format!("{n}{}", "n".repeat(4000));
             tombstones.add(&a, &name, None, &reason(if n == 9_999 { 1 << 20 } else { 3000 }), 1 << 16);
@@ -141,7 +150,10 @@ mod tests {
         assert!(used > BYTES_MAX / 2 && used <= BYTES_MAX, "{used}");
         let last = tombstones.reason(&format!("9999{}", "n".repeat(4000))).expect("the last one");
         assert!(!last.is_normal() && last.memory() <= REASON_MAX, "{last}");
-        assert_eq!((tombstones.reason("first"), tombstones.number("first")), (Some(reason(10)), Some(7)));
+        assert_eq!(
+            (tombstones.reason("first"), tombstones.number("first")),
+            (Some(reason(10)), Some(PortNo::FIRST))
+        );
         tombstones.forget(&a);
         assert_eq!(budgets.of(&a).used(), 0);
         assert!(tombstones.state.lock().by_name.len() == 1 && budgets.of(&b).used() > 0);

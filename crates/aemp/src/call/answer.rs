@@ -8,13 +8,13 @@ use std::task::Waker;
 
 use aemp_proto::Reason;
 
-use super::NO_PORT;
 use super::reply_slot::ReplySlot;
 use crate::message::Envelope;
 use crate::monitor::Fire;
 use crate::node::Node;
 use crate::port::known::Known;
 use crate::port::mailbox::{After, Job, Mailbox, Signal};
+use crate::port::port_no::PortNo;
 use crate::port::slot::{Slot, State};
 use crate::port::wake::wake;
 use crate::sync::SlotGuard;
@@ -23,10 +23,12 @@ use crate::this_thread::this;
 
 impl Node {
     /// Opens a port for an answer.
-    pub(super) fn open_for_answer<R: Send + 'static>(&self) -> u64 {
+    pub(super) fn open_for_answer<R: Send + 'static>(&self) -> PortNo {
         let (whose, number) = this(|this| this.reply_slot.get());
-        if number != NO_PORT && whose == self.identity() {
-            this(|this| this.reply_slot.set((whose, NO_PORT)));
+        if let Some(number) = number
+            && whose == self.identity()
+        {
+            this(|this| this.reply_slot.set((whose, None)));
             if self.table().begin(number, |mailbox| mailbox.downcast_mut::<AnswerBox<R>>().is_some()) {
                 return number;
             }
@@ -36,10 +38,10 @@ impl Node {
 
     /// Ends a port for an answer that was taken out of its mailbox, which is empty now; nobody is
     /// to be told.
-    pub(super) fn end_answered(&self, number: u64, cell: SlotGuard<'_, Slot>) {
+    pub(super) fn end_answered(&self, number: PortNo, cell: SlotGuard<'_, Slot>) {
         match this(|this| this.reply_slot.get()) {
-            (whose, NO_PORT) if whose == self.identity() => {
-                let kept = self.table().keep(number, cell).unwrap_or(NO_PORT);
+            (whose, None) if whose == self.identity() => {
+                let kept = self.table().keep(number, cell);
                 this(|this| this.reply_slot.set((whose, kept)));
             }
             (whose, _) => {
@@ -58,7 +60,7 @@ impl Node {
         let _ = try_own(|owned| {
             let before = owned.keeper.replace(Some(Keeper(self.weak())));
             drop(before);
-            this(|this| this.reply_slot.set((self.identity(), NO_PORT)));
+            this(|this| this.reply_slot.set((self.identity(), None)));
         });
     }
 }

@@ -24,6 +24,7 @@ use crate::message::{Aside, DecodeError, IntoMessage, ReplyTo};
 use crate::monitor::{Action, MonitorGuard, PortAction};
 use crate::node::{Node, Place};
 use crate::port::deliver::Called;
+use crate::port::port_no::PortNo;
 use crate::port::pressure::Pressure;
 use crate::port::scheduler::Scheduler;
 use crate::remote::Gate;
@@ -33,9 +34,6 @@ use answer::{AnswerBox, Given, Lost};
 
 /// What the port for an answer dies of if the answer cannot be sent: this and why.
 const BAD_REPLY: &str = "bad_reply";
-
-/// The number of no port.
-const NO_PORT: u64 = 0;
 
 /// Why a call had no answer.
 #[derive(Debug, Error)]
@@ -103,7 +101,7 @@ impl Node {
     }
 
     fn await_answer<R>(&self, limit: Duration) -> Awaited<R> {
-        Awaited { node: self.clone(), number: NO_PORT, limit, further: None, reply: PhantomData }
+        Awaited { node: self.clone(), number: None, limit, further: None, reply: PhantomData }
     }
 
     /// Answers a call with a value that is moved to whoever waits, if that is here and waits for
@@ -176,7 +174,7 @@ where
 pub(crate) struct Awaited<R> {
     node: Node,
     /// The port for the answer, from just before the message is made until the answer is taken out.
-    number: u64,
+    number: Option<PortNo>,
     limit: Duration,
     /// What most calls do without.
     further: Option<Box<Further>>,
@@ -258,9 +256,10 @@ impl<R: Send + 'static> Awaited<R> {
         help: bool,
     ) -> Option<Pressure> {
         // At once in its place, for the code that makes the message may panic.
-        self.number = self.node.open_for_answer::<R>();
-        let message = message(ReplyTo::new(self.node.own_port(self.number)));
-        self.send(port, message, help).unwrap_or_else(|error| {
+        let number = self.node.open_for_answer::<R>();
+        self.number = Some(number);
+        let message = message(ReplyTo::new(self.node.own_port(number)));
+        self.send((port, number), message, help).unwrap_or_else(|error| {
             self.further().failed = Some(error);
             None
         })
@@ -269,7 +268,8 @@ impl<R: Send + 'static> Awaited<R> {
     /// The answer, if it is there, of the type that is waited for, and nobody else is to be told.
     #[inline(always)]
     fn take_moved(&mut self) -> Option<R> {
-        let mut cell = self.node.table().get(self.number)?;
+        let number = self.number?;
+        let mut cell = self.node.table().get(number)?;
         if cell.extra().is_some() {
             return None;
         }
@@ -278,20 +278,23 @@ impl<R: Send + 'static> Awaited<R> {
             return None;
         }
         let moved = mailbox.take_moved()?;
-        self.node.end_answered(std::mem::replace(&mut self.number, NO_PORT), cell);
+        self.number = None;
+        self.node.end_answered(number, cell);
         Some(moved)
     }
 
     /// Takes the answer, and with it the port for the answer out of the table.
     fn look(&mut self, waker: &Waker) -> Looked<R> {
-        let Some(mut cell) = self.node.table().get(self.number) else { return Looked::Gone };
+        let Some(number) = self.number else { return Looked::Gone };
+        let Some(mut cell) = self.node.table().get(number) else { return Looked::Gone };
         let mailbox = cell.mailbox().and_then(|m| m.downcast_mut::<AnswerBox<R>>());
         let Some(mailbox) = mailbox else { return Looked::Gone };
         let Some(answer) = mailbox.slot.take_or_wait(waker) else { return Looked::Waits };
         // Whoever monitors it is to be told, and what else came is to be dropped where nothing is
         // locked.
         if mailbox.is_bare() && cell.extra().is_none() {
-            self.node.end_answered(std::mem::replace(&mut self.number, NO_PORT), cell);
+            self.number = None;
+            self.node.end_answered(number, cell);
         }
         Looked::Answer(answer)
     }
@@ -301,7 +304,7 @@ impl<R> Awaited<R> {
     #[inline]
     fn send<M: IntoMessage>(
         &mut self,
-        port: &PortId,
+        (port, caller): (&PortId, PortNo),
         message: M,
         help: bool,
     ) -> Result<Option<Pressure>, CallError> {
@@ -309,13 +312,13 @@ impl<R> Awaited<R> {
             Place::Here(number) => {
                 let scheduler = self.node.scheduler();
                 let help = help && scheduler.may_help(&self.node);
-                match self.node.call_here(port, number, self.number, message, help)? {
+                match self.node.call_here(port, number, caller, message, help)? {
                     Called::Run(taken) => scheduler.help(&self.node, number, taken),
                     Called::Queued(pressure) => return Ok(pressure),
                 }
             }
             Place::Nowhere => return Err(CallError::Died(self.node.why_missing(port))),
-            Place::Node | Place::There(_) => return self.send_there(port, Aside(message)),
+            Place::Node | Place::There(_) => return self.send_there((port, caller), Aside(message)),
         }
         Ok(None)
     }
@@ -323,10 +326,10 @@ impl<R> Awaited<R> {
     #[inline(never)]
     fn send_there<M: IntoMessage>(
         &mut self,
-        port: &PortId,
+        (port, caller): (&PortId, PortNo),
         Aside(message): Aside<M>,
     ) -> Result<Option<Pressure>, CallError> {
-        let action = Action::Port(self.number, PortAction::EndCall);
+        let action = Action::Port(caller, PortAction::EndCall);
         self.further().monitor = Some(self.node.set_monitor_of(sender::current(), port, action));
         Ok(self.node.send_under_pressure(port, message)?)
     }
@@ -341,21 +344,21 @@ impl<R> Awaited<R> {
 
     /// The time runs from the first wait. A limit beyond the end of time is none.
     fn limit_time(&mut self) {
+        let Some(number) = self.number else { return };
         if self.deadline().is_none()
             && let Some(deadline) = Instant::now().checked_add(self.limit)
         {
             self.further().deadline = Some(deadline);
-            self.node.end_at(deadline, self.number);
+            self.node.end_at(deadline, number);
         }
         if self.node.is_over() {
-            self.node.end_port(self.number, Reason::NORMAL);
+            self.node.end_port(number, Reason::NORMAL);
         }
     }
 
     /// Ends the port for the answer.
     fn end(&mut self) {
-        let number = std::mem::replace(&mut self.number, NO_PORT);
-        if number != NO_PORT {
+        if let Some(number) = self.number.take() {
             self.node.end_port(number, Reason::NORMAL);
         }
     }

@@ -10,6 +10,7 @@ use super::context::{Asked, NO_TAGS};
 use super::items::{Item, Items};
 use super::known::Known;
 use super::mailbox::{Mailbox, Queue, Signal};
+use super::port_no::PortNo;
 use crate::message::{DecodeError, Envelope, FromMessage, misfit};
 use crate::node::Node;
 
@@ -21,7 +22,7 @@ pub(crate) trait Actor: Send {
 
     /// Handles up to `quota` items; stops early when the context says so. `name` is the port's ID,
     /// if another node chose it.
-    fn run(&mut self, node: &Node, number: u64, name: Option<Arc<PortId>>, quota: usize) -> Ran;
+    fn run(&mut self, node: &Node, number: PortNo, name: Option<Arc<PortId>>, quota: usize) -> Ran;
 
     /// Moves what is left of the batch into the mailbox of a successor; gives the bytes that it is
     /// counted with there.
@@ -143,7 +144,7 @@ impl<M: FromMessage, H: Handle<M>> Actor for Callback<M, H> {
         false
     }
 
-    fn run(&mut self, node: &Node, number: u64, name: Option<Arc<PortId>>, quota: usize) -> Ran {
+    fn run(&mut self, node: &Node, number: PortNo, name: Option<Arc<PortId>>, quota: usize) -> Ran {
         let mut cx = Context::new(node, number, name, self.state.take());
         let mut handled = 0;
         while handled < quota

@@ -6,6 +6,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::port_no::PortNo;
+
 /// Runs that share a reading at most.
 const TOGETHER: usize = 16;
 
@@ -23,7 +25,7 @@ pub(crate) struct Clock {
     /// The last reading.
     now: Instant,
     /// The ports that ran since the last reading.
-    ports: [u64; TOGETHER],
+    ports: [PortNo; TOGETHER],
     runs: usize,
     items: usize,
     suspicious: u32,
@@ -36,7 +38,7 @@ pub(crate) struct Lap<'a> {
     /// Items that they handled.
     pub(crate) items: usize,
     /// The ports that ran, in this order, perhaps some of them repeatedly.
-    pub(crate) ports: &'a [u64],
+    pub(crate) ports: &'a [PortNo],
 }
 
 impl Lap<'_> {
@@ -48,7 +50,7 @@ impl Lap<'_> {
 
 impl Clock {
     pub(crate) fn new() -> Clock {
-        Clock { now: Instant::now(), ports: [0; TOGETHER], runs: 0, items: 0, suspicious: 0 }
+        Clock { now: Instant::now(), ports: [PortNo::FIRST; TOGETHER], runs: 0, items: 0, suspicious: 0 }
     }
 
     /// The time of the last reading.
@@ -68,7 +70,7 @@ impl Clock {
 
     /// A port has run and handled so many items.
     #[inline]
-    pub(crate) fn ran(&mut self, port: u64, items: usize) -> Option<Lap<'_>> {
+    pub(crate) fn ran(&mut self, port: PortNo, items: usize) -> Option<Lap<'_>> {
         self.ports[self.runs] = port;
         self.runs += 1;
         self.items += items;
@@ -91,24 +93,28 @@ impl Clock {
 mod tests {
     use super::*;
 
+    fn port(index: u32) -> PortNo {
+        PortNo::of_slot(index, 0)
+    }
+
     #[test]
     fn short_runs_share_a_reading_and_are_all_named() {
         let mut clock = Clock::new();
-        for port in 1..TOGETHER as u64 {
-            assert!(clock.ran(port, 1).is_none());
+        for index in 1..TOGETHER as u32 {
+            assert!(clock.ran(port(index), 1).is_none());
             assert!(!clock.is_read());
         }
-        let lap = clock.ran(77, 1).expect("the group is full");
-        assert_eq!((lap.items, lap.ports.len(), lap.ports.last()), (TOGETHER, TOGETHER, Some(&77)));
+        let lap = clock.ran(port(77), 1).expect("the group is full");
+        assert_eq!((lap.items, lap.ports.len(), lap.ports.last()), (TOGETHER, TOGETHER, Some(&port(77))));
         assert!(clock.is_read());
     }
 
     #[test]
     fn a_long_run_is_measured_at_once() {
         let mut clock = Clock::new();
-        assert!(clock.ran(1, 1).is_none());
-        let lap = clock.ran(2, MANY).expect("it was long");
-        assert_eq!(lap.ports, [1, 2]);
+        assert!(clock.ran(port(1), 1).is_none());
+        let lap = clock.ran(port(2), MANY).expect("it was long");
+        assert_eq!(lap.ports, [port(1), port(2)]);
     }
 
     #[test]
@@ -116,8 +122,8 @@ mod tests {
         let mut clock = Clock::new();
         clock.suspicious = SUSPICIOUS;
         for _ in 0..SUSPICIOUS {
-            assert!(clock.ran(1, 1).is_some());
+            assert!(clock.ran(port(1), 1).is_some());
         }
-        assert!(clock.ran(1, 1).is_none());
+        assert!(clock.ran(port(1), 1).is_none());
     }
 }

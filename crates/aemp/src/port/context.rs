@@ -15,6 +15,7 @@ use super::actor::{Actor, Callback, Closure, Handle};
 use super::handlers::{Change, Tagged};
 use super::known::{BoxedMailbox, Known};
 use super::mailbox::Queue;
+use super::port_no::PortNo;
 use super::pressure::{Crowded, Pressure};
 use super::task::{ExitResult, Mailbox};
 use crate::message::{Envelope, FromMessage, IntoMessage, ReplyTo};
@@ -28,7 +29,7 @@ use crate::send::SendError;
 /// An error or panic of the code kills the port with the reason `die, TEXT`.
 pub struct Context<'a> {
     node: &'a Node,
-    number: u64,
+    number: PortNo,
     /// The own ID, if another node chose the name.
     name: Option<Arc<PortId>>,
     state: Option<Box<dyn Any + Send>>,
@@ -55,7 +56,7 @@ pub(crate) struct Later {
 }
 
 /// Starts the task of the port with this number, which has to wait for these before.
-pub(crate) type StartTask = Box<dyn FnOnce(&Node, u64, Crowded) + Send>;
+pub(crate) type StartTask = Box<dyn FnOnce(&Node, PortNo, Crowded) + Send>;
 
 /// What the code that runs now has asked the port to become.
 enum Becoming {
@@ -83,7 +84,7 @@ impl<'a> Context<'a> {
     #[inline]
     pub(crate) fn new(
         node: &'a Node,
-        number: u64,
+        number: PortNo,
         name: Option<Arc<PortId>>,
         state: Option<Box<dyn Any + Send>>,
     ) -> Context<'a> {

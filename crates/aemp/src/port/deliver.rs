@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::known::AnyMailbox;
 use super::mailbox::{After, Mailbox, Signal};
+use super::port_no::PortNo;
 use super::pressure::Pressure;
 use super::run::Taken;
 use super::slot::{Added, Slot, State};
@@ -33,7 +34,7 @@ pub(crate) enum Called {
 
 impl Node {
     /// Puts a message into a mailbox. Says whether the port is behind.
-    pub(crate) fn deliver_envelope(&self, number: u64, message: Envelope) -> Option<Pressure> {
+    pub(crate) fn deliver_envelope(&self, number: PortNo, message: Envelope) -> Option<Pressure> {
         let mut cell = self.table().get(number)?;
         if cell.is_closing() {
             return None;
@@ -55,7 +56,7 @@ impl Node {
 
     /// Puts messages of another node, which lie in `batch`, into a mailbox, and leaves `spans`
     /// empty.
-    pub(crate) fn deliver_spans(&self, number: u64, batch: &Bytes, spans: &mut Vec<Span>) {
+    pub(crate) fn deliver_spans(&self, number: PortNo, batch: &Bytes, spans: &mut Vec<Span>) {
         let cell = self.table().get(number).filter(|cell| !cell.is_closing());
         let Some(mut cell) = cell else { return spans.clear() };
         let busy = cell.waiting() > 0 || cell.state() == State::Task;
@@ -73,7 +74,7 @@ impl Node {
     #[inline]
     pub(crate) fn delivered(
         &self,
-        number: u64,
+        number: PortNo,
         mut cell: SlotGuard<'_, Slot>,
         bytes: usize,
     ) -> Option<Pressure> {
@@ -90,7 +91,7 @@ impl Node {
 
     /// As `delivered`, for a port that is crowded, or parked, or no runner's business.
     #[cold]
-    fn delivered_otherwise(&self, number: u64, mut cell: SlotGuard<'_, Slot>) -> Option<Pressure> {
+    fn delivered_otherwise(&self, number: PortNo, mut cell: SlotGuard<'_, Slot>) -> Option<Pressure> {
         let mailbox = cell.mailbox()?;
         let (kept, after) = (mailbox.kept(), mailbox.after());
         // One that is to die already is only seen to: a parked one has to run for it.
@@ -128,7 +129,7 @@ impl Node {
     }
 
     /// The port has its answer, which waits for the call to take it. For everybody else it is dead.
-    pub(crate) fn answered(&self, number: u64, mut cell: SlotGuard<'_, Slot>, waker: Option<Waker>) {
+    pub(crate) fn answered(&self, number: PortNo, mut cell: SlotGuard<'_, Slot>, waker: Option<Waker>) {
         let extra = cell.close_answered();
         drop(cell);
         waker.into_iter().for_each(wake);
@@ -142,8 +143,8 @@ impl Node {
     pub(crate) fn call_here<M: IntoMessage>(
         &self,
         port: &PortId,
-        number: u64,
-        caller: u64,
+        number: PortNo,
+        caller: PortNo,
         message: M,
         help: bool,
     ) -> Result<Called, CallError> {

@@ -9,8 +9,8 @@ use aemp_proto::kernel::LinkId;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use super::port_no::PortNo;
 use super::pressure::Crowded;
-use super::table;
 use super::wake::wake_all;
 use crate::database::Registration;
 use crate::monitor::Monitor;
@@ -43,7 +43,7 @@ impl Watchers {
 /// together, not one by one: a call costs little more than its message.
 #[derive(Default)]
 pub(crate) struct Callers {
-    numbers: Vec<u64>,
+    numbers: Vec<PortNo>,
     /// How many there may be before they are looked through.
     crowded: usize,
 }
@@ -51,11 +51,11 @@ pub(crate) struct Callers {
 impl Callers {
     /// Adds one. `is_over` says whether an earlier one waits no more.
     #[inline]
-    pub(crate) fn add(&mut self, caller: u64, is_over: impl Fn(u64) -> bool) {
+    pub(crate) fn add(&mut self, caller: PortNo, is_over: impl Fn(PortNo) -> bool) {
         // Whoever calls again and again uses one slot of the table for its answers: of two ports
         // there the later one lives.
         if let Some(last) = self.numbers.last_mut()
-            && table::same_slot(*last, caller)
+            && last.same_slot(caller)
         {
             *last = (*last).max(caller);
             return;
@@ -68,7 +68,7 @@ impl Callers {
     }
 
     /// All of them, in the order of their calls.
-    pub(crate) fn into_iter(self) -> impl Iterator<Item = u64> {
+    pub(crate) fn into_iter(self) -> impl Iterator<Item = PortNo> {
         self.numbers.into_iter()
     }
 }
@@ -100,7 +100,7 @@ pub(crate) struct Extra {
     pub(crate) watchers: Watchers,
     pub(crate) children: Vec<Child>,
     /// Ports that wait until this one has drained.
-    pub(crate) blocked: Vec<u64>,
+    pub(crate) blocked: Vec<PortNo>,
     /// The same for what is no port.
     pub(crate) drained: Option<Arc<Notify>>,
     /// Code of this async port goes on when the port has fallen behind itself.
@@ -123,7 +123,7 @@ impl Extra {
     }
 
     /// Who waited for this port to drain goes on; gives the ports among them.
-    pub(crate) fn unblock(&mut self) -> Vec<u64> {
+    pub(crate) fn unblock(&mut self) -> Vec<PortNo> {
         if let Some(drained) = self.drained.take() {
             wake_all(&drained);
         }
@@ -145,14 +145,14 @@ mod tests {
 
     #[test]
     fn of_two_callers_in_one_slot_the_later_one_is_told() {
-        let (earlier, later) = (5, (1 << 32) + 5);
+        let (earlier, later) = (PortNo::of_slot(4, 0), PortNo::of_slot(4, 1));
         for order in [[earlier, later], [later, earlier]] {
             let mut callers = Callers::default();
             order.into_iter().for_each(|caller| callers.add(caller, |_| false));
             assert_eq!(callers.into_iter().collect::<Vec<_>>(), [later]);
         }
         let mut callers = Callers::default();
-        (1..=100).for_each(|caller| callers.add(caller, |_| false));
+        (0..100).for_each(|index| callers.add(PortNo::of_slot(index, 0), |_| false));
         assert_eq!(callers.into_iter().count(), 100);
     }
 }

@@ -8,7 +8,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::clock::Clock;
-use super::here::{self, Here, NONE};
+use super::here::{self, Here};
+use super::port_no::PortNo;
 use super::run::{Next, Taken, run_port, run_taken};
 use super::scheduler::{Scheduler, Work, end_of_panicked, finish_lap};
 use crate::node::Node;
@@ -41,7 +42,7 @@ impl Scheduler {
     /// Runs a port, of which code and messages were taken out, on a thread that
     /// [`may_help`](Scheduler::may_help) and would wait for it, and perhaps those that it sends to.
     /// What is left goes to the runners.
-    pub(crate) fn help(&self, node: &Node, number: u64, taken: Taken) {
+    pub(crate) fn help(&self, node: &Node, number: PortNo, taken: Taken) {
         Here::help(self);
         let helps = this(|this| {
             this.inline_calls.set(this.inline_calls.get().wrapping_add(1));
@@ -55,10 +56,7 @@ impl Scheduler {
         });
         self.helped(node, number, catch_unwind(first).map(|next| next.unwrap_or(Next::Rest)));
         for _ in 1..HELP {
-            let number = here::take_newest();
-            if number == NONE {
-                break;
-            }
+            let Some(number) = here::take_newest() else { break };
             let run = AssertUnwindSafe(|| run_port(node, number, clock.as_mut()));
             self.helped(node, number, catch_unwind(run));
         }
@@ -68,8 +66,7 @@ impl Scheduler {
             let a_unit = (UNIT.as_nanos() / took.as_nanos()).clamp(1, MEASURED.into());
             this(|this| this.inline_calls_a_unit.set(u32::try_from(a_unit).unwrap_or(1)));
         }
-        let newest = Here::helped();
-        if newest != NONE {
+        if let Some(newest) = Here::helped() {
             self.push_shared(Work::Port(newest));
         }
     }
@@ -77,11 +74,11 @@ impl Scheduler {
     /// A helper has run a port. What belongs to it may panic while it is put away; panics of
     /// handlers end in `run_taken`.
     #[inline]
-    fn helped(&self, node: &Node, number: u64, next: std::thread::Result<Next>) {
+    fn helped(&self, node: &Node, number: PortNo, next: std::thread::Result<Next>) {
         match next {
             Ok(Next::Rest) => {}
             Ok(Next::Again) => self.requeue(number),
-            Err(panic) => end_of_panicked(node, number, &*panic),
+            Err(panic) => end_of_panicked(node, Some(number), &*panic),
         }
     }
 }

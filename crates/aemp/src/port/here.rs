@@ -6,19 +6,17 @@ use std::ptr;
 
 use crossbeam_deque::Worker;
 
+use super::port_no::PortNo;
 use super::scheduler::{Scheduler, Work};
 use crate::node::Node;
 use crate::this_thread::owned::own;
 use crate::this_thread::this;
 
-/// Stands for no port.
-pub(crate) const NONE: u64 = 0;
-
 /// A runner is on this thread until it leaves. What was there before: a handler may run a whole
 /// runtime with nodes of its own on its thread.
 pub(crate) struct Here {
     scheduler: *const (),
-    newest: u64,
+    newest: Option<PortNo>,
     queue: Option<Worker<Work>>,
 }
 
@@ -28,7 +26,7 @@ impl Here {
             this.last_node.set(node.identity());
             Here {
                 scheduler: this.scheduler.replace(address(node.scheduler())),
-                newest: this.newest.replace(NONE),
+                newest: this.newest.take(),
                 queue: own(|owned| owned.queue.replace(Some(queue))),
             }
         })
@@ -40,15 +38,15 @@ impl Here {
         this(|this| this.scheduler.set(address(scheduler)));
     }
 
-    /// The helper is done; the port that became busy last, or `NONE`.
+    /// The helper is done; the port that became busy last.
     #[inline]
-    pub(crate) fn helped() -> u64 {
+    pub(crate) fn helped() -> Option<PortNo> {
         this(|this| this.scheduler.set(ptr::null()));
         take_newest()
     }
 
     /// The outer one goes on; what is left of the inner one.
-    pub(crate) fn leave(self) -> (Option<Worker<Work>>, u64) {
+    pub(crate) fn leave(self) -> (Option<Worker<Work>>, Option<PortNo>) {
         let newest = this(|this| {
             this.scheduler.set(self.scheduler);
             this.newest.replace(self.newest)
@@ -75,16 +73,16 @@ pub(crate) fn is_nobody() -> bool {
     this(|this| this.scheduler.get()).is_null()
 }
 
-/// The port that became busy last, or `NONE`; it is forgotten.
+/// The port that became busy last; it is forgotten.
 #[inline]
-pub(crate) fn take_newest() -> u64 {
-    this(|this| this.newest.replace(NONE))
+pub(crate) fn take_newest() -> Option<PortNo> {
+    this(|this| this.newest.take())
 }
 
-/// This port has become busy; gives the one that was so before, or `NONE`.
+/// This port has become busy; gives the one that was so before.
 #[inline]
-pub(crate) fn put_newest(number: u64) -> u64 {
-    this(|this| this.newest.replace(number))
+pub(crate) fn put_newest(number: PortNo) -> Option<PortNo> {
+    this(|this| this.newest.replace(Some(number)))
 }
 
 /// Does something with the queue of the runner, if it has one.

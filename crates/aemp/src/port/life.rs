@@ -13,6 +13,7 @@ use super::actor::Actor;
 use super::extra::{Child, Extra};
 use super::known::BoxedMailbox;
 use super::mailbox::{Signal, TaskQueue};
+use super::port_no::PortNo;
 use super::run::{caught, panic_text};
 use super::slot::{Slot, State};
 use super::wake::wake;
@@ -42,14 +43,14 @@ impl Node {
 
     /// Ends a new port if the node has ended, and nobody will run it.
     #[inline]
-    pub(crate) fn end_if_over(&self, number: u64) {
+    pub(crate) fn end_if_over(&self, number: PortNo) {
         if self.is_over() {
             self.end_port(number, Reason::NORMAL);
         }
     }
 
     /// Tells a call that the called port died. False if it does not wait any more.
-    fn called_died(&self, caller: u64, reason: &Reason) -> bool {
+    fn called_died(&self, caller: PortNo, reason: &Reason) -> bool {
         let Some(mut cell) = self.table().get(caller) else { return false };
         if cell.is_closing() {
             return false;
@@ -61,7 +62,7 @@ impl Node {
     }
 
     /// Puts something other than a message into a mailbox. A kill closes it: nothing later counts.
-    pub(crate) fn signal(&self, number: u64, signal: Signal) {
+    pub(crate) fn signal(&self, number: PortNo, signal: Signal) {
         if let Signalled::Ends(reason) = self.queue_signal(number, signal) {
             self.end_port(number, reason);
         }
@@ -69,7 +70,7 @@ impl Node {
 
     /// Brings a monitor that has fired to its port. The thread may hold locks, and must not drop
     /// what belongs to the monitor.
-    pub(crate) fn fire_in(&self, number: u64, fire: Fire) {
+    pub(crate) fn fire_in(&self, number: PortNo, fire: Fire) {
         if let Signalled::Refused(signal) = self.queue_signal(number, Signal::Fire(fire)) {
             self.scheduler().call(Box::new(move |_| drop(signal)));
         }
@@ -77,13 +78,13 @@ impl Node {
 
     /// Kills a port from a thread that must not run code of users, such as the drop of what the
     /// port has: it may hold a lock, or a connection waits for it.
-    pub(crate) fn kill_from_afar(&self, number: u64, reason: Reason) {
+    pub(crate) fn kill_from_afar(&self, number: PortNo, reason: Reason) {
         if let Signalled::Ends(reason) = self.queue_signal(number, Signal::Kill(reason)) {
             self.scheduler().call(Box::new(move |node| node.end_port(number, reason)));
         }
     }
 
-    fn queue_signal(&self, number: u64, signal: Signal) -> Signalled {
+    fn queue_signal(&self, number: PortNo, signal: Signal) -> Signalled {
         let Some(mut cell) = self.table().get(number) else { return Signalled::Refused(signal) };
         if cell.is_closing() {
             return Signalled::Refused(signal);
@@ -111,7 +112,7 @@ impl Node {
     }
 
     /// Kills an async port normally, with its node. False if it is another port.
-    pub(crate) fn kill_task(&self, number: u64) -> bool {
+    pub(crate) fn kill_task(&self, number: PortNo) -> bool {
         let is_task = self.table().get(number).is_some_and(|cell| cell.state() == State::Task);
         if is_task {
             self.signal(number, Signal::Kill(Reason::NORMAL));
@@ -120,7 +121,7 @@ impl Node {
     }
 
     /// A monitor that kills its port, or was withdrawn, has left the mailbox.
-    pub(crate) fn kill_left_mailbox(&self, number: u64) {
+    pub(crate) fn kill_left_mailbox(&self, number: PortNo) {
         if let Some(mut cell) = self.table().get(number) {
             let extra = cell.make_extra();
             extra.kills = extra.kills.saturating_sub(1);
@@ -128,7 +129,7 @@ impl Node {
     }
 
     /// Ends a port: everything that belongs to it goes, whoever watches it is told.
-    pub(crate) fn end_port(&self, number: u64, reason: Reason) {
+    pub(crate) fn end_port(&self, number: PortNo, reason: Reason) {
         let bury = |cell: &Slot| {
             if let Some(name) = cell.name() {
                 let spawner = cell.extra().and_then(|extra| extra.spawned_by.as_ref());
@@ -157,7 +158,7 @@ impl Node {
         }
     }
 
-    pub(crate) fn release(&self, number: u64, extra: Extra, reason: &Reason) {
+    pub(crate) fn release(&self, number: PortNo, extra: Extra, reason: &Reason) {
         let mut extra = extra;
         let blocked = extra.unblock();
         let Extra { watchers, children, name, spawned_by, .. } = extra;
@@ -193,7 +194,7 @@ impl Node {
         &self,
         remote: &Arc<Remote>,
         link: aemp_proto::kernel::LinkId,
-        (number, id): (u64, &PortId),
+        (number, id): (PortNo, &PortId),
         reason: &Reason,
     ) {
         let queued = {
@@ -201,13 +202,13 @@ impl Node {
             if outbox.link() != Some(link) {
                 return; // asked over a connection that is gone
             }
-            outbox.by(|| number).died(id.name().to_string(), reason)
+            outbox.by(|| number.get()).died(id.name().to_string(), reason)
         };
         self.queued(remote, queued);
     }
 
     /// Gives a port something that ends with it; at once if it has ended.
-    pub(crate) fn adopt(&self, number: u64, child: Child) {
+    pub(crate) fn adopt(&self, number: PortNo, child: Child) {
         match self.table().get(number) {
             Some(mut cell) => cell.make_extra().adopt(child),
             None => self.end_child(child),
@@ -230,7 +231,7 @@ impl Node {
     /// Runs a future beside a port, and `done` in it with the result.
     pub(crate) fn task_of<T: Send + 'static>(
         &self,
-        number: u64,
+        number: PortNo,
         future: impl Future<Output = T> + Send + 'static,
         done: impl FnOnce(&mut Context<'_>, T) + Send + 'static,
     ) {
@@ -248,7 +249,7 @@ impl Node {
     /// Sets a monitor with any action.
     pub(crate) fn set_monitor(&self, port: &PortId, action: Action) -> MonitorGuard {
         let owner = match &action {
-            Action::Port(number, _) => *number,
+            Action::Port(number, _) => number.get(),
             _ => sender::current(),
         };
         self.set_monitor_of(owner, port, action)
@@ -303,8 +304,8 @@ impl Node {
     }
 
     /// Ports of which one had a handler that did not return for long are reported.
-    pub(crate) fn report_blocking(&self, numbers: &[u64], took: Duration) {
-        let numbers: BTreeSet<u64> = numbers.iter().copied().collect();
+    pub(crate) fn report_blocking(&self, numbers: &[PortNo], took: Duration) {
+        let numbers: BTreeSet<PortNo> = numbers.iter().copied().collect();
         let ports: Vec<String> = numbers.into_iter().map(|number| self.port_id(number).to_string()).collect();
         match &ports[..] {
             [port] => tracing::warn!(port, ?took, "a handler blocked its thread; use a task for slow work"),

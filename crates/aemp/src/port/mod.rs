@@ -19,6 +19,7 @@ pub(crate) mod items;
 pub(crate) mod known;
 pub(crate) mod life;
 pub(crate) mod mailbox;
+pub(crate) mod port_no;
 mod port_task;
 pub(crate) mod pressure;
 pub(crate) mod run;

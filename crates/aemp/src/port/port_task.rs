@@ -17,6 +17,7 @@ use aemp_proto::Reason;
 
 use super::doom::Doom;
 use super::mailbox::{Signal, TaskQueue};
+use super::port_no::PortNo;
 use super::run::panic_text;
 use super::task::ExitResult;
 use crate::node::Node;
@@ -37,7 +38,7 @@ type Code = Pin<Box<dyn Future<Output = ExitResult> + Send>>;
 /// The task of an async port.
 pub(super) struct PortTask {
     node: Node,
-    number: u64,
+    number: PortNo,
     state: Arc<TaskState>,
     /// Until the port has ended.
     code: Option<Code>,
@@ -46,7 +47,7 @@ pub(super) struct PortTask {
 }
 
 impl PortTask {
-    pub(super) fn new(node: Node, number: u64, state: Arc<TaskState>, code: Code) -> PortTask {
+    pub(super) fn new(node: Node, number: PortNo, state: Arc<TaskState>, code: Code) -> PortTask {
         PortTask { node, number, state, code: Some(code), known: false }
     }
 
@@ -129,7 +130,7 @@ impl Future for PortTask {
 
 impl Node {
     /// Waits until these async ports have ended.
-    pub(crate) async fn tasks_ended(&self, numbers: Vec<u64>) {
+    pub(crate) async fn tasks_ended(&self, numbers: Vec<PortNo>) {
         for number in numbers {
             loop {
                 let mut ended = pin!(self.inner().task_ended.notified());

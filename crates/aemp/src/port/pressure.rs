@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use aemp_proto::PortId;
 
+use super::port_no::PortNo;
 use super::slot::State;
 use crate::node::Node;
 use crate::remote::{HIGH_WATER, Remote};
@@ -17,7 +18,7 @@ use crate::remote::{HIGH_WATER, Remote};
 #[derive(Clone)]
 pub(crate) enum Pressure {
     /// The mailbox of this port.
-    Port(u64),
+    Port(PortNo),
     /// The outbox of this node.
     Remote(Arc<Remote>),
 }
@@ -28,7 +29,7 @@ type Identity = (bool, u64);
 impl Pressure {
     fn identity(&self) -> Identity {
         match self {
-            Pressure::Port(number) => (false, *number),
+            Pressure::Port(number) => (false, number.get()),
             Pressure::Remote(remote) => (true, Arc::as_ptr(remote).addr() as u64),
         }
     }
@@ -63,13 +64,13 @@ impl Crowded {
 impl Node {
     /// Ports that waited for a receiver, which has drained, go on, unless another receiver of
     /// theirs is still behind.
-    pub(crate) fn unpark(&self, ports: Vec<u64>) {
+    pub(crate) fn unpark(&self, ports: Vec<PortNo>) {
         ports.into_iter().for_each(|number| self.go_on_if_drained(number));
     }
 
     /// A port in state `Parked` goes on when none of the receivers is behind that stand in its
     /// extra part.
-    pub(crate) fn go_on_if_drained(&self, number: u64) {
+    pub(crate) fn go_on_if_drained(&self, number: PortNo) {
         while let Some(receiver) = self.next_receiver(number) {
             if self.waits_for(number, &receiver) {
                 return;
@@ -81,7 +82,7 @@ impl Node {
     }
 
     /// A receiver that a parked port waits for. If none is left, the port goes on.
-    fn next_receiver(&self, number: u64) -> Option<Pressure> {
+    fn next_receiver(&self, number: PortNo) -> Option<Pressure> {
         let mut cell = self.table().get(number)?;
         if cell.state() != State::Parked {
             return None;
@@ -96,7 +97,7 @@ impl Node {
     }
 
     /// Registers a port with a receiver that is behind. False if the receiver has caught up.
-    fn waits_for(&self, number: u64, receiver: &Pressure) -> bool {
+    fn waits_for(&self, number: PortNo, receiver: &Pressure) -> bool {
         match receiver {
             Pressure::Port(target) => match self.table().get(*target) {
                 Some(mut cell) => {
@@ -119,7 +120,7 @@ impl Node {
 
     /// Waits until none of these receivers is behind any more, or the async port itself is: of any
     /// ring of ports at least one goes on.
-    pub(crate) async fn all_drained(&self, number: u64, crowded: Crowded) {
+    pub(crate) async fn all_drained(&self, number: PortNo, crowded: Crowded) {
         for receiver in crowded.into_iter() {
             tokio::select! {
                 () = self.drained(receiver) => {}
@@ -130,7 +131,7 @@ impl Node {
 
     /// As [`Node::ready`], for the code of an async port; returns, too, when that port is behind
     /// itself.
-    pub(crate) async fn ready_in(&self, number: u64, to: &PortId) {
+    pub(crate) async fn ready_in(&self, number: PortNo, to: &PortId) {
         tokio::select! {
             () = self.ready(to) => {}
             () = self.falls_behind(number) => {}
@@ -138,7 +139,7 @@ impl Node {
     }
 
     /// Waits until an async port is behind, or gone.
-    async fn falls_behind(&self, number: u64) {
+    async fn falls_behind(&self, number: PortNo) {
         loop {
             let falls = {
                 let Some(mut cell) = self.table().get(number) else { return };
@@ -160,7 +161,7 @@ impl Node {
     }
 
     /// Waits until a port here is not behind any more, or gone.
-    pub(crate) async fn ready_here(&self, number: u64) {
+    pub(crate) async fn ready_here(&self, number: PortNo) {
         loop {
             let drained = {
                 let Some(mut cell) = self.table().get(number) else { return };
@@ -206,11 +207,11 @@ mod tests {
     }
 
     fn state(node: &Node, port: &PortId) -> Option<State> {
-        node.table().get(port.parts().1).map(|cell| cell.state())
+        node.table().get(node.own_number(port)?).map(|cell| cell.state())
     }
 
     fn waiting(node: &Node, port: &PortId) -> usize {
-        node.table().get(port.parts().1).map_or(0, |cell| cell.waiting())
+        node.own_number(port).and_then(|number| node.table().get(number)).map_or(0, |cell| cell.waiting())
     }
 
     /// These runtimes have one thread: all others run in between.

@@ -14,6 +14,7 @@ use super::clock::{Clock, Lap};
 use super::context::{Later, StartTask, Successor};
 use super::known::{BoxedMailbox, Known};
 use super::mailbox::{Signal, TaskQueue};
+use super::port_no::PortNo;
 use super::pressure::Crowded;
 use super::slot::{Slot, State};
 use super::table::Seat;
@@ -42,7 +43,7 @@ pub(crate) struct Taken {
     name: Option<Arc<PortId>>,
     quota: u16,
     /// Ports that waited for this one to take what it had.
-    blocked: Vec<u64>,
+    blocked: Vec<PortNo>,
 }
 
 impl Taken {
@@ -60,7 +61,7 @@ impl Taken {
 }
 
 /// Runs a port that stood in a run queue.
-pub(crate) fn run_port(node: &Node, number: u64, clock: Option<&mut Clock>) -> Next {
+pub(crate) fn run_port(node: &Node, number: PortNo, clock: Option<&mut Clock>) -> Next {
     let Some(seat) = node.table().seat(number) else { return Next::Rest };
     let Some(mut cell) = seat.lock() else { return Next::Rest };
     if cell.state() != State::Queued {
@@ -75,7 +76,7 @@ pub(crate) fn run_port(node: &Node, number: u64, clock: Option<&mut Clock>) -> N
 #[inline(always)]
 pub(crate) fn run_taken(
     node: &Node,
-    (number, seat): (u64, Seat<'_>),
+    (number, seat): (PortNo, Seat<'_>),
     Taken { mut actor, name, quota, blocked }: Taken,
     clock: Option<&mut Clock>,
 ) -> Next {
@@ -104,7 +105,7 @@ pub(crate) fn run_taken(
 #[cold]
 fn go_on_as_asked(
     node: &Node,
-    number: u64,
+    number: PortNo,
     actor: Box<dyn Actor>,
     quota: u16,
     left: bool,
@@ -156,7 +157,7 @@ type Became = (Option<Box<dyn Actor>>, Option<StartTask>);
 /// never.
 fn succeed(
     node: &Node,
-    number: u64,
+    number: PortNo,
     mut old: Box<dyn Actor>,
     successor: Successor,
 ) -> Result<Became, Reason> {
@@ -211,7 +212,7 @@ fn put_back(node: &Node, seat: Seat<'_>, actor: Box<dyn Actor>, quota: u16, left
 /// As [`put_back`], for a port that has sent more than these receivers could take.
 fn park(
     node: &Node,
-    (number, seat): (u64, Seat<'_>),
+    (number, seat): (PortNo, Seat<'_>),
     actor: Box<dyn Actor>,
     quota: u16,
     left: bool,
@@ -252,7 +253,7 @@ fn nanos(time: Duration) -> u64 {
 }
 
 /// Ends a port whose actor a runner has; its code may panic once more while it is dropped.
-fn end(node: &Node, number: u64, actor: Option<Box<dyn Actor>>, reason: Reason) {
+fn end(node: &Node, number: PortNo, actor: Option<Box<dyn Actor>>, reason: Reason) {
     let dropped = catch_unwind(AssertUnwindSafe(|| drop(actor)));
     if dropped.is_err() {
         tracing::warn!(port = %node.port_id(number), "the state of a dying port panicked while it was dropped");

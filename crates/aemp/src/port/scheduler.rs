@@ -18,7 +18,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::clock::Clock;
-use super::here::{self, Here, NONE};
+use super::here::{self, Here};
+use super::port_no::PortNo;
 use super::run::{Next, panic_text, report_if_blocked, run_port};
 use super::sleepers::Sleepers;
 use crate::node::Node;
@@ -46,7 +47,7 @@ type Code = Box<dyn FnOnce(&Node) + Send>;
 /// Something to run.
 pub(crate) enum Work {
     /// A port in state `Queued`.
-    Port(u64),
+    Port(PortNo),
     /// Code that belongs to no port.
     Call(Code),
 }
@@ -145,12 +146,11 @@ impl Scheduler {
 
     /// Queues a port, which is in state `Queued`.
     #[inline]
-    pub(crate) fn schedule(&self, number: u64) {
+    pub(crate) fn schedule(&self, number: PortNo) {
         if !here::is(self) {
             return self.push_shared(Work::Port(number));
         }
-        let older = here::put_newest(number);
-        if older != NONE {
+        if let Some(older) = here::put_newest(number) {
             self.push_own(Work::Port(older));
         }
     }
@@ -167,14 +167,14 @@ impl Scheduler {
     /// Runs a port. What belongs to it may panic while it is put away; panics of handlers end in
     /// `run_taken`.
     #[inline]
-    fn port(&self, node: &Node, number: u64, clock: &mut Clock) {
+    fn port(&self, node: &Node, number: PortNo, clock: &mut Clock) {
         if run_port(node, number, Some(clock)) == Next::Again {
             self.requeue(number);
         }
     }
 
     /// A port that has more to do goes behind the others.
-    pub(super) fn requeue(&self, number: u64) {
+    pub(super) fn requeue(&self, number: PortNo) {
         // Nobody is asked to help: if there is nothing else to do, the port had better stay.
         let left = here::with_queue(|queue| match queue {
             Some(queue) => {
@@ -303,14 +303,14 @@ fn turn(node: &Node, queue: Worker<Work>, clock: &mut Clock, share: Duration) ->
     // The first pick of a turn looks at the shared queue: a turn of long handlers has fewer picks
     // than it takes otherwise.
     let mut picks = Picks { until_shared: 1, in_a_row: 0 };
-    let running = Cell::new(NONE);
+    let running = Cell::new(None);
     let mut works = || {
         while let Some(work) = picks.next(scheduler) {
             match work {
                 Picked::Port(number) => {
-                    running.set(number);
+                    running.set(Some(number));
                     scheduler.port(node, number, clock);
-                    running.set(NONE);
+                    running.set(None);
                 }
                 Picked::Call(code) => call(node, code, clock),
             }
@@ -324,14 +324,14 @@ fn turn(node: &Node, queue: Worker<Work>, clock: &mut Clock, share: Duration) ->
         }
     };
     while let Err(panic) = catch_unwind(AssertUnwindSafe(&mut works)) {
-        end_of_panicked(node, running.replace(NONE), &*panic);
+        end_of_panicked(node, running.take(), &*panic);
     }
     finish_lap(node, clock);
     drop(batch);
     let (Some(queue), newest) = here.leave() else {
         unreachable!("only this function sets and takes the queue of its thread")
     };
-    if newest != NONE {
+    if let Some(newest) = newest {
         queue.push(Work::Port(newest));
     }
     let busy = !queue.is_empty() || scheduler.has_work();
@@ -340,7 +340,7 @@ fn turn(node: &Node, queue: Worker<Work>, clock: &mut Clock, share: Duration) ->
 
 /// What is to be run next. Beside [`Work`], which lies in queues, this stays in registers.
 enum Picked {
-    Port(u64),
+    Port(PortNo),
     Call(Code),
 }
 
@@ -364,8 +364,7 @@ impl Picks {
             }
         }
         if self.in_a_row < NEWEST_IN_A_ROW {
-            let number = here::take_newest();
-            if number != NONE {
+            if let Some(number) = here::take_newest() {
                 self.in_a_row += 1;
                 return Some(Picked::Port(number));
             }
@@ -381,8 +380,8 @@ impl Picks {
                 return Some(work.into());
             }
             match here::take_newest() {
-                NONE => scheduler.find(queue).map(Picked::from),
-                number => Some(Picked::Port(number)),
+                None => scheduler.find(queue).map(Picked::from),
+                Some(number) => Some(Picked::Port(number)),
             }
         })
     }
@@ -405,11 +404,11 @@ pub(super) fn finish_lap(node: &Node, clock: &mut Clock) {
     }
 }
 
-pub(super) fn end_of_panicked(node: &Node, number: u64, panic: &(dyn Any + Send)) {
-    if number == NONE {
+pub(super) fn end_of_panicked(node: &Node, number: Option<PortNo>, panic: &(dyn Any + Send)) {
+    let Some(number) = number else {
         tracing::error!(text = panic_text(panic), "a runner panicked between two ports");
         return;
-    }
+    };
     let reason = Reason::died(panic_text(panic));
     if catch_unwind(AssertUnwindSafe(|| node.end_port(number, reason))).is_err() {
         tracing::error!(port = %node.port_id(number), "a port panicked again while it was ended");

@@ -25,6 +25,7 @@ use super::actor::Actor;
 use super::extra::Extra;
 use super::known::{BoxedMailbox, Known};
 use super::mailbox::Mailbox;
+use super::port_no::PortNo;
 
 /// How many items the first run of a port may handle.
 const FIRST_QUOTA: u16 = 8;
@@ -262,7 +263,7 @@ impl Slot {
     /// The ports that waited for this one to take what it had, if no more than `high` bytes are
     /// left.
     #[inline]
-    pub(crate) fn take_blocked(&mut self, high: usize) -> Vec<u64> {
+    pub(crate) fn take_blocked(&mut self, high: usize) -> Vec<PortNo> {
         match &mut self.extra {
             Some(extra) if extra.holds_up() && self.waiting <= high => extra.unblock(),
             _ => Vec::new(),

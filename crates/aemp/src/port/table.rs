@@ -8,6 +8,7 @@ use super::actor::Actor;
 use super::extra::Extra;
 use super::known::{BoxedMailbox, Known};
 use super::mailbox::Mailbox;
+use super::port_no::PortNo;
 use super::slot::{Removed, Slot, State};
 use crate::sync::{AtomicU32, Mutex, OnceLock, Ordering, SlotGuard, SlotMutex};
 
@@ -38,22 +39,22 @@ impl Table {
         mailbox: BoxedMailbox,
         actor: Option<Box<dyn Actor>>,
         extra: Option<Box<Extra>>,
-    ) -> u64 {
+    ) -> PortNo {
         let reused = self.free.lock().pop();
         let index = reused.unwrap_or_else(|| self.used.fetch_add(1, Ordering::Relaxed));
         let generation = self.slot(index).lock().open(state, mailbox, actor, extra);
-        number(index, generation)
+        PortNo::of_slot(index, generation)
     }
 
     /// The port with this number, locked; `None` if there is none (any more).
     #[inline]
-    pub(crate) fn get(&self, number: u64) -> Option<SlotGuard<'_, Slot>> {
+    pub(crate) fn get(&self, number: PortNo) -> Option<SlotGuard<'_, Slot>> {
         self.seat(number)?.lock()
     }
 
     /// Whether the port has ended, or takes nothing any more. Never waits: "no" if somebody else is
     /// at it right now.
-    pub(crate) fn is_over(&self, number: u64) -> bool {
+    pub(crate) fn is_over(&self, number: PortNo) -> bool {
         let Some(seat) = self.seat(number) else { return true };
         let Some(cell) = seat.cell.try_lock() else { return false };
         !cell.is_port(seat.generation) || cell.is_closing()
@@ -67,14 +68,14 @@ impl Table {
 
     /// Whether somebody is at the port right now.
     #[cfg(test)]
-    pub(crate) fn is_locked(&self, number: u64) -> bool {
+    pub(crate) fn is_locked(&self, number: PortNo) -> bool {
         self.seat(number).is_some_and(|seat| seat.cell.is_locked())
     }
 
     /// Where the port with this number is or was, to be locked more than once.
     #[inline]
-    pub(crate) fn seat(&self, number: u64) -> Option<Seat<'_>> {
-        let (index, generation) = split(number)?;
+    pub(crate) fn seat(&self, number: PortNo) -> Option<Seat<'_>> {
+        let (index, generation) = number.slot();
         let (segment, offset) = place(index);
         let cell = self.segments.get(segment)?.get()?.get(offset)?;
         Some(Seat { cell, generation })
@@ -82,18 +83,18 @@ impl Table {
 
     /// Takes a port out: what it had, to be dropped when no lock is held. `last` sees it before
     /// anybody can see that it is gone.
-    pub(crate) fn remove(&self, number: u64, last: impl FnOnce(&Slot)) -> Option<Removed> {
+    pub(crate) fn remove(&self, number: PortNo, last: impl FnOnce(&Slot)) -> Option<Removed> {
         let cell = self.get(number)?;
         last(&cell);
         Some(self.take_out(number, cell))
     }
 
     /// As [`Table::remove`], for a port that is locked already.
-    pub(crate) fn take_out(&self, number: u64, mut cell: SlotGuard<'_, Slot>) -> Removed {
+    pub(crate) fn take_out(&self, number: PortNo, mut cell: SlotGuard<'_, Slot>) -> Removed {
         let (removed, reusable) = cell.vacate();
         drop(cell);
-        if let (true, Some((index, _))) = (reusable, split(number)) {
-            self.free.lock().push(index);
+        if reusable {
+            self.free.lock().push(number.slot().0);
         }
         removed
     }
@@ -101,15 +102,15 @@ impl Table {
     /// Ends a port that has nothing but an empty mailbox, and keeps its slot with that for
     /// [`Table::begin`]; gives the number that the next port there will have. Until then there is
     /// no port.
-    pub(crate) fn keep(&self, number: u64, mut cell: SlotGuard<'_, Slot>) -> Option<u64> {
-        let (index, next) = (split(number)?.0, cell.keep()?);
-        Some(self::number(index, next))
+    pub(crate) fn keep(&self, number: PortNo, mut cell: SlotGuard<'_, Slot>) -> Option<PortNo> {
+        let next = cell.keep()?;
+        Some(PortNo::of_slot(number.slot().0, next))
     }
 
     /// Opens the port with this number, which [`Table::keep`] gave, in state `Unscheduled`, with
     /// the mailbox that was kept. If that does not suit, the slot is free for all, and the answer
     /// false.
-    pub(crate) fn begin(&self, number: u64, suits: impl FnOnce(&mut Known<dyn Mailbox>) -> bool) -> bool {
+    pub(crate) fn begin(&self, number: PortNo, suits: impl FnOnce(&mut Known<dyn Mailbox>) -> bool) -> bool {
         let Some(seat) = self.seat(number) else { return false };
         let mut cell = seat.cell.lock();
         debug_assert!(cell.is_kept_for(seat.generation));
@@ -121,18 +122,18 @@ impl Table {
     }
 
     /// Gives the slot of this number, which [`Table::keep`] gave, to all.
-    pub(crate) fn give_back(&self, number: u64) {
+    pub(crate) fn give_back(&self, number: PortNo) {
         if let Some(seat) = self.seat(number) {
             drop(self.take_out(number, seat.cell.lock()));
         }
     }
 
     /// The numbers of all ports there are now.
-    pub(crate) fn numbers(&self) -> Vec<u64> {
+    pub(crate) fn numbers(&self) -> Vec<PortNo> {
         let slots = (0..self.used.load(Ordering::Relaxed)).map(|index| (index, self.slot(index).lock()));
         slots
             .filter(|(_, cell)| cell.state() != State::Free)
-            .map(|(index, cell)| number(index, cell.generation()))
+            .map(|(index, cell)| PortNo::of_slot(index, cell.generation()))
             .collect()
     }
 
@@ -160,22 +161,6 @@ impl<'a> Seat<'a> {
         let cell = self.cell.lock();
         cell.is_port(self.generation).then_some(cell)
     }
-}
-
-/// Whether two ports have, or had, the same slot, one after the other.
-#[inline]
-pub(crate) fn same_slot(one: u64, other: u64) -> bool {
-    one.wrapping_sub(1) as u32 == other.wrapping_sub(1) as u32
-}
-
-fn number(index: u32, generation: u32) -> u64 {
-    (u64::from(generation) << 32 | u64::from(index)) + 1
-}
-
-#[inline]
-fn split(number: u64) -> Option<(u32, u32)> {
-    let number = number.checked_sub(1)?;
-    Some((number as u32, (number >> 32) as u32))
 }
 
 /// Segment `s` holds the slots from `FIRST * (2^s - 1)` on.

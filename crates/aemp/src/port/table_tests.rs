@@ -1,12 +1,13 @@
 //! Tests of the table. They stand here because `aemp-models` compiles the table itself once more.
 
+use super::port_no::PortNo;
 use super::slot::State;
 use super::table::*;
 use crate::message::Envelope;
 use crate::port::known::Known;
 use crate::port::mailbox::Queue;
 
-fn insert(table: &Table) -> u64 {
+fn insert(table: &Table) -> PortNo {
     table.insert(State::Idle, Known::boxed(Queue::<Envelope>::default()), None, None)
 }
 
@@ -28,7 +29,7 @@ fn a_number_is_never_given_twice() {
     let table = Table::new();
     let mut seen = std::collections::HashSet::new();
     for _ in 0..3 {
-        let numbers: Vec<u64> = (0..200).map(|_| insert(&table)).collect();
+        let numbers: Vec<PortNo> = (0..200).map(|_| insert(&table)).collect();
         for number in numbers {
             assert!(seen.insert(number));
             assert!(table.get(number).is_some());
@@ -48,10 +49,10 @@ fn a_kept_slot_is_no_port_until_it_is_begun_and_then_another_one() {
         let cell = table.get(number).expect("it is there");
         let next = table.keep(number, cell).expect("few generations");
         assert!(table.get(number).is_none() && table.get(next).is_none());
-        assert!(next != number && same_slot(number, next));
+        assert!(next != number && number.same_slot(next));
         assert!(!table.numbers().contains(&next));
         // Nobody else gets it.
-        assert!(!same_slot(insert(&table), next));
+        assert!(!insert(&table).same_slot(next));
         assert!(table.begin(next, |mailbox| mailbox.downcast_mut::<Queue<Envelope>>().is_some()));
         assert_eq!(table.get(next).map(|cell| cell.state()), Some(State::Unscheduled));
         number = next;
@@ -61,13 +62,13 @@ fn a_kept_slot_is_no_port_until_it_is_begun_and_then_another_one() {
     assert!(!table.begin(next, |_| false));
     // It is free for all, under another name.
     let reused = insert(&table);
-    assert!(reused != next && same_slot(reused, next));
+    assert!(reused != next && reused.same_slot(next));
 }
 
 #[test]
 fn numbers_that_were_never_given_name_nothing() {
     let table = Table::new();
-    assert!(table.get(0).is_none());
-    assert!(table.get(1).is_none());
-    assert!(table.get(u64::MAX).is_none());
+    assert_eq!(PortNo::new(0), None);
+    assert!(table.get(PortNo::FIRST).is_none());
+    assert!(PortNo::new(u64::MAX).is_some_and(|last| table.get(last).is_none()));
 }

@@ -17,6 +17,7 @@ use super::Context;
 use super::items::{Item, Items};
 use super::known::Known;
 use super::mailbox::{ITEM_COST, Job, Signal, TaskQueue};
+use super::port_no::PortNo;
 use super::port_task::{PortTask, TaskState};
 use super::pressure::Crowded;
 use super::run::panic_text;
@@ -36,7 +37,7 @@ pub type ExitResult = Result<(), Reason>;
 /// its next `await`.
 pub struct Mailbox {
     node: Node,
-    number: u64,
+    number: PortNo,
     id: Arc<PortId>,
     stash: VecDeque<Waiting>,
     batch: Items<Envelope>,
@@ -75,7 +76,7 @@ impl Mailbox {
         &self.node
     }
 
-    pub(crate) fn number(&self) -> u64 {
+    pub(crate) fn number(&self) -> PortNo {
         self.number
     }
 
@@ -349,7 +350,7 @@ impl Node {
     /// when those have drained that the port has sent too much to before.
     pub(crate) fn start_task<F>(
         &self,
-        number: u64,
+        number: PortNo,
         crowded: Crowded,
         code: impl FnOnce(Mailbox) -> F + Send + 'static,
     ) where

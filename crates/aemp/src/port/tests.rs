@@ -13,6 +13,7 @@ use aemp_proto::wire::{self, FrameReader, Span};
 use aemp_proto::{Body, Framing, PortId, Reason};
 use bytes::Bytes;
 
+use super::port_no::PortNo;
 use super::slot::State;
 use super::{Context, Mailbox};
 use crate::message::ReplyTo;
@@ -32,7 +33,7 @@ async fn node(limits: Limits) -> Node {
 /// Waits until the port is in this state. These runtimes have one thread: the others run in
 /// between.
 async fn until(node: &Node, port: &PortId, state: State) {
-    while node.table().get(port.parts().1).unwrap().state() != state {
+    while node.table().get(node.own_number(&port).unwrap()).unwrap().state() != state {
         tokio::task::yield_now().await;
     }
 }
@@ -55,7 +56,7 @@ async fn a_parked_port_that_passes_its_limit_dies_at_once() {
     let death = node.exited(&port);
     node.send(&port, ("x".repeat(5000),)).unwrap();
     assert_eq!(soon(death).await.identifier().as_deref(), Some("mailbox_full"));
-    assert!(node.table().get(crowded.parts().1).is_some());
+    assert!(node.table().get(node.own_number(&crowded).unwrap()).is_some());
     node.shutdown().await;
 }
 
@@ -115,7 +116,7 @@ async fn very_many_messages_that_are_not_picked_stay_in_order() {
 struct Witness(u64);
 
 thread_local! {
-    static SEEN: RefCell<Option<(Node, u64, bool)>> = const { RefCell::new(None) };
+    static SEEN: RefCell<Option<(Node, PortNo, bool)>> = const { RefCell::new(None) };
 }
 
 impl serde::Serialize for Witness {
@@ -143,7 +144,7 @@ async fn a_port_that_becomes_another_is_not_locked_while_messages_are_encoded() 
         let sender = sender.clone();
         cx.receive(move |_: &mut Context<'_>, (n,): (u64,)| sender.send(n).unwrap());
     });
-    SEEN.set(Some((node.clone(), port.parts().1, false)));
+    SEEN.set(Some((node.clone(), node.own_number(&port).unwrap(), false)));
     for n in 0..3 {
         node.send(&port, (Witness(n),)).unwrap();
     }
@@ -176,7 +177,7 @@ async fn few_messages_for_a_slow_port_do_not_keep_all_that_was_read_with_them() 
         for (n, shared) in shared.into_iter().enumerate() {
             let (batch, mut spans) = batch(n as u64 + 1);
             assert!(batch.is_unique());
-            node.deliver_spans(port.parts().1, &batch, &mut spans);
+            node.deliver_spans(node.own_number(&port).unwrap(), &batch, &mut spans);
             assert!(spans.is_empty());
             assert_eq!(batch.is_unique(), !shared, "{port} {n}");
         }

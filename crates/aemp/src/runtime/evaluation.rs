@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use crate::node::Node;
 use crate::port::Context;
 use crate::port::mailbox::Signal;
+use crate::port::port_no::PortNo;
 use crate::port::run::panic_text;
 
 /// Bytes of code of one node that may wait, with what the answers begin with.
@@ -24,7 +25,7 @@ const COST: usize = 256;
 /// The evaluations of a node.
 pub(crate) struct Evaluations {
     /// Number of the port that they run in, once there is one.
-    port: Mutex<u64>,
+    port: Mutex<Option<PortNo>>,
     /// Those that have not begun.
     waiting: PeerBudgets,
 }
@@ -112,15 +113,18 @@ impl Node {
                 tracing::error!(text = panic_text(&*panic), withheld, "an evaluator panicked");
             }
         };
-        self.signal(self.evaluation_port(), Signal::Job(Box::new(job)));
+        if let Some(port) = self.evaluation_port() {
+            self.signal(port, Signal::Job(Box::new(job)));
+        }
     }
 
     /// The port in which code is evaluated; another one if the last one has died.
-    fn evaluation_port(&self) -> u64 {
-        let mut number = self.inner().shared.evaluations.port.lock();
-        if self.table().get(*number).is_none_or(|cell| cell.is_closing()) {
-            (_, *number) = self.port(|_: &mut Context<'_>, (): ()| {}).parts();
+    fn evaluation_port(&self) -> Option<PortNo> {
+        let mut port = self.inner().shared.evaluations.port.lock();
+        let lives = |port| self.table().get(port).is_some_and(|cell| !cell.is_closing());
+        if !port.is_some_and(lives) {
+            *port = self.own_number(&self.port(|_: &mut Context<'_>, (): ()| {}));
         }
-        *number
+        *port
     }
 }

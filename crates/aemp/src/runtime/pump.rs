@@ -27,6 +27,7 @@ use super::writer::{self, Outgoing, WriteError};
 use super::{Command, Event};
 use crate::message::Envelope;
 use crate::node::{Node, Place};
+use crate::port::port_no::PortNo;
 use crate::remote::Remote;
 
 /// The name of the port that answers to our probes come to; it exists on every link by itself.
@@ -515,7 +516,7 @@ async fn waited_for(room: Option<OwnedNotified>) {
 }
 
 /// The port of this node with this name. An answer to a probe is noted instead.
-fn port_here(node: &Node, live: &mut Liveness, name: &str) -> Option<u64> {
+fn port_here(node: &Node, live: &mut Liveness, name: &str) -> Option<PortNo> {
     if name == PROBE_PORT {
         live.answered();
         return None;

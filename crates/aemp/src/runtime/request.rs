@@ -8,6 +8,7 @@ use aemp_proto::{Body, NodeId, PortId, Reason, Value};
 
 use crate::log::clock;
 use crate::node::{Node, Place};
+use crate::port::port_no::PortNo;
 use crate::remote::Remote;
 use crate::trace;
 
@@ -206,7 +207,7 @@ impl Node {
         }
     }
 
-    fn number_of(&self, name: &str) -> Option<u64> {
+    fn number_of(&self, name: &str) -> Option<PortNo> {
         let (head, number) = aemp_proto::name::split_name(name);
         match self.place_here(head, number) {
             Place::Here(number) => Some(number),
@@ -244,7 +245,7 @@ impl Node {
             let mut outbox = remote.outbox.lock();
             // What the port sent before it died may still be held, and this must not overtake it.
             match number.or_else(|| self.former_number(name)) {
-                Some(number) => outbox.by(|| number).died(name.into(), &refusal),
+                Some(number) => outbox.by(|| number.get()).died(name.into(), &refusal),
                 None => outbox.request(&Request::Died(name.into(), refusal)),
             }
         };

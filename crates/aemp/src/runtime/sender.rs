@@ -9,13 +9,19 @@ use std::thread;
 
 use tokio::task;
 
+use crate::port::port_no::PortNo;
 use crate::this_thread::this;
 
 /// Runs code of a port that does not panic, and may run code of another one: that of another node
 /// on the same thread.
 #[inline]
-pub(crate) fn as_port<T>(number: u64, code: impl FnOnce() -> T) -> T {
-    let outer = this(|this| this.sender.replace(number));
+pub(crate) fn as_port<T>(number: PortNo, code: impl FnOnce() -> T) -> T {
+    as_sender(number.get(), code)
+}
+
+#[inline]
+fn as_sender<T>(sender: u64, code: impl FnOnce() -> T) -> T {
+    let outer = this(|this| this.sender.replace(sender));
     let result = code();
     this(|this| this.sender.set(outer));
     result
@@ -30,7 +36,7 @@ const OTHER: u64 = 1 << 63;
 /// Runs a callback, which has an ID of its own and does not panic: what one callback was told,
 /// another one does not know, though the same runner runs both.
 pub(crate) fn as_callback<T>(id: u64, code: impl FnOnce() -> T) -> T {
-    as_port(CALLBACK | id, code)
+    as_sender(CALLBACK | id, code)
 }
 
 /// Something that is the same for all that one sender sends: the number of a port for what it
@@ -55,9 +61,10 @@ mod tests {
 
     #[test]
     fn a_port_is_the_same_sender_wherever_it_runs_and_after_another_ran_inside() {
+        let [one, other] = [7, 8].map(|number| PortNo::new(number).expect("it is not zero"));
         let of = |port| as_port(port, current);
-        let elsewhere = thread::spawn(move || of(7)).join().expect("it does not panic");
-        let (before, inner, after) = as_port(7, || (current(), of(8), current()));
+        let elsewhere = thread::spawn(move || of(one)).join().expect("it does not panic");
+        let (before, inner, after) = as_port(one, || (current(), of(other), current()));
         assert_eq!((before, after), (elsewhere, elsewhere));
         assert!(inner != before && current() != before);
         assert_eq!(current(), current());

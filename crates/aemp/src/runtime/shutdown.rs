@@ -18,6 +18,7 @@ use super::driver::Driver;
 use super::{Command, Event, NodeEvent};
 use crate::node::Node;
 use crate::port::mailbox::Signal;
+use crate::port::port_no::PortNo;
 use crate::port::wake::guarded;
 use crate::remote::Remote;
 
@@ -308,7 +309,7 @@ impl Driver {
 
     /// Kills all ports, which get to what has come before. Those that are tasks have to end
     /// themselves, behind what they send.
-    fn kill_ports(&self) -> Vec<u64> {
+    fn kill_ports(&self) -> Vec<PortNo> {
         let mut tasks = Vec::new();
         for number in self.node.table().numbers() {
             if self.node.kill_task(number) {

@@ -9,6 +9,7 @@ use aemp_proto::wire::{Found, Span};
 use bytes::Bytes;
 
 use crate::node::Node;
+use crate::port::port_no::PortNo;
 
 /// Messages that are put into a mailbox at once. Its lock is held for as long as that takes.
 const LONGEST: usize = 256;
@@ -19,7 +20,7 @@ pub(super) struct Streak {
     /// Where in the batch the name of their port is; empty if there are none.
     name: Range<usize>,
     /// `None` if there is no such port.
-    port: Option<u64>,
+    port: Option<PortNo>,
     spans: Vec<Span>,
 }
 
@@ -32,7 +33,7 @@ impl Streak {
         node: &Node,
         batch: &Bytes,
         found: Found,
-        port: impl FnOnce(&str) -> Option<u64>,
+        port: impl FnOnce(&str) -> Option<PortNo>,
     ) {
         if (!found.same || self.name.is_empty()) && batch[found.port.clone()] != batch[self.name.clone()] {
             self.deliver(node, batch);

@@ -344,7 +344,8 @@ async fn each_monitor_that_is_not_withdrawn_is_answered_and_the_port_keeps_one_e
         link.end().await;
         let charged = node.inner().shared.budgets.of(&remote.node).used();
         assert_eq!(charged > 0, monitors > withdrawn, "{charged}");
-        let entries = node.table().get(port.parts().1).unwrap().make_extra().watchers.remote.len();
+        let entries =
+            node.table().get(node.own_number(&port).unwrap()).unwrap().make_extra().watchers.remote.len();
         assert_eq!(entries, usize::from(monitors > withdrawn));
         let before = remote.outbox.lock().backlog();
         node.kill(&port, Reason::text("why", "not"));

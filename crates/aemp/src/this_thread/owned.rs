@@ -76,8 +76,8 @@ pub(crate) struct Keeper(pub(crate) Weak<Inner>);
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        let (_, number) = this(|this| this.reply_slot.replace((0, 0)));
-        if number != 0
+        let (_, number) = this(|this| this.reply_slot.replace((0, None)));
+        if let Some(number) = number
             && let Some(node) = self.0.upgrade()
         {
             Node::from_inner(node).table().give_back(number);
