@@ -18,12 +18,13 @@ use crate::deadline::Deadlines;
 #[cfg(feature = "logs")]
 use crate::log::LogSource;
 use crate::message::{FromMessage, IntoMessage};
-use crate::monitor::{Monitor, Telling};
+use crate::monitor::Telling;
 use crate::port::actor::{Callback, Closure};
 use crate::port::context::Context;
 use crate::port::handlers::Handlers;
 use crate::port::known::Known;
 use crate::port::mailbox::{Queue, Signal};
+use crate::port::monitor::Monitor;
 use crate::port::port_no::PortNo;
 use crate::port::pressure::Pressure;
 use crate::port::scheduler::Scheduler;

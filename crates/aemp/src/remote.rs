@@ -14,8 +14,8 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 use crate::lock_order::{DELIVERING, OUTBOX, Ordered, WATCHING};
-use crate::monitor::Monitor;
 use crate::node::{Inner, Node};
+use crate::port::monitor::Monitor;
 use crate::port::port_no::PortNo;
 use crate::port::pressure::Pressure;
 use crate::runtime::writer::Outgoing;

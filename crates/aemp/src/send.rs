@@ -8,9 +8,9 @@ use aemp_proto::{Body, NodeId, PortId, wire};
 use thiserror::Error;
 
 use crate::message::{Aside, EncodeError, Envelope, IntoMessage};
-use crate::monitor::Monitor;
 use crate::node::{Node, Place};
 use crate::port::known::AnyMailbox;
+use crate::port::monitor::Monitor;
 use crate::port::port_no::PortNo;
 use crate::port::pressure::Pressure;
 use crate::remote::Remote;

@@ -259,7 +259,9 @@ impl Node {
                 let Some(code) = code else { return cx.end(unknown(cx, &function)) };
                 match code(cx, &args) {
                     Err(reason) => cx.end(reason),
-                    Ok(()) if !cx.has_receiver() => cx.end(no_receiver(&cx.me(), &function)),
+                    Ok(()) if !cx.asked().is_some_and(|effects| effects.has_receiver()) => {
+                        cx.end(no_receiver(&cx.me(), &function))
+                    }
                     Ok(()) => {}
                 }
             })),

@@ -113,8 +113,7 @@
 //! process or machine is gone. A *monitor* tells. It is also what makes messages dependable:
 //!
 //! > From the moment a monitor is set on a port, either every message that this node sends to the
-//! port arrives, in order, or the
-//! > monitor fires.
+//! > port arrives, in order, or the monitor fires.
 //!
 //! ```
 //! # use aemp::{AnyMessage, Context, Node};

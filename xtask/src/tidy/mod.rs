@@ -4,6 +4,7 @@
 //! and can be decided by reading it. What clippy can decide is left to clippy.
 
 mod budgets;
+mod circles;
 mod direction;
 mod documents;
 mod figures;
@@ -76,6 +77,7 @@ pub(crate) fn run(root: &Path, mode: Mode) -> Result<Vec<Problem>, Box<dyn Error
     problems.extend(words::check(&sources));
     problems.extend(vocabulary::check(root, &sources, mode)?);
     problems.extend(modules::check(&sources));
+    problems.extend(circles::check(&sources));
     problems.extend(parity::check(&sources));
     problems.extend(operations::check(&sources));
     problems.extend(proof::check(&sources));

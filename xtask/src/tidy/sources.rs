@@ -37,6 +37,13 @@ impl Sources {
         Ok(Sources { files })
     }
 
+    /// These files, by path and text.
+    #[cfg(test)]
+    pub(super) fn of(files: &[(&str, &str)]) -> Sources {
+        let file = |(path, text): &(&str, &str)| SourceFile::new((*path).into(), (*text).into());
+        Sources { files: files.iter().map(|of| file(of).expect("it is Rust")).collect() }
+    }
+
     pub(super) fn files(&self) -> impl Iterator<Item = &SourceFile> {
         self.files.iter()
     }

@@ -10,10 +10,10 @@ use aemp_proto::Reason;
 
 use super::reply_slot::ReplySlot;
 use crate::message::Envelope;
-use crate::monitor::Fire;
 use crate::node::Node;
 use crate::port::known::Known;
 use crate::port::mailbox::{After, Job, Mailbox, Signal};
+use crate::port::monitor::Notification;
 use crate::port::port_no::PortNo;
 use crate::port::slot::{Slot, State};
 use crate::port::wake::wake;
@@ -86,7 +86,7 @@ pub(super) enum Lost {
     Killed(Reason),
     /// A monitor has fired. What it owns is dropped, and its gate opens, when the caller hears of
     /// it.
-    Fired(Box<Fire>),
+    Fired(Box<Notification>),
 }
 
 impl<R> AnswerBox<R> {
@@ -128,7 +128,7 @@ impl<R: Send + 'static> Mailbox for AnswerBox<R> {
 
     fn signal(&mut self, signal: Signal) -> usize {
         let lost = match signal {
-            Signal::Fire(fire) => Lost::Fired(Box::new(fire)),
+            Signal::Notification(notification) => Lost::Fired(Box::new(notification)),
             Signal::Kill(reason) => Lost::Killed(reason),
             Signal::Job(job) => {
                 self.ignored.push(job);

@@ -21,9 +21,10 @@ use tokio::task::coop::consume_budget;
 use tokio::time::Instant;
 
 use crate::message::{Aside, DecodeError, IntoMessage, ReplyTo};
-use crate::monitor::{Action, MonitorGuard, PortAction};
+use crate::monitor::MonitorGuard;
 use crate::node::{Node, Place};
 use crate::port::deliver::Called;
+use crate::port::monitor::{Action, Delivered, PortAction};
 use crate::port::port_no::PortNo;
 use crate::port::pressure::Pressure;
 use crate::port::scheduler::Scheduler;
@@ -381,8 +382,8 @@ fn open_answer<R: DeserializeOwned>(answer: Result<Given<R>, Lost>) -> Heard<R> 
             Err(CallError::BadReply(DecodeError::custom(reason))).into()
         }
         Err(Lost::Killed(reason)) => Err(CallError::Died(reason)).into(),
-        Err(Lost::Fired(fire)) => {
-            let (reason, gate) = fire.into_reason();
+        Err(Lost::Fired(notification)) => {
+            let Delivered { reason, gate, .. } = notification.deliver();
             Heard { answer: Err(CallError::Died(reason)), gate: gate.map(Box::new) }
         }
     }

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use aemp_proto::{PortId, Reason};
 
 use super::Context;
-use super::context::{Asked, NO_TAGS};
+use super::effects::{Effects, NO_TAGS};
 use super::items::{Item, Items};
 use super::known::Known;
 use super::mailbox::{Mailbox, Queue, Signal};
+use super::monitor::{Action, Delivered, Notification, PortAction};
 use super::port_no::PortNo;
 use crate::message::{DecodeError, Envelope, FromMessage, misfit};
 use crate::node::Node;
@@ -33,7 +34,7 @@ pub(crate) trait Actor: Send {
 pub(crate) struct Ran {
     pub(crate) progress: Progress,
     /// What the code has asked for.
-    pub(crate) asked: Option<Box<Asked>>,
+    pub(crate) effects: Option<Box<Effects>>,
 }
 
 /// How many items were handled, twice, and one more if some of the batch are left.
@@ -125,10 +126,30 @@ fn signalled<M: FromMessage>(cx: &mut Context<'_>, signal: Signal) -> Option<Res
     match signal {
         Signal::Job(job) => job(cx),
         Signal::Kill(reason) => cx.end(reason),
-        Signal::Fire(fire) => match fire.open(cx)? {
+        Signal::Notification(notification) => return notified(cx, notification),
+    }
+    None
+}
+
+/// A notification has left the mailbox: it takes effect, or is a message to be handled.
+fn notified<M: FromMessage>(
+    cx: &mut Context<'_>,
+    notification: Notification,
+) -> Option<Result<M, DecodeError>> {
+    if notification.kills() {
+        cx.kill_left_mailbox();
+    }
+    let Delivered { action, reason, gate } = notification.deliver();
+    let Some(Action::Port(_, action)) = action else { return None };
+    drop(gate);
+    match action {
+        PortAction::Message(make) => match make(reason) {
             Ok(message) => return Some(message.open()),
             Err(error) => cx.end(Reason::died(error)),
         },
+        PortAction::Job(job) => job(cx, reason),
+        PortAction::Kill => cx.end(reason),
+        PortAction::EndCall => {}
     }
     None
 }
@@ -169,18 +190,18 @@ impl<M: FromMessage, H: Handle<M>> Actor for Callback<M, H> {
                 Item::None => {}
             }
             handled += 1;
-            if cx.has_asked() {
-                if cx.has_changes() {
+            if let Some(effects) = cx.asked() {
+                if effects.has_changes() {
                     self.handle.settle(&mut cx);
                 }
-                if cx.stops() {
+                if cx.asked().is_some_and(|effects| effects.stops_run()) {
                     break;
                 }
             }
         }
-        let (state, asked) = cx.end_of_run();
+        let (state, effects) = cx.end_of_run();
         self.state = state;
-        Ran { progress: Progress::new(handled, !self.batch.is_empty()), asked }
+        Ran { progress: Progress::new(handled, !self.batch.is_empty()), effects }
     }
 
     fn hand_over(&mut self, successor: &mut dyn Mailbox) -> usize {

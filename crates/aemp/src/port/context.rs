@@ -11,15 +11,17 @@ use aemp_proto::{NodeId, PortId, Reason};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::actor::{Actor, Callback, Closure, Handle};
+use super::actor::{Callback, Closure, Handle};
+use super::effects::{Becomes, Effects};
 use super::handlers::{Change, Tagged};
-use super::known::{BoxedMailbox, Known};
+use super::known::Known;
 use super::mailbox::Queue;
+use super::monitor::{Action, PortAction};
 use super::port_no::PortNo;
-use super::pressure::{Crowded, Pressure};
+use super::pressure::Pressure;
 use super::task::{ExitResult, Mailbox};
 use crate::message::{Envelope, FromMessage, IntoMessage, ReplyTo};
-use crate::monitor::{Action, MonitorGuard, PortAction};
+use crate::monitor::MonitorGuard;
 use crate::node::Node;
 use crate::send::SendError;
 
@@ -33,49 +35,7 @@ pub struct Context<'a> {
     /// The own ID, if another node chose the name.
     name: Option<Arc<PortId>>,
     state: Option<Box<dyn Any + Send>>,
-    asked: Option<Box<Asked>>,
-}
-
-/// What the code that runs has asked for; most ask for nothing.
-#[derive(Default)]
-pub(crate) struct Asked {
-    end: Option<Reason>,
-    successor: Option<Becoming>,
-    changes: Vec<Change>,
-    crowded: Crowded,
-}
-
-/// What follows from a run.
-pub(crate) struct Later {
-    /// The port ends.
-    pub(crate) end: Option<Reason>,
-    /// What it becomes.
-    pub(crate) successor: Option<Successor>,
-    /// Whom it has to wait for, all of them.
-    pub(crate) crowded: Crowded,
-}
-
-/// Starts the task of the port with this number, which has to wait for these before.
-pub(crate) type StartTask = Box<dyn FnOnce(&Node, PortNo, Crowded) + Send>;
-
-/// What the code that runs now has asked the port to become.
-enum Becoming {
-    /// A port with tagged handlers, which are known when the code has ended; and its state.
-    Tagged(Option<Box<dyn Any + Send>>),
-    /// This.
-    Ready(Successor),
-}
-
-/// Why handlers of tags cannot be changed.
-pub(crate) const NO_TAGS: &str =
-    "this port has no tagged handlers: open it with Node::handlers or Context::receive_tagged";
-
-/// What a port becomes after the code that runs now.
-pub(crate) enum Successor {
-    /// A callback port.
-    Callback(BoxedMailbox, Box<dyn Actor>),
-    /// An async port; the function starts its task.
-    Task(StartTask),
+    effects: Option<Box<Effects>>,
 }
 
 impl<'a> Context<'a> {
@@ -88,7 +48,7 @@ impl<'a> Context<'a> {
         name: Option<Arc<PortId>>,
         state: Option<Box<dyn Any + Send>>,
     ) -> Context<'a> {
-        Context { node, number, name, state, asked: None }
+        Context { node, number, name, state, effects: None }
     }
 
     /// The node.
@@ -131,7 +91,7 @@ impl<'a> Context<'a> {
     /// drained.
     #[cold]
     pub(crate) fn wait_for(&mut self, receiver: Pressure) {
-        self.asked().crowded.insert(receiver);
+        self.effects().wait_for(receiver);
     }
 
     /// Answers a call. A tuple is sent as several values, everything else as one. If the answer
@@ -162,7 +122,7 @@ impl<'a> Context<'a> {
     /// Ends the own port with this reason, when the code that runs now returns. The first reason
     /// counts.
     pub fn end(&mut self, reason: Reason) {
-        self.asked().end.get_or_insert(reason);
+        self.effects().end(reason);
     }
 
     /// Ends the own port with `die, TEXT`.
@@ -254,17 +214,17 @@ impl<'a> Context<'a> {
         tag: &str,
         handler: impl FnMut(&mut Context<'_>, T) + Send + 'static,
     ) {
-        self.asked().changes.push(Change::on(tag, handler));
+        self.effects().change(Change::on(tag, handler));
     }
 
     /// Removes the handler of a tag, from the next message on.
     pub fn off(&mut self, tag: &str) {
-        self.asked().changes.push(Change::Off(tag.into()));
+        self.effects().change(Change::Off(tag.into()));
     }
 
     /// Sets the handler for messages that no tag fits, from the next message on.
     pub fn fallback<M: FromMessage>(&mut self, handler: impl FnMut(&mut Context<'_>, M) + Send + 'static) {
-        self.asked().changes.push(Change::other(handler));
+        self.effects().change(Change::other(handler));
     }
 
     /// From the next message on the own port is a typed one with this handler. What waits stays in
@@ -281,7 +241,10 @@ impl<'a> Context<'a> {
     /// [`Context::on`], now or later. In an init function `on` alone does this too.
     pub fn receive_tagged(&mut self) {
         let state = self.state.take();
-        self.asked().successor = Some(Becoming::Tagged(state));
+        self.effects().become_another(Becomes::OfChanges(Box::new(move |changes| {
+            let actor = Callback::<Envelope, Tagged>::new(Tagged::new(changes), state);
+            (Known::boxed(Queue::<Envelope>::default()), Box::new(actor))
+        })));
     }
 
     /// From now on the own port is an async one, and this is its code; see [`Node::port_async`].
@@ -290,7 +253,7 @@ impl<'a> Context<'a> {
         F: Future<Output = ExitResult> + Send + 'static,
     {
         let start = Box::new(move |node: &Node, number, crowded| node.start_task(number, crowded, code));
-        self.asked().successor = Some(Becoming::Ready(Successor::Task(start)));
+        self.effects().become_another(Becomes::Task(start));
     }
 
     fn become_callback<M: FromMessage, H: Handle<M> + 'static>(
@@ -298,8 +261,7 @@ impl<'a> Context<'a> {
         actor: Callback<M, H>,
         mailbox: Queue<M>,
     ) {
-        self.asked().successor =
-            Some(Becoming::Ready(Successor::Callback(Known::boxed(mailbox), Box::new(actor))));
+        self.effects().become_another(Becomes::Callback(Known::boxed(mailbox), Box::new(actor)));
     }
 
     /// Sets the state that [`Context::state`] gives, for the init function of a spawned port:
@@ -310,8 +272,8 @@ impl<'a> Context<'a> {
 
     /// The state, which goes back to the port, and what the code has asked for.
     #[inline]
-    pub(crate) fn end_of_run(self) -> (Option<Box<dyn Any + Send>>, Option<Box<Asked>>) {
-        (self.state, self.asked)
+    pub(crate) fn end_of_run(self) -> (Option<Box<dyn Any + Send>>, Option<Box<Effects>>) {
+        (self.state, self.effects)
     }
 
     /// A monitor that kills the own port, or was withdrawn, has left the mailbox.
@@ -319,53 +281,15 @@ impl<'a> Context<'a> {
         self.node.kill_left_mailbox(self.number);
     }
 
-    fn asked(&mut self) -> &mut Asked {
-        self.asked.get_or_insert_default()
+    /// To be told what is to happen when the code has ended.
+    #[cold]
+    pub(crate) fn effects(&mut self) -> &mut Effects {
+        self.effects.get_or_insert_default()
     }
 
-    pub(crate) fn has_changes(&self) -> bool {
-        self.asked.as_ref().is_some_and(|asked| !asked.changes.is_empty() && asked.successor.is_none())
-    }
-
-    /// Whether the code that runs now has set a receiver.
-    pub(crate) fn has_receiver(&self) -> bool {
-        self.asked.as_ref().is_some_and(|asked| asked.successor.is_some() || !asked.changes.is_empty())
-    }
-
-    pub(crate) fn take_changes(&mut self) -> Vec<Change> {
-        self.asked.as_mut().map(|asked| std::mem::take(&mut asked.changes)).unwrap_or_default()
-    }
-
-    /// Whether the run of the port is over: it ended, or becomes another, or its receiver is
-    /// behind.
-    pub(crate) fn stops(&self) -> bool {
-        self.asked.as_ref().is_some_and(|asked| {
-            asked.end.is_some() || asked.successor.is_some() || !asked.crowded.is_empty()
-        })
-    }
-
-    /// Whether the code has asked for anything.
+    /// What the code has asked for, if anything.
     #[inline]
-    pub(crate) fn has_asked(&self) -> bool {
-        self.asked.is_some()
-    }
-}
-
-impl Asked {
-    /// What follows from the run.
-    pub(crate) fn finish(self) -> Later {
-        let Asked { mut end, successor, mut changes, crowded } = self;
-        let successor = successor.map(|becoming| match becoming {
-            Becoming::Ready(successor) => successor,
-            Becoming::Tagged(state) => {
-                let tagged = Tagged::new(std::mem::take(&mut changes));
-                let actor = Callback::<Envelope, Tagged>::new(tagged, state);
-                Successor::Callback(Known::boxed(Queue::<Envelope>::default()), Box::new(actor))
-            }
-        });
-        if !changes.is_empty() {
-            end.get_or_insert_with(|| Reason::died(NO_TAGS));
-        }
-        Later { end, successor, crowded }
+    pub(crate) fn asked(&mut self) -> Option<&mut Effects> {
+        self.effects.as_deref_mut()
     }
 }

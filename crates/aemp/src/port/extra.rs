@@ -9,11 +9,11 @@ use aemp_proto::kernel::LinkId;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use super::monitor::Monitor;
 use super::port_no::PortNo;
 use super::pressure::Crowded;
 use super::wake::wake_all;
 use crate::database::Registration;
-use crate::monitor::Monitor;
 use crate::remote::Remote;
 use crate::spawn_share::SpawnShare;
 

@@ -7,6 +7,7 @@ use serde::de::{DeserializeOwned, Error as _};
 
 use super::Context;
 use super::actor::{Callback, Handle};
+use super::effects::Effects;
 use super::known::Known;
 use super::mailbox::Queue;
 use super::slot::State;
@@ -98,7 +99,8 @@ impl Handle<Envelope> for Tagged {
     }
 
     fn settle(&mut self, cx: &mut Context<'_>) {
-        for change in cx.take_changes() {
+        let changes = cx.asked().map(Effects::take_changes).unwrap_or_default();
+        for change in changes {
             self.change(change);
         }
     }

@@ -13,11 +13,12 @@ use super::actor::Actor;
 use super::extra::{Child, Extra};
 use super::known::BoxedMailbox;
 use super::mailbox::{Signal, TaskQueue};
+use super::monitor::{Action, Monitor, Notification};
 use super::port_no::PortNo;
 use super::run::{caught, panic_text};
 use super::slot::{Slot, State};
 use super::wake::wake;
-use crate::monitor::{Action, Fire, Monitor, MonitorGuard};
+use crate::monitor::MonitorGuard;
 use crate::node::{Node, Place};
 use crate::remote::Remote;
 use crate::runtime::sender;
@@ -70,8 +71,8 @@ impl Node {
 
     /// Brings a monitor that has fired to its port. The thread may hold locks, and must not drop
     /// what belongs to the monitor.
-    pub(crate) fn fire_in(&self, number: PortNo, fire: Fire) {
-        if let Signalled::Refused(signal) = self.queue_signal(number, Signal::Fire(fire)) {
+    pub(crate) fn notify_port(&self, number: PortNo, notification: Notification) {
+        if let Signalled::Refused(signal) = self.queue_signal(number, Signal::Notification(notification)) {
             self.scheduler().call(Box::new(move |_| drop(signal)));
         }
     }

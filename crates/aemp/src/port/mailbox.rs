@@ -16,10 +16,10 @@ use bytes::Bytes;
 use super::Context;
 use super::doom::Kills;
 use super::items::{Item, Items};
+use super::monitor::Notification;
 use super::port_task::TaskState;
 use super::wake::wake;
 use crate::message::{Envelope, FromMessage};
-use crate::monitor::Fire;
 
 /// Bytes that an item is counted with beside its content.
 pub(crate) const ITEM_COST: usize = 32;
@@ -32,7 +32,7 @@ pub(crate) enum Signal {
     /// Code to be run in the port.
     Job(Job),
     /// A monitor of another port fired, and this port asked to be told.
-    Fire(Fire),
+    Notification(Notification),
     /// The port is to die.
     Kill(Reason),
 }
@@ -42,7 +42,7 @@ impl Signal {
     pub(crate) fn kills(&self) -> bool {
         match self {
             Signal::Kill(_) => true,
-            Signal::Fire(fire) => fire.kills(),
+            Signal::Notification(notification) => notification.kills(),
             Signal::Job(_) => false,
         }
     }

@@ -17,6 +17,7 @@ use aemp_proto::Reason;
 
 use super::doom::Doom;
 use super::mailbox::{Signal, TaskQueue};
+use super::monitor::Delivered;
 use super::port_no::PortNo;
 use super::run::panic_text;
 use super::task::ExitResult;
@@ -71,7 +72,10 @@ impl PortTask {
         match self.with_mailbox(|mailbox| mailbox.kills.take()) {
             Some(kills) => kills.into_iter().find_map(|signal| match signal {
                 Signal::Kill(reason) => Some((reason, None)),
-                Signal::Fire(fire) => fire.into_kill(),
+                Signal::Notification(notification) => {
+                    let Delivered { action, reason, gate } = notification.deliver();
+                    action.map(|_| (reason, gate))
+                }
                 Signal::Job(_) => None,
             }),
             // The node has ended the port.

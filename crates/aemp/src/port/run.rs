@@ -11,7 +11,8 @@ use aemp_proto::{PortId, Reason};
 
 use super::actor::{Actor, Ran};
 use super::clock::{Clock, Lap};
-use super::context::{Later, StartTask, Successor};
+use super::effects::{Becomes, Effects, StartTask};
+use super::handlers::Change;
 use super::known::{BoxedMailbox, Known};
 use super::mailbox::{Signal, TaskQueue};
 use super::port_no::PortNo;
@@ -89,9 +90,9 @@ pub(crate) fn run_taken(
     let lap = clock.and_then(|clock| clock.ran(number, handled));
     let quota = lap.map_or(quota, |lap| measured(node, quota, &lap));
     match outcome {
-        Ok(Ran { asked: None, progress }) => put_back(node, seat, actor, quota, progress.left()),
-        Ok(Ran { asked: Some(asked), progress }) => {
-            go_on_as_asked(node, number, actor, quota, progress.left(), asked.finish())
+        Ok(Ran { effects: None, progress }) => put_back(node, seat, actor, quota, progress.left()),
+        Ok(Ran { effects: Some(effects), progress }) => {
+            apply(node, number, actor, quota, progress.left(), *effects)
         }
         Err(panic) => {
             end(node, number, Some(actor), Reason::died(panic_text(&*panic)));
@@ -103,21 +104,22 @@ pub(crate) fn run_taken(
 /// What follows from a run whose code asked for something: the port ends, becomes another, or has
 /// to wait.
 #[cold]
-fn go_on_as_asked(
+fn apply(
     node: &Node,
     number: PortNo,
     actor: Box<dyn Actor>,
     quota: u16,
     left: bool,
-    later: Later,
+    mut effects: Effects,
 ) -> Next {
-    if let Some(reason) = later.end {
+    if let Some(reason) = effects.reason_of_end() {
         end(node, number, Some(actor), reason);
         return Next::Rest;
     }
-    let (actor, task, left) = match later.successor {
+    let Effects { becomes, changes, crowded, .. } = effects;
+    let (actor, task, left) = match becomes {
         None => (Some(actor), None, left),
-        Some(successor) => match succeed(node, number, actor, successor) {
+        Some(becomes) => match become_another(node, number, actor, (becomes, changes)) {
             Ok((actor, task)) => (actor, task, false),
             Err(killed) => {
                 node.end_port(number, killed);
@@ -126,14 +128,14 @@ fn go_on_as_asked(
         },
     };
     if let Some(start) = task {
-        start(node, number, later.crowded);
+        start(node, number, crowded);
         return Next::Rest;
     }
     let (Some(actor), Some(seat)) = (actor, node.table().seat(number)) else { return Next::Rest };
-    if later.crowded.is_empty() {
+    if crowded.is_empty() {
         put_back(node, seat, actor, quota, left)
     } else {
-        park(node, (number, seat), actor, quota, left, later.crowded)
+        park(node, (number, seat), actor, quota, left, crowded)
     }
 }
 
@@ -155,15 +157,19 @@ type Became = (Option<Box<dyn Actor>>, Option<StartTask>);
 /// The port becomes another: what is left for it moves over, in order. An async port that was
 /// killed already ends at once, as any other would: its task may look at its mailbox much later, or
 /// never.
-fn succeed(
+fn become_another(
     node: &Node,
     number: PortNo,
     mut old: Box<dyn Actor>,
-    successor: Successor,
+    (becomes, changes): (Becomes, Vec<Change>),
 ) -> Result<Became, Reason> {
-    let (mut mailbox, actor, task): (BoxedMailbox, _, _) = match successor {
-        Successor::Callback(mailbox, actor) => (mailbox, Some(actor), None),
-        Successor::Task(start) => (Known::boxed(TaskQueue::default()), None, Some(start)),
+    let (mut mailbox, actor, task): (BoxedMailbox, _, _) = match becomes {
+        Becomes::Callback(mailbox, actor) => (mailbox, Some(actor), None),
+        Becomes::OfChanges(make) => {
+            let (mailbox, actor) = make(changes);
+            (mailbox, Some(actor), None)
+        }
+        Becomes::Task(start) => (Known::boxed(TaskQueue::default()), None, Some(start)),
     };
     let mut waiting = old.hand_over(&mut **mailbox);
     let mut taken = 0;
@@ -184,7 +190,7 @@ fn succeed(
             let kills = mailbox.downcast_mut::<TaskQueue>().into_iter().flat_map(|tasks| tasks.kills.iter());
             let killed = kills.filter_map(|signal| match signal {
                 Signal::Kill(reason) => Some(reason.clone()),
-                Signal::Fire(_) | Signal::Job(_) => None,
+                Signal::Notification(_) | Signal::Job(_) => None,
             });
             if let Some(reason) = killed.last() {
                 return Err(reason);

@@ -363,11 +363,11 @@ impl Picks {
                 return Some(work.into());
             }
         }
-        if self.in_a_row < NEWEST_IN_A_ROW {
-            if let Some(number) = here::take_newest() {
-                self.in_a_row += 1;
-                return Some(Picked::Port(number));
-            }
+        if self.in_a_row < NEWEST_IN_A_ROW
+            && let Some(number) = here::take_newest()
+        {
+            self.in_a_row += 1;
+            return Some(Picked::Port(number));
         }
         self.in_a_row = 0;
         Picks::older(scheduler)

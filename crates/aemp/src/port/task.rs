@@ -17,13 +17,13 @@ use super::Context;
 use super::items::{Item, Items};
 use super::known::Known;
 use super::mailbox::{ITEM_COST, Job, Signal, TaskQueue};
+use super::monitor::{Action, Delivered, PortAction};
 use super::port_no::PortNo;
 use super::port_task::{PortTask, TaskState};
 use super::pressure::Crowded;
 use super::run::panic_text;
 use super::slot::State;
 use crate::message::{DecodeError, Envelope, FromMessage, misfit};
-use crate::monitor::Opened;
 use crate::node::Node;
 use crate::remote::Gate;
 
@@ -241,15 +241,22 @@ impl Mailbox {
             Item::Signal(signal) => match *signal {
                 Signal::Kill(reason) => self.end(reason).await,
                 Signal::Job(job) => return self.run(job).await,
-                Signal::Fire(fire) => match fire.into_message() {
-                    None => return,
-                    Some((Opened::Job(job), gate)) => {
-                        drop(gate);
-                        return self.run(job).await;
+                Signal::Notification(notification) => {
+                    let Delivered { action, reason, gate } = notification.deliver();
+                    match action {
+                        Some(Action::Port(_, PortAction::Message(make))) => match make(reason) {
+                            // The gate opens when the port's code gets the message.
+                            Ok(message) => (message, gate),
+                            Err(error) => self.end(Reason::died(error)).await,
+                        },
+                        Some(Action::Port(_, PortAction::Job(job))) => {
+                            drop(gate);
+                            return self.run(Box::new(move |cx| job(cx, reason))).await;
+                        }
+                        // A kill does not wait in the queue of an async port.
+                        _ => return,
                     }
-                    Some((Opened::Message(Err(error)), _)) => self.end(Reason::died(error)).await,
-                    Some((Opened::Message(Ok(message)), gate)) => (message, gate),
-                },
+                }
             },
         };
         let bytes = ITEM_COST + message.bytes();
@@ -270,9 +277,8 @@ impl Mailbox {
         let mut cx = Context::new(&self.node, self.number, Some(self.id.clone()), None);
         let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| job(&mut cx)));
         outcome.map_err(|panic| Reason::died(panic_text(&*panic)))?;
-        let Some(asked) = cx.end_of_run().1 else { return Ok(Crowded::default()) };
-        let later = asked.finish();
-        later.end.map_or(Ok(later.crowded), Err)
+        let Some(mut effects) = cx.end_of_run().1 else { return Ok(Crowded::default()) };
+        effects.reason_of_end().map_or(Ok(effects.crowded), Err)
     }
 
     /// Kills the own port; the task ends here.

@@ -33,7 +33,7 @@ async fn node(limits: Limits) -> Node {
 /// Waits until the port is in this state. These runtimes have one thread: the others run in
 /// between.
 async fn until(node: &Node, port: &PortId, state: State) {
-    while node.table().get(node.own_number(&port).unwrap()).unwrap().state() != state {
+    while node.table().get(node.own_number(port).unwrap()).unwrap().state() != state {
         tokio::task::yield_now().await;
     }
 }
