@@ -30,7 +30,7 @@ struct Mistake {
 
 const MISTAKES: [Mistake; 12] = [
     Mistake {
-        name: "whoever_has_queued_work_looks_for_a_sleeper_without_a_fence",
+        name: "a_runner_with_queued_work_looks_for_a_sleeper_without_a_fence",
         module: "sleepers",
         changes: &[("        fence(Ordering::SeqCst);\n        if !self", "        if !self")],
         found_by: ("runners", "work_that_is_queued_while_a_runner_lies_down_is_done"),

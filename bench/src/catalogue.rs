@@ -144,9 +144,9 @@ const fn latency(name: &'static str, title: &'static str) -> Workload {
 /// Messages of a workload that is about their size.
 pub(crate) struct Payload {
     pub(crate) bytes: usize,
-    /// At most so many are under way: 64 MiB, and not too many small ones.
+    /// At most this many are under way: 64 MiB, and not too many small ones.
     pub(crate) window: u64,
-    /// The far end acknowledges every so many.
+    /// The far end acknowledges every this many.
     pub(crate) every: u64,
 }
 

@@ -62,7 +62,7 @@ enum Command {
     /// One point of a curve
     #[command(hide = true)]
     Point { work: String, size: u64 },
-    /// One hot path, so many times
+    /// One hot path, this many times
     #[command(hide = true)]
     Turn { path: String, turns: u64 },
 }
@@ -92,7 +92,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Writes to standard output. Whoever reads it may have had enough, like `head`: that is no
+/// Writes to standard output. Anyone who reads it may have had enough, like `head`: that is no
 /// failure.
 fn say(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());

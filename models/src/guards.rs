@@ -16,7 +16,7 @@ pub(crate) fn of_a_fire_and_a_withdrawal_one_has_the_action() {
         let fires = [(); 2].map(|()| {
             let monitor = monitor.clone();
             thread::spawn(move || {
-                // First it looks where the action is to be done.
+                // First it looks where the action must be done.
                 if monitor.0.look(|_| monitor.2.meet()).is_none() {
                     return false;
                 }

@@ -1,4 +1,4 @@
-//! A kill of an async port: its task sees it, whatever its code waits for.
+//! A kill of an async port: its task sees it, no matter what its code waits for.
 
 use std::sync::Arc;
 

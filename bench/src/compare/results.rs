@@ -106,7 +106,8 @@ impl Results {
         })
     }
 
-    /// What aemp is compared with: the best socket alone, or the best floor where there is none.
+    /// What aemp is compared with: the best socket alone, or the best floor where a socket alone
+    /// does not do.
     pub(super) fn floor(&self, workload: &Workload) -> Option<(&'static str, Spread)> {
         self.best(workload, Kind::Raw).or_else(|| self.best(workload, Kind::Floor))
     }

@@ -225,7 +225,7 @@ impl Points {
             // Writing to a string cannot fail.
             let _ = write!(
                 out,
-                "- **{}**, {} for so many {}: {}. ",
+                "- **{}**, {} for this many {}: {}. ",
                 curve.title,
                 curve.unit,
                 curve.things,

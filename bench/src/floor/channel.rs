@@ -14,7 +14,7 @@ const FAN: u64 = 10_000;
 /// A tag and a number.
 struct Count(u64);
 
-/// Runs a workload; `None` if there is none of this name.
+/// Runs a workload; `None` if nothing has this name.
 pub(super) async fn run(workload: &str, count: u64) -> Option<Measured> {
     Some(match workload {
         "l1" => one_direction(1, 1, count).await,

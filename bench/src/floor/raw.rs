@@ -44,7 +44,7 @@ async fn count(mut stream: TcpStream) {
     let _ = stream.write_all(&seen.to_le_bytes()).await;
 }
 
-/// Runs a workload; `None` if there is none of this name.
+/// Runs a workload; `None` if nothing has this name.
 pub(super) async fn run(system: &str, workload: &str, count: u64) -> Option<Measured> {
     let bytes = payload(workload).map(|payload| payload.bytes);
     if bytes.is_none() && workload != "r2" {

@@ -34,7 +34,7 @@ pub(super) async fn peer(workload: String) {
     .await;
 }
 
-/// What comes before a frame with so many bytes.
+/// What comes before a frame with this many bytes.
 pub(super) fn prefix(bytes: usize) -> [u8; 4] {
     u32::try_from(bytes).expect("frames are small").to_le_bytes()
 }
@@ -111,7 +111,7 @@ async fn spread(reader: OwnedReadHalf, mut writer: OwnedWriteHalf) {
     let _ = writer.write_all(&SENDERS.to_le_bytes()).await;
 }
 
-/// Runs a workload; `None` if there is none of this name.
+/// Runs a workload; `None` if nothing has this name.
 pub(super) async fn run(system: &str, workload: &str, count: u64) -> Option<Measured> {
     let known = matches!(workload, "r1" | "r1k" | "r2") || payload(workload).is_some();
     if !known {

@@ -35,7 +35,7 @@ pub(super) const PATHS: [(&str, u64); 12] = [
 const BATCH: u64 = 64;
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// Takes a path so many times; `false` if there is none of this name.
+/// Takes a path this many times; `false` if nothing has this name.
 pub(crate) async fn run(path: String, turns: u64) -> bool {
     match path.as_str() {
         "encode" => encode(turns),

@@ -127,7 +127,7 @@ fn of_a_turn(path: &str, turns: u64) -> io::Result<f64> {
     Ok(more as f64 / turns as f64)
 }
 
-/// All instructions of a run of the path with so many turns.
+/// All instructions of a run of the path with this many turns.
 fn count(path: &str, turns: u64) -> io::Result<u64> {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])

@@ -15,7 +15,7 @@ use crate::process::Peer;
 
 const NODES: u64 = 100;
 
-/// Runs a workload; `None` if there is none of this name.
+/// Runs a workload; `None` if nothing has this name.
 pub(super) async fn run(system: &str, workload: &str, count: u64) -> Option<Measured> {
     Some(match workload {
         "start" => start(system, count),
@@ -51,11 +51,11 @@ async fn dial(count: u64) -> Measured {
     Measured::since(began, count).with_figure(times.micros(50.0) / 1000.0).with_times(&times)
 }
 
-/// A node with one connection and nothing to do, watched for so many seconds. The figure is its
+/// A node with one connection and nothing to do, watched for this many seconds. The figure is its
 /// processor time in seconds an hour.
 async fn idle(system: &str, seconds: u64) -> Option<Measured> {
     let far = Far::start(system, "idle").await?;
-    // sleep: what follows the handshake must be over, and nothing tells of that
+    // sleep: what follows the handshake must have finished, and nothing tells of that
     tokio::time::sleep(Duration::from_secs(1)).await;
     let id = far.peer.id();
     let (began, cpu, woken) = (Instant::now(), on_cpu(&id), switches(&id));

@@ -11,7 +11,7 @@ use crate::measure::{Measured, resident, status_kib};
 
 const FAMILY: &str = "bench";
 
-/// Runs a workload; `None` if there is none of this name.
+/// Runs a workload; `None` if nothing has this name.
 pub(super) async fn run(system: &str, workload: &str, count: u64) -> Option<Measured> {
     if workload != "db" {
         return None;

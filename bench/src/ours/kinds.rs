@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use super::work::Work;
 use crate::measure::Measured;
 
-/// Runs a workload; `None` if there is none of this name.
+/// Runs a workload; `None` if nothing has this name.
 pub(super) async fn run(workload: &str, count: u64) -> Option<Measured> {
     let (kind, encoded) = match workload.strip_suffix("-encoded") {
         Some(kind) => (kind, true),

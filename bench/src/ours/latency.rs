@@ -30,7 +30,7 @@ const BUSY: u64 = 50;
 /// Messages that wait for a busy port at any time.
 const BACKLOG: u64 = 256;
 
-/// Runs a workload of so many milliseconds; `None` if there is none of this name.
+/// Runs a workload of this many milliseconds; `None` if nothing has this name.
 pub(super) async fn run(system: &str, workload: &str, millis: u64) -> Option<Measured> {
     let began = Instant::now();
     if workload == "fair" {
@@ -65,20 +65,20 @@ fn measured(times: &Times, began: Instant) -> Measured {
 /// When the messages of a load are sent.
 #[derive(Clone, Copy)]
 enum Pace {
-    /// So many a second, however long the answers take.
+    /// This many a second, however long the answers take.
     Open(f64),
     /// As soon as fewer than this many are without an answer.
     Window(u64),
 }
 
-/// Sends so many messages a second, and gives the times until their answers came.
+/// Sends this many messages a second, and gives the times until their answers came.
 async fn probe(node: &Node, to: &PortId, per_second: f64, millis: u64) -> Times {
     let count = ((per_second * millis as f64 / 1000.0) as u64).max(1);
     send_from_a_thread(node, to, count, Pace::Open(per_second)).await
 }
 
-/// A thread sends so many messages at this pace. Gives the times until the answers came, from when
-/// each message was due.
+/// A thread sends this many messages at this pace. Gives the times until the answers came, from
+/// when each message was due.
 async fn send_from_a_thread(node: &Node, to: &PortId, count: u64, pace: Pace) -> Times {
     let began = Instant::now();
     let due = move |n: u64| match pace {

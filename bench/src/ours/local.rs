@@ -32,7 +32,7 @@ enum Ask {
     Next { value: u64, reply: ReplyTo<u64> },
 }
 
-/// Runs a workload; `None` if there is none of this name.
+/// Runs a workload; `None` if nothing has this name.
 pub(super) async fn run(workload: &str, count: u64) -> Option<Measured> {
     let node = Node::builder().start().await.ok()?;
     Some(match workload {
@@ -49,7 +49,7 @@ pub(super) async fn run(workload: &str, count: u64) -> Option<Measured> {
     })
 }
 
-/// A port that says when it has had so many messages.
+/// A port that says when it has had this many messages.
 fn counter(node: &Node, expected: u64, done: Arc<Notify>) -> PortId {
     let mut seen = 0;
     node.port(move |_: &mut Context<'_>, Tick::Count(_)| {

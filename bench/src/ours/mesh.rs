@@ -43,7 +43,7 @@ pub(super) async fn join() {
     node.shutdown().await;
 }
 
-/// Starts so many processes that join this one, and lets each of them talk to each. The figure is
+/// Starts this many processes that join this one, and lets each of them talk to each. The figure is
 /// what joining took for each of them, in milliseconds; `pair_us` is the time for each two that
 /// have talked, in both directions.
 pub(crate) async fn form(system: &str, count: u64) -> Measured {

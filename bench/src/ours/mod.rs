@@ -36,7 +36,7 @@ pub(crate) use monitors::set_fire_and_drop;
 pub(crate) use near::connected;
 pub(crate) use work::Work;
 
-/// Runs a workload; `None` if there is none of this name.
+/// Runs a workload; `None` if nothing has this name.
 pub(crate) async fn run(system: String, workload: String, count: u64) -> Option<Measured> {
     let (system, workload) = (system.as_str(), workload.as_str());
     match workload {

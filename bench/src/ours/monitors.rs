@@ -13,7 +13,7 @@ use crate::measure::{Measured, resident};
 /// Ports that share the monitors.
 const PORTS: u64 = 1000;
 
-/// Runs a workload; `None` if there is none of this name.
+/// Runs a workload; `None` if nothing has this name.
 pub(super) async fn run(workload: &str, count: u64) -> Option<Measured> {
     if workload != "monitors" {
         return None;

@@ -15,7 +15,7 @@ use crate::process::Peer;
 
 const SENDERS: u64 = 1000;
 
-/// Runs a workload; `None` if there is none of this name.
+/// Runs a workload; `None` if nothing has this name.
 pub(super) async fn run(system: &str, workload: &str, count: u64) -> Option<Measured> {
     let far = Far::start(system, workload).await?;
     Some(match workload {

@@ -8,23 +8,24 @@ use serde::{Deserialize, Serialize};
 pub(crate) enum Work {
     /// One of many.
     Count(u64),
-    /// The port answers when so many counts or payloads have come, and whenever so many more have.
+    /// The port answers when this many counts or payloads have come, and whenever this many more
+    /// have.
     Until { count: u64, every: u64, port: PortId },
     /// Answered by another `Ping`, or by `Seen` with its number.
     Ping(PortId, u64),
     /// One of many large ones.
     Payload(#[serde(with = "bytes")] Vec<u8>),
-    /// So many have come.
+    /// This many have come.
     Seen(u64),
     /// A call.
     Call { value: u64, reply: ReplyTo<u64> },
-    /// Counts, after so many microseconds of work.
+    /// Counts, after this many microseconds of work.
     Busy(u64),
-    /// Asks the node to set so many entries of the shared database.
+    /// Asks the node to set this many entries of the shared database.
     Entries(u64),
     /// Asks for a round trip to each of these ports; the last one is told when all are done.
     Meet(Vec<PortId>, PortId),
-    /// Asks for so many ports more, which count.
+    /// Asks for this many ports more, which count.
     More(u64, PortId),
     /// The ports that were asked for.
     Ports(Vec<PortId>),

@@ -46,7 +46,7 @@ impl Failure {
         Failure { status: 130, message: "interrupted".into() }
     }
 
-    /// Whoever read the output has read enough (`| head`), which is not worth a word.
+    /// Anyone who read the output has read enough (`| head`), which is not worth a word.
     pub(crate) fn unread() -> Failure {
         Failure { status: 1, message: String::new() }
     }

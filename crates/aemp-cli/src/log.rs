@@ -15,7 +15,7 @@ use crate::run;
 use crate::services::log_catcher::say_lost;
 use crate::values::{escaped, json_text};
 
-/// After this, whoever waits for records of nobody is told so.
+/// After this, the one who waits for records of nobody is told so.
 const LONELY: Duration = Duration::from_secs(5);
 
 /// Show the log records of all nodes, until interrupted

@@ -17,7 +17,7 @@ use crate::failure::Failure;
 /// this log.
 pub(crate) const OF_NODES: &str = "info,aemp::caught=trace";
 
-/// All that this process logs, whatever of it is shown here.
+/// All that this process logs, no matter what of it is shown here.
 static SOURCE: LazyLock<LogSource> = LazyLock::new(LogSource::new);
 
 /// What other nodes can catch of this process's log.

@@ -88,8 +88,8 @@ impl Scripting {
     }
 }
 
-/// Evaluates scripts for the user of this command, whatever the settings say of other nodes. None
-/// if it was built without.
+/// Evaluates scripts for the user of this command, no matter what the settings say of other nodes.
+/// None if it was built without.
 pub(crate) fn own_evaluator() -> Option<Box<dyn aemp::Evaluate>> {
     #[cfg(feature = "scripts")]
     return Some(Box::new(aemp_script::Scripts::measured(

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use support::{User, processes_with, wait_until_gone};
 
-/// A folder with so many files of `size` times two thousand words.
+/// A folder with this many files of `size` times two thousand words.
 fn input(user: &User, files: usize, size: usize) -> PathBuf {
     let folder = user.home().join("input");
     fs::create_dir(&folder).unwrap();

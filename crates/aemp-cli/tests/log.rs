@@ -74,7 +74,7 @@ fn levels_are_asked_for_and_json_is_complete() {
 }
 
 #[test]
-fn whoever_stops_reading_ends_it() {
+fn one_who_stops_reading_ends_it() {
     let (user, mut seed, address) = network();
     let mut log = user.command(&["log", "debug"]);
     let mut log = log.stdout(std::process::Stdio::piped()).spawn().unwrap();

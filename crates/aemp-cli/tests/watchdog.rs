@@ -95,8 +95,8 @@ fn a_restart_picks_up_a_new_program() {
     fs::write(&new, format!("#!/bin/sh\necho a new version\nexec '{real}' \"$@\"\n")).unwrap();
     fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
     fs::rename(&new, &program).unwrap();
-    // The address of the new one is another, so whoever only knows the old one cannot see it come
-    // back.
+    // The address of the new one is another, so anyone who only knows the old one cannot see it
+    // come back.
     let failure = user.fails(1, &["restart", "--timeout", "2", "n"]);
     assert!(failure.contains("did not come back"), "{failure}");
     assert_eq!(watchdog.line(), "a new version");

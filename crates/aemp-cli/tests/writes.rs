@@ -1,4 +1,4 @@
-//! The configuration file survives whatever happens while it is written.
+//! The configuration file survives no matter what happens while it is written.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "these are parts of tests")]
@@ -67,8 +67,8 @@ fn a_killed_change_leaves_the_old_or_the_new_file_and_blocks_nobody() {
     for n in 0..30 {
         let seed = format!("seed{n}:1");
         let mut child = user.command(&["addseed", &seed]).spawn().unwrap();
-        // A different moment each time, without a clock: so many system calls of ours after it was
-        // started.
+        // A different moment each time, without a clock: this many system calls of ours after it
+        // was started.
         for _ in 0..n * 20 {
             fs::metadata(user.home()).unwrap();
         }
@@ -83,7 +83,7 @@ fn a_killed_change_leaves_the_old_or_the_new_file_and_blocks_nobody() {
 }
 
 #[test]
-fn whoever_waits_too_long_is_told_for_whom() {
+fn one_who_waits_too_long_is_told_for_whom() {
     let user = User::new();
     user.ok(&["setnodeid", "a"]);
     let lock = user.rc().with_file_name(".config.json.lock");

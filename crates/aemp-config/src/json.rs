@@ -12,7 +12,7 @@ use aemp::Value;
 ///
 /// # Errors
 ///
-/// It starts like JSON and is none.
+/// It starts like JSON and is not JSON.
 pub fn parse_argument(text: &str) -> Result<Json, ConfigError> {
     if !text.starts_with(['[', '{', '"']) || is_address(text) {
         return Ok(Json::String(text.into()));
@@ -35,7 +35,7 @@ fn is_address(text: &str) -> bool {
 ///
 /// # Errors
 ///
-/// It starts like JSON and is none, or is JSON of another kind.
+/// It starts like JSON and is not JSON, or is JSON of another kind.
 pub fn parse_text(text: &str) -> Result<String, ConfigError> {
     match parse_argument(text)? {
         Json::String(text) => Ok(text),

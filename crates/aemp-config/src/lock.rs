@@ -18,7 +18,7 @@ use super::{ConfigError, Host};
 /// How often it is tried again.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// The right to change a file, until it is dropped or the process ends in whatever way.
+/// The right to change a file, until it is dropped or the process ends in any way.
 #[derive(Debug)]
 pub(super) struct Lock {
     path: PathBuf,
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_too_long_is_told_for_whom() {
+    fn one_who_waits_too_long_is_told_for_whom() {
         let (_folder, path) = place();
         let _held = Lock::take(&path, &path, Duration::ZERO).unwrap();
         let error = Lock::take(&path, &path, Duration::from_millis(20)).unwrap_err().to_string();

@@ -1,5 +1,5 @@
-//! A file is replaced as a whole: whoever reads it sees the old or the new content, and so does who
-//! comes after a crash.
+//! A file is replaced as a whole: anyone who reads it sees the old or the new content, and so does
+//! who comes after a crash.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Write};

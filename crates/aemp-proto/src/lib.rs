@@ -22,7 +22,7 @@
 //! - **Input** comes by a method that changes the machine and does nothing else: an event with the
 //!   time ([`kernel::Kernel::handle`]), bytes ([`link::Handshake::input`], [`wire::FrameReader`]),
 //!   a signal ([`outbox::Outbox::send`]).
-//! - **Output** is asked for until there is none: actions ([`kernel::Kernel::poll`]), events
+//! - **Output** is asked for until nothing is left: actions ([`kernel::Kernel::poll`]), events
 //!   ([`link::Handshake::poll`]), bytes ([`outbox::Outbox::take`]). The caller carries actions out
 //!   in this order, all of them before the next input.
 //! - **Time** is an argument ([`Time`], since the node was started). A machine that waits for
@@ -30,7 +30,7 @@
 //! - **Randomness** is a seed or a nonce in the configuration. The same inputs give the same
 //!   outputs, so a run can be recorded, replayed, simulated and fuzzed.
 //! - **Errors** end what they are about: a frame that cannot be decoded its connection, a refused
-//!   request only itself. No input panics, and whatever a peer can make grow has a limit.
+//!   request only itself. No input panics, and all that a peer can make grow has a limit.
 //!
 //! Locks, tasks, sockets and user code belong to the caller. No method calls back.
 //!

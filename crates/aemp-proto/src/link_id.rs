@@ -5,7 +5,7 @@ use std::fmt;
 /// Names one connection of a node, from the moment it is dialled or accepted until it is closed.
 /// Never reused.
 ///
-/// The kernel numbers the connections that it has dialled, whoever runs it those that were
+/// The kernel numbers the connections that it has dialled, the one who runs it those that were
 /// accepted; the top bit keeps the two apart.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId(u64);

@@ -45,8 +45,8 @@ use crate::{NodeId, PortId, Reason};
 /// What a frame costs beside its bytes, so that a flood of empty messages is bounded too.
 const FRAME_COST: usize = 64;
 
-/// Each time so many bytes more wait, whoever added the last one is told: written soon, they are
-/// still in the cache.
+/// Each time this many bytes more wait, the one who added the last one is told: written soon, they
+/// are still in the cache.
 const BULK: usize = 128 << 10;
 
 /// How much an outbox may hold, in bytes, counting 64 a frame.
@@ -55,7 +55,7 @@ pub struct OutboxLimits {
     /// While a connection drains it: a peer that reads nothing for this long is as good as lost.
     pub connected: usize,
     /// While it waits for a connection: the node may never be reached. The message that passes this
-    /// is still taken, whatever its size; what follows it is not.
+    /// is still taken, no matter what its size; what follows it is not.
     pub waiting: usize,
     /// One message: the peer's frame limit; a larger one is refused before anything is queued.
     pub message: usize,
@@ -76,11 +76,11 @@ pub enum Queued {
     /// It was dropped: the port is gated until its monitors fired, or the outbox is about to break,
     /// or it is a request that fits into no message.
     Dropped,
-    /// It stands behind others; whoever writes them will write it.
+    /// It stands behind others; anyone who writes them will write it.
     Behind,
     /// It is the first for the attached link, whose writer has to be woken.
     Wake,
-    /// It stands behind others, and a good deal waits by now: whoever can write should do so.
+    /// It stands behind others, and a good deal waits by now: anyone who can write should do so.
     Bulk,
     /// It is the first while no link is there: a connection is wanted.
     Wanted,
@@ -158,7 +158,7 @@ pub struct Outbox<M> {
     last: Option<PortId>,
     name: String,
     frames: usize,
-    /// From so many bytes on the next [`Queued::Bulk`] is due.
+    /// From this many bytes on the next [`Queued::Bulk`] is due.
     bulk: usize,
     in_flight: usize,
     next_seq: u64,
@@ -230,7 +230,7 @@ impl<M> Outbox<M> {
         self.append(port, |records, seq, name| records.push_items(seq, name, count, items))
     }
 
-    /// Whether a message with values of so many bytes is shared by [`Outbox::send`].
+    /// Whether a message with values of this many bytes is shared by [`Outbox::send`].
     pub fn shares(bytes: usize) -> bool {
         bytes >= SHARED_FROM
     }
@@ -313,7 +313,7 @@ impl<M> Outbox<M> {
         self.condemned = true;
     }
 
-    /// Of what was taken all but so many bytes have been written.
+    /// Of what was taken all but this many bytes have been written.
     pub fn written(&mut self, link: LinkId, left: usize) {
         if self.state == State::Attached(link) {
             self.in_flight = self.in_flight.min(left);

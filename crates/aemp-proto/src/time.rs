@@ -2,6 +2,6 @@
 
 use std::time::Duration;
 
-/// A point in time: how long the node has been running. Whoever runs a machine says what time it
+/// A point in time: how long the node has been running. Anyone who runs a machine says what time it
 /// is.
 pub type Time = Duration;

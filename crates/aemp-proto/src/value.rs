@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn maps_are_equal_whatever_their_order() {
+    fn maps_are_equal_in_any_order() {
         let map = |keys: &[i32]| Value::Map(keys.iter().map(|&k| (k.into(), Value::Null)).collect());
         assert_eq!(map(&[1, 2]), map(&[2, 1]));
         assert_ne!(map(&[1, 1]), map(&[2, 1]));

@@ -1,4 +1,4 @@
-//! Messages through every framing, whatever the pieces in which they arrive.
+//! Messages through every framing, no matter what the pieces in which they arrive.
 
 #[path = "support/checks.rs"]
 mod checks;

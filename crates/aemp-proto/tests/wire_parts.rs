@@ -103,7 +103,7 @@ enum Step {
     Take,
 }
 
-/// Sizes on both sides of what is large, whatever else of a request counts.
+/// Sizes on both sides of what is large, no matter what else of a request counts.
 fn bytes() -> impl Strategy<Value = usize> {
     prop_oneof![3 => 0..40usize, 3 => 40..70usize, 2 => 100..1000usize]
 }

@@ -31,7 +31,7 @@ struct Room {
 }
 
 impl Room {
-    /// Whether a text of so many bytes may be made.
+    /// Whether a text of this many bytes may be made.
     fn text(self, bytes: usize) -> Result<(), Fault> {
         if bytes <= self.text {
             return Ok(());
@@ -39,7 +39,7 @@ impl Room {
         Err(format!("a text would be too large: more than {} bytes (script_limits: text)", self.text).into())
     }
 
-    /// Whether an array of so many values may be made.
+    /// Whether an array of this many values may be made.
     fn items(self, items: usize) -> Result<(), Fault> {
         if items <= self.items {
             return Ok(());

@@ -8,7 +8,7 @@ use aemp::{DbGuard, Node, Value};
 use crate::host::Host;
 use crate::run::Fault;
 
-/// The entries that are there. Each belongs to whoever has set it last.
+/// The entries that are there. Each belongs to the one who has set it last.
 #[derive(Default)]
 pub(crate) struct Entries {
     /// By family and subkey: the number of the last setting.

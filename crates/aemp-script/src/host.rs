@@ -25,7 +25,7 @@ use crate::values::weigh;
 /// Why a module was not loaded.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum LoadError {
-    /// The name is none.
+    /// The name is not valid.
     #[error("{0:?} is not a module name: write a::b:: or a::b")]
     Name(String),
     /// There is no such file.

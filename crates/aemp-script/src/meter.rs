@@ -14,7 +14,7 @@ use crate::limits::Limits;
 /// An allocator that knows this can be asked cheaply: it is asked with each step of a script.
 pub type Allocated = fn() -> u64;
 
-/// The clock is looked at every so many steps: it is dearer than most steps, and no step takes
+/// The clock is looked at every this many steps: it is dearer than most steps, and no step takes
 /// long.
 const STEPS_A_LOOK: u32 = 16;
 

@@ -42,7 +42,7 @@ impl Handler {
     }
 }
 
-/// A handler that waits; whoever has the other end of `_wanted` stops when this is dropped.
+/// A handler that waits; anyone who has the other end of `_wanted` stops when this is dropped.
 pub(crate) struct Wait {
     pub(crate) handler: Handler,
     pub(crate) _wanted: oneshot::Sender<Infallible>,

@@ -47,7 +47,7 @@ impl Share {
     pub(crate) fn resize(&mut self, amount: usize) -> Result<(), Fault> {
         let before = self.quota.used.fetch_add(amount, Ordering::Relaxed);
         self.quota.used.fetch_sub(self.amount, Ordering::Relaxed);
-        // Whoever does not take more than it had is not refused.
+        // Anyone who does not take more than it had is not refused.
         if amount > self.amount && before - self.amount + amount > self.quota.limit {
             self.quota.used.fetch_sub(amount, Ordering::Relaxed);
             self.amount = 0;

@@ -52,9 +52,9 @@ impl Run {
     }
 
     /// Runs a script on this thread, within the limits. Gives its result, or what went wrong, and
-    /// what it has asked for, which is to be done in either case.
+    /// what it has asked for, which must be done in either case.
     ///
-    /// Whatever of the script's values is not returned has to be dropped within `script`: they may
+    /// What is not returned of the script's values has to be dropped within `script`: they may
     /// be nested deeply.
     pub(crate) fn perform<T>(
         self,

@@ -39,13 +39,13 @@ pub(crate) struct Session {
 
 /// The port in which code is evaluated, and what waits for it.
 pub(crate) struct Evaluator {
-    /// Not beside the variables: whoever brings code need not wait for what runs.
+    /// Not beside the variables: anyone who brings code need not wait for what runs.
     port: Mutex<Option<PortId>>,
     waiting: Arc<Quota>,
 }
 
 impl Evaluator {
-    /// For so many bytes of code that waits.
+    /// For this many bytes of code that waits.
     pub(crate) fn new(limit: usize) -> Evaluator {
         let waiting = Quota::new("bytes of code that waits (script_limits: memory)", limit);
         Evaluator { port: Mutex::default(), waiting }
@@ -177,7 +177,7 @@ mod tests {
     use crate::{Limits, Scripts};
 
     #[tokio::test]
-    async fn whoever_brings_code_does_not_wait_for_what_runs() {
+    async fn one_who_brings_code_does_not_wait_for_what_runs() {
         let scripts = Scripts::new([], Limits::default());
         let node = Node::builder().start().await.unwrap();
         let (sender, brought) = mpsc::channel();

@@ -270,7 +270,7 @@ async fn what_monitors_and_entries_took_is_given_back() {
         at.node.kill(&port, Reason::NORMAL);
         died.await;
     }
-    // Whatever is registered again and again is there once, and stays as long as its port.
+    // What is registered again and again is there once, and stays as long as its port.
     at.eval("for i in 0..100 { db_reg(\"again\"); db_reg(\"again\", SELF, i); }").unwrap();
     let entries = at.node.db().family("again").await.unwrap();
     assert_eq!(entries.into_values().collect::<Vec<_>>(), [Value::Int(99)]);

@@ -132,7 +132,7 @@ impl Cx {
         self.at(self.now + wait, happening);
     }
 
-    /// The next thing to happen, and the time is then; `None` if there is none until `end`.
+    /// The next thing to happen, and the time is then; `None` if there is not one until `end`.
     pub(crate) fn next(&mut self, end: Time) -> Option<Happening> {
         if self.is_endless() || self.queue.peek()?.time > end {
             return None;

@@ -61,7 +61,7 @@ pub enum Event {
         #[serde(default)]
         n: Option<u64>,
     },
-    /// A port comes to be; an async one ends at once when it is killed, whatever waits in its
+    /// A port comes to be; an async one ends at once when it is killed, no matter what waits in its
     /// mailbox.
     PortNew {
         p: String,
@@ -107,7 +107,7 @@ pub enum Event {
     Down { peer: String, conn: u64, reason: String },
     /// The outbox of a node broke; a new epoch begins.
     Broke { peer: String, epoch: u64 },
-    /// `sid` calls a port and waits for so many microseconds; the answer goes to the port `r`, as
+    /// `sid` calls a port and waits for this many microseconds; the answer goes to the port `r`, as
     /// does the news of the death of `p`.
     Call { id: u64, sid: String, p: String, r: String, limit: u64 },
     /// A call is over.

@@ -128,7 +128,7 @@ impl Net {
         }
     }
 
-    /// Takes what arrives next at the other end of this direction, at most so many bytes.
+    /// Takes what arrives next at the other end of this direction, at most this many bytes.
     pub(crate) fn arrive(&mut self, wire: u64, from: usize, most: usize) -> Arrival {
         let Some(known) = self.wires.get_mut(&wire) else { return Arrival::Nothing };
         let open = known.ends[1 - from].open;

@@ -98,9 +98,9 @@ pub struct FaultOptions {
     pub stall: Duration,
     /// The longest that a cut, pause or stall lasts.
     pub longest: Duration,
-    /// Of a hundred cuts so many are in one direction only.
+    /// Of a hundred cuts this many are in one direction only.
     pub one_direction: u32,
-    /// Of a hundred crashes so many take the host with them, so that nobody is told.
+    /// Of a hundred crashes this many take the host with them, so that nobody is told.
     pub ghosts: u32,
 }
 
@@ -113,18 +113,18 @@ pub struct WorkOptions {
     pub flows: usize,
     /// The longest that a slow port takes for one message.
     pub slow: Duration,
-    /// Of a hundred ports so many are slow.
+    /// Of a hundred ports this many are slow.
     pub slow_ports: u32,
     /// The most bytes of a message.
     pub payload: usize,
-    /// Of a hundred messages so many have no form as JSON.
+    /// Of a hundred messages this many have no form as JSON.
     pub odd: u32,
-    /// Of a hundred ports so many are async.
+    /// Of a hundred ports this many are async.
     pub tasks: u32,
-    /// Of a hundred things done so many concern the database.
+    /// Of a hundred things done this many concern the database.
     pub database: u32,
-    /// Of a hundred monitors so many are set again when they tell of a loss, and something is sent
-    /// at once.
+    /// Of a hundred monitors this many are set again when they tell of a loss, and something is
+    /// sent at once.
     pub monitor_again: u32,
 }
 

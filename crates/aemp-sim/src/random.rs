@@ -22,7 +22,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A number below `limit`; 0 if there is none.
+    /// A number below `limit`; 0 if nothing is there.
     pub fn below(&mut self, limit: usize) -> usize {
         usize::try_from(self.bits() % (limit.max(1) as u64)).unwrap_or_default()
     }
@@ -32,7 +32,7 @@ impl Random {
         least + self.below(most.saturating_sub(least) + 1)
     }
 
-    /// True in so many of a hundred cases.
+    /// True in this many of a hundred cases.
     pub fn percent(&mut self, chance: u32) -> bool {
         self.bits() % 100 < u64::from(chance)
     }

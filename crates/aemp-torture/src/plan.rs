@@ -68,7 +68,7 @@ pub struct Plan {
     pub processes: bool,
     /// Mean time between two things that a port does.
     pub pace: Duration,
-    /// Of a hundred monitors so many are set again by who hears of a loss.
+    /// Of a hundred monitors this many are set again by who hears of a loss.
     pub again: u32,
     /// From how many bytes on a message travels in parts.
     pub part: usize,

@@ -3,7 +3,7 @@
 //! In one terminal: `cargo run --example 03_workers listen 127.0.0.1:4040`
 //! In as many others as you like: `cargo run --example 03_workers connect 127.0.0.1:4040`
 //!
-//! The workers register themselves in a family of the shared database. Whoever has work looks
+//! The workers register themselves in a family of the shared database. Anyone who has work looks
 //! there; an entry goes when its port, its process or its machine does. End a worker with ctrl-c in
 //! the middle: its job is given to another one.
 

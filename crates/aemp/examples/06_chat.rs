@@ -1,9 +1,9 @@
-//! 6. A chat: one room, and whoever comes.
+//! 6. A chat: one room for all who come.
 //!
 //! In one terminal: `cargo run --example 06_chat listen 127.0.0.1:4040`
 //! In others: `cargo run --example 06_chat connect 127.0.0.1:4040 alice`, then type; ctrl-d leaves.
 //!
-//! The room is a typed actor. It monitors its members, so it knows who has left, in whatever way;
+//! The room is a typed actor. It monitors its members, so it knows who has left, in any way;
 //! the members monitor the room.
 
 mod terminal;

@@ -1,4 +1,4 @@
-//! 8. Supervision: a port that is started again when it dies, on whatever node is there.
+//! 8. Supervision: a port that is started again when it dies, on any node is there.
 //!
 //! In one terminal: `cargo run --example 08_supervise listen 127.0.0.1:4040`
 //! In two or more others: `cargo run --example 08_supervise connect 127.0.0.1:4040`
@@ -41,7 +41,7 @@ impl Actor for Clock {
 
     fn init(cx: &mut Context<'_>, (owner,): (PortId,)) -> Result<Clock, Reason> {
         println!("the clock runs here");
-        // If the owner is lost, so is whoever would stop the clock.
+        // If the owner is lost, so is the one who would stop the clock.
         cx.monitor(&owner, |cx, _| cx.end(Reason::NORMAL)).detach();
         cx.after(Duration::from_secs(1), Clock::tick);
         Ok(Clock { seconds: 0 })

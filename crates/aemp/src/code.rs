@@ -16,7 +16,8 @@ use crate::port::Context;
 /// never for other nodes in secure mode.
 pub trait FunctionResolver: Send + Sync + 'static {
     /// Whether there may be a function with this name. Any peer can ask for any name, so it should
-    /// not take long. It is asked in a port that ends if there is none, and a panic ends only that.
+    /// not take long. It is asked in a port that ends if no function is found, and a panic ends
+    /// only that.
     fn knows(&self, name: &str) -> bool;
 
     /// Runs the function in the context of a new port, as a registered one would be: it sets the
@@ -31,7 +32,7 @@ pub trait FunctionResolver: Send + Sync + 'static {
 /// Evaluates the code of `eval` requests ([`Builder::evaluate`](crate::Builder::evaluate)). It is
 /// not asked in secure mode.
 ///
-/// Whoever may connect to the node can run whatever the language allows.
+/// Everyone who may connect to the node can run all that the language allows.
 pub trait Evaluate: Send + Sync + 'static {
     /// Evaluates code and then calls `answer`, once, with the results or with what was wrong. If it
     /// panics, or drops `answer`, the asker gets an error.

@@ -118,7 +118,7 @@ impl Database {
         Ok(DbGuard(Registration { node: self.node.clone(), entry: Some(Entry { family, key, id }) }))
     }
 
-    /// Deletes an entry of this node, whoever has set it here. One of another node stays.
+    /// Deletes an entry of this node, no matter who has set it here. One of another node stays.
     ///
     /// # Errors
     ///

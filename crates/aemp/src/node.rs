@@ -228,7 +228,7 @@ impl Node {
 
     /// Kills a port with this reason, after what was sent to it before. The empty reason is a
     /// normal death. Killing a dead port does nothing. An async port ends at its next `await`,
-    /// whatever it has not looked at yet; monitors fire then, behind what it has sent.
+    /// no matter what it has not looked at yet; monitors fire then, behind what it has sent.
     #[doc(alias = "kil")]
     pub fn kill(&self, port: &PortId, reason: Reason) {
         self.kill_under_pressure(port, reason);
@@ -407,7 +407,7 @@ impl Node {
         found.map_or(Place::Nowhere, |number| Place::Here(*number))
     }
 
-    /// Tells the driver. After a shutdown nobody listens, and nothing is to be done.
+    /// Tells the driver. After a shutdown nobody listens, and nothing must be done.
     pub(crate) fn event(&self, event: Event) {
         let _ = self.0.events.send(event);
     }
@@ -426,7 +426,7 @@ impl Node {
         self.left_out(&remote.node, attached.left_out);
     }
 
-    /// So many entries of the database were not told to a node.
+    /// This many entries of the database were not told to a node.
     pub(crate) fn left_out(&self, node: &NodeId, entries: usize) {
         if entries > 0
             && let Some(withheld) = self.may_complain()

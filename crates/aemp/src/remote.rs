@@ -89,8 +89,8 @@ impl Remote {
         (backlog > HIGH_WATER).then(|| Pressure::Remote(self.clone()))
     }
 
-    /// Charges a message of so many bytes that another node has this one send there, as long as it
-    /// waits for a connection; false if the budget of that node is used up.
+    /// Charges a message of this many bytes that another node has this one send there, as long as
+    /// it waits for a connection; false if the budget of that node is used up.
     pub(crate) fn forwards(&self, from: &NodeId, budget: &Arc<Budget>, bytes: usize) -> bool {
         if self.outbox.lock().link().is_some() {
             return true;
@@ -128,7 +128,7 @@ struct Buffers {
     bytes: usize,
 }
 
-/// So many bytes of it are kept while the link is busy, in buffers of at most this size.
+/// This many bytes of it are kept while the link is busy, in buffers of at most this size.
 const SPARE_MAX: usize = 16 << 20;
 const SPARE_EACH: usize = 1 << 20;
 
@@ -260,7 +260,7 @@ struct Nodes {
     room: usize,
 }
 
-/// So many nodes are known before any is forgotten.
+/// This many nodes are known before any is forgotten.
 const ROOM: usize = 64;
 
 impl Remotes {
@@ -310,7 +310,7 @@ impl Remotes {
         nodes.known.entry(node.clone()).or_insert_with(make).clone()
     }
 
-    /// Whether a message can be sent to all nodes, whatever framing they read.
+    /// Whether a message can be sent to all nodes, no matter what framing they read.
     pub(crate) fn can_all_read(&self, body: &Body) -> bool {
         let foreign = self.foreign.load(Ordering::Relaxed) > 0;
         let fits = |framing| body.len_in(framing, "").is_ok_and(|len| len + NAME_MAX <= self.limits.message);

@@ -216,7 +216,7 @@ impl Node {
         Ok(self.deliver_envelope(number, envelope))
     }
 
-    /// What is to be done after something was put into the outbox of a node.
+    /// What must be done after something was put into the outbox of a node.
     pub(crate) fn queued(&self, remote: &Arc<Remote>, queued: Queued) {
         let event = match queued {
             Queued::Dropped | Queued::Behind => return,

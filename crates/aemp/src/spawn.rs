@@ -231,8 +231,8 @@ impl Node {
         &self.inner().shared.tombstones
     }
 
-    /// Room for one more port that this node makes here, with a name of so many bytes; if there is
-    /// none, that is logged.
+    /// Room for one more port that this node makes here, with a name of this many bytes; if there
+    /// is not one, that is logged.
     fn share_for(&self, from: &NodeId, name: usize) -> Option<SpawnShare> {
         let (spawned, budget) = (&self.inner().functions.spawned, self.inner().shared.budgets.of(from));
         let share = SpawnShare::take(spawned, (from, &budget), name, self.limits().peer_ports);

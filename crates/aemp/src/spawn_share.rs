@@ -29,8 +29,8 @@ impl SpawnShare {
         &self.from
     }
 
-    /// Takes a share for one more port of this node, with a name of so many bytes; `None` if it has
-    /// `limit` of them, or its budget is used up.
+    /// Takes a share for one more port of this node, with a name of this many bytes; `None` if it
+    /// has `limit` of them, or its budget is used up.
     pub(crate) fn take(
         ports: &Arc<SpawnedPorts>,
         (from, budget): (&NodeId, &Arc<Budget>),

@@ -8,7 +8,8 @@
 //!   gated after a loss, the outbox keeps the order of each sender by it. So code of a port or
 //!   callback runs inside of `sender::as_port` and `as_callback` only.
 //! - **Writing.** What code of a runner puts into an outbox is written at the end of the runner's
-//!   batch (`owned::Batched`), and by nobody before. So whoever begins a batch ends it, by a drop.
+//!   batch (`owned::Batched`), and by nobody before. So the one who begins a batch ends it, by a
+//!   drop.
 //! - **No loop in the log.** What a thread logs while `forwarding` is set is not forwarded.
 //! - **One runner a thread.** `scheduler` is the runner or inline call that the thread is in. A
 //!   handler may run a whole runtime with nodes of its own: who sets it puts back what was there
@@ -29,7 +30,7 @@ use crate::port::port_no::PortNo;
 /// Plain cells of one thread.
 pub(crate) struct ThisThread {
     /// The scheduler of which this thread is in the middle of a runner or inline call, which tells
-    /// the nodes of one process apart; null if there is none.
+    /// the nodes of one process apart; null if it has no address.
     pub(crate) scheduler: Cell<*const ()>,
     /// The port that became busy last through this runner.
     pub(crate) newest: Cell<Option<PortNo>>,

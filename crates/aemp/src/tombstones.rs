@@ -92,7 +92,7 @@ impl Tombstones {
         self.state.lock().by_name.get(name)?.number
     }
 
-    /// The node is lost: whoever monitored what it has named was told.
+    /// The node is lost: anyone who monitored what it has named was told.
     pub(crate) fn forget(&self, peer: &NodeId) {
         let mut state = self.state.lock();
         let Some(share) = state.by_peer.remove(peer) else { return };

@@ -79,7 +79,7 @@
 //!
 //! # 3. Questions and answers
 //!
-//! Whoever wants to know something sends along where the answer is to go.
+//! Anyone who wants to know something sends along where the answer is to go.
 //! [`call`](crate::Node::call) makes a port for just that, monitors the other one, and waits:
 //!
 //! ```
@@ -241,7 +241,7 @@
 //! # }
 //! ```
 //!
-//! Only registered functions can be spawned, whatever the secret.
+//! Only registered functions can be spawned, no matter what the secret.
 //!
 //! # 7. Supervision
 //!
@@ -296,7 +296,7 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let node = Node::builder().start().await?;
 //! let cook = node.port_async(async |mut port| {
-//!     let crates = port.recv_match(pick!(Kitchen::Delivery { crates } => crates)).await; // whatever came before
+//!     let crates = port.recv_match(pick!(Kitchen::Delivery { crates } => crates)).await; // in spite of what came before
 //!     for _ in 0..crates {
 //!         let dish = port.recv_match(pick!(Kitchen::Order { dish } => dish)).await;
 //!         println!("cooking {dish}");

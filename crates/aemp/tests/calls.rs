@@ -39,7 +39,7 @@ async fn double(node: &Node, port: &PortId, n: u64) -> Result<u64, CallError> {
 }
 
 #[test]
-fn a_call_answers_whoever_the_request_went_through() {
+fn a_call_answers_no_matter_who_the_request_went_through() {
     in_both_modes(async |mode| {
         let node = builder(mode).start().await.unwrap();
         let (first, second) = (doubler(&node), doubler(&node));

@@ -209,7 +209,7 @@ fn e08_supervise() {
     second.shows(&["the clock runs here", "1 s"]);
     leads.shows(&["hosts: 1"]);
     second.kill();
-    // It is started on the lost host again, or there is none any more.
+    // It is started on the lost host again, or there is not one any more.
     leads.shows(&["hosts: 0"]);
 }
 

@@ -23,7 +23,7 @@ fn run(test: impl Future<Output = ()>) {
 }
 
 #[test]
-fn whoever_does_not_prove_himself_is_closed_and_told_nothing() {
+fn one_who_does_not_prove_himself_is_closed_and_told_nothing() {
     run(async {
         let node = listener().await;
         let greeting = "aemp;1;evil;hmac_sha3_512;json";

@@ -226,7 +226,7 @@ fn a_caught_record_never_travels_again() {
     for (index, program) in [a, b].into_iter().enumerate() {
         texts.extend(until(program, &mut logged[index], &seed, "only once"));
     }
-    // Whatever the two have forwarded because of that is on its way before this.
+    // All that the two have forwarded because of that is on its way before this.
     a.says("end of a");
     b.says("end of b");
     texts.extend(until(b, &mut logged[1], a, "end of a"));

@@ -86,7 +86,7 @@ async fn an_abnormal_death_that_nobody_monitors_is_logged_once() {
 }
 
 #[tokio::test]
-async fn whoever_knocks_all_the_time_does_not_fill_the_log() {
+async fn one_who_knocks_all_the_time_does_not_fill_the_log() {
     let log = log();
     let node = builder(false).bind("127.0.0.1:0").secret(SECRET).start().await.unwrap();
     let began = Instant::now();

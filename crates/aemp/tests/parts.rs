@@ -25,7 +25,7 @@ struct Gate {
 }
 
 impl Gate {
-    /// Lets so many bytes pass in all, and waits until they have, or as many as there are.
+    /// Lets this many bytes pass in all, and waits until they have, or as many as there are.
     async fn let_pass(&mut self, bytes: usize) {
         self.allow.send(bytes).unwrap();
         let passed = self.passed.wait_for(|passed| *passed >= bytes);
@@ -80,7 +80,7 @@ fn small_messages_arrive_while_a_large_one_is_on_its_way() {
         let (mut gate, near, far) = gated(mode).await;
         let (told, mut arrived) = mpsc::unbounded_channel();
         let [bulk, other] = ["bulk", "other"].map(|name| telling(&far, name, &told));
-        // Whoever gets this asks the receiver of the large message: that has it by then.
+        // Anyone who gets this asks the receiver of the large message: that has it by then.
         let asked = bulk.clone();
         let behind = far.port(move |cx: &mut Context<'_>, text: (String,)| cx.send(&asked, text));
         let doubling =

@@ -84,7 +84,7 @@ impl<'de> Deserialize<'de> for Grenade {
     }
 }
 
-/// The error, which is empty if there is none, and the results.
+/// The error, which is empty on success, and the results.
 async fn eval<R: DeserializeOwned + Send + 'static>(
     near: &Node,
     far: &Node,
@@ -192,7 +192,8 @@ fn arguments_of_a_stream_that_panic_when_they_are_decoded_cost_the_stream_alone(
     });
 }
 
-/// Panics in whatever logs that a request was refused, once: that is the reader of a connection.
+/// Panics in the code that logs that a request was refused, once: that is the reader of a
+/// connection.
 struct Mine(Arc<AtomicBool>);
 
 impl<S: Subscriber> Layer<S> for Mine {

@@ -263,7 +263,7 @@ fn same(perl: &Value, ours: &Value) -> bool {
                 && a.iter()
                     .all(|(key, value)| b.iter().any(|(other, v)| same_key(key, other) && same(value, v)))
         }
-        // Perl reads a time, whatever its form, and writes it in seconds.
+        // Perl reads a time, no matter what its form, and writes it in seconds.
         (Value::Tag(1, _), Value::Tag(0 | 1, _)) => true,
         (Value::Tag(a, x), Value::Tag(b, y)) => a == b && same(x, y),
         // Times are never the same.

@@ -117,8 +117,8 @@ fn messages_for_many_ports_arrive_in_order_each_before_the_kill_behind_it() {
     });
 }
 
-/// What one port sends to two others lies there in that order: whoever the second one asks has had
-/// what was sent before.
+/// What one port sends to two others lies there in that order: a port that the second one asks has
+/// had what was sent before.
 #[test]
 fn what_one_port_sends_to_several_takes_effect_in_that_order() {
     over_every_framing(async |_, seed, other| {

@@ -62,7 +62,7 @@ async fn everything_ends(node: &Node, ports: &[PortId]) {
 }
 
 #[test]
-fn whatever_is_waited_for_ends_when_the_runtime_of_the_node_has_ended() {
+fn all_that_is_waited_for_ends_when_the_runtime_of_the_node_has_ended() {
     each(|first, second| {
         let (node, port, task) = first.block_on(async {
             let node = Node::builder().start().await.unwrap();

@@ -147,7 +147,7 @@ fn two_nodes_that_end_at_the_same_time_get_what_the_other_sent() {
                 far.send(&here, ("here",)).unwrap();
             }
             let (one, other) = tokio::join!(node.shutdown(), far.shutdown());
-            // Whoever is told that everything arrived can rely on it.
+            // Anyone who is told that everything arrived can rely on it.
             if one.is_complete() {
                 reaches(&mut counted_there, 100).await;
             }

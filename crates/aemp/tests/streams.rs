@@ -183,7 +183,7 @@ async fn use_it(from: &Node, to: &Node) {
 }
 
 #[test]
-fn whoever_can_be_dialled_is_dialled_and_whoever_cannot_dials() {
+fn who_can_be_dialled_is_dialled_and_who_cannot_dials() {
     run(async {
         let (listens, hides) = pair().await;
         use_it(&hides, &listens).await;
@@ -378,7 +378,7 @@ async fn poll_once<T>(future: &mut (impl Future<Output = T> + Unpin)) -> Poll<T>
 }
 
 #[test]
-fn a_node_that_ends_tells_whoever_waits_for_a_stream() {
+fn a_node_that_ends_tells_the_one_who_waits_for_a_stream() {
     run(async {
         let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = silent.local_addr().unwrap().to_string();

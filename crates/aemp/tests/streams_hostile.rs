@@ -279,7 +279,7 @@ fn hostile_greetings_are_closed_and_told_nothing() {
             raw.authenticate(greeting, "json").await;
             is_refused(raw).await;
         }
-        // A proof for a connection of nodes is none for a stream.
+        // A proof for a connection of nodes is not one for a stream.
         let mut raw = Raw::connect(&target).await;
         let node = Lines { greeting: "aemp;1;friend;hmac_sha3_512;json".into(), nonce: "n".into() };
         let proof = auth::proof(Method::HmacSha3, SECRET.as_bytes(), &node, &raw.theirs);
@@ -417,7 +417,7 @@ fn a_peer_that_never_answers_costs_no_more_than_the_time() {
         let id = asked[2].as_str().unwrap();
         assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
         assert_eq!((&asked[4], &asked[5]), (&json!(0.2), &json!("echo")));
-        // Whoever is late now gets nothing.
+        // Anyone who is late now gets nothing.
         is_refused(dial(&target, "mute", id).await).await;
 
         // A peer that is connected no more is an error at once.

@@ -22,7 +22,7 @@ struct Ends(&'static str, Note);
 
 impl Drop for Ends {
     fn drop(&mut self) {
-        // The test may be over.
+        // The test may have finished.
         let _ = self.1.send(format!("-{}", self.0));
     }
 }

@@ -112,8 +112,8 @@ impl Member {
         }
     }
 
-    /// Waits until it is told this content, whatever the steps; the last content if that does not
-    /// come.
+    /// Waits until it is told this content, no matter what the steps; the last content if that does
+    /// not come.
     async fn told_until(&mut self, content: &Content) -> Result<(), Option<Content>> {
         let last = Mutex::new(None);
         let wait = async {
@@ -268,7 +268,7 @@ pub(crate) async fn owners_and_watchers(setup: Setup) {
     two_owners(members).await;
 }
 
-/// Waits until all members are told this content, whatever the steps.
+/// Waits until all members are told this content, no matter what the steps.
 async fn all_told(members: impl IntoIterator<Item = &mut Member>, content: &[(&str, Json)]) {
     let content = content.iter().map(|(key, value)| (key.to_string(), value.clone())).collect();
     let (mut missing, mut about) = (Vec::new(), Vec::new());

@@ -211,7 +211,7 @@ pub(crate) fn words(values: &[Value]) -> Vec<String> {
     values.iter().map(|value| value.to_name().unwrap_or_else(|| format!("{value:?}"))).collect()
 }
 
-/// Runs a test if there is a Perl library, and says so if there is none.
+/// Runs a test if there is a Perl library, and says so if there is no library.
 pub(crate) fn with_perl(test: impl Future<Output = ()>) {
     static SAID: Once = Once::new();
     if library().is_none() {

@@ -28,7 +28,7 @@ const ALLOWED: [(&str, &[&str]); 13] = [
     ("xtask", &[]),
 ];
 
-/// Crates that read a clock, draw random numbers or do input and output. Whatever `aemp-proto`
+/// Crates that read a clock, draw random numbers or do input and output. All that `aemp-proto`
 /// uses, none of these may come with it.
 const IMPURE: [&str; 11] = [
     "async-std",

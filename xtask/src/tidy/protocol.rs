@@ -1,6 +1,6 @@
 //! `PROTOCOL.md` and the sources that it describes change together.
 //!
-//! The document carries a hash of them. Whoever changes one of these sources reads the document
+//! The document carries a hash of them. Anyone who changes one of these sources reads the document
 //! again, corrects it where needed, and renews the hash with `--bless`. Comments, blank lines,
 //! indentation and tests do not count.
 

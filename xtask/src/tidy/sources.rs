@@ -80,7 +80,7 @@ impl SourceFile {
     }
 }
 
-/// The number of lines in front of `#[cfg(test)] mod … {`; all lines if there is none.
+/// The number of lines in front of `#[cfg(test)] mod … {`; all lines if there is no such line.
 fn first_test_line(text: &str) -> usize {
     let lines: Vec<&str> = text.lines().collect();
     let starts =

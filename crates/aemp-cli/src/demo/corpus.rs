@@ -32,8 +32,8 @@ pub(crate) struct Corpus {
 
 impl Corpus {
     /// Finds the files under these paths: regular ones, in the order of their names, without hidden
-    /// ones and the folders named `target`. A path that is named itself is taken whatever it is
-    /// called.
+    /// ones and the folders named `target`. A path that is named itself is taken no matter what it
+    /// is called.
     ///
     /// # Errors
     ///

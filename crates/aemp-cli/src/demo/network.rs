@@ -29,8 +29,8 @@ impl<'a> Network<'a> {
         Ok(Network { logs, filter, secret, seed: None, seeds: Vec::new(), workers: Vec::new() })
     }
 
-    /// Starts the seed and so many workers. The workers need not listen yet when this returns: they
-    /// are found later.
+    /// Starts the seed and this many workers. The workers need not listen yet when this returns:
+    /// they are found later.
     pub(crate) async fn start(&mut self, workers: usize) -> Result<(), Failure> {
         let settings = self.settings("demo/seed", "aemp::global");
         let seed = self.seed.insert(Child::spawn("seed", self.logs, self.filter)?);

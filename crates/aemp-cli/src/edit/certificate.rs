@@ -59,7 +59,7 @@ fn read(file: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Key and certificate of a network in one PEM text (`PROTOCOL.md` §2.2). It names no host and does
-/// not run out: whoever has it belongs to the network.
+/// not run out: anyone who has it belongs to the network.
 fn generate() -> Result<String, Failure> {
     let fault = |error: rcgen::Error| Failure::failed(format!("the certificate cannot be made: {error}"));
     let key = KeyPair::generate().map_err(fault)?;

@@ -56,7 +56,7 @@ impl Keyboard {
             .map_err(|error| Failure::failed(format!("the terminal cannot be used: {error}")))?;
         let history = history_file();
         if let Some(file) = &history {
-            // There is none the first time.
+            // Nothing is there the first time.
             let _ = editor.load_history(file);
         }
         keyboard.history = editor.history().iter().cloned().collect();

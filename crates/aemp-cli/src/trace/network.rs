@@ -24,7 +24,7 @@ pub(super) enum Seen {
 pub(super) struct Network {
     /// Where the survey began.
     pub(super) roots: Vec<NodeId>,
-    /// All nodes; whoever is a neighbour of one is among them.
+    /// All nodes; anyone who is a neighbour of one is among them.
     pub(super) nodes: BTreeMap<NodeId, Seen>,
     /// Whether the nodes have told of more than is in here.
     pub(super) cut: bool,

@@ -14,7 +14,7 @@ use tokio::sync::mpsc::{self, UnboundedSender};
 use super::{BEAT, FUNCTION, RESTART};
 use crate::failure::Failure;
 
-/// So many signs of life are due within the longest pause that the watchdog allows.
+/// This many signs of life are due within the longest pause that the watchdog allows.
 const OFTEN: u32 = 4;
 
 /// Without a watchdog the process ends in order, or else after so long.

@@ -48,7 +48,7 @@ pub(super) enum Exit {
     NotStarted,
 }
 
-/// What is to be done now.
+/// What must be done now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
     /// Start the child.
@@ -135,7 +135,7 @@ impl Watchdog {
         }
     }
 
-    /// What is to be done about what has happened.
+    /// What must be done about what has happened.
     pub(super) fn handle(&mut self, event: Event, now: Duration) -> Option<Action> {
         match self.state {
             State::Running { since, limit, then, killed } => {
@@ -366,7 +366,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens: a child is only started when there is none, and is only told things
+        /// In any case: a child is only started when none runs, and is only told things
         /// when there is one; there is always something that is waited for; and after the end there
         /// is nothing.
         #[test]

@@ -1,5 +1,5 @@
 //! What this node asks of its master, and what has not been answered yet. After a change of master
-//! all of it is asked anew, and whatever the old one still says is not heard.
+//! all of it is asked anew, and all that the old one still says is not heard.
 
 use std::collections::BTreeMap;
 
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_query_is_answered_once_whatever_shape_its_number_comes_back_in() {
+    fn a_query_is_answered_once_in_any_shape_that_its_number_comes_back_in() {
         let mut client = Client::new();
         client.ask(7, QueryKind::Keys, "f");
         client.ask(8, QueryKind::Keys, "f");

@@ -6,8 +6,8 @@
 //! stamp counts, then our own kind before Perl's, then the one of the global node with the lowest
 //! ID: all of our global nodes compute the same. A stamp is raised above all claims that are known
 //! when a value is set in spite of them, so "the last one wins" holds wherever there is a last one;
-//! only values that are set at the same time are decided by name. Whoever owned the value leaves,
-//! the next shows.
+//! only values that are set at the same time are decided by name. Anyone who owned the value
+//! leaves, the next shows.
 
 mod entry;
 mod held;

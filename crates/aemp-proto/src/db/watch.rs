@@ -1,6 +1,6 @@
 //! Watches: what a program on this node knows of a family, and how it learns of changes.
 //!
-//! Whatever a master reports is compared with what was known, so that a watcher sees only what is
+//! All that a master reports is compared with what was known, so that a watcher sees only what is
 //! true: what is added was absent, what is deleted was there, and a new master's snapshot is a
 //! change like any other.
 //!

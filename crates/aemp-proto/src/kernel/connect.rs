@@ -24,7 +24,7 @@ const SEED_LIMIT: Duration = Duration::from_secs(2);
 /// For what a link is dialled.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Purpose {
-    /// Whoever answers there is a seed.
+    /// The node that answers there is a seed.
     Seed,
     /// This node is said to be there.
     Node(NodeId),

@@ -34,8 +34,8 @@ impl Kernel {
     }
 
     /// The addresses that we listen on. A node that has none has no entry: an empty list would say
-    /// nothing more, and a Perl log catcher dials whoever has an entry again at once when it fails,
-    /// without end. `unreachable`: some nodes can dial none of them.
+    /// nothing more, and a Perl log catcher dials the one who has an entry again at once when it
+    /// fails, without end. `unreachable`: some nodes can dial none of them.
     pub(super) fn binds(&mut self, binds: &[String], unreachable: bool, now: Time) {
         if self.config.client {
             return;

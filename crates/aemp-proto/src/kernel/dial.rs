@@ -27,7 +27,7 @@ const ADDRESSES_MAX: usize = 32;
 /// The most bytes of an address: the longest name that there can be, and a port.
 const ADDRESS_LEN_MAX: usize = 300;
 
-/// What is to be done for an attempt.
+/// What must be done for an attempt.
 #[derive(Debug, PartialEq)]
 pub(super) enum Step {
     /// Dial this for the node, and say so with [`Attempts::dialled`].
@@ -177,7 +177,7 @@ impl Attempts {
         self.attempts.iter().filter(|(_, attempt)| !attempt.told).map(|(node, _)| node.clone()).collect()
     }
 
-    /// The next thing that is due; to be called until there is none. `busy` tells whether a
+    /// The next thing that is due; to be called until nothing is left. `busy` tells whether a
     /// connection with the node is already so far that no further address should be dialled.
     pub(super) fn step(
         &mut self,

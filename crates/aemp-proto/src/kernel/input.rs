@@ -96,7 +96,7 @@ pub enum DbCommand {
         key: String,
     },
     /// Take an own entry back if the `Set` with this number was the last one for it: what was set
-    /// anew since belongs to whoever did so.
+    /// anew since belongs to the one who did so.
     Release {
         /// The family.
         family: String,

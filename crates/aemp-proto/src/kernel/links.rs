@@ -1,7 +1,7 @@
 //! The connections of a node, and which of several to one peer is the one.
 //!
 //! The dialler of a connection sends its authentication line first, the acceptor verifies it and
-//! then answers. So whoever sends last decides, and two nodes that dial each other at the same
+//! then answers. So the one who sends last decides, and two nodes that dial each other at the same
 //! moment keep exactly one connection if one of them, the node with the lower ID, has its line on
 //! no more than one undecided connection at a time (`ARCHITECTURE.md`). A Perl peer sends its line
 //! at once and breaks both when two finish together: towards it we always do so.
@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Why a connection is closed that took too long to be made.
 pub const CONNECT_TIMEOUT: &str = "connect timeout";
 
-/// What is to be done about connections, in this order.
+/// What must be done about connections, in this order.
 #[derive(Debug, PartialEq)]
 pub(super) enum Verdict {
     /// Our line may be sent.
@@ -225,7 +225,7 @@ impl Links {
         }
     }
 
-    /// What is to be done next.
+    /// What must be done next.
     pub(super) fn poll(&mut self) -> Option<Verdict> {
         self.out.pop_front()
     }
@@ -348,8 +348,8 @@ impl Links {
         self.out.push_back(Verdict::Down(node.clone(), reason.into()));
     }
 
-    /// The node is not up any more, whatever a probe of it may say. Gives the link that was the one
-    /// to it.
+    /// The node is not up any more, no matter what a probe of it may say. Gives the link that was
+    /// the one to it.
     fn forget_up(&mut self, node: &NodeId) -> Option<LinkId> {
         self.probes.clear(node);
         self.up.remove(node)

@@ -2,8 +2,8 @@
 //! known.
 //!
 //! A node that has just become global, or has just started, does not know yet what the other global
-//! nodes know. "Not known yet" must not be answered as "not there": whoever asked would give up at
-//! once.
+//! nodes know. "Not known yet" must not be answered as "not there": anyone who asked would give up
+//! at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! Nodes that cannot be dialled: they say through whom they are reached, and whoever wants them
+//! Nodes that cannot be dialled: they say through whom they are reached, and the one who wants them
 //! asks one of these to relay a connection (`PROTOCOL.md` §2.8).
 //!
 //! Such a node keeps its entry in [`ROUTES`] as its connections to global nodes come and go. For an

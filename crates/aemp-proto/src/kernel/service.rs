@@ -51,7 +51,7 @@ impl Kernel {
                 self.tell_watches(events);
                 self.master_lists(&family, now);
             }
-            // Whoever is not our master has nothing to tell us.
+            // A node that is not our master has nothing to tell us.
             MeshRequest::Found(..)
             | MeshRequest::FoundRelayed(..)
             | MeshRequest::Reply(..)

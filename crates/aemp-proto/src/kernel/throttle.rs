@@ -1,5 +1,5 @@
-//! How often one target may be dialled, whoever wants it: a dead one must not be hammered because a
-//! program keeps sending to it.
+//! How often one target may be dialled, no matter who wants it: a dead one must not be hammered
+//! because a program keeps sending to it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

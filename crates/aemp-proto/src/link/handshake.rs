@@ -12,8 +12,8 @@
 //! peer. A Perl acceptor sends its line unasked; that is kept until we have sent ours.
 //!
 //! A data connection (`PROTOCOL.md` §2.7) is greeted in the same way; its dialler says so in its
-//! greeting. Whether its ID is awaited is decided by whoever drives the machine, and what follows
-//! in the buffer are the bytes of the stream.
+//! greeting. Whether its ID is awaited is decided by the one who drives the machine, and what
+//! follows in the buffer are the bytes of the stream.
 
 use core::net::SocketAddr;
 use std::collections::VecDeque;
@@ -125,7 +125,7 @@ impl Handshake {
 
     /// As [`Handshake::new`], over a connection that this node carries (`PROTOCOL.md` §2.8). Both
     /// ends are where the relay is: a connection that is carried at one end only, or by different
-    /// nodes, is none.
+    /// nodes, is not one.
     pub fn relayed(config: Arc<LinkConfig>, side: Side, via: &NodeId, nonce: [u8; NONCE_LEN]) -> Handshake {
         let place = Place::Behind(via.clone());
         let greeting = config.greeting(side, &place).to_line();
@@ -322,8 +322,8 @@ impl Handshake {
         self.greeted()
     }
 
-    /// Both lines (and TLS) are through. An acceptor says at once if it could not answer whatever
-    /// the dialler proves.
+    /// Both lines (and TLS) are through. An acceptor says at once if it could not answer no matter
+    /// what the dialler proves.
     fn greeted(&mut self) -> Result<(), HandshakeError> {
         let Some(greeting) = &self.greeting else { return Err(HandshakeError::Early) };
         self.choose_method(greeting)?;

@@ -35,7 +35,7 @@ pub enum HelloError {
     /// A version other than `1`.
     #[error("protocol version {0:?} is not supported (only \"1\" is)")]
     Version(String),
-    /// The node ID is none.
+    /// The node ID is not valid.
     #[error("bad node ID in the greeting: {0}")]
     NodeId(#[from] NameError),
     /// A key stands twice.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::time::Time;
 
-/// What is to be done now.
+/// What must be done now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pulse {
     /// Send something that means nothing: a ping to a native peer, an empty request to others.
@@ -95,7 +95,7 @@ impl Liveness {
         self.last_progress = self.last_progress.max(now);
     }
 
-    /// What is to be done at `now`; ask until there is nothing.
+    /// What must be done at `now`; ask until there is nothing.
     pub fn poll(&mut self, now: Time) -> Option<Pulse> {
         let expected = self.next();
         let stalled = now.saturating_sub(expected.max(self.last_poll)) > self.interval;

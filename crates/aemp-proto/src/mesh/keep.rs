@@ -75,7 +75,7 @@ impl Keep {
     pub(crate) fn unlist(&mut self, node: &NodeId) {
         let Some(kept) = self.nodes.get_mut(node) else { return };
         kept.listed = false;
-        // Whoever never was connected with us has left by its own will, as far as we know.
+        // A node that never was connected with us has left by its own will, as far as we know.
         if kept.next.is_some() && kept.addresses.is_empty() {
             self.nodes.remove(node);
         }

@@ -29,7 +29,7 @@ struct Seed {
 
 #[derive(Debug, PartialEq)]
 enum Kind {
-    /// Whoever answers at the address is the seed.
+    /// The node that answers at the address is the seed.
     Single,
     /// A name that stands for us and for others.
     Group,
@@ -37,7 +37,7 @@ enum Kind {
     Member(String),
 }
 
-/// What is to be done about a seed.
+/// What must be done about a seed.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Try {
     /// Dial this address.
@@ -75,7 +75,7 @@ impl Seeds {
         self.seeds.is_empty()
     }
 
-    /// What is to be done now, if it is time to try again.
+    /// What must be done now, if it is time to try again.
     pub(crate) fn due(&mut self, up: impl Fn(&NodeId) -> bool, now: Time) -> Vec<Try> {
         if self.next.is_none_or(|next| next > now) {
             return Vec::new();
@@ -198,7 +198,7 @@ impl Seed {
         self.kind != Kind::Group && !self.node.as_ref().is_some_and(up)
     }
 
-    /// Whether something is to be done about it.
+    /// Whether something must be done about it.
     fn is_wanted(&self, up: impl Fn(&NodeId) -> bool) -> bool {
         self.kind == Kind::Group || self.is_missing(up)
     }

@@ -143,7 +143,7 @@ impl<M> Gates<M> {
         self.gates.entry(port.clone()).or_insert_with(closed).pending.insert(id, Some(owner));
     }
 
-    /// Lets a monitor wait behind a closed gate; gives it back if there is none.
+    /// Lets a monitor wait behind a closed gate; gives it back if nothing is there.
     pub(super) fn wait(&mut self, port: &PortId, id: u64, monitor: Monitor<M>) -> Result<(), Monitor<M>> {
         match self.gates.get_mut(port) {
             None => Err(monitor),

@@ -10,7 +10,7 @@ use crate::link_id::LinkId;
 use crate::wire::{Body, Records, Request};
 use crate::{PortId, Reason};
 
-/// A message that is at least as long as so many parts is sent in parts.
+/// A message that is at least as long as this many parts is sent in parts.
 const WHOLE: usize = 4;
 
 impl<M> Outbox<M> {
@@ -22,7 +22,7 @@ impl<M> Outbox<M> {
         }
     }
 
-    /// What is appended next is sent by `sender`: whatever one sender sends to this node keeps its
+    /// What is appended next is sent by `sender`: all that one sender sends to this node keeps its
     /// order. It is asked for only if that matters: mostly nothing is held or gated, and what is
     /// appended is small. A sender that has not been told of a loss sends nothing to the port where
     /// it was.

@@ -29,11 +29,11 @@ pub(super) enum Stream<'a> {
     /// The port with this name; the node port has the empty one.
     Port(&'a str),
     /// It may not overtake anything: news of a port that is gone, whose last messages come first,
-    /// whoever they are for.
+    /// no matter who they are for.
     All,
 }
 
-/// All lanes; mostly there is none.
+/// All lanes; mostly nothing is there.
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
     /// In the order in which they began.

@@ -124,7 +124,7 @@ impl Relay {
         end
     }
 
-    /// Sends bytes; gives how many were taken, which is none while there is no room.
+    /// Sends bytes; gives how many were taken, which is 0 while there is no room.
     pub fn write(&mut self, end: EndId, bytes: &[u8]) -> usize {
         let Some(known) = self.ends.get_mut(&end) else { return 0 };
         let room = usize::try_from(known.room.saturating_sub(PIECE_COST)).unwrap_or(usize::MAX);
@@ -137,7 +137,7 @@ impl Relay {
         count
     }
 
-    /// A piece of so many bytes, as one [`RelayAction::Came`] brought it, is out of the way:
+    /// A piece of this many bytes, as one [`RelayAction::Came`] brought it, is out of the way:
     /// another one may come.
     pub fn read(&mut self, end: EndId, bytes: usize) {
         let Some(known) = self.ends.get_mut(&end) else { return };
@@ -183,7 +183,7 @@ impl Relay {
         }
     }
 
-    /// What is to be done next.
+    /// What must be done next.
     pub fn poll(&mut self) -> Option<RelayAction> {
         self.out.pop_front()
     }
@@ -313,7 +313,7 @@ impl Relay {
         }
     }
 
-    /// Whoever is at this hop does not keep to the rules: both sides are told.
+    /// The node at this hop does not keep to the rules: both sides are told.
     fn abort(&mut self, hop: &Hop, reason: &str) {
         self.send(&hop.peer, RelayRequest::End(hop.id(), reason.into()));
         self.end_of(hop, reason.into());
@@ -377,7 +377,7 @@ impl Relay {
     }
 
     fn send(&mut self, to: &NodeId, request: RelayRequest) {
-        // Whoever is not connected any more gets nothing: a request must not wait for the next
+        // A node that is not connected any more gets nothing: a request must not wait for the next
         // connection.
         if self.neighbours.contains(to) {
             self.out.push_back(RelayAction::Send { to: to.clone(), request });

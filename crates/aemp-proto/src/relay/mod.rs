@@ -36,7 +36,7 @@ pub const PIECE: usize = 16 << 10;
 /// an error.
 pub const CLOSED: &str = "closed by the node";
 
-/// Why a connection is over is cut to so many bytes: it is for people.
+/// Why a connection is over is cut to this many bytes: it is for people.
 const REASON_MAX: usize = 1 << 10;
 
 /// What a piece costs in a window beside its bytes, so that a flood of tiny ones is bounded too.
@@ -88,7 +88,7 @@ impl fmt::Debug for EndId {
     }
 }
 
-/// What is to be done, in this order.
+/// What must be done, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RelayAction {
     /// Put this request into the outbox of a node.

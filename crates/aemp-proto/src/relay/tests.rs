@@ -238,7 +238,7 @@ fn a_carrier_carries_no_more_than_it_may() {
 }
 
 #[test]
-fn whoever_sends_more_than_the_window_loses_that_connection_and_no_other() {
+fn one_who_sends_more_than_the_window_loses_that_connection_and_no_other() {
     let mut net = Net::new(1 << 12);
     let (near, far) = net.join("b");
     let (other, third) = net.join("c");

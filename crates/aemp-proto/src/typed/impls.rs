@@ -23,7 +23,8 @@ pub(super) const VALUES: &str = "$aemp::values";
 /// Tuple struct of the number and the content of a CBOR tag; an enum when it is read.
 pub(super) const TAG: &str = "$aemp::tag";
 
-/// Room is made for no more values than this before they are there, whatever another format says.
+/// Room is made for no more values than this before they are there, no matter what another format
+/// says.
 const ROOM_MAX: usize = 1024;
 
 impl Serialize for Value {

@@ -15,9 +15,9 @@ use crate::{Value, value};
 /// A message in encoded form: how many values it has, and the values as CBOR items one after the
 /// other.
 ///
-/// The items are well formed: whoever makes a `Body` has encoded or checked them. A frame in CBOR
-/// is an array head, the port name and `items`, so a body is sliced out of a frame and put into one
-/// without being touched.
+/// The items are well formed: anyone who makes a `Body` has encoded or checked them. A frame in
+/// CBOR is an array head, the port name and `items`, so a body is sliced out of a frame and put
+/// into one without being touched.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Body {
     count: u32,
@@ -112,7 +112,7 @@ impl Body {
         if matches!(head.major, ARRAY | MAP | TAG) { None } else { self.first() }
     }
 
-    /// The message without its first value; nothing is copied. Empty if there is none.
+    /// The message without its first value; nothing is copied. Empty if nothing is there.
     pub fn rest(&self) -> Body {
         match scan::item_end(&self.items) {
             Some(end) => Body { count: self.count.saturating_sub(1), items: self.items.slice(end..) },
@@ -150,7 +150,7 @@ impl BodyBuilder {
         self.item(|out| cbor::write_value(out, value, 0))
     }
 
-    /// Appends a value that will be inside of so many lists or maps.
+    /// Appends a value that will be inside of this many lists or maps.
     pub(crate) fn nested(&mut self, value: &Value, outer: usize) -> Result<(), EncodeError> {
         self.item(|out| cbor::write_value(out, value, outer))
     }

@@ -1,4 +1,4 @@
-//! Frames out of a stream of bytes, whatever the pieces it arrives in.
+//! Frames out of a stream of bytes, no matter what the pieces it arrives in.
 
 mod span;
 

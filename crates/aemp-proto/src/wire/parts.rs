@@ -1,15 +1,15 @@
 //! Large messages that come in parts, until they are whole.
 //!
 //! The first part of a message says how long it will be, and what has come is kept in memory that
-//! grows with it: whoever announces much and sends little makes us hold little. How many messages
-//! may be unfinished, and how much they may come to, is limited; a sender keeps to the same limits
-//! ([`may_begin`]), so that crossing them is a mistake.
+//! grows with it: anyone who announces much and sends little makes us hold little. How many
+//! messages may be unfinished, and how much they may come to, is limited; a sender keeps to the
+//! same limits ([`may_begin`]), so that crossing them is a mistake.
 
 use super::error::FrameError;
 use super::limits::Limits;
 use super::native::HEADER;
 
-/// So many messages of one direction may be unfinished at once.
+/// This many messages of one direction may be unfinished at once.
 pub(crate) const UNFINISHED_MAX: usize = 8;
 
 /// Memory for the first bytes of a message, if it is not shorter than that.
@@ -38,7 +38,7 @@ struct Unfinished {
 }
 
 impl Parts {
-    /// Takes the next part of a message: a piece of its payload, of which so many bytes are left,
+    /// Takes the next part of a message: a piece of its payload, of which this many bytes are left,
     /// these included. Gives the payload if it is whole now.
     pub(crate) fn take(
         &mut self,

@@ -72,7 +72,7 @@ impl Records {
     /// `items` being the next of them. What is large enough to be cut is shared.
     pub(crate) fn push_part(&mut self, seq: u64, number: u32, left: usize, head: &[u8], items: Bytes) {
         let before = self.bytes.len();
-        let left = u32::try_from(left).expect("what fits into a frame has so many bytes at most");
+        let left = u32::try_from(left).expect("what fits into a frame has this many bytes at most");
         native::write_part_head(&mut self.bytes, seq, number, left, head.len() + items.len());
         self.bytes.extend_from_slice(head);
         self.len += self.bytes.len() - before + items.len();
@@ -110,7 +110,7 @@ impl Records {
         own.zip(shared.chain([&[][..]])).flat_map(<[_; 2]>::from).filter(|piece| !piece.is_empty())
     }
 
-    /// So many more bytes are written. Shared values that are done with are given to `finished`.
+    /// This many more bytes are written. Shared values that are done with are given to `finished`.
     pub fn advance(&mut self, mut bytes: usize, mut finished: impl FnMut(Bytes)) {
         loop {
             let end = self.shared.front().map_or(self.bytes.len(), |shared| shared.at);

@@ -25,7 +25,7 @@ const BLOCK: usize = 512 << 10;
 /// Bytes of blocks that messages keep, above which each message gets memory of its own.
 const KEPT_MAX: usize = 32 << 20;
 
-/// Of blocks that nobody uses so many stay; the others go one by one.
+/// Of blocks that nobody uses this many stay; the others go one by one.
 const SPARE: usize = 2;
 
 /// A message that is smaller than this part of its block is copied when too much is kept.
@@ -184,7 +184,7 @@ mod tests {
     use super::*;
     use bytes::Bytes;
 
-    /// Lets so many bytes come and be split off as messages of the same size, as far as there is
+    /// Lets this many bytes come and be split off as messages of the same size, as far as there is
     /// room.
     fn fill(room: &mut Room, input: &mut BytesMut, bytes: usize) -> Bytes {
         room.make(input, 0);

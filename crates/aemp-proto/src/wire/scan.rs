@@ -1,8 +1,8 @@
 //! Where a CBOR item ends, and whether it is well formed.
 //!
-//! The scanner looks at each byte once, whatever the pieces in which they arrive: it stops at the
-//! head of an item that is not complete and goes on there. Its stack has one entry for each open
-//! list, map or tag.
+//! The scanner looks at each byte once, no matter what the pieces in which they arrive: it stops at
+//! the head of an item that is not complete and goes on there. Its stack has one entry for each
+//! open list, map or tag.
 
 use super::error::{FrameError, Malformed};
 use super::limits::Limits;

@@ -36,7 +36,8 @@ pub(crate) fn read_frames(framing: Framing, bytes: &[u8]) {
 /// written.
 #[allow(dead_code)]
 pub(crate) fn read_request(bytes: &[u8]) {
-    // Whoever makes a body has checked it, and still nothing may go wrong where that was forgotten.
+    // Anyone who makes a body has checked it, and still nothing may go wrong where that was
+    // forgotten.
     let _ = Request::decode(&Body::new(1, Bytes::copy_from_slice(bytes)));
     let Ok(body) = Body::parse(Bytes::copy_from_slice(bytes), LIMITS) else { return };
     let Ok(request) = Request::decode(&body) else { return };
@@ -45,8 +46,8 @@ pub(crate) fn read_request(bytes: &[u8]) {
     assert_eq!(format!("{request:?}"), format!("{again:?}"));
 }
 
-/// Bytes read as what a peer says before there is trust: the same in any pieces, and whoever does
-/// not know the secret is not let in.
+/// Bytes read as what a peer says before there is trust: the same in any pieces, and the one who
+/// does not know the secret is not let in.
 #[allow(dead_code)]
 pub(crate) fn read_handshake(bytes: &[u8]) {
     for side in [Side::Dialler, Side::Acceptor] {

@@ -1,5 +1,5 @@
-//! What must hold of relayed connections whatever the nodes around say. The fuzz target and the
-//! test that replays its corpus call this.
+//! What must hold of relayed connections no matter what the nodes around say. The fuzz target and
+//! the test that replays its corpus call this.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -97,7 +97,7 @@ impl Bench {
         Bench { engine: engine(&limits), limits, samples, found: Vec::new() }
     }
 
-    /// `code` with all combinations of so many samples in the variables `a`, `b` and so on.
+    /// `code` with all combinations of this many samples in the variables `a`, `b` and so on.
     fn try_all(&mut self, code: &str, arguments: usize) {
         let functions = "fn f() { 1 } fn f(x) { x } fn f(x, y) { y }";
         let ast = self.engine.compile(format!("{functions} {code}")).expect(code);

@@ -31,7 +31,7 @@ fn plain() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Any values, whatever the keys of their maps.
+/// Any values, no matter what the keys of their maps.
 fn any_value() -> impl Strategy<Value = Value> {
     scalars().prop_recursive(4, 40, 6, |inner| {
         prop_oneof![

@@ -111,7 +111,7 @@ fn port_value(port: &PortId) -> Dynamic {
     values::bytes_text(&port.to_string())
 }
 
-/// Keeps a function of the running script, beside so many bytes of something else.
+/// Keeps a function of the running script, beside this many bytes of something else.
 fn handler(run: &Run, function: Dynamic, beside: usize) -> Result<Handler, Fault> {
     match function.try_cast_result::<FnPtr>() {
         Ok(function) => Handler::new(&run.host, &run.code, function, beside),

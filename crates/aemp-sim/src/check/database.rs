@@ -39,7 +39,11 @@ fn watches(facts: &Facts<'_>, out: &mut Vec<Violation>) {
             }
             Event::Dbev { m, add, chg, del, db } => {
                 let Some(watch) = watches.get_mut(&(run, *m)) else {
-                    report(out, "DB10", format_args!("watch {m} of {run:?} told something, and is none"));
+                    report(
+                        out,
+                        "DB10",
+                        format_args!("watch {m} of {run:?} told something, and is not a watch"),
+                    );
                     continue;
                 };
                 if watch.over {

@@ -261,8 +261,8 @@ impl<'a> Facts<'a> {
         self.arrives(home, node, told)
     }
 
-    /// When the last thing that a port has sent to a node was queued. News of its death stays behind
-    /// that, and a gate may hold it.
+    /// When the last thing that a port has sent to a node was queued. News of its death stays
+    /// behind that, and a gate may hold it.
     fn last_words(&self, port: &str, node: &str) -> u64 {
         let words = self.sent.iter().filter(|sent| sent.sid == port && node_of(sent.p) == node);
         words.map(|sent| self.time(sent.enters)).max().unwrap_or(0)

@@ -1,4 +1,4 @@
-//! M1–M5, M7–M12: what is sent arrives, or whoever watches is told.
+//! M1–M5, M7–M12: what is sent arrives, or those who watch are told.
 
 use rustc_hash::FxHashMap;
 
@@ -158,7 +158,7 @@ fn holes<'a>(
     }
 }
 
-/// Whether whoever watched knew of the loss of one message before the next one was sent that
+/// Whether those who watched knew of the loss of one message before the next one was sent that
 /// arrived.
 fn excused<'a>(
     facts: &Facts<'a>,

@@ -45,8 +45,8 @@ impl Node {
         self.settle(cx);
     }
 
-    /// A call is over, if this is the port of one: whoever waited knows, and what comes later goes
-    /// nowhere.
+    /// A call is over, if this is the port of one: anyone who waited knows, and what comes later
+    /// goes nowhere.
     pub(super) fn end_call(&mut self, number: u64, how: Over, cx: &mut Cx) {
         let Some(call) = self.calls.remove(&number) else { return };
         self.record(Event::CallOver { id: call.id, how }, cx);

@@ -41,7 +41,7 @@ impl Node {
         }
     }
 
-    /// What is to be done after something was put into an outbox.
+    /// What must be done after something was put into an outbox.
     pub(super) fn queued(&mut self, node: &NodeId, queued: Queued, cx: &mut Cx) {
         match queued {
             Queued::Dropped | Queued::Behind | Queued::Wake | Queued::Bulk => {}

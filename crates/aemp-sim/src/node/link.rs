@@ -28,7 +28,7 @@ pub(super) struct Link {
     /// What the connection is called in the history.
     pub(super) conn: u64,
     pub(super) phase: Phase,
-    /// Bytes for the socket, of which it has taken so many.
+    /// Bytes for the socket, of which it has taken this many.
     pub(super) out: Vec<u8>,
     pub(super) taken: usize,
     /// When the socket last took some.

@@ -328,7 +328,7 @@ impl Node {
         self.end_port(number, &reason, cx);
     }
 
-    /// Ends a port: everything that belongs to it goes, whoever watches it is told.
+    /// Ends a port: everything that belongs to it goes, those who watch it are told.
     pub(super) fn end_port(&mut self, number: u64, reason: &Reason, cx: &mut Cx) {
         let Some(port) = self.ports.table.remove(&number) else { return };
         self.relieve(number, cx);

@@ -33,10 +33,10 @@ impl Node {
         }
     }
 
-    /// Does what is to be done for relayed connections. Gives whether there was anything.
+    /// Does what must be done for relayed connections. Gives whether there was anything.
     pub(super) fn go_on(&mut self, cx: &mut Cx) -> bool {
         if std::mem::replace(&mut self.relaying, true) {
-            return false; // whoever does it already will do this too
+            return false; // the one who does it already will do this too
         }
         let mut any = false;
         while let Some(action) = self.relay.poll() {

@@ -51,8 +51,8 @@ pub struct Formed {
     pub losing: Cost,
 }
 
-/// Lets so many nodes start at once, each with an entry of its own in the database, and then ends a
-/// global node.
+/// Lets this many nodes start at once, each with an entry of its own in the database, and then ends
+/// a global node.
 ///
 /// # Errors
 ///
@@ -89,7 +89,7 @@ fn options(nodes: usize, seed: u64) -> Options {
 }
 
 impl World {
-    /// Goes on until every node that watches knows so many entries.
+    /// Goes on until every node that watches knows this many entries.
     fn until_all_know(&mut self, entries: usize) -> Result<Cost, String> {
         let (began, before) = (self.cx.now, self.spent());
         let mut steps = 0;

@@ -112,7 +112,7 @@ impl World {
         self.cx.options.work.monitor_again = 0;
         // What waits in slow mailboxes and narrow connections is to be seen before the end.
         self.cx.options.work.slow = Duration::ZERO;
-        // From here on whatever is sent to a live port has to arrive.
+        // From here on all that is sent to a live port has to arrive.
         self.cx.options.work.odd = 0;
         happenings += self.drain();
         self.probe();

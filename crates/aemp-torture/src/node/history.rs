@@ -13,8 +13,8 @@ use crate::clock;
 /// Bits of a message's number that count the messages of a run.
 const COUNT: u32 = 40;
 
-/// Where a node writes what happens. Whoever has the [`Pen`] writes, and does what must not be torn
-/// apart from it.
+/// Where a node writes what happens. Anyone who has the [`Pen`] writes, and does what must not be
+/// torn apart from it.
 pub(super) struct History(Mutex<Pen>);
 
 /// What writes. Every record is in the file before the next one begins: the process may be killed

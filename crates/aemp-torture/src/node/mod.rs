@@ -9,7 +9,7 @@
 //! | `monitors` | monitors: set, fired, withdrawn |
 //! | `directory` | the shared database |
 //!
-//! The supervisor says on standard input what is to be done ([`Command`]), and the node answers on
+//! The supervisor says on standard input what must be done ([`Command`]), and the node answers on
 //! standard output ([`Report`]).
 
 mod directory;
@@ -261,7 +261,7 @@ fn watch_the_clock(world: &World) {
     }
 }
 
-/// Ends the node in order. Whatever has been noted as sent has been given to the library.
+/// Ends the node in order. All that has been noted as sent has been given to the library.
 async fn end(world: &Shared) {
     {
         let mut ending = world.ending.write().unwrap_or_else(PoisonError::into_inner);

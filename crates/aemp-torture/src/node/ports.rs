@@ -282,7 +282,7 @@ pub(super) fn keep(cx: &mut Context<'_>, program: &Weak<Program>, port: &PortId)
     }
 }
 
-/// Kills another port. The own one would end at once, whatever it has sent to itself.
+/// Kills another port. The own one would end at once, no matter what it has sent to itself.
 fn kill(cx: &mut Context<'_>, world: &Shared, port: &PortId) {
     let ending = world.ending.read().unwrap_or_else(PoisonError::into_inner);
     if *ending || *port == cx.me() {

@@ -52,7 +52,7 @@ async fn live(world: Shared, mut port: Mailbox) -> ExitResult {
             None => {}
         }
     }
-    // Whoever watches it must be able to tell it from another one.
+    // Anyone who watches it must be able to tell it from another one.
     let id = world.history.pen().id();
     Err(Reason::text("old age", id))
 }

@@ -44,7 +44,7 @@ const NAME_LIMIT: Duration = Duration::from_secs(2);
 /// Why a node did not start.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// The node ID is none.
+    /// The node ID is not valid.
     #[error("the node ID is not usable: {0}")]
     Id(#[from] NameError),
     /// An address cannot be listened on.

@@ -109,7 +109,7 @@ impl<R> AnswerBox<R> {
         })
     }
 
-    /// Whoever waits is to be woken.
+    /// Anyone who waits is to be woken.
     pub(super) fn answer(&mut self, answer: Result<Given<R>, Lost>) -> Option<Waker> {
         self.slot.put(answer);
         self.slot.take_waiting()

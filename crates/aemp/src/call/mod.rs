@@ -105,8 +105,8 @@ impl Node {
         Awaited { node: self.clone(), number: None, limit, further: None, reply: PhantomData }
     }
 
-    /// Answers a call with a value that is moved to whoever waits, if that is here and waits for
-    /// just this type.
+    /// Answers a call with a value that is moved to the one who waits, if that is here and waits
+    /// for just this type.
     pub(crate) fn answer_call<T: Serialize + Send + 'static>(
         &self,
         to: &PortId,
@@ -291,8 +291,8 @@ impl<R: Send + 'static> Awaited<R> {
         let mailbox = cell.mailbox().and_then(|m| m.downcast_mut::<AnswerBox<R>>());
         let Some(mailbox) = mailbox else { return Looked::Gone };
         let Some(answer) = mailbox.slot.take_or_wait(waker) else { return Looked::Waits };
-        // Whoever monitors it is to be told, and what else came is to be dropped where nothing is
-        // locked.
+        // Anyone who monitors it is to be told, and what else came is to be dropped where nothing
+        // is locked.
         if mailbox.is_bare() && cell.extra().is_none() {
             self.number = None;
             self.node.end_answered(number, cell);
@@ -343,7 +343,7 @@ impl<R> Awaited<R> {
         self.further.as_ref()?.deadline
     }
 
-    /// The time runs from the first wait. A limit beyond the end of time is none.
+    /// The time runs from the first wait. An overflowing deadline means no timeout.
     fn limit_time(&mut self) {
         let Some(number) = self.number else { return };
         if self.deadline().is_none()

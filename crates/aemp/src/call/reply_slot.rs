@@ -29,7 +29,7 @@ impl<A> ReplySlot<A> {
         self.waiting.take()
     }
 
-    /// The answer; if there is none, `task` is woken when it comes.
+    /// The answer; if nothing is there, `task` is woken when it comes.
     pub(super) fn take_or_wait(&mut self, task: &Waker) -> Option<A> {
         if self.answer.is_none() {
             self.waiting = Some(task.clone());

@@ -20,11 +20,11 @@ use crate::message::FromMessage as _;
 use crate::node::Node;
 use crate::runtime::NodeEvent;
 
-/// Records that wait for whoever reads them. What comes beyond is lost, and counted.
+/// Records that wait for anyone who reads them. What comes beyond is lost, and counted.
 const RECORDS_MAX: usize = 4096;
 
-/// What one node may say: so many bytes at once, and so many a second in the long run. What is more
-/// is lost, and counted: a node that runs wild must not fill the disk of whoever catches.
+/// What one node may say: this many bytes at once, and this many a second in the long run. What is
+/// more is lost, and counted: a node that runs wild must not fill the disk of the one who catches.
 const BURST_MAX: f64 = (4 << 20) as f64;
 const RATE_MAX: f64 = (256 << 10) as f64;
 
@@ -319,7 +319,7 @@ impl Allowance {
         Allowance { bytes: BURST_MAX, at: now }
     }
 
-    /// Whether so many bytes may come now.
+    /// Whether this many bytes may come now.
     fn take(&mut self, bytes: usize, now: Instant) -> bool {
         let since = now.saturating_duration_since(self.at).as_secs_f64();
         self.bytes = (self.bytes + since * RATE_MAX).min(BURST_MAX);

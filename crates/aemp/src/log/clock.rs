@@ -31,7 +31,7 @@ impl Clock {
     pub(crate) fn measured(&mut self, asked: f64, answered: f64, theirs: f64) {
         let doubt = (answered - asked) / 2.0;
         let difference = (asked + answered) / 2.0 - theirs;
-        // Our own clock was set back meanwhile, or theirs is none.
+        // Our own clock was set back meanwhile, or theirs never was one.
         if !(doubt >= 0.0 && difference.is_finite()) {
             return;
         }

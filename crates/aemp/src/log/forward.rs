@@ -16,7 +16,7 @@ use crate::spawn::{Functions, function};
 /// crowd out messages.
 const BACKLOG_MAX: usize = 256 << 10;
 
-/// So many records are sent before the backlog is looked at again.
+/// This many records are sent before the backlog is looked at again.
 const BURST: usize = 64;
 
 /// Makes every node answer catchers, unless it is in secure mode.
@@ -67,7 +67,7 @@ async fn forward(node: Node, to: PortId, mut feed: Feeding) {
 
 fn send(node: &Node, to: &PortId, line: &Line) {
     let level = line.level.number();
-    // Nothing is to be done about a record that fits into no frame, and saying so would be another
+    // Nothing must be done about a record that fits into no frame, and saying so would be another
     // record.
     let _: Result<(), SendError> =
         unheard(|| node.send(to, (line.time, Value::name(&line.context), level, Value::name(&line.text))));

@@ -27,7 +27,7 @@ pub enum Level {
     Note,
     /// 7: what happens.
     Info,
-    /// 8: for whoever looks for a mistake.
+    /// 8: for anyone who looks for a mistake.
     Debug,
     /// 9: everything.
     Trace,

@@ -5,8 +5,8 @@ use std::fmt::{self, Write};
 /// A text on one line that grows to its limit: what would end the line, steer a terminal, turn the
 /// direction of writing or not be seen is escaped, as `\n` and `\u{1b}`. It is cut with `…`.
 ///
-/// Whatever shows the text of another node goes through this: its error texts and reasons, log
-/// records and results.
+/// Everything that shows the text of another node goes through this: its error texts and reasons,
+/// log records and results.
 ///
 /// ```
 /// use std::fmt::Write as _;
@@ -26,7 +26,7 @@ pub struct OneLine {
 }
 
 impl OneLine {
-    /// An empty text that may have so many bytes, and the mark where it was cut.
+    /// An empty text that may have this many bytes, and the mark where it was cut.
     pub fn new(limit: usize) -> OneLine {
         OneLine { text: String::new(), limit, is_cut: false }
     }

@@ -102,7 +102,7 @@ fn is_shown(time: &SystemTime) -> bool {
     time.duration_since(UNIX_EPOCH).is_ok_and(|since| since.as_secs() <= LATEST)
 }
 
-/// Seconds since 1970, in any form that a number may come in; 1970 if it is none that can be meant.
+/// Seconds since 1970, in any form that a number may come in; 1970 if it is not one of them.
 fn time(value: &Value) -> SystemTime {
     let seconds = match value {
         Value::Float(seconds) => *seconds,
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_comes_is_a_record() {
+    fn all_that_comes_is_a_record() {
         let nothing = record(Vec::new(), None);
         assert_eq!(
             (nothing.time, nothing.level, nothing.to_string()),

@@ -46,8 +46,8 @@ impl LogSource {
     }
 
     /// The layer through which records flow into the source. It has a filter of its own: it sees
-    /// what is caught, whatever the other layers of the subscriber show. (A filter of the whole
-    /// subscriber holds for it too.)
+    /// what is caught, no matter what the other layers of the subscriber show. (A filter of the
+    /// whole subscriber holds for it too.)
     pub fn layer<S>(&self) -> impl Layer<S> + Send + Sync + use<S>
     where
         S: tracing::Subscriber + for<'a> LookupSpan<'a>,

@@ -8,8 +8,8 @@ use serde::de::Error as _;
 
 use super::{DecodeError, EncodeError, FromMessage, IntoMessage};
 
-/// A message whose type is not known here: a moved value or encoded bytes. Whoever takes it as the
-/// type that was sent gets the value itself.
+/// A message whose type is not known here: a moved value or encoded bytes. Anyone who takes it as
+/// the type that was sent gets the value itself.
 pub enum Envelope {
     /// The value.
     Moved(Box<dyn Erased>),

@@ -11,7 +11,7 @@ use super::port_no::PortNo;
 /// Runs that share a reading at most.
 const TOGETHER: usize = 16;
 
-/// A run of so many items is worth a reading.
+/// A run of this many items is worth a reading.
 const MANY: usize = 8;
 
 /// A run that takes longer than this blocks others, and is reported.
@@ -68,7 +68,7 @@ impl Clock {
         self.runs == 0
     }
 
-    /// A port has run and handled so many items.
+    /// A port has run and handled this many items.
     #[inline]
     pub(crate) fn ran(&mut self, port: PortNo, items: usize) -> Option<Lap<'_>> {
         self.ports[self.runs] = port;

@@ -1,5 +1,5 @@
 //! Into a mailbox: messages of this node and of others, those of calls, and what follows for the
-//! port and for whoever sent.
+//! port and for anyone who sent.
 
 use std::task::Waker;
 
@@ -19,8 +19,8 @@ use crate::message::{Aside, Envelope, IntoMessage};
 use crate::node::Node;
 use crate::sync::SlotGuard;
 
-/// So many messages for one port that came together, and at most so many bytes of them, are copied.
-/// More of them make up a good part of what was read.
+/// This many messages for one port that came together, and at most this many bytes of them, are
+/// copied. More of them make up a good part of what was read.
 const FEW: usize = 64;
 const COPIED: usize = 16 << 10;
 

@@ -26,7 +26,7 @@ impl Doom {
 /// The kills of one async port, in order.
 pub(crate) struct Kills<K> {
     waiting: Vec<K>,
-    /// Wakes the task, whatever its code waits for; known from its first poll on.
+    /// Wakes the task, no matter what its code waits for; known from its first poll on.
     task: Option<Waker>,
     doom: Arc<Doom>,
 }

@@ -52,7 +52,7 @@ impl Callers {
     /// Adds one. `is_over` says whether an earlier one waits no more.
     #[inline]
     pub(crate) fn add(&mut self, caller: PortNo, is_over: impl Fn(PortNo) -> bool) {
-        // Whoever calls again and again uses one slot of the table for its answers: of two ports
+        // Anyone who calls again and again uses one slot of the table for its answers: of two ports
         // there the later one lives.
         if let Some(last) = self.numbers.last_mut()
             && last.same_slot(caller)

@@ -18,7 +18,7 @@ use crate::this_thread::this;
 /// How many ports a thread runs that waits for an answer.
 const HELP: usize = 8;
 
-/// One in so many times it measures how long they take.
+/// One in this many times it measures how long they take.
 const MEASURED: u32 = 32;
 
 /// How long a unit of a task's budget lasts that is spent on ports which run for it. A task that

@@ -13,7 +13,7 @@ use super::encoded::Encoded;
 use super::mailbox::Signal;
 use crate::message::{DecodeError, FromMessage};
 
-/// Room for so many items is kept however few come.
+/// Room for this many items is kept however few come.
 pub(crate) const KEPT: usize = 1024;
 
 /// Whether there is room for far more than is needed.
@@ -33,8 +33,8 @@ pub(crate) enum Item<M> {
     None,
     /// A message of the port's own type, moved.
     Message(M),
-    /// So many messages in their wire form; what is taken out is one of them, for [`Items::decode`]
-    /// or [`Items::body`].
+    /// This many messages in their wire form; what is taken out is one of them, for
+    /// [`Items::decode`] or [`Items::body`].
     Encoded(u32),
     /// Anything rarer.
     Signal(Box<Signal>),

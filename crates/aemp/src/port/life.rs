@@ -129,7 +129,7 @@ impl Node {
         }
     }
 
-    /// Ends a port: everything that belongs to it goes, whoever watches it is told.
+    /// Ends a port: everything that belongs to it goes, those who watch it are told.
     pub(crate) fn end_port(&self, number: PortNo, reason: Reason) {
         let bury = |cell: &Slot| {
             if let Some(name) = cell.name() {
@@ -163,7 +163,7 @@ impl Node {
         let mut extra = extra;
         let blocked = extra.unblock();
         let Extra { watchers, children, name, spawned_by, .. } = extra;
-        // Before anybody is told: whoever is may make another port.
+        // Before anybody is told: those who are may make another port.
         let made_by_others = spawned_by.is_some();
         drop(spawned_by);
         let named = name.is_some();
@@ -268,7 +268,7 @@ impl Node {
                     monitor.clone().fire(self, self.why_missing(port));
                 }
             }
-            Place::Node => {} // it lives as long as whoever could be told
+            Place::Node => {} // it lives as long as the one who could be told
             Place::Nowhere => monitor.clone().fire(self, self.why_missing(port)),
             Place::There(node) => {
                 let remote = self.remotes().get_or_create(node);

@@ -48,7 +48,8 @@ impl Signal {
     }
 }
 
-/// What whoever put something into the mailbox of a port that no runner runs has to do afterwards.
+/// What the one who put something into the mailbox of a port that no runner runs has to do
+/// afterwards.
 pub(crate) enum After {
     /// A task may wait for it.
     Wake(Option<Waker>),

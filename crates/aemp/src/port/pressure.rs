@@ -111,7 +111,7 @@ impl Node {
             },
             Pressure::Remote(remote) => {
                 remote.blocked.lock().push(number);
-                // Looked at after the entry is there: whoever drains looks at the entries
+                // Looked at after the entry is there: anyone who drains looks at the entries
                 // afterwards.
                 remote.outbox.lock().backlog() > HIGH_WATER
             }
@@ -168,7 +168,7 @@ impl Node {
                 if cell.is_closing() || cell.waiting() <= self.limits().mailbox_high {
                     return;
                 }
-                // Under the lock, and so before whoever drains looks.
+                // Under the lock, and so before the one who drains looks.
                 cell.make_extra().drained.get_or_insert_default().clone().notified_owned()
             };
             drained.await;

@@ -68,7 +68,7 @@ pub(crate) struct Scheduler {
     end: Notify,
 }
 
-/// One pick in so many looks at the shared queue first, so that a runner whose own queue never
+/// One pick in this many looks at the shared queue first, so that a runner whose own queue never
 /// empties starves nobody.
 const SHARED_EVERY: u32 = 31;
 

@@ -1,9 +1,9 @@
 //! Which runners sleep, and who is woken for new work.
 //!
-//! A runner lies down, looks for work once more, and sleeps only if there is none. Whoever has
-//! queued work asks for a sleeper afterwards. Between the two steps of either side stands a fence,
-//! so that one of them sees the other: no work waits while all sleep. The crate `aemp-models` tries
-//! all interleavings.
+//! A runner lies down, looks for work once more, and sleeps only if nothing is there. Anyone who
+//! has queued work asks for a sleeper afterwards. Between the two steps of either side stands a
+//! fence, so that one of them sees the other: no work waits while all sleep. The crate
+//! `aemp-models` tries all interleavings.
 
 use crate::sync::{AtomicUsize, Mutex, Ordering, fence};
 
@@ -29,7 +29,7 @@ impl Sleepers {
         fence(Ordering::SeqCst);
     }
 
-    /// This runner is awake. Whoever woke it may have done so for an earlier rest; as long as it
+    /// This runner is awake. Anyone who woke it may have done so for an earlier rest; as long as it
     /// stood in the list it would be chosen although it is busy, while others sleep.
     pub(crate) fn get_up(&self, number: usize) {
         let mut numbers = self.numbers.lock();

@@ -138,7 +138,7 @@ impl Slot {
     }
 
     /// Ends a port that has nothing but an empty mailbox, which stays for the next one; gives the
-    /// generation of that. `None` if there is none left.
+    /// generation of that. `None` if there is not one left.
     pub(super) fn keep(&mut self) -> Option<u32> {
         self.state = State::Free;
         if !self.renew() {
@@ -226,7 +226,7 @@ impl Slot {
         self.state = State::Task;
     }
 
-    /// Another mailbox takes the place of the old one, with so many bytes in it.
+    /// Another mailbox takes the place of the old one, with this many bytes in it.
     pub(crate) fn replace_mailbox(&mut self, mailbox: BoxedMailbox, waiting: usize) {
         self.mailbox = Some(mailbox);
         self.waiting = waiting;
@@ -254,7 +254,7 @@ impl Slot {
         self.extra.as_deref_mut()
     }
 
-    /// The mailbox; there is none only if the port is being taken out.
+    /// The mailbox; it is missing only if the port is being taken out.
     #[inline(always)]
     pub(crate) fn mailbox(&mut self) -> Option<&mut BoxedMailbox> {
         self.mailbox.as_mut()
@@ -310,7 +310,7 @@ impl Slot {
         self.quota
     }
 
-    /// Whether the port is to die, and so must run, whoever it would have to wait for.
+    /// Whether the port is to die, and so must run, no matter whom it would have to wait for.
     pub(crate) fn is_doomed(&self) -> bool {
         self.closing || self.extra.as_ref().is_some_and(|extra| extra.kills > 0)
     }

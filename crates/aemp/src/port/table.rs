@@ -46,7 +46,7 @@ impl Table {
         PortNo::of_slot(index, generation)
     }
 
-    /// The port with this number, locked; `None` if there is none (any more).
+    /// The port with this number, locked; `None` if nothing is there (any more).
     #[inline]
     pub(crate) fn get(&self, number: PortNo) -> Option<SlotGuard<'_, Slot>> {
         self.seat(number)?.lock()

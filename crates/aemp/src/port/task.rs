@@ -172,7 +172,7 @@ impl Mailbox {
         &mut self,
         mut picker: impl FnMut(M) -> Result<T, M>,
     ) -> Result<T, Reason> {
-        // Whoever always finds something has to let others run, too.
+        // Anyone who always finds something has to let others run, too.
         consume_budget().await;
         let mut at = 0;
         loop {

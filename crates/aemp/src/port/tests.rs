@@ -89,7 +89,7 @@ async fn an_async_port_that_always_finds_something_lets_others_run() {
 
 #[tokio::test]
 async fn very_many_messages_that_are_not_picked_stay_in_order() {
-    // So many that moving them about for each one that is looked at would take minutes.
+    // Such a number that moving them about for each one that is looked at would take minutes.
     const MANY: u64 = 200_000;
     let node = Node::builder().start().await.unwrap();
     let (sender, told) = tokio::sync::oneshot::channel();

@@ -1,5 +1,5 @@
 //! Wakers, which may be code of users: of an executor or a combinator of their own. One that panics
-//! must not end whoever wakes, which may be the reader of a connection or the driver.
+//! must not end the one who wakes, which may be the reader of a connection or the driver.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;

@@ -245,7 +245,7 @@ impl Driver {
             }
             Action::QueryAnswer { id, result } => {
                 if let Some(answer) = self.queries.remove(&id) {
-                    // Whoever asked may have lost interest.
+                    // Anyone who asked may have lost interest.
                     guarded(|| drop(answer.send(result)));
                 }
             }

@@ -58,7 +58,8 @@ impl Drop for Batch<'_> {
     }
 }
 
-/// Lets the batch that this thread is in the middle of write to the node; false if there is none.
+/// Lets the batch that this thread is in the middle of write to the node; false if nothing is
+/// there.
 pub(crate) fn at_end_of_batch(node: &Node, remote: &Arc<Remote>) -> bool {
     own(|owned| match &mut *owned.batched.borrow_mut() {
         Some(batched) if std::ptr::eq(batched.node, node.inner()) && remote.is_direct() => {

@@ -250,7 +250,7 @@ impl<'a> Greeter<'a> {
         }
     }
 
-    /// The dialler is proven: the kernel decides, or whoever awaits this data connection.
+    /// The dialler is proven: the kernel decides, or the one who awaits this data connection.
     async fn verified(&mut self) -> Result<(), Failure> {
         self.permit = None;
         let Some((from, id)) = &self.stream else {

@@ -88,7 +88,7 @@ impl LinkEnd {
 
 impl Drop for LinkEnd {
     fn drop(&mut self) {
-        // Nothing is logged here: whoever takes the logs may be what has panicked.
+        // Nothing is logged here: anyone who takes the logs may be what has panicked.
         let reason = self.reason.take().unwrap_or_else(|| "the task of the connection has failed".into());
         self.node.event(Event::Closed(self.link, reason));
     }

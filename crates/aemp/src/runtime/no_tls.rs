@@ -12,10 +12,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::tcp::Abort;
 
-/// A certificate, of which there is none.
+/// A certificate, which nothing can make.
 pub(crate) enum Tls {}
 
-/// A stream that TLS protects, of which there is none.
+/// A stream that TLS protects, which nothing can make.
 pub(crate) struct TlsStream<S>(Infallible, PhantomData<S>);
 
 impl Tls {

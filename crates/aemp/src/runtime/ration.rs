@@ -1,5 +1,5 @@
-//! Log lines of one cause: one a second, the others are counted. Whoever can make a node log must
-//! not be able to fill its disk.
+//! Log lines of one cause: one a second, the others are counted. Anyone who can make a node log
+//! must not be able to fill its disk.
 
 use std::collections::HashMap;
 use std::time::Duration;

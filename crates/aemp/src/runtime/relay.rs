@@ -75,7 +75,7 @@ impl Relaying {
         state.relay.request(from, request, node.inner().shared.now());
         state.settle(node);
         let calls = std::mem::take(&mut state.calls);
-        // Whatever becomes of the streams needs the lock.
+        // What becomes of the streams needs the lock.
         drop(state);
         for Call { end, via, from } in calls {
             link::welcome_relayed(node, Relayed { node: node.clone(), end }, via, &from);

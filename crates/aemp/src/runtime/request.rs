@@ -141,7 +141,7 @@ impl Node {
         shared.refusals.take(shared.now())
     }
 
-    /// Requests that are the same whoever asks. Gives what comes of it for the own node port.
+    /// Requests that do not depend on who asks. Gives what comes of it for the own node port.
     fn answer(&self, from: &NodeId, request: Request) -> Option<Body> {
         match request {
             Request::Send(to, body) => self.send_on(from, &to, body),

@@ -330,7 +330,7 @@ impl Driver {
 
 impl Drop for Driver {
     /// The runtime has ended, and with it all tasks of the node; or the driver has panicked.
-    /// Nothing can be delivered any more, but whatever is waited for ends.
+    /// Nothing can be delivered any more, but all that is waited for ends.
     fn drop(&mut self) {
         if self.node.is_over() {
             return;

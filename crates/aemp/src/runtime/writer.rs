@@ -89,7 +89,7 @@ impl Outgoing {
         remote.wake.notify_one();
     }
 
-    /// Queues a request that belongs to no epoch, in whatever framing the peer reads.
+    /// Queues a request that belongs to no epoch, in any framing the peer reads.
     pub(crate) fn aside(
         &self,
         remote: &Remote,
@@ -261,7 +261,7 @@ impl Outgoing {
         outbox.backlog()
     }
 
-    /// Writes what waits, as far as the socket takes it now. With `writes` at most so many times.
+    /// Writes what waits, as far as the socket takes it now. With `writes` at most this many times.
     fn flush(
         &self,
         node: &Node,
@@ -390,7 +390,7 @@ pub(crate) async fn write<W: AsyncWrite + Unpin>(
     }
 }
 
-/// Something is written: whoever waited for room goes on.
+/// Something is written: anyone who waited for room goes on.
 fn drained(node: &Node, remote: &Remote, backlog: usize) {
     if backlog < HIGH_WATER {
         wake_all(&remote.drained);

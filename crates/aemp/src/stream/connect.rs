@@ -99,8 +99,8 @@ impl Node {
 
 impl Context<'_> {
     /// Opens a data connection, see [`Node::connect_stream`], and runs `done` with it in the own
-    /// port. If there is none, the own port dies with `AnyEvent::MP::DataConn, TEXT`, as in Perl;
-    /// [`Context::task`] with [`Node::connect_stream`] leaves that to you.
+    /// port. If no stream comes, the own port dies with `AnyEvent::MP::DataConn, TEXT`, as in
+    /// Perl; [`Context::task`] with [`Node::connect_stream`] leaves that to you.
     pub fn connect_stream(
         &mut self,
         to: &NodeId,
@@ -211,7 +211,7 @@ impl Drop for OwnPort<'_> {
     }
 }
 
-/// An ID that nobody can guess: whoever has it and the secret gets the stream.
+/// An ID that nobody can guess: anyone who has it and the secret gets the stream.
 fn unguessable() -> Result<String, StreamError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| StreamError::Random(error.to_string()))?;
@@ -237,7 +237,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn whatever_ends_with_the_node_is_its_end() {
+    async fn all_that_ends_with_the_node_is_its_end() {
         let limit = Duration::from_secs(20);
         let node = Node::builder().start().await.expect("it starts");
         let far = NodeId::new("far").expect("a node ID");

@@ -53,7 +53,7 @@ type Io = Prefixed<Box<dyn Socket>>;
 /// A host that vanishes is noticed by a reader after the monitor timeout, by a writer only when TCP
 /// gives up; monitor the node to know sooner.
 ///
-/// The stream belongs to whoever holds it: it ends neither with the connection that carries
+/// The stream belongs to the one who holds it: it ends neither with the connection that carries
 /// messages nor with the port that asked for it. Only the functions of `stream_function` end with
 /// their node.
 pub struct Stream {
@@ -106,7 +106,8 @@ impl Stream {
         self.io.as_mut().map(Pin::new).ok_or_else(|| ErrorKind::NotConnected.into())
     }
 
-    /// What the reader or writer is told of an error: a break is the same whatever it was made of.
+    /// What the reader or writer is told of an error: a break is the same no matter what it was
+    /// made of.
     fn told(&self, error: io::Error) -> io::Error {
         use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
         match error.kind() {

@@ -19,8 +19,8 @@ use crate::message::misfit;
 use crate::node::Node;
 use crate::port::run::caught;
 
-/// The longest that a data connection is expected, whatever the other node wishes: its place is
-/// taken meanwhile.
+/// The longest that a data connection is expected, no matter what the other node wishes: its place
+/// is taken meanwhile.
 const LONGEST: Duration = Duration::from_secs(300);
 
 /// The longest ID: it has to stand in a greeting line beside a node ID. That of a Perl node has its

@@ -45,7 +45,7 @@ struct Awaited {
     prepared: watch::Receiver<bool>,
 }
 
-/// What came of it: the stream, or why there is none.
+/// What came of it: the stream, or why there is no stream.
 pub(super) type Arrival = Result<Stream, String>;
 
 /// Data connections that functions of this node have or wait for.
@@ -106,7 +106,7 @@ impl Streams {
         entry.and_then(|entry| entry.asked.take()).is_some_and(|asked| asked.send(()).is_ok())
     }
 
-    /// The node has ended: whoever waits need not.
+    /// The node has ended: anyone who waits need not.
     pub(crate) fn end(&self) {
         self.ended.send_replace(true);
     }
@@ -218,7 +218,7 @@ impl Claim {
 
     /// It was made by a handshake of our own.
     pub(super) fn made(self, stream: Stream) {
-        // Whoever waited may have given up.
+        // Anyone who waited may have given up.
         let _ = self.arrival.send(Ok(stream));
     }
 

@@ -76,7 +76,7 @@ fn a_node_that_restarts_unseen_is_taken_back_after_a_probe() {
 }
 
 #[test]
-fn whatever_breaks_both_ends_agree_afterwards() {
+fn no_matter_what_breaks_both_ends_agree_afterwards() {
     for seed in 0..60 {
         let mut net = Net::new(seed);
         let ids = ["a", "b", "c"];

@@ -42,7 +42,7 @@ fn a_family_that_fits_into_no_message_is_told_in_parts() {
     net.run(Duration::from_secs(5));
     assert_eq!(known(&net, "b", early).len(), 100);
     assert_eq!(known(&net, "b", late), known(&net, "b", early));
-    // One of an own node is answered whatever its size, and no answer fits here.
+    // One of an own node is answered no matter what its size, and no answer fits here.
     assert_eq!(net.nodes["b"].answers[&whole], Value::Null);
     let Value::List(keys) = &net.nodes["b"].answers[&keys] else { panic!("no list") };
     assert_eq!(keys.len(), 100);

@@ -1,4 +1,5 @@
-//! The world: nodes, the wires between them, and what must hold at every step whatever happens.
+//! The world: nodes, the wires between them, and what must hold at every step no matter what
+//! happens.
 
 mod wires;
 
@@ -137,7 +138,7 @@ impl Net {
         self.add_at(config, address);
     }
 
-    /// Starts a node that others can dial at this address only, whatever it says.
+    /// Starts a node that others can dial at this address only, no matter what it says.
     pub(super) fn add_at(&mut self, config: KernelConfig, address: String) {
         let id = config.node.to_string();
         let node = Node {

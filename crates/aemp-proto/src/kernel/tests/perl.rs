@@ -154,7 +154,7 @@ fn two_connections_with_a_perl_node_never_finish_together() {
         for _ in 0..60 {
             game.step();
         }
-        // Whatever was under way comes to its end, and one connection is there.
+        // All that was under way comes to its end, and one connection is there.
         for _ in 0..20 {
             if let Some(link) = (!game.dials.is_empty()).then(|| game.dials.remove(0)) {
                 game.greet(link);

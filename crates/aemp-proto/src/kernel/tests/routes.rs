@@ -174,7 +174,7 @@ fn ways_vanish_with_those_that_offered_them() {
 }
 
 #[test]
-fn whatever_breaks_two_private_nodes_find_each_other_afterwards() {
+fn no_matter_what_breaks_two_private_nodes_find_each_other_afterwards() {
     for seed in 0..60 {
         let mut net = private(seed);
         let ids = ["a", "b", "s", "t"];

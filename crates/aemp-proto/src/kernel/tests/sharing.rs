@@ -201,7 +201,7 @@ fn a_subkey_with_a_living_owner_never_vanishes_when_the_other_one_leaves() {
 }
 
 #[test]
-fn the_value_set_last_is_the_one_shown_whoever_is_whose_slave() {
+fn the_value_set_last_is_the_one_shown_no_matter_who_is_whose_slave() {
     for (first, second) in [("a", "x"), ("x", "a"), ("g", "h"), ("h", "g"), ("a", "b")] {
         let (mut net, _) = world(7);
         net.run(Duration::from_secs(2));

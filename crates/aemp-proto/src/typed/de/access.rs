@@ -99,7 +99,7 @@ impl<'de> SeqAccess<'de> for Items<'_, 'de> {
         if self.optional.contains(&asked) && self.reader.at_null() {
             self.reader.skip().map_err(|error| error.at(self.place()))?;
             self.at += 1;
-            // Not the end: whoever asks gives the field its default, and asks for the next one.
+            // Not the end: anyone who asks gives the field its default, and asks for the next one.
             return Ok(None);
         }
         let value = seed.deserialize(&mut *self.reader).map_err(|error| error.at(self.place()))?;

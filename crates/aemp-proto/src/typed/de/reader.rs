@@ -76,7 +76,7 @@ impl<'de> Reader<'de> {
         self.levels += 1;
     }
 
-    /// The next item, as a value of whatever type it is.
+    /// The next item, as a value of any type it is.
     pub(super) fn untyped_item(&mut self) -> Result<Item<'de>, DecodeError> {
         let item = self.item()?;
         self.charge(item.memory())?;
@@ -158,7 +158,7 @@ impl<'de> Reader<'de> {
         self.content(&head)
     }
 
-    /// The next item, whatever CBOR tags are on it.
+    /// The next item, no matter what CBOR tags are on it.
     pub(super) fn item(&mut self) -> Result<Item<'de>, DecodeError> {
         loop {
             let Some(head) = self.head() else { return self.indefinite() };

@@ -65,8 +65,8 @@ impl<'a, 'v> MessageSerializer<'a, 'v> {
         }
     }
 
-    /// As [`target`](Self::target) for a struct, which is the only one in its list of tags whatever
-    /// its name.
+    /// As [`target`](Self::target) for a struct, which is the only one in its list of tags no
+    /// matter what its name.
     fn struct_target(self) -> Result<Target<'a>, EncodeError> {
         match self.shape {
             Shape::Tagged(Variants { tags: [(name, _)], other: None, .. }) => self.target(0, name),

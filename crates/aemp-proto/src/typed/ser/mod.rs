@@ -1,6 +1,6 @@
-//! Rust values to CBOR items. Whatever a `Serialize` implementation does, what it leaves behind is
-//! well formed: an element that failed is cut off again, and what was announced is checked against
-//! what was written.
+//! Rust values to CBOR items. No matter what a `Serialize` implementation does, what it leaves
+//! behind is well formed: an element that failed is cut off again, and what was announced is
+//! checked against what was written.
 
 mod compound;
 mod message;

@@ -95,7 +95,7 @@ impl FrameReader {
         &self.batch
     }
 
-    /// The next frame of the batch, if it is a message of the most usual kind: whoever delivers
+    /// The next frame of the batch, if it is a message of the most usual kind: anyone who delivers
     /// many messages need not take each of them out of the batch. `None` says nothing: ask
     /// [`FrameReader::fill`] and [`FrameReader::next`].
     ///

@@ -50,7 +50,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Reads up to where the next value begins; false if there is none.
+    /// Reads up to where the next value begins; false if nothing is there.
     fn go_on(&mut self, mut opened: bool) -> Result<bool, FrameError> {
         while let Some(&open) = self.open.last() {
             let end = if open == Open::Array { b']' } else { b'}' };

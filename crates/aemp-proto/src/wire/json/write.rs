@@ -138,8 +138,8 @@ impl<W: Write> Writer<'_, W> {
         Ok(())
     }
 
-    /// A key is a string in JSON whatever it was; as in Perl, null and false are the empty one and
-    /// true is 1.
+    /// A key is a string in JSON no matter what it was; as in Perl, null and false are the empty
+    /// one and true is 1.
     fn key(&mut self, head: &Head) -> Result<(), EncodeError> {
         match (head.major, head.info) {
             (BYTES | TEXT, _) => return self.string(head),

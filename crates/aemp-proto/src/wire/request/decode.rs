@@ -125,7 +125,7 @@ impl Args {
         self
     }
 
-    /// The next value; `None` if there is none.
+    /// The next value; `None` if nothing is there.
     fn next(&mut self) -> Result<Option<Value>, RequestError> {
         if !memory::fits(self.left.items(), REQUEST_MEMORY_MAX) {
             return Err(RequestError::Memory { tag: self.tag, limit: REQUEST_MEMORY_MAX });

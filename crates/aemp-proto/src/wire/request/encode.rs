@@ -128,7 +128,7 @@ fn put_tables<'a>(out: &'a mut BodyBuilder, tables: &Tables) -> Put<'a> {
     Ok(out)
 }
 
-/// Writes a family whose values are inside of so many maps.
+/// Writes a family whose values are inside of this many maps.
 fn write_family(out: &mut Vec<u8>, family: &Family, outer: usize) -> Result<(), EncodeError> {
     cbor::write_head(out, MAP, family.len() as u64);
     family.iter().try_for_each(|(key, value)| {

@@ -1,6 +1,6 @@
 //! How far a request may be passed on. A message to a node port can be a request to send another
-//! one, which can be such a request again: all hops stand in the first message, so whoever gets it
-//! knows how many there are.
+//! one, which can be such a request again: all hops stand in the first message, so anyone who gets
+//! it knows how many there are.
 
 use super::RequestError;
 use super::decode::string_at;
@@ -46,7 +46,7 @@ mod tests {
     use crate::Value;
     use crate::wire::Request;
 
-    /// A request that so many nodes pass on, the first of which reads it.
+    /// A request that this many nodes pass on, the first of which reads it.
     fn chain(hops: usize, link: &[&str]) -> Body {
         let links = std::iter::repeat_n(link, hops).flatten();
         let values: Vec<Value> = links.chain(&["devnull"]).map(|text| Value::name(text)).collect();

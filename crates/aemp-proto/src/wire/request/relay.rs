@@ -9,7 +9,7 @@ use crate::wire::EncodeError;
 use crate::wire::body::{Body, BodyBuilder};
 use crate::{NodeId, Value};
 
-/// The name of a relayed connection between two nodes that are connected: whoever began it there
+/// The name of a relayed connection between two nodes that are connected: anyone who began it there
 /// has numbered it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RelayId {
@@ -29,7 +29,7 @@ pub enum RelayRequest {
     Call(u64, NodeId),
     /// `x_data ID BYTES`: the next bytes.
     Data(RelayId, Bytes),
-    /// `x_ack ID COUNT`: so many more bytes may be sent.
+    /// `x_ack ID COUNT`: this many more bytes may be sent.
     Ack(RelayId, u64),
     /// `x_end ID TEXT`: the connection is over, and why.
     End(RelayId, String),

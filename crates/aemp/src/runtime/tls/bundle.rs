@@ -84,7 +84,7 @@ impl Bundle {
             Ok(_) => {}
         }
         // A certificate that no other one of the bundle has issued is trusted by those who have it
-        // in theirs, whatever stands in it.
+        // in theirs, no matter what stands in it.
         let verify = |now| verify_chain(own, others, &roots(others), now, provider);
         match verify(now) {
             Err(webpki::Error::CertExpired { not_after, .. }) => match verify(not_after) {

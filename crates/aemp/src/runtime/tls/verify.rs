@@ -1,4 +1,4 @@
-//! Who is trusted: whoever has a certificate that stands in the bundle, or is issued by one that
+//! Who is trusted: anyone who has a certificate that stands in the bundle, or is issued by one that
 //! does. What a certificate is meant for does not count: the nonces decide who is the client of
 //! TLS, so that each certificate has to do for both roles, and public authorities issue
 //! certificates for servers only.
@@ -138,7 +138,7 @@ impl ServerCertVerifier for Verifier {
 
 impl ClientCertVerifier for Verifier {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        // No hint: every node has one certificate, whoever asks.
+        // No hint: every node has one certificate, no matter who asks.
         &[]
     }
 
