@@ -44,6 +44,15 @@ pub(super) struct Monitor<'a> {
     over: usize,
 }
 
+impl Monitor<'_> {
+    /// Whether nobody has heard of it before this place. A port whose mailbox a kill has closed
+    /// still hears of what is in it.
+    pub(super) fn is_unheard(&self, at: usize) -> bool {
+        self.fires.first().is_none_or(|(fire, _)| *fire > at)
+            && self.withdrawn.is_none_or(|withdrawn| withdrawn > at)
+    }
+}
+
 /// A port from its beginning to its end.
 #[derive(Default)]
 pub(super) struct Port<'a> {
@@ -121,11 +130,12 @@ impl<'a> Facts<'a> {
     /// that was set on a gated port does not speak for senders that have to be told of the earlier
     /// loss themselves, until the gate opens.
     ///
-    /// `all` are the monitors of the run on the port.
+    /// `unheard` are the monitors of the run on the port that are set and of which nobody has heard
+    /// at this place.
     pub(super) fn speaks_for(
         &self,
         monitor: &Monitor<'_>,
-        all: &[&Monitor<'a>],
+        unheard: &[&Monitor<'a>],
         sid: &str,
         at: usize,
     ) -> bool {
@@ -133,13 +143,7 @@ impl<'a> Facts<'a> {
             return false;
         }
         let waits = monitor.waits.is_some_and(|opened| at < opened);
-        // A port whose mailbox a kill has closed still hears of what is in it.
-        let unheard = |other: &Monitor<'_>| {
-            other.fires.first().is_none_or(|(fire, _)| *fire > at)
-                && other.withdrawn.is_none_or(|withdrawn| withdrawn > at)
-        };
-        !waits
-            || !all.iter().any(|other| other.set < monitor.set && unheard(other) && self.owner(other) == sid)
+        !waits || !unheard.iter().any(|other| other.set < monitor.set && self.owner(other) == sid)
     }
 
     /// Who has to be told by a monitor.

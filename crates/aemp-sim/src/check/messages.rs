@@ -122,10 +122,35 @@ fn streams(facts: &Facts<'_>, bounds: &Bounds, out: &mut Vec<Violation>) {
             local(facts, run, port, &steps, out);
         } else {
             let monitors: Vec<&Monitor<'_>> = facts.monitors_on(run, port).collect();
-            holes(facts, (run, port), &monitors, &steps, out);
-            losses(facts, (run, port), &monitors, &steps, bounds, out);
+            let concerned = concerned(facts, &monitors, &steps);
+            holes(facts, (run, port), &monitors, (&steps, &concerned), out);
+            losses(facts, (run, port), (&steps, &concerned), bounds, out);
         }
     }
+}
+
+/// For each step that is lost, the monitors that have to tell of it.
+fn concerned<'m, 'a>(
+    facts: &Facts<'a>,
+    monitors: &[&'m Monitor<'a>],
+    steps: &[Step<'_>],
+) -> Vec<Vec<&'m Monitor<'a>>> {
+    let mut by_place = monitors.to_vec();
+    by_place.sort_by_key(|monitor| monitor.set);
+    let mut coming = by_place.into_iter().peekable();
+    let mut unheard: Vec<&Monitor<'a>> = Vec::new();
+    let of = |step: &Step<'_>| {
+        if step.came {
+            return Vec::new();
+        }
+        while let Some(monitor) = coming.next_if(|monitor| monitor.set < step.at) {
+            unheard.push(monitor);
+        }
+        unheard.retain(|monitor| monitor.is_unheard(step.at));
+        let speaks = |monitor: &&&Monitor<'a>| facts.speaks_for(monitor, &unheard, step.sid, step.at);
+        unheard.iter().filter(speaks).copied().collect()
+    };
+    steps.iter().map(of).collect()
 }
 
 fn local(facts: &Facts<'_>, run: Run<'_>, port: &str, steps: &[Step<'_>], out: &mut Vec<Violation>) {
@@ -142,15 +167,15 @@ fn holes<'a>(
     facts: &Facts<'a>,
     (run, port): (Run<'a>, &'a str),
     monitors: &[&Monitor<'a>],
-    steps: &[Step<'_>],
+    (steps, concerned): (&[Step<'_>], &[Vec<&Monitor<'a>>]),
     out: &mut Vec<Violation>,
 ) {
     let mut next: Option<&Step<'_>> = None;
-    for step in steps.iter().rev() {
+    for (step, concerned) in steps.iter().zip(concerned).rev() {
         if step.came {
             next = Some(step);
         } else if let Some(next) = next
-            && let Err(why) = excused(facts, (run, port), monitors, step, next)
+            && let Err(why) = excused(facts, (run, port), (monitors, concerned), step, next)
         {
             let (k, later) = (step.k, next.k);
             report(out, "M4", format_args!("{port} got {later} of {run:?}, but not {k} before it: {why}"));
@@ -163,15 +188,12 @@ fn holes<'a>(
 fn excused<'a>(
     facts: &Facts<'a>,
     (run, port): (Run<'a>, &'a str),
-    monitors: &[&Monitor<'a>],
+    (monitors, concerned): (&[&Monitor<'a>], &[&Monitor<'a>]),
     lost: &Step<'_>,
     next: &Step<'_>,
 ) -> Result<(), String> {
     let mut told = false;
-    let concerned = |monitor: &&&Monitor<'a>| {
-        facts.tells_exactly(monitor, lost.sid) && facts.speaks_for(monitor, monitors, lost.sid, lost.at)
-    };
-    for monitor in monitors.iter().filter(concerned) {
+    for monitor in concerned.iter().filter(|monitor| facts.tells_exactly(monitor, lost.sid)) {
         let fired = monitor.fires.first().is_some_and(|(fire, _)| *fire < next.enters);
         let deaf = facts.deaf(monitor).is_some_and(|deaf| deaf < next.enters);
         if !fired && !deaf {
@@ -200,8 +222,7 @@ fn excused<'a>(
 fn losses<'a>(
     facts: &Facts<'a>,
     (run, port): (Run<'a>, &'a str),
-    monitors: &[&Monitor<'a>],
-    steps: &[Step<'_>],
+    (steps, concerned): (&[Step<'_>], &[Vec<&Monitor<'a>>]),
     bounds: &Bounds,
     out: &mut Vec<Violation>,
 ) {
@@ -209,9 +230,8 @@ fn losses<'a>(
         return;
     }
     let detect = micros(bounds.detect);
-    for step in steps.iter().filter(|step| !step.came) {
-        let concerned = |monitor: &&&Monitor<'a>| facts.speaks_for(monitor, monitors, step.sid, step.at);
-        for monitor in monitors.iter().filter(concerned) {
+    for (step, concerned) in steps.iter().zip(concerned).filter(|(step, _)| !step.came) {
+        for monitor in concerned {
             // A kill takes its turn behind what the port has not handled yet.
             let died = facts.end_of(port).map_or(0, |died| facts.time(died));
             // A monitor that waits at a gate is set where the port is when the gate opens.
