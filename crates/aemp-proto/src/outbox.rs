@@ -313,6 +313,11 @@ impl<M> Outbox<M> {
         self.condemned = true;
     }
 
+    /// Whether a gate holds something for the node, until all who have to be told of a loss have been.
+    pub fn holds(&self) -> bool {
+        self.gates.holds()
+    }
+
     /// Of what was taken all but this many bytes have been written.
     pub fn written(&mut self, link: LinkId, left: usize) {
         if self.state == State::Attached(link) {

@@ -52,6 +52,36 @@ fn collector(node: &Node) -> (PortId, watch::Receiver<Vec<(u64, u64)>>) {
     (port, seen)
 }
 
+#[test]
+fn what_a_gate_still_holds_when_a_node_ends_is_reported() {
+    in_both_modes(|mode| async move {
+        let pair = Pair::start(mode).await;
+        let (port, seen) = collector(&pair.far);
+        // Who waits for this does not hear of the loss before the node has ended.
+        let late = pair.near.exited(&port);
+        let (lost, is_lost) = oneshot::channel();
+        pair.near.monitor(&port, move |_| lost.send(()).unwrap()).detach();
+        pair.cut();
+        soon("the loss", is_lost).await.unwrap();
+        let (sent, is_sent) = oneshot::channel();
+        let speaker = pair.near.port(|_: &mut Context<'_>, (): ()| {});
+        let target = port.clone();
+        pair.near.run_in(&speaker, move |cx| {
+            cx.monitor(&target, |_, _| {}).detach();
+            cx.send(&target, (1u64, 1u64));
+            sent.send(()).unwrap();
+        });
+        soon("the message", is_sent).await.unwrap();
+        up(&pair.near, pair.far.id()).await;
+        let report = pair.near.shutdown().await;
+        let nodes: Vec<_> = report.undelivered.iter().map(|lost| lost.node.clone()).collect();
+        assert_eq!(nodes, [pair.far.id().clone()], "{report:?}");
+        assert_eq!(*seen.borrow(), []);
+        late.await;
+        pair.far.shutdown().await;
+    });
+}
+
 /// Waits until something that was sent once more and once more arrives.
 async fn gets_through(node: &Node, port: &PortId, seen: &watch::Receiver<Vec<(u64, u64)>>) {
     const PROBE: u64 = u64::MAX;

@@ -124,6 +124,11 @@ impl<M> Gates<M> {
         self.gates.len()
     }
 
+    /// Whether anything is held.
+    pub(super) fn holds(&self) -> bool {
+        self.bytes > 0
+    }
+
     /// Whether there is a closed gate before this port.
     #[inline]
     pub(super) fn is_closed(&self, port: &PortId) -> bool {

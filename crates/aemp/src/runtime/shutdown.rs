@@ -239,9 +239,16 @@ impl Driver {
         links: Vec<(LinkId, Arc<Remote>)>,
         relays: &[(LinkId, Arc<Remote>)],
     ) {
-        let mut open = HashMap::new();
+        let (mut open, mut held) = (HashMap::new(), Vec::new());
         for (link, remote) in links {
-            remote.outbox.lock().seal();
+            let holds = {
+                let mut outbox = remote.outbox.lock();
+                outbox.seal();
+                outbox.holds()
+            };
+            if holds {
+                held.push(remote.node.clone());
+            }
             self.command(link, Command::Shutdown(shutdown.deadline));
             if self.links.contains_key(&link) {
                 open.insert(link, remote.node.clone());
@@ -273,6 +280,11 @@ impl Driver {
         }
         for node in open.into_values() {
             shutdown.lost(node, "its connection did not end in time");
+        }
+        for node in held {
+            if !shutdown.lost.iter().any(|lost| lost.node == node) {
+                shutdown.lost(node, "not all who had to be told of an earlier loss were told in time");
+            }
         }
     }
 
