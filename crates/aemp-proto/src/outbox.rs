@@ -313,7 +313,7 @@ impl<M> Outbox<M> {
         self.condemned = true;
     }
 
-    /// Whether a gate holds something for the node, until all who have to be told of a loss have been.
+    /// Whether a gate holds something for the node until all have been told of a loss.
     pub fn holds(&self) -> bool {
         self.gates.holds()
     }
