@@ -21,6 +21,7 @@
 //! This is not: the choice of a connection (the kernel's), writing (the link's), firing (the
 //! node's).
 
+mod counts;
 mod forms;
 mod gates;
 mod held;
@@ -30,6 +31,8 @@ mod watch;
 
 use bytes::Bytes;
 
+use self::counts::Counting;
+pub use self::counts::{Counts, Dropped, Why, tag_of};
 pub use self::forms::{Attached, LostPort, Refused};
 use self::gates::{Gates, Signal};
 pub use self::held::Sender;
@@ -112,8 +115,12 @@ impl Queued {
 /// A broken outbox's leavings.
 #[derive(Debug)]
 pub struct Broken<M> {
+    /// The node that it led to.
+    node: NodeId,
     /// The link that drained it, to be closed.
     pub link: Option<LinkId>,
+    /// What was written in this epoch, and what is lost with its end.
+    pub counts: Counts,
     /// The monitors to fire.
     pub fires: Vec<Loss<M>>,
     /// What was queued and is lost; it may share bytes with others, whose code must not run under
@@ -164,6 +171,7 @@ pub struct Outbox<M> {
     next_seq: u64,
     monitors: Monitors<M>,
     gates: Gates<M>,
+    counting: Counting,
 }
 
 impl<M> Outbox<M> {
@@ -187,6 +195,7 @@ impl<M> Outbox<M> {
             next_seq: 1,
             monitors: Monitors::new(),
             gates: Gates::new(),
+            counting: Counting::default(),
         }
     }
 
@@ -284,6 +293,7 @@ impl<M> Outbox<M> {
         sender: impl FnOnce() -> Option<u64>,
     ) -> Queued {
         let node_port = self.node.control_port();
+        self.counting.requests += 1;
         if body.items().len() >= self.cut_from {
             return self.append_aside(&node_port, body, Some(request), sender());
         }
@@ -304,6 +314,7 @@ impl<M> Outbox<M> {
         self.in_flight = into.len() + self.frames * FRAME_COST;
         self.frames = 0;
         self.bulk = BULK;
+        self.counting.take();
         true
     }
 
@@ -331,18 +342,22 @@ impl<M> Outbox<M> {
             State::Attached(link) => Some(link),
             State::Idle | State::Wanted => None,
         };
+        let taken = self.taken();
         let (lost, mut held) = (std::mem::take(&mut self.records), self.lanes.give_up());
+        let queued = self.frames + held.len();
         (self.cut_from, self.framing) = (usize::MAX, Framing::Native);
         (self.frames, self.in_flight, self.next_seq, self.bulk) = (0, 0, 1, BULK);
         self.condemned = false;
         self.epoch += 1;
         let (mut fires, waited) = losses(self.gates.fire_waiting());
+        self.counting.lost += (queued + waited.len()) as u64;
         held.extend(waited);
+        let counts = self.counting.end(taken);
         for (port, id, Monitor { owner, monitor }) in self.monitors.drain() {
             self.gates.close(&port, id, owner);
             fires.push(Loss { port, id, monitor });
         }
-        Broken { link, fires, lost, held }
+        Broken { node: self.node.clone(), link, counts, fires, lost, held }
     }
 
     /// How often the outbox broke. Everything of one epoch arrives as a prefix of what was sent in
@@ -405,6 +420,7 @@ impl<M> Outbox<M> {
         push: impl FnOnce(&mut Records, u64, &str) -> Result<(), EncodeError>,
     ) -> Queued {
         if self.condemned {
+            self.counting.refuse(port);
             return Queued::Dropped;
         }
         let first = self.records.is_empty();

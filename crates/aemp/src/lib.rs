@@ -33,6 +33,7 @@ mod runtime;
 mod send;
 mod spawn;
 mod spawn_share;
+pub mod stats;
 pub mod stream;
 pub mod supervise;
 mod sync;
@@ -62,4 +63,5 @@ pub use runtime::shutdown::{SHUTDOWN_GRACE, ShutdownReport, Undelivered};
 #[cfg(feature = "tls")]
 pub use runtime::tls::{BundleError, check_bundle};
 pub use send::SendError;
+pub use stats::Stats;
 pub use stream::{Stream, StreamError};

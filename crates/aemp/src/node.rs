@@ -130,6 +130,8 @@ pub(crate) enum Place<'a> {
 pub(crate) struct Reset {
     /// The link that drained it, to be closed.
     pub(crate) link: Option<LinkId>,
+    /// Whether something was queued.
+    pub(crate) lost: bool,
     /// Alive until all callbacks of monitors have run.
     pub(crate) telling: Weak<Telling>,
 }
@@ -447,6 +449,8 @@ impl Node {
             }
             outbox.break_now()
         };
+        self.not_sent(broken.dropped());
+        remote.counts.broke(broken.counts);
         remote.forwarded();
         self.0.shared.relaying.down(self, &remote.node, reason);
         self.forget_watchers(remote);
@@ -456,7 +460,8 @@ impl Node {
         wake_all(&remote.drained);
         let blocked = std::mem::take(&mut *remote.blocked.lock());
         self.unpark(blocked);
-        Reset { link: broken.link, telling: Arc::downgrade(&telling) }
+        let lost = broken.counts.lost > 0;
+        Reset { link: broken.link, lost, telling: Arc::downgrade(&telling) }
     }
 
     /// More was sent to gated ports of a node than may be held: what was held is lost, and its

@@ -19,6 +19,7 @@ use crate::port::monitor::Monitor;
 use crate::port::port_no::PortNo;
 use crate::port::pressure::Pressure;
 use crate::runtime::writer::Outgoing;
+use crate::stats::counts::{Counted, PeerCounts};
 
 /// Above this backlog, ports that send to the node wait until it has drained, in bytes.
 pub(crate) const HIGH_WATER: usize = 64 << 20;
@@ -29,6 +30,8 @@ pub(crate) struct Remote {
     /// Whose table it stands in.
     table: Arc<Identity>,
     pub(crate) outbox: Ordered<Outbox<Arc<Monitor>>, OUTBOX>,
+    /// What is counted for people.
+    pub(crate) counts: Arc<PeerCounts>,
     /// The writer of the attached link waits here.
     pub(crate) wake: Notify,
     /// The attached link, if any thread can write to it.
@@ -243,6 +246,7 @@ pub(crate) struct Remotes {
     spawn_head: String,
     limits: OutboxLimits,
     identity: Arc<Identity>,
+    counted: Counted,
     /// How many nodes are attached that read another framing than ours do.
     foreign: AtomicUsize,
 }
@@ -270,6 +274,7 @@ impl Remotes {
             spawn_head,
             limits,
             identity: Arc::new(Identity),
+            counted: Counted::default(),
             foreign: AtomicUsize::new(0),
         }
     }
@@ -289,6 +294,7 @@ impl Remotes {
                 node: node.clone(),
                 table: self.identity.clone(),
                 outbox: Ordered::new(Outbox::new(node.clone(), self.limits)),
+                counts: self.counted.of(node),
                 wake: Notify::new(),
                 direct: Mutex::default(),
                 spare: Spare::default(),
@@ -328,6 +334,21 @@ impl Remotes {
     /// All of them.
     pub(crate) fn all(&self) -> Vec<Arc<Remote>> {
         self.nodes.read().known.values().cloned().collect()
+    }
+
+    /// The counters of a node are kept from now on, also when the node is forgotten.
+    pub(crate) fn count(&self, remote: &Remote) {
+        self.counted.keep(&remote.node, &remote.counts);
+    }
+
+    /// A client is gone, and will not come again.
+    pub(crate) fn count_no_more(&self, node: &NodeId) {
+        self.counted.forget(node);
+    }
+
+    /// The counters that are kept, and those of all nodes that they were not kept of any more.
+    pub(crate) fn counted(&self) -> (Vec<(NodeId, Arc<PeerCounts>)>, Arc<PeerCounts>) {
+        self.counted.all()
     }
 
     /// Forgets a node that nothing is queued for, monitored at or gated.

@@ -96,7 +96,10 @@ impl Node {
         }
         match self.place_of(to) {
             Place::Here(number) => self.deliver(number, message),
-            Place::Nowhere => Ok(None),
+            Place::Nowhere => {
+                self.undeliverable_body(to.clone(), &message.encode()?);
+                Ok(None)
+            }
             Place::Node => {
                 self.node_request(self.id(), &message.encode()?);
                 Ok(None)
@@ -186,8 +189,13 @@ impl Node {
 
     #[inline(always)]
     fn deliver<M: IntoMessage>(&self, number: PortNo, message: M) -> Result<Option<Pressure>, SendError> {
-        let Some(mut cell) = self.table().get(number) else { return Ok(None) };
+        let Some(mut cell) = self.table().get(number) else {
+            self.undeliverable(number, Aside(message));
+            return Ok(None);
+        };
         if cell.is_closing() {
+            drop(cell);
+            self.undeliverable(number, Aside(message));
             return Ok(None);
         }
         let Some(mailbox) = cell.mailbox() else { return Ok(None) };
@@ -216,14 +224,25 @@ impl Node {
         Ok(self.deliver_envelope(number, envelope))
     }
 
+    /// Something was dropped: remembers what it was.
+    #[cold]
+    fn forget_dropped(&self, remote: &Remote) {
+        let dropped = remote.outbox.lock().take_dropped();
+        self.not_sent(dropped);
+    }
+
     /// What must be done after something was put into the outbox of a node.
     pub(crate) fn queued(&self, remote: &Arc<Remote>, queued: Queued) {
         let event = match queued {
-            Queued::Dropped | Queued::Behind => return,
+            Queued::Behind => return,
+            Queued::Dropped => return self.forget_dropped(remote),
             Queued::Wake if at_end_of_batch(self, remote) => return,
             Queued::Wake => return remote.wake.notify_one(),
             Queued::Bulk => return remote.flush(self),
-            Queued::Wanted => Event::Wanted(remote.node.clone()),
+            Queued::Wanted => {
+                remote.counts.wanted(self.inner().shared.now());
+                Event::Wanted(remote.node.clone())
+            }
             Queued::Overflow => Event::Overflow(remote.node.clone()),
             Queued::Refused => Event::Refused(remote.node.clone()),
         };

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use super::FamilySize;
+use super::size::{key_size, size};
 use crate::Value;
 use crate::wire::Tables;
 
@@ -66,6 +68,15 @@ impl Local {
     /// How many entries there are.
     pub(crate) fn count(&self) -> usize {
         self.count
+    }
+
+    /// How many entries each family has, and about how many bytes these have on the wire.
+    pub(crate) fn sizes(&self) -> BTreeMap<String, FamilySize> {
+        let sizes = self.tables.iter().map(|(family, entries)| {
+            let bytes = entries.iter().map(|(key, value)| key_size(key) + size(value)).sum();
+            (family.clone(), FamilySize { entries: entries.len(), bytes })
+        });
+        sizes.collect()
     }
 
     /// All of it.

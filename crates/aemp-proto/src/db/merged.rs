@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::size::{key_size, size};
-use super::{Changes, QueryKind};
+use super::{Changes, FamilySize, QueryKind};
 use crate::budget::{Budget, PeerBudgets};
 use crate::wire::Tables;
 use crate::wire::request::Family;
@@ -212,6 +212,15 @@ impl Merged {
             QueryKind::Keys => keys,
             QueryKind::Values => values,
         }
+    }
+
+    /// How many entries each family has, and about how many bytes these have on the wire.
+    pub(crate) fn sizes(&self) -> BTreeMap<String, FamilySize> {
+        let sizes = self.families.iter().map(|(family, entries)| {
+            let bytes = entries.keys + entries.values;
+            (family.to_string(), FamilySize { entries: entries.by_key.len(), bytes })
+        });
+        sizes.collect()
     }
 
     /// What the database shows for one subkey.

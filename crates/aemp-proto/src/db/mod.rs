@@ -55,6 +55,15 @@ pub(crate) struct Change {
     pub(crate) deleted: Vec<String>,
 }
 
+/// How large a family is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FamilySize {
+    /// How many entries it has.
+    pub entries: usize,
+    /// About how many bytes these have on the wire.
+    pub bytes: usize,
+}
+
 /// What a query asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QueryKind {

@@ -44,11 +44,11 @@ mod service;
 mod target;
 mod throttle;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::NodeId;
 
-pub use crate::db::QueryKind;
+pub use crate::db::{FamilySize, QueryKind};
 pub use crate::link_id::LinkId;
 pub use crate::peer::{Peer, Route};
 pub use crate::time::Time;
@@ -173,6 +173,17 @@ impl Kernel {
     /// carried over it.
     pub fn is_neighbour(&self, node: &NodeId) -> bool {
         self.links.peer(node).is_some_and(Peer::is_neighbour)
+    }
+
+    /// Whether the database of the network is merged here.
+    pub fn is_serving(&self) -> bool {
+        self.serving
+    }
+
+    /// The size of each family: of the whole database where it is merged, else of what this node
+    /// owns.
+    pub fn family_sizes(&self) -> BTreeMap<String, FamilySize> {
+        if self.serving { self.merged.sizes() } else { self.local.sizes() }
     }
 
     fn start(&mut self, now: Time) {

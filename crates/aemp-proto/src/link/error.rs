@@ -45,3 +45,23 @@ pub enum HandshakeError {
     #[error("the peer spoke before we had answered")]
     Early,
 }
+
+impl HandshakeError {
+    /// The cause in one word, to be counted by.
+    pub fn cause(&self) -> &'static str {
+        match self {
+            HandshakeError::Hello(_)
+            | HandshakeError::LineTooLong
+            | HandshakeError::NoStreamId
+            | HandshakeError::AuthForm
+            | HandshakeError::Early => "malformed",
+            HandshakeError::OtherProtocol(_) => "other_protocol",
+            HandshakeError::Echo | HandshakeError::SameRole => "reflected",
+            HandshakeError::PeerAddress { .. } | HandshakeError::NoPeerAddress => "peer_address",
+            HandshakeError::NoMethod(_) | HandshakeError::MethodNotOffered(_) => "no_common_method",
+            HandshakeError::NoFraming(_) | HandshakeError::FramingNotOffered(_) => "no_common_framing",
+            HandshakeError::TlsRequired => "tls_required",
+            HandshakeError::WrongProof => "wrong_secret",
+        }
+    }
+}

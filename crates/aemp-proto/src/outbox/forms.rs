@@ -153,15 +153,18 @@ impl<M> Outbox<M> {
         let (mut kept, mut lost, mut left_out) = (Vec::new(), BTreeMap::new(), 0);
         self.records.each(|name, body| self.sift(name, body, &mut kept, &mut lost, &mut left_out));
         let mut records = Records::default();
-        let mut frames = 0;
+        let (mut frames, mut requests) = (0, 0);
         for (name, body) in kept {
             let is_monitor = name.is_empty() && monitored(&body).is_some_and(|port| lost.contains_key(&port));
             // The monitors of a port that lost something fire here: the peer need not know of them.
             if !is_monitor && records.push(frames + 1, &name, &body).is_ok() {
                 frames += 1;
+                requests += u64::from(name.is_empty());
             }
         }
         self.records = records;
+        self.counting.lost += (self.frames as u64).saturating_sub(frames);
+        self.counting.requests = requests;
         (self.frames, self.next_seq, self.bulk) = (frames as usize, frames + 1, BULK);
         let lost = lost.into_iter().map(|(name, why)| {
             let port = if name.is_empty() { self.node.control_port() } else { self.node.named(&name) };

@@ -171,32 +171,34 @@ impl<M> Gates<M> {
         Some(gate.waiting.remove(&id)?.monitor)
     }
 
-    /// Holds a signal to a gated port, or drops it. Returns whether it is held. All held ones
-    /// together may cost `limit` bytes.
+    /// Holds a signal to a gated port. All held ones together may cost `limit` bytes.
+    ///
+    /// # Errors
+    ///
+    /// It is not held, and lost.
     pub(super) fn signal(
         &mut self,
         port: &PortId,
         sender: Option<u64>,
         limit: usize,
-        signal: impl FnOnce() -> Signal,
-    ) -> bool {
-        let Some(gate) = self.gates.get_mut(port) else { return false };
+        signal: Signal,
+    ) -> Result<(), Signal> {
+        let Some(gate) = self.gates.get_mut(port) else { return Err(signal) };
         let has_to_be_told =
             sender.is_some_and(|sender| gate.pending.values().any(|owner| *owner == Some(sender)));
         if !gate.holds || gate.full || has_to_be_told {
-            return false;
+            return Err(signal);
         }
-        let signal = signal();
         let cost = signal.cost();
         // One that is larger than all that may be held could never be sent.
         if self.bytes > 0 && self.bytes + cost > limit {
             gate.full = true;
-            return false;
+            return Err(signal);
         }
         gate.held.push((sender, signal));
         gate.bytes += cost;
         self.bytes += cost;
-        true
+        Ok(())
     }
 
     /// Something sent to a gated port is lost: its waiting monitors fire, and are pending now. What

@@ -57,6 +57,7 @@ impl<M> Outbox<M> {
         let name = port.name().to_string();
         let stream = request.map_or(Stream::Port(&name), stream_of);
         if self.condemned {
+            self.counting.refuse(port);
             return Queued::Dropped;
         }
         let idle = self.records.is_empty() && self.lanes.is_empty();

@@ -149,7 +149,9 @@ impl<M> Outbox<M> {
 
     /// What [`Queued::Refused`] asks for: monitors to be fired, and what was held and is lost.
     pub fn refused(&mut self) -> (Vec<Loss<M>>, Vec<Bytes>) {
-        losses(self.gates.take_refused())
+        let refused = self.gates.take_refused();
+        self.counting.lost += refused.lost.len() as u64;
+        losses(refused)
     }
 
     /// What becomes of a signal to a gated port.
@@ -160,9 +162,12 @@ impl<M> Outbox<M> {
         sender: Option<u64>,
         signal: impl FnOnce() -> Signal,
     ) -> Queued {
-        match self.gates.signal(port, sender, self.limits.waiting, signal) {
-            true => Queued::Behind,
-            false => Queued::Dropped,
+        match self.gates.signal(port, sender, self.limits.waiting, signal()) {
+            Ok(()) => Queued::Behind,
+            Err(signal) => {
+                self.counting.at_gate(port, &signal);
+                Queued::Dropped
+            }
         }
     }
 

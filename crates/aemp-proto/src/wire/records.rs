@@ -131,6 +131,14 @@ impl Records {
     /// Gives all messages to `take`, in order: the name of the port and the values. Nothing of them
     /// may have been written, and none may be a part.
     pub(crate) fn each(&self, mut take: impl FnMut(&str, Body)) {
+        self.each_while(|name, body| {
+            take(name, body);
+            true
+        });
+    }
+
+    /// The same, until `take` says that it has enough.
+    pub(crate) fn each_while(&self, mut take: impl FnMut(&str, Body) -> bool) {
         let mut shared = self.shared.iter().peekable();
         let mut at = 0;
         let unlimited = Limits { frame: 0, ..Limits::DEFAULT };
@@ -142,7 +150,9 @@ impl Records {
             let name = std::str::from_utf8(&frame[name]).unwrap_or_default();
             let items =
                 shared.map_or_else(|| Bytes::copy_from_slice(&frame[items]), |shared| shared.items.clone());
-            take(name, Body::new(count, items));
+            if !take(name, Body::new(count, items)) {
+                return;
+            }
             at = end;
         }
     }

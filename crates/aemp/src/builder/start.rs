@@ -210,6 +210,7 @@ impl Builder {
             refusals: Default::default(),
             coming: Default::default(),
             unreachable: Default::default(),
+            counts: Default::default(),
             started: Instant::now(),
             ending: Default::default(),
         }

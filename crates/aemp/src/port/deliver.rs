@@ -35,8 +35,13 @@ pub(crate) enum Called {
 impl Node {
     /// Puts a message into a mailbox. Says whether the port is behind.
     pub(crate) fn deliver_envelope(&self, number: PortNo, message: Envelope) -> Option<Pressure> {
-        let mut cell = self.table().get(number)?;
+        let Some(mut cell) = self.table().get(number) else {
+            self.undeliverable(number, Aside(message));
+            return None;
+        };
         if cell.is_closing() {
+            drop(cell);
+            self.undeliverable(number, Aside(message));
             return None;
         }
         let mailbox = cell.mailbox()?;
@@ -58,7 +63,9 @@ impl Node {
     /// empty.
     pub(crate) fn deliver_spans(&self, number: PortNo, batch: &Bytes, spans: &mut Vec<Span>) {
         let cell = self.table().get(number).filter(|cell| !cell.is_closing());
-        let Some(mut cell) = cell else { return spans.clear() };
+        let Some(mut cell) = cell else {
+            return self.undeliverable_spans(&self.own_port(number), batch, spans);
+        };
         let busy = cell.waiting() > 0 || cell.state() == State::Task;
         let Some(mailbox) = cell.mailbox() else { return spans.clear() };
         let bytes = if busy && spans.len() < FEW {

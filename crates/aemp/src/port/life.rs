@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use aemp_proto::{PortId, Reason};
@@ -138,6 +139,9 @@ impl Node {
             }
         };
         let Some(removed) = self.table().remove(number, bury) else { return };
+        if !reason.is_normal() {
+            self.inner().shared.counts.kills.add(&reason.identifier().unwrap_or_default());
+        }
         let code = AssertUnwindSafe(|| drop((removed.actor, removed.mailbox)));
         if let Err(panic) = catch_unwind(code) {
             let port = self.own_port(number);
@@ -306,6 +310,7 @@ impl Node {
 
     /// Ports of which one had a handler that did not return for long are reported.
     pub(crate) fn report_blocking(&self, numbers: &[PortNo], took: Duration) {
+        self.inner().shared.counts.blocked_handlers.fetch_add(1, Ordering::Relaxed);
         let numbers: BTreeSet<PortNo> = numbers.iter().copied().collect();
         let ports: Vec<String> = numbers.into_iter().map(|number| self.port_id(number).to_string()).collect();
         match &ports[..] {

@@ -137,6 +137,16 @@ impl Table {
             .collect()
     }
 
+    /// Shows each port to `look`, with its number, one after the other: it changes meanwhile.
+    pub(crate) fn each(&self, mut look: impl FnMut(PortNo, &Slot)) {
+        for index in 0..self.used.load(Ordering::Relaxed) {
+            let cell = self.slot(index).lock();
+            if cell.state() != State::Free {
+                look(PortNo::of_slot(index, cell.generation()), &cell);
+            }
+        }
+    }
+
     fn slot(&self, index: u32) -> &SlotMutex<Slot> {
         let (segment, offset) = place(index);
         let slots = self.segments[segment].get_or_init(|| {

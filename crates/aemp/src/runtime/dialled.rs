@@ -12,7 +12,7 @@ use super::dial::{Dialling, Met, meet_node};
 use super::handshake::{Failure, Greeter};
 use super::link::{LinkEnd, live};
 use super::shutdown::SHUT_DOWN;
-use super::{Command, Event};
+use super::{Command, Ended, Event};
 use crate::node::Node;
 
 /// Whom a connection is to reach.
@@ -49,7 +49,7 @@ async fn live_dialled(
     link: LinkId,
     target: &Target,
     commands: &mut mpsc::UnboundedReceiver<Command>,
-) -> Result<String, Failure> {
+) -> Result<Ended, Failure> {
     let shared = &node.inner().shared;
     let Met { machine, stream, read, address, peer } = meet(node, link, target, commands).await?;
     let ends = (stream.socket().peer_addr()?, stream.socket().local_addr()?);

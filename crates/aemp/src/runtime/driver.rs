@@ -17,10 +17,11 @@ use super::dialled::{self, Target};
 use super::ration::Ration;
 use super::resolve::resolve_to_dial;
 use super::shutdown::{ShutdownRequest, Undelivered};
-use super::{Command, Event, NodeEvent, link};
+use super::{Command, Ended, Event, NodeEvent, link};
 use crate::database::{Told, WatchSender};
 use crate::node::Node;
 use crate::port::wake::guarded;
+use crate::stats::counts::{BreakCause, KernelStats};
 
 pub(crate) struct Driver {
     pub(super) node: Node,
@@ -36,6 +37,8 @@ pub(crate) struct Driver {
     /// every node.
     clients: HashSet<NodeId>,
     pub(super) announcements: Announcements,
+    /// Why outboxes break that break now.
+    cause: BreakCause,
     /// What was queued for nodes and got lost, once the node shuts down.
     pub(super) lost: Option<Vec<Undelivered>>,
 }
@@ -52,6 +55,7 @@ impl Driver {
             refusals: Ration::default(),
             clients: HashSet::new(),
             announcements: Announcements::default(),
+            cause: BreakCause::Here,
             lost: None,
         }
     }
@@ -84,7 +88,10 @@ impl Driver {
                 Event::Shutdown(request) => return Some(request),
                 event => self.event(event),
             },
-            () = until(due.and_then(|due| shared.started.checked_add(due))) => self.input(Input::Tick),
+            () = until(due.and_then(|due| shared.started.checked_add(due))) => {
+                self.cause = BreakCause::Unreachable;
+                self.input(Input::Tick);
+            }
             waiting = shared.requests.next() => self.request(waiting),
             () = until(self.node.deadlines().next()) => self.node.end_due(),
             () = self.node.deadlines().earlier() => {}
@@ -93,6 +100,7 @@ impl Driver {
     }
 
     fn event(&mut self, event: Event) {
+        self.cause = cause(&event);
         let input = match event {
             Event::Wanted(node) => Input::Wanted(node),
             Event::Overflow(node) => {
@@ -112,7 +120,7 @@ impl Driver {
                 Input::Established { link }
             }
             Event::ProbeDone(link, alive) => Input::ProbeDone { link, alive },
-            Event::Closed(link, reason) => {
+            Event::Closed(link, Ended { reason, .. }) => {
                 self.links.remove(&link);
                 self.reads.remove(&link);
                 self.node.inner().shared.requests.forget(link);
@@ -148,6 +156,11 @@ impl Driver {
             }
             Event::Told(node) => {
                 return self.announcements.ready(&node).into_iter().for_each(|event| self.announce(event));
+            }
+            Event::Stats(answer) => {
+                let (serving, families) = (self.kernel.is_serving(), self.kernel.family_sizes());
+                // The asker may have lost interest.
+                return drop(answer.send(KernelStats { serving, families }));
             }
             Event::Delivered(_) | Event::Shutdown(_) => return,
         };
@@ -229,6 +242,7 @@ impl Driver {
             Action::NodeDown(node, reason) => {
                 let shared = &self.node.inner().shared;
                 if self.clients.remove(&node) {
+                    self.node.remotes().count_no_more(&node);
                     tracing::debug!(peer = %node, reason, "node down, a client");
                 } else {
                     match shared.coming.take(&node, shared.now()) {
@@ -272,6 +286,7 @@ impl Driver {
         let remote = self.node.remotes().get_or_create(node);
         let (framing, parts) = self.reads.remove(&link).unwrap_or((Framing::Native, false));
         self.node.attach_remote(&remote, link, framing);
+        self.node.remotes().count(&remote);
         if parts {
             remote.outbox.lock().send_parts(link);
         }
@@ -324,6 +339,10 @@ impl Driver {
             lost.push(Undelivered { node: node.clone(), reason: reason.into() });
         }
         let reset = self.node.break_remote(&remote, reason);
+        if reset.link.is_some() || reset.lost {
+            self.node.remotes().count(&remote);
+            remote.counts.broke_by(self.cause);
+        }
         self.announcements.lost(node.clone(), reset.telling);
         if let Some(link) = reset.link {
             self.close(link, reason);
@@ -363,6 +382,18 @@ impl Driver {
         let stream = self.node.inner().shared.relaying.dial(&self.node, &via, to);
         let node = self.node.clone();
         tokio::spawn(link::run_relayed(node, link, Side::Dialler, stream, via, commands));
+    }
+}
+
+/// Why an outbox breaks, if it does because of this.
+fn cause(event: &Event) -> BreakCause {
+    match event {
+        Event::Closed(_, ended) => ended.cause,
+        Event::Overflow(_) => BreakCause::Overflow,
+        Event::Greeted(..) | Event::Verified(_) | Event::Established { .. } | Event::ProbeDone(..) => {
+            BreakCause::Replaced
+        }
+        _ => BreakCause::Unreachable,
     }
 }
 

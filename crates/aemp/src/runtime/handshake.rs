@@ -55,6 +55,26 @@ pub(crate) enum Failure {
     Closed(String),
 }
 
+impl Failure {
+    /// The cause in one word, to be counted by; `None` if the connection was not wanted.
+    pub(crate) fn cause(&self) -> Option<&'static str> {
+        Some(match self {
+            Failure::Handshake(error) => error.cause(),
+            Failure::Socket(_) => "socket",
+            Failure::Tls(_) => "tls",
+            Failure::Ended => "closed",
+            Failure::Late => "timeout",
+            Failure::Unawaited(_) => "unexpected_stream",
+            Failure::OtherNode(_) => "other_node",
+            Failure::Twin => "same_node_id",
+            Failure::Displaced => "displaced",
+            Failure::Name(_) => "unknown_name",
+            Failure::Unreachable(_) => "unreachable",
+            Failure::Itself | Failure::Closed(_) => return None,
+        })
+    }
+}
+
 /// A stream after its handshake.
 pub(crate) enum Stream<S = TcpStream> {
     Plain(S),

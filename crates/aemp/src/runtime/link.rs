@@ -15,9 +15,10 @@ use super::handshake::{Failure, Greeter, Opened, Stream};
 use super::pump::Pump;
 use super::relay::Relayed;
 use super::shutdown::SHUT_DOWN;
-use super::{Command, Event, tcp};
+use super::{Command, Ended, Event, tcp};
 use crate::node::Node;
 use crate::remote::Remote;
+use crate::stats::counts::BreakCause;
 
 /// Runs a connection that was accepted, from its first byte to its end.
 pub(crate) async fn accepted(
@@ -62,35 +63,41 @@ pub(super) struct LinkEnd {
     node: Node,
     link: LinkId,
     whom: String,
-    reason: Option<String>,
+    ended: Option<Ended>,
 }
 
 impl LinkEnd {
     /// `whom` says for people where the other end is.
     pub(super) fn new(node: &Node, link: LinkId, whom: String) -> LinkEnd {
-        LinkEnd { node: node.clone(), link, whom, reason: None }
+        LinkEnd { node: node.clone(), link, whom, ended: None }
     }
 
     /// Logs how the connection ended, by `complain` if it did not come to be, and tells the driver.
     pub(super) fn tell(
         mut self,
-        outcome: Result<String, Failure>,
+        outcome: Result<Ended, Failure>,
         complain: impl FnOnce(&Node, &str, &Failure),
     ) {
-        let reason = outcome.unwrap_or_else(|failure| {
+        let ended = outcome.unwrap_or_else(|failure| {
             complain(&self.node, &self.whom, &failure);
-            failure.to_string()
+            if let Some(cause) = failure.cause() {
+                self.node.inner().shared.counts.handshake_failures.add(cause);
+            }
+            Ended { reason: failure.to_string(), cause: BreakCause::Unreachable }
         });
-        tracing::debug!(address = %self.whom, reason, "connection closed");
-        self.reason = Some(reason);
+        tracing::debug!(address = %self.whom, reason = ended.reason, "connection closed");
+        self.ended = Some(ended);
     }
 }
 
 impl Drop for LinkEnd {
     fn drop(&mut self) {
         // Nothing is logged here: anyone who takes the logs may be what has panicked.
-        let reason = self.reason.take().unwrap_or_else(|| "the task of the connection has failed".into());
-        self.node.event(Event::Closed(self.link, reason));
+        let ended = self.ended.take().unwrap_or_else(|| Ended {
+            reason: "the task of the connection has failed".into(),
+            cause: BreakCause::Here,
+        });
+        self.node.event(Event::Closed(self.link, ended));
     }
 }
 
@@ -112,7 +119,7 @@ async fn live_accepted(
     stream: TcpStream,
     commands: &mut mpsc::UnboundedReceiver<Command>,
     permit: Permit,
-) -> Result<String, Failure> {
+) -> Result<Ended, Failure> {
     let ends = (stream.peer_addr()?, stream.local_addr()?);
     let shared = &node.inner().shared;
     tcp::prepare(&stream, shared.link.monitor_timeout, shared.nodelay)?;
@@ -132,12 +139,12 @@ pub(super) async fn live(
     opened: Opened,
     ends: (SocketAddr, SocketAddr),
     commands: &mut mpsc::UnboundedReceiver<Command>,
-) -> Result<String, Failure> {
+) -> Result<Ended, Failure> {
     let Opened { terms, stream, read, claim } = opened;
     if let Some(claim) = claim {
         tcp::be_patient(stream.socket())?;
         claim.arrived(terms, stream, read);
-        return Ok("it has become a data connection".into());
+        return Ok(Ended { reason: "it has become a data connection".into(), cause: BreakCause::Here });
     }
     let shared = &node.inner().shared;
     if !terms.tls
@@ -165,7 +172,7 @@ async fn live_relayed(
     stream: Relayed,
     via: &NodeId,
     commands: &mut mpsc::UnboundedReceiver<Command>,
-) -> Result<String, Failure> {
+) -> Result<Ended, Failure> {
     let Opened { terms, stream, read, .. } =
         Greeter::relayed(node, link, side, via, commands)?.run(stream).await?;
     let remote = attached(node, link, &terms, commands).await?;

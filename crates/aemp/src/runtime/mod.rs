@@ -57,6 +57,7 @@ use tokio::time::Instant;
 use crate::database::WatchSender;
 use crate::node::Node;
 use crate::remote::Remote;
+use crate::stats::counts::{BreakCause, KernelStats, NodeCounts};
 use crate::stream::Streams;
 use crate::tombstones::Tombstones;
 #[cfg(not(feature = "tls"))]
@@ -86,7 +87,7 @@ pub(crate) enum Event {
     /// A probe was answered, or was not.
     ProbeDone(LinkId, bool),
     /// A link is over.
-    Closed(LinkId, String),
+    Closed(LinkId, Ended),
     /// The addresses that this node advertises have changed, or who can dial them.
     Binds {
         /// `host:port` each.
@@ -126,6 +127,8 @@ pub(crate) enum Event {
     Refused(NodeId),
     /// The callbacks of monitors that fired because this node was lost have run.
     Told(NodeId),
+    /// What the kernel knows, for people.
+    Stats(oneshot::Sender<KernelStats>),
     /// End everything, and say so.
     Shutdown(ShutdownRequest),
 }
@@ -143,6 +146,14 @@ pub(crate) enum Command {
     /// Deliver what is queued, and close the connection when the peer has read it, at the latest at
     /// this time.
     Shutdown(Instant),
+}
+
+/// How a connection ended.
+pub(crate) struct Ended {
+    /// For people.
+    pub(crate) reason: String,
+    /// What it is counted by.
+    pub(crate) cause: BreakCause,
 }
 
 /// A node that came or went.
@@ -195,6 +206,8 @@ pub(crate) struct Shared {
     /// Lines about nodes and seeds that cannot be reached.
     pub(crate) unreachable: ration::Rations,
     /// By the clock of the runtime, as all timers: a test may pause it.
+    /// What is counted for people.
+    pub(crate) counts: NodeCounts,
     pub(crate) started: Instant,
     pub(crate) ending: ending::Ending,
 }

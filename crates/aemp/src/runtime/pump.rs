@@ -24,14 +24,15 @@ use super::shutdown::SHUT_DOWN;
 use super::streak::Streak;
 use super::tcp::Abort;
 use super::writer::{self, Outgoing, WriteError};
-use super::{Command, Event};
+use super::{Command, Ended, Event};
 use crate::message::Envelope;
 use crate::node::{Node, Place};
 use crate::port::port_no::PortNo;
 use crate::remote::Remote;
+use crate::stats::counts::BreakCause;
 
 /// The name of the port that answers to our probes come to; it exists on every link by itself.
-const PROBE_PORT: &str = "aemp::alive";
+pub(super) const PROBE_PORT: &str = "aemp::alive";
 
 /// How long a peer may take to answer when the kernel asks whether it lives.
 const PROBE_LIMIT: Duration = Duration::from_secs(1);
@@ -65,6 +66,13 @@ pub(crate) struct Pump {
     /// Number of the last native message, and of the last one that was acknowledged.
     received: u64,
     acknowledged: u64,
+    /// Messages and requests that are counted already, and the requests that are not.
+    counted: u64,
+    requests: u64,
+    /// Whether the peer numbers its messages.
+    numbered: bool,
+    /// When a sign of life was asked for that has not been answered.
+    pinged: Option<Time>,
     /// What the peer asks for is not done any more, for nobody is there to hear of it.
     gone: bool,
 }
@@ -111,7 +119,7 @@ impl Drop for Direct<'_> {
 /// Why the loop ended.
 enum End {
     /// The peer closed, or the socket or a frame is broken.
-    Lost(String),
+    Lost(BreakCause, String),
     /// Nothing is heard of the peer any more. It may still hear us.
     Silent(String),
     /// The peer has said that it closes. It reads until we do.
@@ -128,6 +136,8 @@ impl Pump {
         let now = shared.now();
         let room = remote.rooms.lock().pop();
         let room = room.unwrap_or_else(|| Room::charged_to(&shared.budgets.of(&remote.node)));
+        remote.counts.connected(&terms);
+        remote.counts.read(read.len());
         let mut frames = FrameReader::with_room(terms.receive, shared.frames, room);
         frames.buffer().unsplit(read);
         let mut live = Liveness::new(shared.link.monitor_timeout, terms.heartbeat, now);
@@ -147,6 +157,10 @@ impl Pump {
             asked: None,
             received: 0,
             acknowledged: 0,
+            counted: 0,
+            requests: 0,
+            numbered: terms.receive == Framing::Native,
+            pinged: None,
             gone: false,
         }
     }
@@ -157,7 +171,7 @@ impl Pump {
         reader: R,
         writer: W,
         commands: &mut mpsc::UnboundedReceiver<Command>,
-    ) -> String
+    ) -> Ended
     where
         R: AsyncRead + Abort + Unpin + Send + 'static,
         W: AsyncWrite + Unpin + Send + 'static,
@@ -174,7 +188,7 @@ impl Pump {
         mut self,
         socket: TcpStream,
         commands: &mut mpsc::UnboundedReceiver<Command>,
-    ) -> String {
+    ) -> Ended {
         let (reader, writer) = socket.into_split();
         let now = self.node.inner().shared.now();
         self.outgoing = Outgoing::new(self.link, self.outgoing.framing(), Some(writer), now);
@@ -190,7 +204,7 @@ impl Pump {
         ended: fn(&R) -> bool,
         writer: JoinHandle<Result<(), WriteError>>,
         commands: &mut mpsc::UnboundedReceiver<Command>,
-    ) -> String
+    ) -> Ended
     where
         R: AsyncRead + Abort + Unpin + Send + 'static,
     {
@@ -203,14 +217,16 @@ impl Pump {
             // never do.
             reader.abort();
         }
+        let here = |reason| Ended { reason, cause: BreakCause::Here };
         match end {
-            End::Lost(reason) | End::Silent(reason) => reason,
+            End::Lost(cause, reason) => Ended { reason, cause },
+            End::Silent(reason) => Ended { reason, cause: BreakCause::Silent },
             End::Bye => {
                 // Bytes that nobody reads would make a reset of our end, which the peer waits for.
                 tokio::spawn(timeout(CLOSE_LIMIT, async move { drain(&mut reader).await }));
-                "the node has shut down".into()
+                Ended { reason: "the node has shut down".into(), cause: BreakCause::ShutDown }
             }
-            End::Close(reason) if given_up => reason,
+            End::Close(reason) if given_up => here(reason),
             End::Close(reason) => {
                 self.outgoing.close(&self.remote);
                 // One that has failed is known to have ended, and cannot be waited for again.
@@ -218,17 +234,17 @@ impl Pump {
                     // What takes longer is not waited for.
                     let _ = timeout(CLOSE_LIMIT, &mut writer.0).await;
                 }
-                reason
+                here(reason)
             }
             End::Shutdown(deadline) => {
                 let finished = timeout_at(deadline, self.finish(&mut reader, &mut writer.0)).await;
-                match finished.unwrap_or_else(|_| Err("it did not read everything in time".into())) {
+                here(match finished.unwrap_or_else(|_| Err("it did not read everything in time".into())) {
                     Ok(()) => {
                         self.node.event(Event::Delivered(self.link));
                         SHUT_DOWN.into()
                     }
                     Err(reason) => reason,
-                }
+                })
             }
         }
     }
@@ -265,11 +281,13 @@ impl Pump {
             match reader.read_buf(self.frames.buffer()).await {
                 Ok(0) if self.outgoing.is_written() => return Ok(()),
                 Ok(0) => return Err("the connection was closed".into()),
-                Ok(_) => match self.frames() {
+                Ok(bytes) => match self.read_frames(bytes) {
                     Ok(()) => {}
                     // It shuts down as well.
                     Err(End::Bye) => return drain(reader).await.map_err(|error| error.to_string()),
-                    Err(End::Lost(reason) | End::Silent(reason) | End::Close(reason)) => return Err(reason),
+                    Err(End::Lost(_, reason) | End::Silent(reason) | End::Close(reason)) => {
+                        return Err(reason);
+                    }
                     Err(End::Shutdown(_)) => {}
                 },
                 // An end of the socket, not of TLS: a peer may leave it at that when it has read
@@ -305,11 +323,14 @@ impl Pump {
             self.frames.make_room();
             tokio::select! {
                 read = reader.read_buf(self.frames.buffer()), if has_room => match read {
-                    Ok(0) => return End::Lost(write_error.unwrap_or_else(|| "the connection was closed".into())),
-                    Err(error) => return End::Lost(error.to_string()),
+                    Ok(0) => return match write_error {
+                        Some(error) => End::Lost(BreakCause::Socket, error),
+                        None => End::Lost(BreakCause::Closed, "the connection was closed".into()),
+                    },
+                    Err(error) => return End::Lost(BreakCause::Socket, error.to_string()),
                     Ok(bytes) => {
                         self.heard();
-                        if let Err(end) = self.frames() {
+                        if let Err(end) = self.read_frames(bytes) {
                             return end;
                         }
                         burst += bytes;
@@ -334,10 +355,10 @@ impl Pump {
                 written = &mut *writer, if write_error.is_none() => {
                     // What the peer sent before it went is still to be read; its end follows.
                     write_error = Some(match written {
-                        Ok(Ok(())) => return End::Lost("another connection took over".into()),
-                        Ok(Err(WriteError::Frame(error))) => return End::Lost(error.to_string()),
+                        Ok(Ok(())) => return taken_over(),
+                        Ok(Err(WriteError::Frame(error))) => return End::Lost(BreakCause::Here, error.to_string()),
                         Ok(Err(WriteError::Socket(error))) => error.to_string(),
-                        Err(error) => return End::Lost(error.to_string()),
+                        Err(error) => return End::Lost(BreakCause::Here, error.to_string()),
                     });
                 }
                 () = &mut timer => {
@@ -386,6 +407,7 @@ impl Pump {
     /// Asks for an answer that every peer gives.
     fn ask(&mut self, number: u64) {
         if self.outgoing.framing() == Framing::Native {
+            self.pinged.get_or_insert(self.node.inner().shared.now());
             return self.outgoing.control(&self.remote, Control::Ping(number));
         }
         let to = self.node.id().named(PROBE_PORT);
@@ -423,9 +445,7 @@ impl Pump {
                     return Err(End::Silent(format!("nothing was heard of the node for {limit:?}")));
                 }
                 Pulse::Probe(number) => self.ask(number),
-                Pulse::KeepAlive if self.outgoing.framing() == Framing::Native => {
-                    self.outgoing.control(&self.remote, Control::Ping(0));
-                }
+                Pulse::KeepAlive if self.outgoing.framing() == Framing::Native => self.ask(0),
                 Pulse::KeepAlive => self.aside(&Request::Nothing),
             }
         }
@@ -437,7 +457,7 @@ impl Pump {
         let remote = self.remote.clone();
         let delivering = remote.delivering.lock();
         if *delivering != Some(self.link) {
-            return Err(End::Lost("another connection took over".into()));
+            return Err(taken_over());
         }
         while self.frames.fill().map_err(bad_frame)? {
             if !self.messages()?
@@ -446,38 +466,62 @@ impl Pump {
                 self.frame(frame)?;
             }
         }
-        if self.received - self.acknowledged >= ACK_EVERY {
+        self.count();
+        if self.numbered && self.received - self.acknowledged >= ACK_EVERY {
             self.acknowledged = self.received;
             self.outgoing.control(&self.remote, Control::Ack(self.received));
         }
         Ok(())
     }
 
+    /// Bytes were read: delivers the frames that are complete by now.
+    fn read_frames(&mut self, bytes: usize) -> Result<(), End> {
+        self.remote.counts.read(bytes);
+        self.frames()
+    }
+
+    /// Adds what has come to what is counted.
+    fn count(&mut self) {
+        let (all, requests) = (self.received - self.counted, std::mem::take(&mut self.requests));
+        if all > 0 {
+            self.counted = self.received;
+            self.remote.counts.received(all.saturating_sub(requests), requests);
+        }
+    }
+
     fn frame(&mut self, frame: Frame) -> Result<(), End> {
         match frame {
             Frame::Message { seq, port, body } => {
-                self.received = seq.unwrap_or(0);
+                self.received = seq.unwrap_or(self.received + 1);
                 self.message(&port, body)?;
             }
             Frame::Ping(number) => self.outgoing.control(&self.remote, Control::Pong(number)),
             Frame::Bye => return Err(End::Bye),
+            Frame::Pong(_) => {
+                if let Some(asked) = self.pinged.take() {
+                    self.remote.counts.answered(self.node.inner().shared.now().saturating_sub(asked));
+                }
+            }
             // Nothing is resumed yet, so what arrived there need not be known; credit is not
             // limited yet.
-            Frame::Ack(_) | Frame::Credit(_) | Frame::Pong(_) | Frame::KeepAlive => {}
+            Frame::Ack(_) | Frame::Credit(_) | Frame::KeepAlive => {}
         }
         Ok(())
     }
 
     fn message(&mut self, port: &str, body: Body) -> Result<(), End> {
         if port.is_empty() {
+            self.requests += 1;
             if self.gone && Request::is_mesh(&body) {
                 return Ok(());
             }
             self.node.remote_request(&self.remote, self.link, body);
             return Ok(());
         }
-        if let Some(number) = port_here(&self.node, &mut self.live, port) {
-            self.node.deliver_envelope(number, Envelope::Encoded(body));
+        match port_here(&self.node, &mut self.live, port) {
+            Some(number) => drop(self.node.deliver_envelope(number, Envelope::Encoded(body))),
+            None if port == PROBE_PORT => {}
+            None => self.node.undeliverable_body(self.node.id().named(port), &body),
         }
         Ok(())
     }
@@ -536,6 +580,10 @@ async fn drain<R: AsyncRead + Unpin>(reader: &mut R) -> io::Result<()> {
     }
 }
 
+fn taken_over() -> End {
+    End::Lost(BreakCause::Replaced, "another connection took over".into())
+}
+
 fn bad_frame(error: FrameError) -> End {
-    End::Lost(format!("peer sent a malformed frame: {error}"))
+    End::Lost(BreakCause::Malformed, format!("peer sent a malformed frame: {error}"))
 }

@@ -10,6 +10,7 @@ use crate::log::clock;
 use crate::node::{Node, Place};
 use crate::port::port_no::PortNo;
 use crate::remote::Remote;
+use crate::stats::question::Question;
 use crate::trace;
 
 /// Requests that every node knows, for `can`.
@@ -157,6 +158,10 @@ impl Node {
             Request::Eval(code, Some((to, values))) if trace::is_asked(&code) => {
                 self.answer_with(from, &to, &values, &self.up_nodes_answer(&code))
             }
+            Request::Eval(code, Some((to, values))) if let Some(question) = Question::read(&code) => {
+                self.answer_question(from, &to, values, question);
+                None
+            }
             Request::Eval(code, reply) if is_restart(&code) && self.can_be_restarted() => {
                 self.called_from(from, RESTART, Body::default());
                 reply.and_then(|(to, values)| self.answer_with(from, &to, &values, &[Value::name("")]))
@@ -183,7 +188,7 @@ impl Node {
     }
 
     /// Sends for somebody else; gives back what is for the own node port.
-    fn send_on(&self, from: &NodeId, to: &PortId, body: Body) -> Option<Body> {
+    pub(crate) fn send_on(&self, from: &NodeId, to: &PortId, body: Body) -> Option<Body> {
         if to.is_node() && to.node() == self.id() {
             return Some(body);
         }

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::driver::Driver;
-use super::{Command, Event, NodeEvent};
+use super::{Command, Ended, Event, NodeEvent};
 use crate::node::Node;
 use crate::port::mailbox::Signal;
 use crate::port::port_no::PortNo;
@@ -264,7 +264,7 @@ impl Driver {
             match event {
                 Event::Shutdown(request) => shutdown.waiters.push(request.done),
                 Event::Delivered(link) => drop(shutdown.delivered.insert(link)),
-                Event::Closed(link, reason) => {
+                Event::Closed(link, Ended { reason, .. }) => {
                     self.links.remove(&link);
                     if let Some((_, via)) = relays.iter().find(|(via, _)| *via == link) {
                         self.node.inner().shared.relaying.down(&self.node, &via.node, &reason);

@@ -8,6 +8,7 @@ use std::ops::Range;
 use aemp_proto::wire::{Found, Span};
 use bytes::Bytes;
 
+use super::pump::PROBE_PORT;
 use crate::node::Node;
 use crate::port::port_no::PortNo;
 
@@ -52,10 +53,22 @@ impl Streak {
         self.name = 0..0;
     }
 
+    /// There is no such port here.
+    #[cold]
+    fn nowhere(&mut self, node: &Node, batch: &Bytes) {
+        let name = std::str::from_utf8(&batch[self.name.clone()]).unwrap_or_default();
+        // An answer to a probe is for no port.
+        if name == PROBE_PORT {
+            return self.spans.clear();
+        }
+        node.undeliverable_spans(&node.id().named(name), batch, &mut self.spans);
+    }
+
     fn put_in(&mut self, node: &Node, batch: &Bytes) {
         match self.port {
             // The reader never waits: a port that is behind is the business of its limit.
             Some(port) if !self.spans.is_empty() => node.deliver_spans(port, batch, &mut self.spans),
+            None if !self.spans.is_empty() => self.nowhere(node, batch),
             _ => self.spans.clear(),
         }
     }

@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use super::pump::Pump;
 use super::tcp::Abort;
 use super::writer::Outgoing;
-use super::{Command, Event};
+use super::{Command, Ended, Event};
 use crate::message::ReplyTo;
 use crate::node::Node;
 use crate::port::Context;
@@ -76,7 +76,7 @@ struct Link {
     peer: DuplexStream,
     /// Commands of the driver.
     commands: mpsc::UnboundedSender<Command>,
-    pump: JoinHandle<String>,
+    pump: JoinHandle<Ended>,
     seq: u64,
 }
 
@@ -179,7 +179,7 @@ async fn a_link_whose_writer_has_failed_can_be_closed() {
         tokio::task::yield_now().await;
     }
     commands.send(Command::Close("test".into())).unwrap();
-    assert_eq!(soon(pump).await.unwrap(), "test");
+    assert_eq!(soon(pump).await.unwrap().reason, "test");
     node.shutdown().await;
 }
 
@@ -373,7 +373,7 @@ async fn pings_of_a_peer_that_does_not_read_fill_no_memory() {
 }
 
 /// A TCP connection with `far`, after its handshake: the end of the peer, and why ours ends.
-async fn attach_tcp(node: &Node, remote: &Arc<Remote>, send: Framing) -> (TcpStream, JoinHandle<String>) {
+async fn attach_tcp(node: &Node, remote: &Arc<Remote>, send: Framing) -> (TcpStream, JoinHandle<Ended>) {
     let id = LinkId::dialled(1);
     node.attach_remote(remote, id, send);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -447,7 +447,7 @@ async fn what_many_threads_write_to_a_slow_socket_is_whole_and_in_order() {
 async fn over_tcp(
     node: &Node,
     remote: &Arc<Remote>,
-) -> (TcpStream, mpsc::UnboundedSender<Command>, JoinHandle<String>) {
+) -> (TcpStream, mpsc::UnboundedSender<Command>, JoinHandle<Ended>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (peer, _) = listener.accept().await.unwrap();
@@ -471,7 +471,7 @@ async fn was_reset(peer: &mut TcpStream) {
 async fn a_peer_that_fell_silent_is_told_by_a_reset() {
     let (node, remote) = node().await;
     let (mut peer, _commands, pump) = over_tcp(&node, &remote).await;
-    let reason = pump.await.unwrap();
+    let reason = pump.await.unwrap().reason;
     assert!(reason.contains("nothing was heard"), "{reason}");
     was_reset(&mut peer).await;
 }

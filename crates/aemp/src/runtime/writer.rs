@@ -3,10 +3,13 @@
 //! A TCP socket is written by the thread that has something for it, if it takes it without waiting;
 //! the link's writer does what is left. Other relays are written by the writer alone.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use aemp_proto::Framing;
@@ -247,12 +250,18 @@ impl Outgoing {
             pending.failed = Some(error.clone());
             return Err(error);
         }
-        Ok(if pending.is_written() { Supply::None } else { Supply::Some })
+        if pending.is_written() {
+            remote.counts.drained();
+            return Ok(Supply::None);
+        }
+        remote.counts.taken();
+        Ok(Supply::Some)
     }
 
     /// Notes that so much was written.
     fn progress(&self, node: &Node, remote: &Remote, pending: &mut Pending, bytes: usize) -> usize {
         pending.advance(bytes);
+        remote.counts.wrote(bytes);
         self.wrote(node.inner().shared.now());
         let left =
             if self.framing == Framing::Native { pending.left } else { pending.bytes.len() - pending.done };
@@ -295,6 +304,7 @@ impl Outgoing {
             match written {
                 Ok(bytes) => backlog = self.progress(node, remote, &mut pending, bytes),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    remote.counts.blocked(node.inner().shared.now());
                     outcome = Ok(Flushed::Blocked);
                     break;
                 }
@@ -365,13 +375,20 @@ pub(crate) async fn write<W: AsyncWrite + Unpin>(
     loop {
         let closing = outgoing.closing.load(Ordering::Acquire);
         match outgoing.refill(&mut pending, &remote, &mut backlog)? {
-            Supply::None if closing => return farewell(&outgoing, &mut socket).await,
+            Supply::None if closing => return farewell(&outgoing, &remote, &mut socket).await,
             Supply::None => remote.wake.notified().await,
             Supply::Some => {
                 while !pending.is_written() {
                     let mut slices = [IoSlice::new(&[]); PIECES];
                     let count = pending.offer(&mut slices);
-                    let bytes = socket.write_vectored(&slices[..count]).await?;
+                    let mut writing = pin!(socket.write_vectored(&slices[..count]));
+                    let bytes = match poll_once(writing.as_mut()).await {
+                        Poll::Ready(written) => written?,
+                        Poll::Pending => {
+                            remote.counts.blocked(node.inner().shared.now());
+                            writing.await?
+                        }
+                    };
                     if bytes == 0 {
                         return Err(io::Error::from(io::ErrorKind::WriteZero).into());
                     }
@@ -399,12 +416,22 @@ fn drained(node: &Node, remote: &Remote, backlog: usize) {
     }
 }
 
-async fn farewell<W: AsyncWrite + Unpin>(outgoing: &Outgoing, socket: &mut W) -> Result<(), WriteError> {
+/// Polls a future once, so that it is known whether it has to wait.
+async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
+    poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
+}
+
+async fn farewell<W: AsyncWrite + Unpin>(
+    outgoing: &Outgoing,
+    remote: &Remote,
+    socket: &mut W,
+) -> Result<(), WriteError> {
     outgoing.written.store(true, Ordering::Release);
     if outgoing.framing == Framing::Native {
         let mut bye = Vec::new();
         native::write_control(&mut bye, Control::Bye);
         socket.write_all(&bye).await?;
+        remote.counts.wrote(bye.len());
     }
     socket.shutdown().await?;
     Ok(())

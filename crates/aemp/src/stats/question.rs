@@ -1,0 +1,50 @@
+//! The questions for what a node counts, as they travel: code that is known, to be evaluated.
+
+/// What stands before the words of a question.
+const PREFIX: &str = "() # aemp ";
+
+/// What can be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Question {
+    Stats,
+    Lost,
+    Ports(usize),
+}
+
+impl Question {
+    /// The code that asks.
+    pub(super) fn code(self) -> String {
+        match self {
+            Question::Stats => format!("{PREFIX}stats"),
+            Question::Lost => format!("{PREFIX}lost"),
+            Question::Ports(limit) => format!("{PREFIX}ports {limit}"),
+        }
+    }
+
+    /// The question that this code asks.
+    pub(crate) fn read(code: &str) -> Option<Question> {
+        let (what, argument) =
+            code.strip_prefix(PREFIX)?.split_once(' ').unwrap_or((&code[PREFIX.len()..], ""));
+        match (what, argument) {
+            ("stats", "") => Some(Question::Stats),
+            ("lost", "") => Some(Question::Lost),
+            ("ports", limit) => Some(Question::Ports(limit.parse().ok()?)),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_is_read_as_it_is_asked_and_nothing_else_is_one() {
+        for question in [Question::Stats, Question::Lost, Question::Ports(7)] {
+            assert_eq!(Question::read(&question.code()), Some(question));
+        }
+        for other in ["", "stats", "() # aemp", "() # aemp stats x", "() # aemp ports", "() # aemp eval 1"] {
+            assert_eq!(Question::read(other), None, "{other}");
+        }
+    }
+}
