@@ -44,7 +44,7 @@ fn counter(node: &Node) -> (PortId, Arc<Notify>) {
         }
         Work::Call { value, reply } => cx.reply(reply, value + 1),
     });
-    (port, done)
+    (port.into(), done)
 }
 
 fn mailbox(c: &mut Criterion) {

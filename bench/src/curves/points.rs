@@ -48,6 +48,7 @@ async fn ports(size: u64) -> Value {
                     done.notify_one();
                 }
             })
+            .into()
         })
         .collect();
     let bytes = (resident() - before) / size as f64;

@@ -107,7 +107,7 @@ async fn ping_pong(here: &Node, there: &Node, turns: u64) {
             }
         }
     });
-    here.send(&pong, Work::Ping(ping, turns)).expect("it encodes");
+    here.send(&pong, Work::Ping(ping.into(), turns)).expect("it encodes");
     done.notified().await;
 }
 

@@ -82,12 +82,16 @@ async fn fan_out(count: u64) -> Measured {
         let spoke = spoke(&hub, &format!("spoke/{n}")).await;
         let (done, mut left) = (Arc::new(Notify::new()), rounds);
         all.push(done.clone());
-        targets.push(spoke.port(move |_: &mut Context<'_>, _: Work| {
-            left -= 1;
-            if left == 0 {
-                done.notify_one();
-            }
-        }));
+        targets.push(
+            spoke
+                .port(move |_: &mut Context<'_>, _: Work| {
+                    left -= 1;
+                    if left == 0 {
+                        done.notify_one();
+                    }
+                })
+                .into(),
+        );
         spokes.push(spoke);
     }
     let began = Instant::now();

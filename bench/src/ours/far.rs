@@ -50,6 +50,7 @@ fn open(node: &Node) -> PortId {
             cx.send(&waiting.port, Work::Seen(seen));
         }
     })
+    .into()
 }
 
 fn set_entries(node: &Node, count: u64) {

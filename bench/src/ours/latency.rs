@@ -110,7 +110,7 @@ async fn send_from_a_thread(node: &Node, to: &PortId, count: u64, pace: Pace) ->
             while let Some(wait) = Some(early()).filter(|wait| !wait.is_zero()) {
                 std::thread::sleep(wait); // sleep: the load is defined by time
             }
-            node.send(&to, Work::Ping(prober.clone(), n)).expect("it encodes");
+            node.send(&to, Work::Ping(prober.port().clone(), n)).expect("it encodes");
         }
     });
     result.await.expect("all are answered")
@@ -146,7 +146,7 @@ impl Far {
                 sender.send(ports).expect("the workload waits");
             }
         });
-        self.send(Work::More(1, asker));
+        self.send(Work::More(1, asker.into()));
         let busy = ports.recv().await.and_then(|mut ports| ports.pop()).expect("a port more");
         let (me, mut answers) = self.listener();
         let node = self.node.clone();

@@ -58,6 +58,7 @@ fn counter(node: &Node, expected: u64, done: Arc<Notify>) -> PortId {
             done.notify_one();
         }
     })
+    .into()
 }
 
 async fn one_direction(node: &Node, producers: u64, ports: u64, count: u64) -> Measured {
@@ -98,7 +99,7 @@ async fn ping_pong(node: &Node, pairs: u64, count: u64) -> Measured {
                 cx.send(&from, Ball::Ping(me, left - 1));
             }
         });
-        node.send(&ping, Ball::Ping(pong, count / pairs)).expect("it encodes");
+        node.send(&ping, Ball::Ping(pong.into(), count / pairs)).expect("it encodes");
     }
     for _ in 0..pairs {
         done.recv().await;
@@ -110,7 +111,8 @@ async fn create_and_kill(node: &Node, count: u64) -> Measured {
     let rounds = (count / BATCH).max(1);
     let began = Instant::now();
     for _ in 0..rounds {
-        let ports: Vec<PortId> = (0..BATCH).map(|_| node.port(|_: &mut Context<'_>, _: Tick| {})).collect();
+        let ports: Vec<PortId> =
+            (0..BATCH).map(|_| node.port(|_: &mut Context<'_>, _: Tick| {}).into()).collect();
         let last = node.exited(&ports[ports.len() - 1]);
         for port in &ports {
             node.kill(port, Reason::NORMAL);
@@ -142,7 +144,7 @@ fn memory(node: &Node, count: u64) -> Measured {
     let before = resident();
     let began = Instant::now();
     let ports: Vec<PortId> = (0..count)
-        .map(|n| node.port(move |_: &mut Context<'_>, Tick::Count(other)| assert_ne!(n, other)))
+        .map(|n| node.port(move |_: &mut Context<'_>, Tick::Count(other)| assert_ne!(n, other)).into())
         .collect();
     let grown = resident() - before;
     let measured = Measured::since(began, count);

@@ -66,7 +66,7 @@ pub(crate) async fn form(system: &str, count: u64) -> Measured {
     let asker = hub.port(move |_: &mut Context<'_>, _: Work| sender.send(()).expect("it is waited for"));
     let meeting = Instant::now();
     for member in &members {
-        hub.send(member, Work::Meet(members.clone(), asker.clone())).expect("it encodes");
+        hub.send(member, Work::Meet(members.clone(), asker.port().clone())).expect("it encodes");
     }
     for _ in 0..count {
         met.recv().await;

@@ -24,8 +24,9 @@ pub(super) async fn run(workload: &str, count: u64) -> Option<Measured> {
 
 /// The figure is how many a second are set and fired.
 pub(crate) async fn set_fire_and_drop(node: &Node, count: u64) -> Measured {
-    let open =
-        || -> Vec<PortId> { (0..PORTS).map(|_| node.port(|_: &mut Context<'_>, _: Work| {})).collect() };
+    let open = || -> Vec<PortId> {
+        (0..PORTS).map(|_| node.port(|_: &mut Context<'_>, _: Work| {}).into()).collect()
+    };
     let rate = |began: Instant| count as f64 / began.elapsed().as_secs_f64();
     let (left, done) = (Arc::new(AtomicU64::new(count)), Arc::new(Notify::new()));
     let set = |ports: &[PortId]| -> Vec<MonitorGuard> {

@@ -21,7 +21,7 @@ pub(crate) async fn spoke(hub: &Node, id: &str) -> Node {
         }
     });
     let asker = spoke.port(move |_: &mut Context<'_>, _: Work| sender.send(()).expect("it is waited for"));
-    spoke.send(&echo, Work::Ping(asker, 0)).expect("it encodes");
+    spoke.send(&echo, Work::Ping(asker.into(), 0)).expect("it encodes");
     answers.recv().await;
     spoke
 }

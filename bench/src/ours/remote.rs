@@ -64,7 +64,7 @@ impl Far {
                 let _ = sender.send(n);
             }
         });
-        (port, receiver)
+        (port.into(), receiver)
     }
 
     async fn one_direction(&self, count: u64) -> Measured {
@@ -84,7 +84,7 @@ impl Far {
                 sender.send(ports).expect("the workload waits");
             }
         });
-        self.send(Work::More(SENDERS, asker));
+        self.send(Work::More(SENDERS, asker.into()));
         let ports = ports.recv().await.unwrap_or_default();
         let each = (count / SENDERS).max(1);
         let (me, mut answers) = self.listener();
@@ -124,7 +124,7 @@ impl Far {
             cx.send(&target, Work::Ping(me, n + 1));
         });
         let began = Instant::now();
-        self.send(Work::Ping(pinger, 0));
+        self.send(Work::Ping(pinger.into(), 0));
         done.notified().await;
         let measured = Measured::since(began, count);
         let times = results.recv().await.flatten().unwrap_or_else(Times::new);

@@ -48,7 +48,7 @@ impl Snd {
         let died = |reason: Reason| reason.values().iter().cloned().collect::<AnyMessage>();
         let _monitor = node.monitor_send(&port, &news, died);
         node.send(&port, message).map_err(Failure::failed)?;
-        node.send(&port.node().control_port(), ("snd", Value::from(&news), ARRIVED))
+        node.send(&port.node().control_port(), ("snd", Value::from(news.port()), ARRIVED))
             .map_err(Failure::failed)?;
         let first = timeout(self.limit.timeout, first).await;
         let no_seed = seeds.failure();

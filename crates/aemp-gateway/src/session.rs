@@ -241,6 +241,7 @@ impl Session {
             grants.take(&message);
             outgoing.tell(&Event::Message(&cx.me(), &message.0));
         });
+        let port = PortId::from(port);
         self.outgoing.tell(&Event::Opened(id, &port));
         let (died, closed) = (self.node.exited(&port), port.clone());
         self.waits.push(Box::pin(async move { Outcome::Closed(closed, died.await) }));

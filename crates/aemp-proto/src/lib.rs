@@ -41,6 +41,7 @@
 //! node), and behind it the folders `mesh` (whom to stay connected to) and `db` (the shared
 //! database).
 
+mod addr;
 pub mod address;
 pub mod budget;
 mod db;
@@ -59,6 +60,7 @@ pub mod typed;
 pub mod value;
 pub mod wire;
 
+pub use addr::Addr;
 pub use link_id::LinkId;
 pub use name::{Home, NameError, NodeId, PortId, PortName};
 pub use peer::{Peer, Route};

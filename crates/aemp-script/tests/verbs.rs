@@ -3,7 +3,7 @@
 
 mod support;
 
-use aemp::{AnyMessage, Reason, Value};
+use aemp::{AnyMessage, PortId, Reason, Value};
 use support::{Scripted, words};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -44,10 +44,10 @@ async fn self_is_the_port_that_runs_and_captured_values_are_copies() {
     let made: Vec<String> = probe.next().await.iter().map(|value| value.to_name().unwrap()).collect();
     assert_eq!(made[2], at.node.id().as_str());
     for _ in 0..2 {
-        at.node.send(&made[1].parse().unwrap(), ("x", 7)).unwrap();
+        at.node.send(&made[1].parse::<PortId>().unwrap(), ("x", 7)).unwrap();
         assert_eq!(probe.words().await, format!("{} other [x 7] 2", made[1]));
     }
-    at.node.send(&made[0].parse().unwrap(), (&probe.port,)).unwrap();
+    at.node.send(&made[0].parse::<PortId>().unwrap(), (&probe.port,)).unwrap();
     assert_eq!(probe.words().await, format!("{} 100", made[0]));
 }
 

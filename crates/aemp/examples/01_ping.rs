@@ -4,13 +4,14 @@
 //! In another one: `cargo run --example 01_ping connect 127.0.0.1:4040`
 //!
 //! A port is what messages are sent to, and its ID is all that one needs for it, wherever it lives.
-//! It can travel in a message: so the other side knows where the answer goes.
+//! It can travel in a message: so the other side knows where the answer goes. An `Addr<Game>` is an
+//! ID that knows what may be sent: anything else does not compile.
 
 mod terminal;
 
 use std::error::Error;
 
-use aemp::{Message, Node, PortId};
+use aemp::{Addr, Message, Node};
 use serde::{Deserialize, Serialize};
 use terminal::{Side, Terminal};
 use tokio::sync::mpsc;
@@ -18,8 +19,8 @@ use tokio::sync::mpsc;
 /// One variant is one message; its name is the tag.
 #[derive(Serialize, Deserialize, Message)]
 enum Game {
-    Ping { n: u32, from: PortId }, // on the wire: ["ping", n, from]
-    Pong { n: u32 },               // ["pong", n]
+    Ping { n: u32, from: Addr<Game> }, // on the wire: ["ping", n, port ID]
+    Pong { n: u32 },                   // ["pong", n]
 }
 
 #[tokio::main]
@@ -45,7 +46,7 @@ async fn answer(node: &Node) -> Result<(), Box<dyn Error>> {
 }
 
 async fn play(node: &Node) -> Result<(), Box<dyn Error>> {
-    let partner = node.db().any("ping").await?;
+    let partner = node.db().any_of::<Game>("ping").await?;
     let (pongs, mut came) = mpsc::unbounded_channel();
     let me = node.port(move |cx, message: Game| {
         if let Game::Pong { n } = message

@@ -75,7 +75,7 @@ async fn share_out(node: &Node) -> Result<(), Box<dyn Error>> {
 async fn get_done(node: Node, below: u32) -> Result<(u32, u32), String> {
     loop {
         // Waits until there is a worker, and takes another one each time.
-        let worker = node.db().any(WORKERS).await.map_err(|error| error.to_string())?;
+        let worker = node.db().any_of::<Job>(WORKERS).await.map_err(|error| error.to_string())?;
         // The port is monitored before it is asked: its death ends the call at once, not after the
         // limit.
         let call = node.call(&worker, Duration::from_secs(60), |reply| Job::Primes { below, reply });

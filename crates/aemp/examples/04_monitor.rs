@@ -12,14 +12,14 @@ mod terminal;
 use std::error::Error;
 use std::time::Duration;
 
-use aemp::{AnyMessage, Message, Node, PortId, Reason, ReplyTo};
+use aemp::{Addr, AnyMessage, Message, Node, Reason, ReplyTo};
 use serde::{Deserialize, Serialize};
 use terminal::{Side, Terminal};
 
 #[derive(Serialize, Deserialize, Message)]
 enum Nursery {
     /// Opens a new port, which dies when it is told anything.
-    Mortal { reply: ReplyTo<PortId> },
+    Mortal { reply: ReplyTo<Addr<(String,)>> },
 }
 
 #[tokio::main]
@@ -46,7 +46,7 @@ async fn nurse(node: &Node) -> Result<(), Box<dyn Error>> {
 }
 
 async fn watch(node: &Node) -> Result<(), Box<dyn Error>> {
-    let nursery = node.db().any("nursery").await?;
+    let nursery = node.db().any_of::<Nursery>("nursery").await?;
     let mortal = || node.call(&nursery, Duration::from_secs(10), |reply| Nursery::Mortal { reply });
 
     // As a future: the reason, when it is over. A normal death has an empty one.

@@ -12,7 +12,7 @@ mod terminal;
 use std::error::Error;
 use std::time::Duration;
 
-use aemp::{Context, Message, NodeId, PortId, Reason};
+use aemp::{Addr, Context, Message, NodeId, Reason};
 use serde::{Deserialize, Serialize};
 use terminal::{Side, Terminal};
 
@@ -44,7 +44,7 @@ async fn serve(terminal: &Terminal) -> Result<(), Box<dyn Error>> {
 }
 
 /// Runs in the new port, and makes a receiver of it.
-fn session(cx: &mut Context<'_>, (client, name): (PortId, String)) -> Result<(), Reason> {
+fn session(cx: &mut Context<'_>, (client, name): (Addr<Client>, String)) -> Result<(), Reason> {
     println!("{name} is here");
     cx.send(&client, Client::Welcome { text: format!("hello, {name}") });
     let closed = move |cx: &mut Context<'_>, reason: Reason| {
@@ -67,6 +67,7 @@ async fn use_it(terminal: &Terminal) -> Result<(), Box<dyn Error>> {
         // The ID is there at once: what is sent and monitored right away arrives in order behind
         // the spawn.
         let session = port.node().spawn(&NodeId::new("adder")?, "adder::session", (port.id(), "a client"))?;
+        let session = session.assume::<Session>(); // we know what our function makes
         port.node().monitor_kill(&session, port.id()).detach();
         for n in [20, 22] {
             port.send(&session, Session::Add { n })?;

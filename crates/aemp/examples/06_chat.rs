@@ -12,15 +12,15 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::stdin;
 
-use aemp::{Actor, Context, Message, Node, PortId, Reason};
+use aemp::{Actor, Addr, Context, Message, Node, Reason};
 use serde::{Deserialize, Serialize};
 use terminal::{Side, Terminal};
 
 /// What the room takes. Members are their ports.
 #[derive(Serialize, Deserialize, Message)]
 enum Say {
-    Join { name: String, member: PortId },
-    Text { text: String, member: PortId },
+    Join { name: String, member: Addr<Show> },
+    Text { text: String, member: Addr<Show> },
 }
 
 /// What a member takes.
@@ -31,11 +31,11 @@ enum Show {
 
 /// The room: who is in it.
 struct Room {
-    members: BTreeMap<String, PortId>,
+    members: BTreeMap<String, Addr<Show>>,
 }
 
 impl Room {
-    fn name(&self, member: &PortId) -> Option<&String> {
+    fn name(&self, member: &Addr<Show>) -> Option<&String> {
         self.members.iter().find(|(_, port)| *port == member).map(|(name, _)| name)
     }
 
@@ -46,7 +46,7 @@ impl Room {
         }
     }
 
-    fn join(&mut self, cx: &mut Context<'_>, name: String, member: PortId) {
+    fn join(&mut self, cx: &mut Context<'_>, name: String, member: Addr<Show>) {
         if self.members.contains_key(&name) {
             return cx.kill(&member, Reason::text("taken", format_args!("{name} is here already")));
         }
@@ -100,7 +100,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 async fn chat(node: &Node, name: &str) -> Result<(), Box<dyn Error>> {
-    let room = node.db().any("chat::room").await?;
+    let room = node.db().any_of::<Say>("chat::room").await?;
     let member = node.port(|_, Show::Line { text }| println!("{text}"));
     node.monitor_kill(&room, &member).detach();
     let death = node.exited(&member);

@@ -10,12 +10,12 @@
 use std::error::Error;
 use std::time::Duration;
 
-use aemp::{Message, Node, PortId, Reason, pick};
+use aemp::{Addr, Inbox, Message, Node, PortId, Reason, pick};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Serialize, Deserialize, Message)]
 enum Kitchen {
-    Order { dish: String, guest: PortId },
+    Order { dish: String, guest: Addr<(String, String)> },
     Fire,
     Delivery { crates: u32 },
     Closing,
@@ -25,7 +25,7 @@ enum Kitchen {
 async fn main() -> Result<(), Box<dyn Error>> {
     let node = Node::builder().start().await?;
 
-    let cook = node.port_async(async |mut port| {
+    let cook = node.port_async_of(async |mut port: Inbox<Kitchen>| {
         // Nothing can be cooked before the delivery. Orders that come earlier stay queued, in
         // order.
         let crates = port.recv_match(pick!(Kitchen::Delivery { crates } => crates)).await;

@@ -30,7 +30,7 @@ fn offer(node: &Node) -> Result<(), Box<dyn Error>> {
 }
 
 async fn count(node: &Node) -> Result<(), Box<dyn Error>> {
-    let counter = node.db().any("counters").await?;
+    let counter = node.db().any_of::<Count>("counters").await?;
     let _guard = node.monitor(&counter, |reason| eprintln!("the counter is gone: {reason}"));
     node.send(&counter, Count::Add(20))?;
     node.send(&counter, Count::Add(22))?;

@@ -51,16 +51,48 @@
 //! let total = node.call(&here, Duration::from_secs(1), |reply| Count::Total { reply }).await?;
 //! assert_eq!(total, 42);
 //!
-//! let spawned = node.spawn(node.id(), "example::counter", 7)?; // or on any other node that has the function
+//! // On this node, or on any other one that has the function:
+//! let spawned = node.spawn(node.id(), "example::counter", 7)?.assume::<Count>();
 //! let total = node.call(&spawned, Duration::from_secs(1), |reply| Count::Total { reply }).await?;
 //! assert_eq!(total, 7);
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! [`Node::start_actor`] gives an [`Addr`], which knows what may be sent. Something else does not
+//! compile:
+//!
+//! ```compile_fail,E0277
+//! # use aemp::{Addr, Message, Node};
+//! # use serde::{Deserialize, Serialize};
+//! #[derive(Serialize, Deserialize, Message)]
+//! enum Count {
+//!     Add(i64),
+//! }
+//!
+//! fn add(node: &Node, counter: &Addr<Count>) {
+//!     let _ = node.send(counter, ("add", 1)); // error: a tuple is no message for an `Addr<Count>`
+//! }
+//! ```
+//!
+//! The port ID takes anything. The ID of a port that comes from elsewhere, a spawned one or one out
+//! of the database, becomes an address by [`PortId::assume`], which nobody checks:
+//!
+//! ```
+//! # use aemp::{Addr, Message, Node, PortId};
+//! # use serde::{Deserialize, Serialize};
+//! # #[derive(Serialize, Deserialize, Message)]
+//! # enum Count { Add(i64) }
+//! fn add(node: &Node, counter: &Addr<Count>, other: PortId) -> Result<(), aemp::SendError> {
+//!     node.send(counter, Count::Add(1))?;
+//!     node.send(counter.port(), ("add", 1))?; // the same on the wire
+//!     node.send(&other.assume::<Count>(), Count::Add(1))
+//! }
+//! ```
 
 use std::sync::Arc;
 
-use aemp_proto::{PortId, Reason};
+use aemp_proto::{Addr, PortId, Reason};
 use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 
@@ -227,7 +259,7 @@ impl Context<'_> {
 impl Node {
     /// Starts an actor on this node. If its [`Actor::init`] fails, monitors of the port fire with
     /// the reason, or with `no_such_port` if they were set later.
-    pub fn start_actor<A: Actor>(&self, args: A::Args) -> PortId {
+    pub fn start_actor<A: Actor>(&self, args: A::Args) -> Addr<A::Message> {
         // Replaced before anybody knows the port's ID.
         let port = self.port(|_: &mut Context<'_>, _: Envelope| {});
         self.run_in(&port, move |cx| {
@@ -235,7 +267,7 @@ impl Node {
                 cx.end(reason);
             }
         });
-        port
+        port.port().clone().assume()
     }
 }
 

@@ -10,7 +10,7 @@ use aemp_proto::budget::{Budget, Charge};
 use aemp_proto::kernel::{
     DbCommand, EntryError, QueryKind, check_entry, check_family_name, check_own_family,
 };
-use aemp_proto::{PortId, Value};
+use aemp_proto::{Addr, PortId, Value};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
@@ -206,6 +206,31 @@ impl Database {
                 return Ok(ports[turn].clone());
             }
         }
+    }
+
+    /// As [`Database::any`], and assumes that the ports of this family take messages of type `M`,
+    /// which nobody checks.
+    ///
+    /// # Errors
+    ///
+    /// As [`Database::any`].
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # use aemp::{Message, Node};
+    /// # #[derive(serde::Serialize, serde::Deserialize, Message)]
+    /// # enum Work { Add(i64) }
+    /// # async fn example(node: Node) -> Result<(), Box<dyn std::error::Error>> {
+    /// let worker = node.db().any_of::<Work>("workers").await?;
+    /// node.send(&worker, Work::Add(1))?; // and nothing but `Work`
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[doc(alias = "whereis")]
+    #[doc(alias = "pg")]
+    pub async fn any_of<M>(&self, family: &str) -> Result<Addr<M>, DatabaseError> {
+        Ok(self.any(family).await?.assume())
     }
 
     fn command(&self, command: DbCommand) {

@@ -2,7 +2,7 @@
 
 use aemp_proto::{Body, PortId};
 
-use crate::message::IntoMessage;
+use crate::message::{Destination, IntoMessage};
 use crate::node::Node;
 use crate::port::context::Context;
 use crate::port::pressure::Crowded;
@@ -20,12 +20,12 @@ impl Node {
     ///
     /// The message cannot be encoded, or one of the ports is on another node, for which it is too
     /// large or has no form. Then it was sent to none.
-    pub fn send_all<'a>(
+    pub fn send_all<'a, M: IntoMessage, D: Destination<M> + ?Sized + 'a>(
         &self,
-        ports: impl IntoIterator<Item = &'a PortId>,
-        message: impl IntoMessage,
+        ports: impl IntoIterator<Item = &'a D>,
+        message: M,
     ) -> Result<(), SendError> {
-        self.send_all_under_pressure(ports, message).map(drop)
+        self.send_all_under_pressure(ports.into_iter().map(D::port_id), message).map(drop)
     }
 
     /// The same, and says which receivers are behind.
@@ -63,8 +63,12 @@ impl Node {
 impl Context<'_> {
     /// Sends one message to many ports, see [`Node::send_all`]; a message that cannot be encoded,
     /// or is too large, kills the own port.
-    pub fn send_all<'a>(&mut self, ports: impl IntoIterator<Item = &'a PortId>, message: impl IntoMessage) {
-        match self.node().send_all_under_pressure(ports, message) {
+    pub fn send_all<'a, M: IntoMessage, D: Destination<M> + ?Sized + 'a>(
+        &mut self,
+        ports: impl IntoIterator<Item = &'a D>,
+        message: M,
+    ) {
+        match self.node().send_all_under_pressure(ports.into_iter().map(D::port_id), message) {
             Ok(crowded) => crowded.into_iter().for_each(|receiver| self.wait_for(receiver)),
             Err(error) => self.fail(error),
         }
@@ -77,10 +81,10 @@ impl Mailbox {
     /// # Errors
     ///
     /// As `Node::send_all`.
-    pub fn send_all<'a>(
+    pub fn send_all<'a, M: IntoMessage, D: Destination<M> + ?Sized + 'a>(
         &self,
-        ports: impl IntoIterator<Item = &'a PortId>,
-        message: impl IntoMessage,
+        ports: impl IntoIterator<Item = &'a D>,
+        message: M,
     ) -> Result<(), SendError> {
         self.node().send_all(ports, message)
     }

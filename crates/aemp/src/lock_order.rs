@@ -73,10 +73,11 @@ impl<T, const RANK: usize> DerefMut for OrderedGuard<'_, T, RANK> {
 
 #[cfg(debug_assertions)]
 mod held {
+    use crate::lock_order::RANKS;
     use crate::this_thread::this;
 
     pub(super) fn check<const RANK: usize>() {
-        let first = this(|this| (RANK..super::RANKS).find(|rank| this.held[*rank].get() > 0));
+        let first = this(|this| (RANK..RANKS).find(|rank| this.held[*rank].get() > 0));
         assert!(first.is_none(), "a lock of rank {RANK} is taken under one of rank {first:?}");
     }
 
@@ -112,7 +113,8 @@ mod held {
     }
 }
 
-#[cfg(all(test, debug_assertions))]
+#[cfg(test)]
+#[cfg(debug_assertions)]
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 

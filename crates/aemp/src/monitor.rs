@@ -16,7 +16,7 @@ use std::task::{self, Poll};
 use aemp_proto::{NodeId, PortId, Reason};
 use tokio::sync::oneshot;
 
-use crate::message::IntoMessage;
+use crate::message::{Destination, IntoMessage};
 use crate::node::{Inner, Node};
 use crate::port::Context;
 use crate::port::extra::Child;
@@ -125,12 +125,13 @@ impl Node {
     pub fn monitor_send<M>(
         &self,
         port: &PortId,
-        to: &PortId,
+        to: &(impl Destination<M> + ?Sized),
         message: impl FnOnce(Reason) -> M + Send + 'static,
     ) -> MonitorGuard
     where
         M: IntoMessage,
     {
+        let to = to.port_id();
         let make: MakeMessage = Box::new(move |reason| message(reason).into_envelope());
         let action = match self.local_number(to) {
             Some(number) => Action::Port(number, PortAction::Message(make)),

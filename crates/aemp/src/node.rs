@@ -9,7 +9,7 @@ use std::time::Duration;
 use aemp_proto::kernel::LinkId;
 use aemp_proto::name::join_name;
 use aemp_proto::outbox::{Loss, LostPort};
-use aemp_proto::{Framing, Home, NodeId, PortId, Reason};
+use aemp_proto::{Addr, Framing, Home, NodeId, PortId, Reason};
 use parking_lot::RwLock;
 use tokio::sync::Notify;
 
@@ -17,7 +17,7 @@ use crate::builder::Builder;
 use crate::deadline::Deadlines;
 #[cfg(feature = "logs")]
 use crate::log::LogSource;
-use crate::message::{FromMessage, IntoMessage};
+use crate::message::{Destination, FromMessage, IntoMessage};
 use crate::monitor::Telling;
 use crate::port::actor::{Callback, Closure};
 use crate::port::context::Context;
@@ -179,9 +179,9 @@ impl Node {
     /// Opens a port with one handler and one message type. What does not decode as `M` kills the
     /// port with `bad_message`, an unknown tag with `unhandled_message`.
     #[doc(alias = "rcv")]
-    pub fn port<M: FromMessage>(&self, handler: impl FnMut(&mut Context<'_>, M) + Send + 'static) -> PortId {
+    pub fn port<M: FromMessage>(&self, handler: impl FnMut(&mut Context<'_>, M) + Send + 'static) -> Addr<M> {
         let actor = Callback::new(Closure(handler), None);
-        self.open(State::Idle, Known::boxed(Queue::<M>::default()), Some(Box::new(actor)))
+        self.open(State::Idle, Known::boxed(Queue::<M>::default()), Some(Box::new(actor))).assume()
     }
 
     /// Begins a port with tagged handlers.
@@ -200,8 +200,12 @@ impl Node {
     #[doc(alias = "tell")]
     #[doc(alias = "cast")]
     #[inline]
-    pub fn send(&self, to: &PortId, message: impl IntoMessage) -> Result<(), SendError> {
-        self.send_under_pressure(to, message).map(drop)
+    pub fn send<M: IntoMessage>(
+        &self,
+        to: &(impl Destination<M> + ?Sized),
+        message: M,
+    ) -> Result<(), SendError> {
+        self.send_under_pressure(to.port_id(), message).map(drop)
     }
 
     /// Waits until the way to a port is not crowded: until the queue for its node, or the port's

@@ -44,15 +44,18 @@
 //! ```
 //!
 //! What one sender sends to one port arrives in that order. [`send`](crate::Node::send) never waits
-//! and gives no receipt: that it returned means that the message is on its way. The name of the
-//! port, a [`PortId`](crate::PortId), is a plain value. It can be copied, printed, sent and parsed
-//! again; holding it keeps nothing alive.
+//! and gives no receipt: that it returned means that the message is on its way.
+//!
+//! `counter` is an [`Addr<Counter>`](crate::Addr): to send it something else does not compile.
+//! Inside is the name of the port, a [`PortId`](crate::PortId). Both are plain values, that can be
+//! copied, printed and sent to others; holding them keeps nothing alive.
 //!
 //! # 2. What a message is
 //!
 //! On the wire a message is a list of values, the first of which is mostly a *tag*. `Counter::Add {
 //! n: 20 }` is `["add", 20]`; the names of the fields do not travel. So the same message can be
-//! sent in several ways, from Rust as from Perl:
+//! sent in several ways, from Rust as from Perl. What is no `Counter` for the compiler may be sent
+//! to the port ID, and is checked when it arrives:
 //!
 //! ```
 //! # use aemp::{AnyMessage, Context, Message, Node, Value};
@@ -65,8 +68,8 @@
 //! # let (seen, mut sees) = tokio::sync::mpsc::unbounded_channel();
 //! # let counter = node.port(move |_: &mut Context<'_>, message: Counter| seen.send(message).unwrap());
 //! node.send(&counter, Counter::Add { n: 20 })?; // moved to the port if it takes just this type
-//! node.send(&counter, ("add", 20))?; // a tuple
-//! node.send(&counter, AnyMessage(vec![Value::from("add"), Value::from("20")]))?; // a list; numbers may be texts, as in Perl
+//! node.send(counter.port(), ("add", 20))?; // a tuple
+//! node.send(counter.port(), AnyMessage(vec![Value::from("add"), Value::from("20")]))?; // a list; numbers may be texts, as in Perl
 //! # for _ in 0..3 { assert_eq!(sees.recv().await, Some(Counter::Add { n: 20 })); }
 //! # Ok(())
 //! # }
@@ -166,7 +169,7 @@
 //! });
 //! seed.db().register("printers", &printer)?; // everybody can look it up; it leaves with the port
 //!
-//! let found = other.db().any("printers").await?;
+//! let found = other.db().any_of::<(String,)>("printers").await?; // we know what printers take
 //! other.send(&found, ("hello from afar",))?;
 //! # assert_eq!(says.recv().await.as_deref(), Some("hello from afar"));
 //! # other.shutdown().await;
@@ -176,7 +179,8 @@
 //! ```
 //!
 //! The [`database`](crate::database) is a directory shared by all nodes: families of keys with
-//! values. `watch` tells what comes and goes.
+//! values. `watch` tells what comes and goes. What is found there is a port ID, and its type an
+//! assumption: [`PortId::assume`](crate::PortId::assume) makes the address.
 //!
 //! # 6. Virtual connections
 //!
@@ -187,7 +191,7 @@
 //! state at both ends, and over as soon as either end is.
 //!
 //! ```
-//! use aemp::{Context, Message, Node, PortId, Reason};
+//! use aemp::{Addr, Context, Inbox, Message, Node, Reason, pick};
 //! use serde::{Deserialize, Serialize};
 //!
 //! #[derive(Serialize, Deserialize, Message)]
@@ -195,14 +199,20 @@
 //!     Add { n: i64 },
 //! }
 //!
+//! #[derive(Serialize, Deserialize, Message)]
+//! enum Client {
+//!     Begin,
+//!     Sum { n: i64 },
+//! }
+//!
 //! /// Runs in the new port, and gives it a receiver.
-//! fn session(cx: &mut Context<'_>, (client,): (PortId,)) -> Result<(), Reason> {
+//! fn session(cx: &mut Context<'_>, (client,): (Addr<Client>,)) -> Result<(), Reason> {
 //!     cx.monitor_kill(&client).detach();
 //!     cx.monitor(&client, |cx, _| cx.end(Reason::NORMAL)).detach(); // a normal end of the client as well
 //!     let mut sum = 0;
 //!     cx.receive(move |cx, Session::Add { n }| {
 //!         sum += n;
-//!         cx.send(&client, ("sum", sum));
+//!         cx.send(&client, Client::Sum { n: sum });
 //!     });
 //!     Ok(())
 //! }
@@ -222,18 +232,18 @@
 //! # server.db().register("adders", &known)?;
 //! # node.db().any("adders").await?;
 //! let adder = server.id().clone();
-//! let client = node.port_async(async move |mut port| {
-//!     port.recv_tag::<()>("begin").await;
-//!     let session = port.spawn(&adder, "adder::session", (port.id(),))?;
+//! let client = node.port_async_of(async move |mut port: Inbox<Client>| {
+//!     port.recv_match(pick!(Client::Begin => ())).await;
+//!     let session = port.spawn(&adder, "adder::session", (port.addr(),))?.assume::<Session>();
 //!     port.monitor_kill(&session).detach();
 //!     for n in [20, 22] {
 //!         port.send(&session, Session::Add { n })?;
 //!     }
-//!     while port.recv_tag::<i64>("sum").await != 42 {}
+//!     port.recv_match(pick!(Client::Sum { n: 42 } => ())).await;
 //!     Ok(()) // the end of this port ends the session
 //! });
 //! let end = node.exited(&client); // before it can end: of a port that is gone nobody knows how
-//! node.send(&client, ("begin",))?;
+//! node.send(&client, Client::Begin)?;
 //! assert!(end.await.is_normal());
 //! # node.shutdown().await;
 //! # server.shutdown().await;

@@ -7,7 +7,7 @@ mod support;
 
 use std::time::Duration;
 
-use aemp::{Actor, CallError, Context, Message, Node, PortId, Reason, ReplyTo};
+use aemp::{Actor, Addr, CallError, Context, Message, Node, Reason, ReplyTo};
 use serde::{Deserialize, Serialize};
 use support::{LIMIT, builder, in_both_modes, soon};
 use tokio::sync::mpsc;
@@ -17,7 +17,7 @@ enum Order {
     Add(i64),
     Total { reply: ReplyTo<i64> },
     Later(i64),
-    Follow(PortId),
+    Follow(Addr<Order>),
     Panic,
     PanicLater,
     Refuse,
@@ -79,12 +79,12 @@ struct Teller {
     to: Option<News>,
 }
 
-fn started(node: &Node, total: i64) -> (PortId, mpsc::UnboundedReceiver<(i64, Reason)>) {
+fn started(node: &Node, total: i64) -> (Addr<Order>, mpsc::UnboundedReceiver<(i64, Reason)>) {
     let (news, told) = mpsc::unbounded_channel();
     (node.start_actor::<Counter>((total, Teller { to: Some(news) })), told)
 }
 
-async fn total(node: &Node, port: &PortId) -> Result<i64, CallError> {
+async fn total(node: &Node, port: &Addr<Order>) -> Result<i64, CallError> {
     node.call(port, LIMIT, |reply| Order::Total { reply }).await
 }
 
@@ -94,7 +94,7 @@ fn an_actor_keeps_its_state_between_messages() {
         let node = builder(mode).start().await.unwrap();
         let (port, _told) = started(&node, 40);
         node.send(&port, Order::Add(1)).unwrap();
-        node.send(&port, ("add", 1)).unwrap();
+        node.send(port.port(), ("add", 1)).unwrap();
         assert_eq!(total(&node, &port).await.unwrap(), 42);
     });
 }
@@ -164,7 +164,7 @@ fn other_nodes_spawn_actors_by_name() {
             .await
             .unwrap();
         let near = builder(mode).secret("s").seed(far.local_addrs()[0]).start().await.unwrap();
-        let port = near.spawn(far.id(), "test::counter", (40, Teller::default())).unwrap();
+        let port = near.spawn(far.id(), "test::counter", (40, Teller::default())).unwrap().assume();
         near.send(&port, Order::Add(2)).unwrap();
         assert_eq!(soon("the total", total(&near, &port)).await.unwrap(), 42);
         let failed = near.spawn(far.id(), "test::counter", (-1, Teller::default())).unwrap();

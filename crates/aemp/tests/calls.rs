@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use aemp::{CallError, Context, Message, Node, PortId, Reason, ReplyTo};
+use aemp::{Addr, CallError, Context, Message, Node, PortId, Reason, ReplyTo};
 use serde::{Deserialize, Serialize};
 use support::{LIMIT, builder, in_both_modes, soon};
 
@@ -17,14 +17,14 @@ enum Ask {
     /// Answered at once.
     Double { n: u64, reply: ReplyTo<u64> },
     /// Answered by the port that is named.
-    Forward { n: u64, to: PortId, reply: ReplyTo<u64> },
+    Forward { n: u64, to: Addr<Ask>, reply: ReplyTo<u64> },
     /// Never answered.
     Keep { reply: ReplyTo<u64> },
     /// The end.
     Die,
 }
 
-fn doubler(node: &Node) -> PortId {
+fn doubler(node: &Node) -> Addr<Ask> {
     let mut kept = Vec::new();
     node.port(move |cx: &mut Context<'_>, ask: Ask| match ask {
         Ask::Double { n, reply } => cx.reply(reply, 2 * n),
@@ -212,7 +212,7 @@ fn the_port_of_an_earlier_call_is_another_one_though_it_has_the_same_place() {
                 let answer: u64 = node.call(&port, LIMIT, |reply| (n, reply)).await.unwrap();
                 assert_eq!(answer, n);
                 // Another type in the same place.
-                let text = node.call(&port, LIMIT, |reply: ReplyTo<Vec<u8>>| (n, reply)).await;
+                let text = node.call(port.port(), LIMIT, |reply: ReplyTo<Vec<u8>>| (n, reply)).await;
                 assert!(matches!(text, Err(CallError::BadReply(_))), "{text:?}");
             }
         });
@@ -235,7 +235,7 @@ fn answers_of_another_type_are_decoded_and_later_ones_go_nowhere() {
         });
         let answer: u64 = node.call(&port, LIMIT, |reply: ReplyTo<u64>| (reply,)).await.unwrap();
         assert_eq!(answer, 17);
-        let error = node.call(&port, LIMIT, |reply: ReplyTo<Vec<u8>>| (reply, 0)).await;
+        let error = node.call(port.port(), LIMIT, |reply: ReplyTo<Vec<u8>>| (reply, 0)).await;
         let again: u64 = node.call(&port, LIMIT, |reply: ReplyTo<u64>| (reply,)).await.unwrap();
         assert_eq!(again, 17);
         assert_eq!(error.unwrap(), b"17");

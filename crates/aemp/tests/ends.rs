@@ -67,7 +67,7 @@ fn what_is_begun_after_the_end_is_told_of_it() {
         // More than waits for a node that is not connected.
         let large = "x".repeat(20 << 20);
         assert!(matches!(node.send(&unknown, (large,)), Ok(()) | Err(SendError::TooLarge { .. })));
-        for port in [there, far.id().control_port(), unknown, opened, task, spawned] {
+        for port in [there.into(), far.id().control_port(), unknown, opened.into(), task, spawned] {
             for _ in 0..2 {
                 soon("the death", node.exited(&port)).await;
                 let call = node.call::<_, u8, _>(&port, Duration::MAX, |reply| ("ask", reply));

@@ -195,7 +195,7 @@ fn an_answer_that_cannot_be_sent_is_an_error_for_the_caller_and_for_nobody_else(
                     assert_eq!(sent.is_err(), bytes > 100 || bytes == 7 && framing == Framing::Json);
                 }
             });
-            for service in [callback, task] {
+            for service in [callback.into(), task] {
                 let service: PortId = service.to_string().parse().unwrap();
                 for bytes in [3, (64 << 20) + 1, 7, 3] {
                     let answer: Result<(String, f64), _> =

@@ -49,7 +49,7 @@ fn collector(node: &Node) -> (PortId, watch::Receiver<Vec<(u64, u64)>>) {
     let port = node.port(move |_: &mut Context<'_>, message: (u64, u64)| {
         all.send_modify(|all| all.push(message));
     });
-    (port, seen)
+    (port.into(), seen)
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn boom() -> Reason {
 }
 
 fn idle(node: &Node) -> PortId {
-    node.port(|_: &mut Context<'_>, (): ()| {})
+    node.port(|_: &mut Context<'_>, (): ()| {}).into()
 }
 
 /// Two nodes, connected.
@@ -188,7 +188,7 @@ impl Watcher {
         let (tell, told) = unbounded_channel();
         let word = tell.clone();
         let port = node.port(move |_: &mut Context<'_>, (n,): (u8,)| word.send(Told::Word(n)).unwrap());
-        Watcher { port, told, tell }
+        Watcher { port: port.into(), told, tell }
     }
 
     fn watch(&self, node: &Node, talker: &PortId) {

@@ -34,7 +34,7 @@ fn counting(node: &Node) -> (PortId, mpsc::UnboundedReceiver<u64>) {
         Work::Stop => cx.end(Reason::NORMAL),
         Work::Resize { path, .. } => panic!("no such file: {path}"),
     });
-    (port, receiver)
+    (port.into(), receiver)
 }
 
 #[test]

@@ -51,6 +51,7 @@ fn port(node: &Node) -> PortId {
         "panic" => panic!("on purpose"),
         _ => cx.end(Reason::NORMAL),
     })
+    .into()
 }
 
 #[tokio::test]

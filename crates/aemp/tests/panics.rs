@@ -128,7 +128,7 @@ fn a_monitor_that_panics_when_it_is_dropped_silences_no_other() {
         let node = node(mode).await;
         let (dead, target) = (node.port(|_, (): ()| {}), node.port(|_, (): ()| {}));
         let grenade = Grenade;
-        node.monitor_send(&target, &dead, move |_| {
+        node.monitor_send(&target, dead.port(), move |_| {
             let _ = &grenade;
             ("never",)
         })
@@ -149,7 +149,7 @@ fn a_call_whose_message_panics_leaves_nothing_behind() {
         let node = node(mode).await;
         let target = node.port(|_, (): ()| {});
         let (sender, reply) = std::sync::mpsc::channel();
-        let calls = node.call(&target, LIMIT, move |to: ReplyTo<u8>| -> (u8,) {
+        let calls = node.call(target.port(), LIMIT, move |to: ReplyTo<u8>| -> (u8,) {
             sender.send(to.port().clone()).unwrap();
             panic!("no message")
         });

@@ -71,7 +71,7 @@ async fn gated(mode: bool) -> (Gate, Node, Node) {
 /// Opens a port that tells what arrives, by its name and the size of the text.
 fn telling(node: &Node, name: &'static str, told: &mpsc::UnboundedSender<(&'static str, usize)>) -> PortId {
     let told = told.clone();
-    node.port(move |_: &mut Context<'_>, (text,): (String,)| told.send((name, text.len())).unwrap())
+    node.port(move |_: &mut Context<'_>, (text,): (String,)| told.send((name, text.len())).unwrap()).into()
 }
 
 #[test]

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 
 use aemp::{
-    AnyMessage, CallError, Context, EvalReply, Evaluate, FunctionResolver, Node, NodeEvent, PortId, Reason,
-    ReplyTo, Stream, StreamError, Value,
+    Addr, AnyMessage, CallError, Context, EvalReply, Evaluate, FunctionResolver, Node, NodeEvent, PortId,
+    Reason, ReplyTo, Stream, StreamError, Value,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -94,11 +94,11 @@ async fn eval<R: DeserializeOwned + Send + 'static>(
     soon("the answer", call).await
 }
 
-fn echo(node: &Node) -> PortId {
+fn echo(node: &Node) -> Addr<(u8, ReplyTo<u8>)> {
     node.port(|cx: &mut Context<'_>, (n, reply): (u8, ReplyTo<u8>)| cx.reply(reply, n))
 }
 
-async fn answers(near: &Node, port: &PortId) {
+async fn answers(near: &Node, port: &Addr<(u8, ReplyTo<u8>)>) {
     let call = near.call::<_, u8, _>(port, LIMIT, |reply| (5u8, reply));
     assert_eq!(soon("the echo", call).await.unwrap(), 5);
 }

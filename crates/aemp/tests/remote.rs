@@ -47,7 +47,7 @@ fn counting(node: &Node) -> (PortId, mpsc::UnboundedReceiver<u64>) {
         Work::Count(n) => sender.send(n).unwrap(),
         Work::Add { a, b, reply } => cx.reply(reply, a + b),
     });
-    (port, receiver)
+    (port.into(), receiver)
 }
 
 /// Runs a test with a seed and another node in both modes, over every framing.
@@ -151,7 +151,7 @@ fn what_one_port_sends_to_several_takes_effect_in_that_order() {
 fn numbered(node: &Node) -> (PortId, mpsc::UnboundedReceiver<u64>) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let port = node.port(move |_: &mut Context<'_>, (n,): (u64,)| sender.send(n).unwrap());
-    (port, receiver)
+    (port.into(), receiver)
 }
 
 #[test]

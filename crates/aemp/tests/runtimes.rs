@@ -27,7 +27,7 @@ fn each(test: impl Fn(Runtime, Runtime)) {
 }
 
 fn echo(node: &Node) -> PortId {
-    node.port(|cx: &mut Context<'_>, (n, reply): (u64, ReplyTo<u64>)| cx.reply(reply, n))
+    node.port(|cx: &mut Context<'_>, (n, reply): (u64, ReplyTo<u64>)| cx.reply(reply, n)).into()
 }
 
 fn ask(node: &Node, port: &PortId) -> impl Future<Output = Result<u64, CallError>> + use<> {
@@ -89,7 +89,7 @@ fn all_that_is_waited_for_ends_when_the_runtime_of_the_node_has_ended() {
             assert!(soon("the call", call).await.is_err());
             assert!(soon("the call under way", waits).await.unwrap().is_err());
             soon("the end of the watch", async { while watch.next().await.is_some() {} }).await;
-            everything_ends(&node, &[port, task, mute]).await;
+            everything_ends(&node, &[port, task, mute.into()]).await;
         });
     });
 }

@@ -66,7 +66,8 @@ impl Places {
     where
         T: Serialize + DeserializeOwned + Clone + PartialEq + Debug + Send + Sync + 'static,
     {
-        self.message(Holding(value.clone())).await;
+        // Between two others, which would show a shift.
+        self.message((1u8, value.clone(), 3u8)).await;
         for (name, place) in &self.places {
             let answer = value.clone();
             let service = place.port(move |cx: &mut Context<'_>, (reply,): (ReplyTo<T>,)| {
@@ -96,24 +97,6 @@ fn far(port: &PortId) -> PortId {
 fn echo(cx: &mut Context<'_>, (reply, arguments): (PortId, serde_json::Value)) -> Result<(), aemp::Reason> {
     cx.send(&reply, (arguments,));
     Ok(())
-}
-
-/// A message with one value between two others, which would show a shift.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-struct Holding<T>(T);
-
-impl<T: Serialize + DeserializeOwned + Clone + Send + 'static> IntoMessage for Holding<T> {
-    fn encode(&self) -> Result<aemp_proto::Body, aemp::EncodeError> {
-        (1u8, &self.0, 3u8).encode()
-    }
-}
-
-impl<T: Serialize + DeserializeOwned + Clone + Send + 'static> FromMessage for Holding<T> {
-    fn decode(body: &aemp_proto::Body) -> Result<Holding<T>, aemp::DecodeError> {
-        let (one, value, three): (u8, T, u8) = FromMessage::decode(body)?;
-        assert_eq!((one, three), (1, 3));
-        Ok(Holding(value))
-    }
 }
 
 fn is_zero(number: &u32) -> bool {

@@ -194,8 +194,8 @@ fn a_child_that_cannot_be_started_ends_the_supervisor() {
     in_both_modes(async |mode| {
         let node = builder(mode).start().await.unwrap();
         let (note, mut log) = mpsc::unbounded_channel();
-        let fails = Child::new("fails", |_| Err(Reason::text("no_disk", "left")));
-        let panics = Child::new("panics", |_| panic!("no memory"));
+        let fails = Child::new("fails", |_| Err::<PortId, _>(Reason::text("no_disk", "left")));
+        let panics = Child::new("panics", |_| -> Result<PortId, Reason> { panic!("no memory") });
         for (bad, reason) in [(fails, Reason::text("no_disk", "left")), (panics, Reason::died("no memory"))] {
             let (go, gone) = tokio::sync::oneshot::channel::<()>();
             let supervisor = Supervisor::new(Strategy::OneForOne).child(child("a", &note)).child(bad);

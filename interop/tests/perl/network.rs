@@ -178,7 +178,7 @@ pub(crate) fn inbox(node: &Node) -> (PortId, mpsc::UnboundedReceiver<AnyMessage>
         // The test may have ended.
         let _ = sender.send(message);
     });
-    (port, receiver)
+    (port.into(), receiver)
 }
 
 /// The next message of an inbox.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use aemp::database::{Change, DbWatch};
-use aemp::{Node, PortId, Reason};
+use aemp::{Addr, Node, PortId, Reason};
 use tokio::sync::mpsc;
 
 use super::network::{Network, name};
@@ -85,7 +85,7 @@ pub(crate) struct Job<'a, 'n> {
     lost: usize,
     started: Option<Instant>,
     finished: Instant,
-    reports: PortId,
+    reports: Addr<Report>,
     news: mpsc::UnboundedSender<Event>,
     events: mpsc::UnboundedReceiver<Event>,
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use aemp::{Context, Message, PortId, Reason};
+use aemp::{Addr, Context, Message, PortId, Reason};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +21,7 @@ pub(crate) enum Work {
         /// The chunk.
         text: Bytes,
         /// Who wants to know.
-        reply: PortId,
+        reply: Addr<Report>,
     },
 }
 

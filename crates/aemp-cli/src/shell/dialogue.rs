@@ -69,7 +69,7 @@ impl<'a> Dialogue<'a> {
             node,
             own,
             limit,
-            echo,
+            echo: echo.into(),
             mailbox,
             interrupt,
             interrupted: false,

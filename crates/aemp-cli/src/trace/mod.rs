@@ -192,7 +192,7 @@ impl<'a> Inquirer<'a> {
         let answers = sender.clone();
         // Nobody listens any more when the survey is over, and what is too much is lost.
         let port = node.port(move |_, answer: AnyMessage| drop(answers.try_send(News::Answer(answer))));
-        Inquirer { node, port, sender, news, monitors: Vec::new() }
+        Inquirer { node, port: port.into(), sender, news, monitors: Vec::new() }
     }
 
     fn ask(&mut self, question: &Question) -> Result<(), Failure> {

@@ -61,7 +61,7 @@ impl World {
         let gateway = Gateway::bind(node.clone(), "127.0.0.1:0", access).await.unwrap();
         let (address, refused) = (gateway.local_addr().to_string(), gateway.refused());
         let serving = tokio::spawn(gateway.serve());
-        World { node, address, refused, echo, hidden, serving }
+        World { node, address, refused, echo: echo.into(), hidden: hidden.into(), serving }
     }
 
     pub(crate) async fn connect(&self) -> Client {

@@ -113,7 +113,7 @@ pub(crate) struct Probe {
 pub(crate) fn probe(node: &Node) -> Probe {
     let (sender, messages) = tokio::sync::mpsc::unbounded_channel();
     let port = node.port(move |_, AnyMessage(values): AnyMessage| sender.send(values).unwrap());
-    Probe { port, messages }
+    Probe { port: port.into(), messages }
 }
 
 impl Probe {

@@ -51,7 +51,7 @@ pub(super) fn open(world: &Shared) -> PortId {
     let port = world.node().port(move |cx: &mut Context<'_>, letter: Letter| program.take(cx, letter));
     born(world, &port, false);
     world.node().run_in(&port, move |cx| begin(cx, &weak));
-    port
+    port.into()
 }
 
 /// Runs in a port that another one has spawned.

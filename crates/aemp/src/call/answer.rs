@@ -171,7 +171,7 @@ mod tests {
 
     async fn node() -> (Node, aemp_proto::PortId) {
         let node = Node::builder().start().await.expect("it starts");
-        let port = node.port(|cx: &mut Context<'_>, (reply,): (ReplyTo<u8>,)| cx.reply(reply, 7));
+        let port = node.port(|cx: &mut Context<'_>, (reply,): (ReplyTo<u8>,)| cx.reply(reply, 7)).into();
         (node, port)
     }
 

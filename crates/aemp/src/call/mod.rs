@@ -20,7 +20,7 @@ use thiserror::Error;
 use tokio::task::coop::consume_budget;
 use tokio::time::Instant;
 
-use crate::message::{Aside, DecodeError, IntoMessage, ReplyTo};
+use crate::message::{Aside, DecodeError, Destination, IntoMessage, ReplyTo};
 use crate::monitor::MonitorGuard;
 use crate::node::{Node, Place};
 use crate::port::deliver::Called;
@@ -72,16 +72,16 @@ impl Node {
     #[doc(alias = "ask")]
     pub fn call<M, R, F>(
         &self,
-        port: &PortId,
+        port: &(impl Destination<M> + ?Sized),
         limit: Duration,
         message: F,
-    ) -> impl Future<Output = Result<R, CallError>> + Send + use<M, R, F>
+    ) -> Call<F, R>
     where
         F: FnOnce(ReplyTo<R>) -> M + Send,
         M: IntoMessage,
         R: DeserializeOwned + Send + 'static,
     {
-        Call { port: port.clone(), message: Some(message), awaited: self.await_answer(limit) }
+        Call { port: port.port_id().clone(), message: Some(message), awaited: self.await_answer(limit) }
     }
 
     /// A call that is sent now; the answer is waited for afterwards. Says whether the called port
@@ -132,8 +132,9 @@ impl Node {
     }
 }
 
-/// A call, before and after it was sent.
-struct Call<F, R> {
+/// The future of [`Node::call`]: a call, before and after it was sent.
+#[must_use = "a call is sent when its future is polled first"]
+pub struct Call<F, R> {
     port: PortId,
     /// Makes what is to be sent.
     message: Option<F>,

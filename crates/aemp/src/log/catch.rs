@@ -304,7 +304,7 @@ impl Receiving {
                 wish.lost.fetch_add(1, Ordering::Relaxed);
             }
         });
-        Receiving { node: node.clone(), port }
+        Receiving { node: node.clone(), port: port.into() }
     }
 }
 

@@ -12,13 +12,17 @@
 
 mod envelope;
 mod reply;
+mod value_for;
 
 pub use aemp_proto::typed::{DecodeError, EncodeError, Variants};
 pub use envelope::Envelope;
 pub use reply::ReplyTo;
+pub use value_for::ValueFor;
+
+use std::sync::Arc;
 
 use aemp_proto::wire::Span;
-use aemp_proto::{AnyMessage, Body, Reason, typed};
+use aemp_proto::{Addr, AnyMessage, Body, PortId, Reason, typed};
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -80,7 +84,7 @@ pub trait IntoMessage: Sized {
 pub(crate) struct Aside<M>(pub(crate) M);
 
 /// What a port can take.
-pub trait FromMessage: IntoMessage + Send + 'static {
+pub trait FromMessage: IntoMessage + MessageFor<Self> + Send + 'static {
     /// Reads the wire form.
     ///
     /// # Errors
@@ -246,6 +250,145 @@ macro_rules! tuples {
     )*};
 }
 tuples! { () (A) (A B) (A B C) (A B C D) (A B C D E) (A B C D E F) (A B C D E F G) (A B C D E F G H) }
+
+/// Where an `M` may be sent: a [`PortId`], to which anything may, or an [`Addr`] of a type that
+/// takes it.
+///
+/// # Examples
+///
+/// ```
+/// use aemp::message::Destination;
+/// use aemp::{Node, SendError};
+///
+/// fn ping(node: &Node, to: &impl Destination<(&'static str,)>) -> Result<(), SendError> {
+///     node.send(to, ("ping",))
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "a message of type `{M}` cannot be sent to `{Self}`",
+    note = "anything may be sent to the port ID, `addr.port()`; it is checked when it arrives"
+)]
+pub trait Destination<M>: sealed::Destination {
+    /// Returns the port ID.
+    fn port_id(&self) -> &PortId;
+}
+
+/// What may be sent to an [`Addr<T>`](Addr).
+///
+/// A type that derives [`Message`] takes itself. A tuple takes tuples of as many values, each of
+/// them a [`ValueFor`] the one that is expected. [`AnyMessage`], [`Envelope`] and [`Body`] take
+/// every message.
+///
+/// # Examples
+///
+/// ```
+/// # use aemp::{Addr, Node, SendError};
+/// fn example(node: &Node, to: &Addr<(String, u64)>) -> Result<(), SendError> {
+///     node.send(to, ("a borrowed text does", 1))?;
+///     node.send(to.port(), ("anything", "to the port ID"))
+/// }
+/// ```
+///
+/// None of these compiles:
+///
+/// ```compile_fail,E0277
+/// # use aemp::{Addr, Node};
+/// fn example(node: &Node, to: &Addr<(String, u64)>) {
+///     let _ = node.send(to, ("one value only",));
+/// }
+/// ```
+///
+/// ```compile_fail,E0277
+/// # use aemp::{Addr, Node};
+/// fn example(node: &Node, to: &Addr<(String, u64)>) {
+///     let _ = node.send(to, ("no number", true));
+/// }
+/// ```
+///
+/// ```compile_fail,E0277
+/// # use std::time::Duration;
+/// # use aemp::{Addr, Message, Node, ReplyTo};
+/// #[derive(serde::Serialize, serde::Deserialize, Message)]
+/// enum Ask {
+///     Total { reply: ReplyTo<i64> },
+/// }
+///
+/// async fn example(node: &Node, to: &Addr<Ask>) {
+///     let _ = node.call::<_, i64, _>(to, Duration::MAX, |reply| ("total", reply)).await;
+/// }
+/// ```
+///
+/// ```compile_fail,E0277
+/// # use aemp::{Addr, AnyMessage, Context};
+/// # #[derive(serde::Serialize, serde::Deserialize, aemp::Message)]
+/// # enum Ask { Total }
+/// fn example(cx: &mut Context<'_>, to: &Addr<Ask>) {
+///     cx.send(to, AnyMessage(Vec::new()));
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no message for an `Addr<{T}>`",
+    note = "anything may be sent to the port ID, `addr.port()`; it is checked when it arrives"
+)]
+pub trait MessageFor<T>: IntoMessage {}
+
+impl<M: IntoMessage> Destination<M> for PortId {
+    #[inline]
+    fn port_id(&self) -> &PortId {
+        self
+    }
+}
+
+impl<T, M: MessageFor<T>> Destination<M> for Addr<T> {
+    #[inline]
+    fn port_id(&self) -> &PortId {
+        self.port()
+    }
+}
+
+impl<M, D: Destination<M> + ?Sized> Destination<M> for &D {
+    #[inline]
+    fn port_id(&self) -> &PortId {
+        (**self).port_id()
+    }
+}
+
+impl<M, D: Destination<M> + ?Sized> Destination<M> for Arc<D> {
+    #[inline]
+    fn port_id(&self) -> &PortId {
+        (**self).port_id()
+    }
+}
+
+impl<T: Message> MessageFor<T> for T {}
+impl<M: IntoMessage> MessageFor<AnyMessage> for M {}
+impl<M: IntoMessage> MessageFor<Envelope> for M {}
+impl<M: IntoMessage> MessageFor<Body> for M {}
+
+macro_rules! tuples_for_tuples {
+    ($(($($sent:ident $taken:ident)*))*) => {$(
+        impl<$($sent: Serialize + ValueFor<$taken>, $taken: Serialize + DeserializeOwned),*>
+            MessageFor<($($taken,)*)> for ($($sent,)*) {}
+    )*};
+}
+tuples_for_tuples! {
+    () (A TA) (A TA B TB) (A TA B TB C TC) (A TA B TB C TC D TD) (A TA B TB C TC D TD E TE)
+    (A TA B TB C TC D TD E TE F TF) (A TA B TB C TC D TD E TE F TF G TG)
+    (A TA B TB C TC D TD E TE F TF G TG H TH)
+}
+
+mod sealed {
+    use std::sync::Arc;
+
+    use aemp_proto::{Addr, PortId};
+
+    /// Implemented here alone.
+    pub trait Destination {}
+    impl Destination for PortId {}
+    impl<T> Destination for Addr<T> {}
+    impl<D: Destination + ?Sized> Destination for &D {}
+    impl<D: Destination + ?Sized> Destination for Arc<D> {}
+}
 
 /// The reason with which a port dies that got a message which fits nothing.
 pub(crate) fn misfit(error: &DecodeError) -> Reason {

@@ -21,8 +21,8 @@ pub struct ReplyTo<T> {
 
 impl<T> ReplyTo<T> {
     /// A reply to this port, which expects a `T`.
-    pub fn new(port: PortId) -> ReplyTo<T> {
-        ReplyTo { port, answer: PhantomData }
+    pub fn new(port: impl Into<PortId>) -> ReplyTo<T> {
+        ReplyTo { port: port.into(), answer: PhantomData }
     }
 
     /// The port.

@@ -20,7 +20,7 @@ use super::monitor::{Action, PortAction};
 use super::port_no::PortNo;
 use super::pressure::Pressure;
 use super::task::{ExitResult, Mailbox};
-use crate::message::{Envelope, FromMessage, IntoMessage, ReplyTo};
+use crate::message::{Destination, Envelope, FromMessage, IntoMessage, ReplyTo};
 use crate::monitor::MonitorGuard;
 use crate::node::Node;
 use crate::send::SendError;
@@ -71,8 +71,8 @@ impl<'a> Context<'a> {
     #[doc(alias = "tell")]
     #[doc(alias = "cast")]
     #[inline]
-    pub fn send(&mut self, to: &PortId, message: impl IntoMessage) {
-        let sent = self.node.send_under_pressure(to, message);
+    pub fn send<M: IntoMessage>(&mut self, to: &(impl Destination<M> + ?Sized), message: M) {
+        let sent = self.node.send_under_pressure(to.port_id(), message);
         self.sent(sent);
     }
 
@@ -194,7 +194,7 @@ impl<'a> Context<'a> {
     #[doc(alias = "ask")]
     pub fn call<M, R>(
         &mut self,
-        port: &PortId,
+        port: &(impl Destination<M> + ?Sized),
         limit: Duration,
         message: impl FnOnce(ReplyTo<R>) -> M,
         done: impl FnOnce(&mut Context<'_>, Result<R, crate::call::CallError>) + Send + 'static,
@@ -202,7 +202,7 @@ impl<'a> Context<'a> {
         M: IntoMessage,
         R: DeserializeOwned + Send + 'static,
     {
-        let (call, pressure) = self.node.begin_call(port, limit, message);
+        let (call, pressure) = self.node.begin_call(port.port_id(), limit, message);
         pressure.into_iter().for_each(|receiver| self.wait_for(receiver));
         self.task(call, |cx, heard| done(cx, heard.open()));
     }

@@ -173,7 +173,7 @@ async fn few_messages_for_a_slow_port_do_not_keep_all_that_was_read_with_them() 
     let port = node.port(|_: &mut Context<'_>, (_,): (u64,)| {});
     // This runtime has one thread: nothing takes them out meanwhile. Who keeps up need not be cared
     // for.
-    for (port, shared) in [(port, [true, false, false]), (idler(&node), [false; 3])] {
+    for (port, shared) in [(port.into(), [true, false, false]), (idler(&node), [false; 3])] {
         for (n, shared) in shared.into_iter().enumerate() {
             let (batch, mut spans) = batch(n as u64 + 1);
             assert!(batch.is_unique());

@@ -9,8 +9,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::task::Mailbox;
-use crate::call::CallError;
-use crate::message::{EncodeError, IntoMessage, ReplyTo};
+use crate::call::Call;
+use crate::message::{Destination, EncodeError, IntoMessage, ReplyTo};
 use crate::monitor::{ExitFuture, MonitorGuard};
 use crate::send::SendError;
 
@@ -23,7 +23,11 @@ impl Mailbox {
     #[doc(alias = "snd")]
     #[doc(alias = "tell")]
     #[doc(alias = "cast")]
-    pub fn send(&self, to: &PortId, message: impl IntoMessage) -> Result<(), SendError> {
+    pub fn send<M: IntoMessage>(
+        &self,
+        to: &(impl Destination<M> + ?Sized),
+        message: M,
+    ) -> Result<(), SendError> {
         self.node().send(to, message)
     }
 
@@ -60,16 +64,16 @@ impl Mailbox {
     ///
     /// # Errors
     ///
-    /// See [`CallError`].
+    /// See [`CallError`](crate::CallError).
     #[doc(alias = "syncal")]
     #[doc(alias = "cal")]
     #[doc(alias = "ask")]
     pub fn call<M, R, F>(
         &self,
-        port: &PortId,
+        port: &(impl Destination<M> + ?Sized),
         limit: Duration,
         message: F,
-    ) -> impl Future<Output = Result<R, CallError>> + Send + use<M, R, F>
+    ) -> Call<F, R>
     where
         F: FnOnce(ReplyTo<R>) -> M + Send,
         M: IntoMessage,

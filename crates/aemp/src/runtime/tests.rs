@@ -121,7 +121,7 @@ impl Link {
 fn counting(node: &Node) -> (PortId, mpsc::UnboundedReceiver<u64>) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let port = node.port(move |_: &mut Context<'_>, (n,): (u64,)| sender.send(n).unwrap());
-    (port, receiver)
+    (port.into(), receiver)
 }
 
 fn body(n: u64) -> Body {

@@ -144,7 +144,7 @@ impl<'a> Attempt<'a> {
             // An error says that the attempt is over.
             let _ = sender.take().map(|sender| sender.send(()));
         });
-        let port = OwnPort { node, id: port };
+        let port = OwnPort { node, id: port.into() };
         let (refused, lost) = (node.exited(&port.id), node.exited(&to.control_port()));
         let id = unguessable()?;
         let expect = expect(&id, &port.id, limit, function, args)?;

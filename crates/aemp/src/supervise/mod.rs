@@ -16,7 +16,7 @@
 //! # Examples
 //!
 //! ```
-//! use aemp::supervise::{Child, Restart, Strategy, Supervisor};
+//! use aemp::supervise::{Child, Request, Restart, Strategy, Supervisor};
 //! use aemp::{AnyMessage, Context, Node};
 //! use std::time::Duration;
 //!
@@ -39,7 +39,7 @@
 //! let echo = node.db().any("echo").await?;
 //! node.send(&echo, ("hello",))?;
 //! # let death = node.exited(&supervisor);
-//! node.send(&supervisor, ("stop",))?;
+//! node.send(&supervisor, Request::Stop)?;
 //! # assert!(death.await.is_normal());
 //! # Ok(())
 //! # }
@@ -67,7 +67,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use aemp_macros::Message;
-use aemp_proto::{PortId, Reason};
+use aemp_proto::{Addr, PortId, Reason};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -125,13 +125,13 @@ impl Child {
     ///
     /// The function may start the child on another node with [`Node::spawn`]. An error or a panic
     /// ends the supervisor. It must not block.
-    pub fn new(
+    pub fn new<P: Into<PortId>>(
         name: impl Into<String>,
-        start: impl FnMut(&Node) -> Result<PortId, Reason> + Send + 'static,
+        mut start: impl FnMut(&Node) -> Result<P, Reason> + Send + 'static,
     ) -> Child {
         Child {
             name: name.into(),
-            start: Box::new(start),
+            start: Box::new(move |node| start(node).map(P::into)),
             restart: Restart::Always,
             stop: Box::new(|node, port| {
                 node.kill(port, stopped());
@@ -239,8 +239,8 @@ impl Supervisor {
     }
 
     /// Starts the supervisor, which starts its children, in order.
-    pub fn start(self, node: &Node) -> PortId {
-        node.port_async(|port| self.run(port))
+    pub fn start(self, node: &Node) -> Addr<Request> {
+        node.port_async(|port| self.run(port)).assume()
     }
 
     /// The code of a supervisor, for an async port that is made in another way.

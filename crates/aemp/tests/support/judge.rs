@@ -34,7 +34,7 @@ impl Judge {
             seen.insert(epoch, number + 1);
             counts.send_modify(|count| *count += 1);
         });
-        Judge { port, count, wrong }
+        Judge { port: port.into(), count, wrong }
     }
 
     /// Waits until this many more have arrived.

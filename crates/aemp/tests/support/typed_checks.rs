@@ -90,7 +90,7 @@ async fn to<M: FromMessage + IntoMessage + Debug + Sync>(node: &Node, body: &Bod
         cx.end(Reason::NORMAL);
     });
     let taken = node.exited(&first);
-    node.send(&first, body.clone()).expect("it is encoded");
+    node.send(first.port(), body.clone()).expect("it is encoded");
     let taken = tokio::time::timeout(SOON, taken).await.expect("it ends in any case");
     if !taken.is_normal() {
         let known = ["bad_message", "unhandled_message", "die"];

@@ -67,7 +67,7 @@ fn both_at_once_keep_one_connection_and_lose_nothing() {
 }
 
 #[test]
-fn when_the_relay_dies_both_are_told_and_another_one_relays() {
+fn when_the_carrier_dies_both_are_told_and_another_one_carries() {
     for seed in 0..50 {
         let mut net = private(seed);
         net.send("a", "b");
@@ -99,7 +99,7 @@ fn apart() -> Net {
 }
 
 #[test]
-fn a_relay_that_is_not_connected_is_dialled_first() {
+fn a_carrier_that_is_not_connected_is_dialled_first() {
     let mut net = apart();
     assert_eq!(route(&net, "a", "t"), None);
     net.send("a", "b");
@@ -110,7 +110,7 @@ fn a_relay_that_is_not_connected_is_dialled_first() {
 }
 
 #[test]
-fn a_relay_that_cannot_be_reached_is_one_that_refuses() {
+fn a_carrier_that_cannot_be_reached_is_one_that_refuses() {
     let mut net = apart();
     net.cut("a", "t");
     net.send("a", "b");
@@ -154,7 +154,7 @@ fn an_address_that_does_not_answer_is_not_waited_for_to_the_end() {
 }
 
 #[test]
-fn routes_vanish_with_those_that_offered_them() {
+fn ways_vanish_with_those_that_offered_them() {
     let mut net = private(2);
     let routes = |net: &mut Net| {
         let query = net.query("s", crate::kernel::QueryKind::Family, "'x");
