@@ -209,8 +209,11 @@ fn e08_supervise() {
     second.shows(&["the clock runs here", "1 s"]);
     leads.shows(&["hosts: 1"]);
     second.kill();
-    // It is started on the lost host again, or there is not one any more.
-    leads.shows(&["hosts: 0"]);
+    // It is started on the lost host again and again, which may end the supervisor before the entry
+    // of the host goes, or there is not one any more.
+    let ended = |line: &String| line.starts_with("the supervisor ended: restart_limit");
+    let last = Some(leads.line()).filter(|line| !ended(line)).unwrap_or_else(|| leads.line());
+    assert_eq!(last, "hosts: 0");
 }
 
 #[test]
