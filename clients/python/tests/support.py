@@ -73,8 +73,7 @@ class Relay:
     """Passes connections on, and can cut them."""
 
     def __init__(self, target: str) -> None:
-        host, _, port = target.rpartition(":")
-        self._target = (host, int(port))
+        self.lead_to(target)
         self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
         self.cut_after: int | None = None
@@ -83,6 +82,11 @@ class Relay:
     async def start(self) -> str:
         self._server = await asyncio.start_server(self._accepted, "127.0.0.1", 0)
         return f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    def lead_to(self, target: str) -> None:
+        """Passes the next connections on to this address."""
+        host, _, port = target.rpartition(":")
+        self._target = (host, int(port))
 
     def cut(self) -> None:
         for writer in self._writers:

@@ -102,6 +102,35 @@ class TestGreeting(unittest.TestCase):
             with self.subTest(line=line), self.assertRaises(HandshakeError):
                 check_greeting(own, side(line, nonce), local_address="10.0.0.1:1")
 
+    def test_a_peer_may_see_a_node_where_it_can_be_dialled(self) -> None:
+        advertised = ["203.0.113.7:14040", "node.example:14040"]
+        for dialled, local, seen_as, fits in (
+            (False, "10.0.0.1:1", "203.0.113.7:14040", True),
+            (False, "10.0.0.1:1", "[::ffff:203.0.113.7]:14040", True),
+            (False, "10.0.0.1:1", "203.0.113.7:4040", False),
+            (False, "10.0.0.1:1", "203.0.113.8:14040", False),
+            # A Perl node that has dialled a name says the name.
+            (False, "10.0.0.1:1", "Node.Example:14040", True),
+            (False, "10.0.0.1:1", "node.example:4040", False),
+            (False, "10.0.0.1:1", "other.example:14040", False),
+            (False, "10.0.0.1:1", "nonsense", False),
+            (False, "[::ffff:10.0.0.1]:1", "10.0.0.1:1", True),
+            # Who dials all addresses of its own host reaches loopback.
+            (False, "127.0.0.1:1", "0.0.0.0:1", True),
+            (False, "10.0.0.1:1", "0.0.0.0:1", False),
+            # Where a node dials from, address translation chooses the port.
+            (True, "10.0.0.1:1", "203.0.113.7:50000", True),
+            (True, "10.0.0.1:1", "203.0.113.8:50000", False),
+        ):
+            theirs = side(f"aemp;1;you;hmac_sha3_512;json;peeraddr={seen_as}", "x")
+            with self.subTest(dialled=dialled, local=local, seen_as=seen_as):
+                try:
+                    check_greeting(self.own(dialled), theirs, local_address=local, advertised=advertised)
+                    refused = False
+                except HandshakeError:
+                    refused = True
+                self.assertEqual(refused, not fits)
+
     def test_a_wrong_line_proves_nothing(self) -> None:
         own, theirs = self.own(), side("aemp;1;you;hmac_sha3_512;json;role=s", "x")
         good = authentication_line(b"s", theirs, own)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import ipaddress
 import math
 import re
 import secrets
 from base64 import b64encode
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from .errors import HandshakeError, InvalidNameError
@@ -119,10 +121,11 @@ class Side:
         return self.line + b"\n" + self.nonce + b"\n"
 
 
-def check_greeting(own: Side, theirs: Side, *, local_address: str | None) -> None:
+def check_greeting(own: Side, theirs: Side, *, local_address: str | None, advertised: Collection[str] = ()) -> None:
     """Decides whether to go on with a peer; raises `HandshakeError` if not.
 
-    `local_address` is the local address of the socket, or None if it must not be compared.
+    `local_address` is the local address of the socket, or None if it must not be compared. Where this node
+    says that it can be dialled, `advertised`, it may be seen as well.
     """
     greeting = theirs.greeting
     if greeting.protocol != "aemp":
@@ -138,12 +141,38 @@ def check_greeting(own: Side, theirs: Side, *, local_address: str | None) -> Non
     if role is not None and role == own.greeting.pairs["role"]:
         raise HandshakeError("both ends claim the same role (possible relay attack)")
     seen_as = greeting.pairs.get("peeraddr")
-    if role is None and local_address is not None and seen_as is not None and seen_as != local_address:
-        raise HandshakeError(f"the peer sees this node as {seen_as[:80]}, but the socket has {local_address}")
+    if role is None and local_address is not None and seen_as is not None:
+        dialled = own.greeting.pairs["role"] == "c"
+        if not _is_here(seen_as, local_address) and not any(
+            _is_here(seen_as, address, any_port=dialled) for address in advertised
+        ):
+            raise HandshakeError(f"the peer sees this node as {seen_as[:80]}, but the socket has {local_address}")
     if METHOD not in greeting.methods:
         raise HandshakeError(f"the peer does not accept {METHOD}; does it have a secret?")
     if FRAMING not in greeting.framings:
         raise HandshakeError("the peer does not read JSON; add json to its framings")
+
+
+def _is_here(seen_as: str, address: str, *, any_port: bool = False) -> bool:
+    """Whether a peer that sees this node there sees it at this address. A dialler has a port for each connection."""
+    (seen_host, seen_port), (host, port) = _endpoint(seen_as), _endpoint(address)
+    return seen_host == host and (any_port or seen_port == port)
+
+
+def _endpoint(address: str) -> tuple[str, str]:
+    """Returns host and port as they can be compared."""
+    host, _, port = address.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]").lower()
+    try:
+        ip = ipaddress.ip_address(host)
+    except ValueError:
+        # A node of AnyEvent::MP says the name that it has dialled.
+        return host, port
+    ip = getattr(ip, "ipv4_mapped", None) or ip
+    if ip.is_unspecified:
+        # Who dials all addresses of its own host reaches loopback.
+        return ("127.0.0.1" if ip.version == 4 else "::1"), port
+    return str(ip), port
 
 
 def authentication_line(secret: bytes, own: Side, theirs: Side) -> bytes:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import TYPE_CHECKING
 
 from . import greeting as greetings
@@ -76,6 +76,7 @@ class Link:
         incarnation: str,
         monitor_timeout: float,
         verify_peeraddr: bool,
+        advertised: Collection[str],
         expected: str | None,
         admit: Admit,
     ) -> None:
@@ -94,7 +95,7 @@ class Link:
         self._greeting = Greeting.parse(line)
         theirs = Side(self._greeting, line, await self._line())
         local = self._address("sockname") if verify_peeraddr else None
-        greetings.check_greeting(own, theirs, local_address=local)
+        greetings.check_greeting(own, theirs, local_address=local, advertised=advertised)
         if expected is not None and self._greeting.node != expected:
             raise HandshakeError(f"a different node ({self._greeting.node}) answered")
         if self.dialled:

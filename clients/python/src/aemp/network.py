@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ MAX_HANDSHAKES = 256
 
 MAX_EVENTS = 256
 """Events that wait for one reader."""
+
+NAME_TIMEOUT = 2.0
+"""How long it may take to look up a name that this node advertises, in seconds."""
 
 MAX_ADDRESSES = 32
 """Addresses that are tried in one attempt."""
@@ -61,6 +65,7 @@ class Network:
         self.seeds = Seeds(self, seeds)
         self.peers: dict[str, Peer] = {}
         self._servers: list[asyncio.Server] = []
+        self._advertised: list[str] = []
         self._handshakes: OrderedDict[Link, None] = OrderedDict()
         self._events: list[asyncio.Queue[NodeEvent | None]] = []
         self._changed = asyncio.Event()
@@ -101,6 +106,15 @@ class Network:
             except OSError as error:
                 address = join_address(host, port)
                 raise ConfigError(f"{address} cannot be listened on: {error.strerror or error}") from error
+
+    async def advertise(self, addresses: Sequence[str]) -> None:
+        """Lets peers see this node where it says that it can be dialled: there, and at the addresses of these names."""
+        self._advertised = list(addresses)
+        for host, port in map(split_address, addresses):
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(NAME_TIMEOUT):
+                    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+                self._advertised += [join_address(str(info[4][0]), port) for info in found]
 
     @property
     def listen_addresses(self) -> list[str]:
@@ -234,6 +248,7 @@ class Network:
                     incarnation=self.settings.incarnation,
                     monitor_timeout=self.monitor_timeout,
                     verify_peeraddr=self.settings.verify_peeraddr,
+                    advertised=self._advertised,
                     expected=expected,
                     admit=admit,
                 )

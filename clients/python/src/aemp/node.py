@@ -38,7 +38,8 @@ class Node:
     - `advertise`: the addresses that others are told to dial, where they differ from those.
     - `seeds`: addresses of the nodes to contact first.
     - `monitor_timeout`: how long a peer may be silent, in seconds, from 2 to 86,400.
-    - `verify_peeraddr`: whether a peer without a role must see this node under the address of the socket.
+    - `verify_peeraddr`: whether a peer without a role must see this node under the address of the socket, or under one
+      that it advertises.
 
     All methods are for the thread of the event loop that started the node. The constructor raises `ConfigError` and
     `InvalidNameError`.
@@ -93,6 +94,7 @@ class Node:
         self._state = "open"
         try:
             await self._network.listen(self._listen)
+            await self._network.advertise(self._advertise)
         except ConfigError:
             await self.shutdown(0)
             raise
