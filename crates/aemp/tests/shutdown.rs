@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use aemp::{Builder, Context, Framing, Node, NodeId, PortId, Route, ShutdownReport};
+use aemp::{AnyMessage, Builder, Context, Framing, Node, NodeId, PortId, Reason, Route, ShutdownReport};
 use support::{LIMIT, builder, in_both_modes, soon, up};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -215,5 +215,41 @@ fn messages_that_arrive_while_a_node_ends_are_delivered_to_ports_that_live() {
         node.shutdown().await;
         soon("the news", death).await;
         far.shutdown().await;
+    });
+}
+
+/// What `aemp restart` of AnyEvent::MP has a node evaluate.
+const PERL_RESTART: &str = "my $w; $w = AE::idle sub { undef $w; use AnyEvent::Watchdog::Util ();\
+    AnyEvent::Watchdog::Util::restart}; ()";
+
+#[test]
+fn a_node_answers_before_it_is_started_again() {
+    in_both_modes(async |mode| {
+        let asking = builder(mode).id("asking").bind("127.0.0.1:0").secret("s").start().await.unwrap();
+        let (sender, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let inbox = asking.port(move |_: &mut Context<'_>, AnyMessage(mut values): AnyMessage| {
+            sender.send(values.pop().and_then(|last| last.to_name())).unwrap();
+        });
+        let ends = inbox.clone();
+        let asked = builder(mode)
+            .id("asked")
+            .secret("s")
+            .seed(asking.local_addrs()[0])
+            .function("AnyEvent::Watchdog::Util::restart", move |cx: &mut Context<'_>, _: AnyMessage| {
+                cx.send(&ends, ("the end",));
+                cx.end(Reason::NORMAL);
+                Ok::<(), Reason>(())
+            })
+            .start()
+            .await
+            .unwrap();
+        up(&asking, asked.id()).await;
+        // It takes a while to answer: the function must not run meanwhile.
+        let large = "x".repeat(8 << 20);
+        for _ in 0..8 {
+            asking.send(&asked.id().control_port(), ("eval", PERL_RESTART, inbox.clone(), &large)).unwrap();
+            assert_eq!(soon("the answer", told.recv()).await, Some(Some(String::new())));
+            assert_eq!(soon("the end", told.recv()).await, Some(Some("the end".into())));
+        }
     });
 }

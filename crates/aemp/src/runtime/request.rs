@@ -163,8 +163,11 @@ impl Node {
                 None
             }
             Request::Eval(code, reply) if is_restart(&code) && self.can_be_restarted() => {
+                // The answer comes first: after the call this node may be ending.
+                let next =
+                    reply.and_then(|(to, values)| self.answer_with(from, &to, &values, &[Value::name("")]));
                 self.called_from(from, RESTART, Body::default());
-                reply.and_then(|(to, values)| self.answer_with(from, &to, &values, &[Value::name("")]))
+                next
             }
             Request::Eval(code, reply) => {
                 self.evaluate(from, code, reply);
