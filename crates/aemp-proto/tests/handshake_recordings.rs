@@ -185,6 +185,9 @@ fn a_peer_that_saw_another_address_is_refused_unless_its_role_says_more() {
     let dialler = Side::Dialler;
     assert_eq!(fails_with(auto, dialler, &line(";peeraddr=127.0.0.1:1")), None);
     assert_eq!(fails_with(auto, dialler, &line(";peeraddr=[::ffff:127.0.0.1]:1")), None);
+    // Who dials all addresses of its own host reaches loopback.
+    assert_eq!(fails_with(auto, Side::Acceptor, &line(";peeraddr=0.0.0.0:1")), None);
+    assert!(fails_with(auto, Side::Acceptor, &line(";peeraddr=0.0.0.0:2")).is_some());
     assert_eq!(fails_with(auto, dialler, &line("")), None);
     assert_eq!(
         fails_with(auto, dialler, &line(";peeraddr=10.0.0.1:1;role=s;inc=00000000000000000000000000000001")),
@@ -211,6 +214,7 @@ fn a_node_may_be_seen_where_it_advertises_that_it_can_be_dialled() {
     let seen = |address: &str| line(&format!(";peeraddr={address}"));
     let behind = |config: &mut LinkConfig| {
         config.advertised = vec!["203.0.113.7:14040".parse().unwrap(), "[2001:db8::7]:0".parse().unwrap()];
+        config.advertised_names = vec![("node.example".into(), 14040), ("any.example".into(), 0)];
     };
     let strictly = |config: &mut LinkConfig| {
         config.verify_peeraddr = PeerAddress::Strict;
@@ -223,6 +227,13 @@ fn a_node_may_be_seen_where_it_advertises_that_it_can_be_dialled() {
         (Side::Acceptor, "203.0.113.8:14040", false),
         (Side::Acceptor, "[2001:db8::7]:99", true),
         (Side::Acceptor, "nonsense", false),
+        // A Perl node that has dialled a name says the name.
+        (Side::Acceptor, "node.example:14040", true),
+        (Side::Acceptor, "Node.Example:14040", true),
+        (Side::Acceptor, "node.example:4040", false),
+        (Side::Acceptor, "other.example:14040", false),
+        (Side::Acceptor, "any.example:99", true),
+        (Side::Dialler, "node.example:14040", false),
         // Where we dial from, address translation chooses the port.
         (Side::Dialler, "203.0.113.7:50000", true),
         (Side::Dialler, "203.0.113.8:50000", false),

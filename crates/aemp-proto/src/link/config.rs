@@ -1,6 +1,6 @@
 //! What is the same for all connections of a node, and the greeting that follows from it.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::fmt;
 use std::time::Duration;
 
@@ -64,6 +64,9 @@ pub struct LinkConfig {
     /// Where others may see us instead of where we are, because addresses are translated on the
     /// way. Port 0 stands for any.
     pub advertised: Vec<SocketAddr>,
+    /// The host names among what we advertise, with their ports. AnyEvent::MP says the name that it
+    /// has dialled, not the address behind it.
+    pub advertised_names: Vec<(String, u16)>,
     /// Whether we relay connections for nodes that cannot be dialled, and say so.
     pub can_relay: bool,
     /// Whether we say that we are a client: a tool that comes, asks and goes.
@@ -86,6 +89,7 @@ impl LinkConfig {
             framings: Framing::ALL.to_vec(),
             verify_peeraddr: PeerAddress::Auto,
             advertised: Vec::new(),
+            advertised_names: Vec::new(),
             can_relay: true,
             client: false,
             parts: true,
@@ -106,9 +110,14 @@ impl LinkConfig {
     /// Whether the peer may see us there: where we say that we can be dialled. A dialler has a port
     /// of its own for each connection.
     pub(super) fn is_advertised(&self, side: Side, seen: &str) -> bool {
-        let Ok(seen) = seen.parse().map(canonical) else { return false };
-        let own = self.advertised.iter().map(|own| canonical(*own)).filter(|own| own.ip() == seen.ip());
-        own.map(|own| own.port()).any(|port| side == Side::Dialler || port == 0 || port == seen.port())
+        if let Ok(seen) = seen.parse().map(canonical) {
+            let own = self.advertised.iter().map(|own| canonical(*own)).filter(|own| own.ip() == seen.ip());
+            let mut ports = own.map(|own| own.port());
+            return ports.any(|port| side == Side::Dialler || port == 0 || port == seen.port());
+        }
+        let Some((host, port)) = seen.rsplit_once(':') else { return false };
+        let named = self.advertised_names.iter().filter(|(name, _)| name.eq_ignore_ascii_case(host));
+        side == Side::Acceptor && named.map(|(_, own)| own).any(|own| *own == 0 || own.to_string() == port)
     }
 
     pub(super) fn accepts(&self, method: Method) -> bool {
@@ -177,7 +186,7 @@ impl Place {
     /// Whether this is what the peer says that it sees.
     pub(super) fn is(&self, seen: &str) -> bool {
         match self {
-            Place::Socket(address) => seen.parse().map(canonical) == Ok(canonical(*address)),
+            Place::Socket(address) => seen.parse().map(reached) == Ok(canonical(*address)),
             Place::Behind(_) => seen == self.to_string(),
         }
     }
@@ -189,6 +198,16 @@ impl fmt::Display for Place {
             Place::Socket(address) => write!(f, "{}", canonical(*address)),
             Place::Behind(via) => write!(f, "via:{via}"),
         }
+    }
+}
+
+/// Who dials the address that means all of a host reaches its loopback address.
+fn reached(dialled: SocketAddr) -> SocketAddr {
+    let dialled = canonical(dialled);
+    match dialled.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => (Ipv4Addr::LOCALHOST, dialled.port()).into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => (Ipv6Addr::LOCALHOST, dialled.port()).into(),
+        _ => dialled,
     }
 }
 

@@ -169,6 +169,7 @@ impl Builder {
         (tls, streams): (Option<Arc<Tls>>, StreamFunctions),
         advertised: Vec<SocketAddr>,
     ) -> Shared {
+        let advertised_names = self.advertise.iter().filter_map(|address| named(address)).collect();
         let link = LinkConfig {
             node: id.clone(),
             incarnation,
@@ -180,6 +181,7 @@ impl Builder {
             framings: self.framings.clone(),
             verify_peeraddr: self.verify_peeraddr,
             advertised,
+            advertised_names,
             can_relay: self.relay && !self.client,
             client: self.client,
             parts: true,
@@ -361,6 +363,13 @@ async fn addresses(advertise: &[String]) -> Vec<SocketAddr> {
         }
     }
     found
+}
+
+/// The host name and the port of what is advertised, if it has no address instead of a name.
+fn named(advertise: &str) -> Option<(String, u16)> {
+    let is_address = advertise.starts_with("*:") || advertise.parse::<SocketAddr>().is_ok();
+    let (host, _) = advertise.rsplit_once(':').filter(|_| !is_address)?;
+    Some((host.to_string(), port_of(advertise)?))
 }
 
 /// Replaces `%u`, or adds to a trailing `/`, what makes an ID unique.
