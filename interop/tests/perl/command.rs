@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{ChildStdout, Command};
 
-use crate::network::{Kind, Pair, SECRET, Setup, addresses, seeds, soon, up};
+use crate::network::{Kind, Pair, SECRET, Setup, addresses, listed, seeds, soon, up};
 use crate::peer::{Perl, library};
 
 /// The binary, built when it is needed first: it belongs to another package, and cargo builds only
@@ -30,14 +30,14 @@ pub(crate) fn binary() -> PathBuf {
 }
 
 /// What a command left behind.
-struct Ran {
-    status: Option<i32>,
-    stdout: String,
-    stderr: String,
+pub(crate) struct Ran {
+    pub(crate) status: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 /// Runs a command against the network of these seeds, with this on its stdin.
-async fn aemp(command: &str, seeds: &[String], args: &[&str], input: &str) -> Ran {
+pub(crate) async fn aemp(command: &str, seeds: &[String], args: &[&str], input: &str) -> Ran {
     let binary = tokio::task::spawn_blocking(binary).await.unwrap();
     let home = std::env::temp_dir();
     let mut child = Command::new(binary)
@@ -61,7 +61,7 @@ async fn aemp(command: &str, seeds: &[String], args: &[&str], input: &str) -> Ra
 }
 
 /// The binds of the node that is the seed.
-fn seed_of(pair: &Pair) -> Vec<String> {
+pub(crate) fn seed_of(pair: &Pair) -> Vec<String> {
     match pair.setup.seed {
         Kind::Rust => addresses(&pair.rust),
         Kind::Perl => pair.perl.binds.clone(),
@@ -179,6 +179,8 @@ pub(crate) async fn restart(setup: Setup) {
         Kind::Rust => up(&pair.rust, &id).await,
         Kind::Perl => pair.perl.up(&id).await,
     }
+    // A Perl node that does not know where it is tries once.
+    listed(&pair.rust, "ours").await;
     let code = "my $w; $w = AE::idle sub { undef $w; use AnyEvent::Watchdog::Util ();AnyEvent::Watchdog::Util::restart}; ()";
     pair.perl
         .run(&format!("AnyEvent::MP::Kernel::eval_on ours => q<{code}>, port {{ ev (answer => @_) }}"))

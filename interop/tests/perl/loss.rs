@@ -105,6 +105,7 @@ pub(crate) async fn silence(setup: Setup) {
     let echo = perl.port("$echo = port; peval $echo, \\&echo; $echo").await;
     let death = rust.exited(&port);
     let () = rust.call(&echo, LIMIT, |reply| (reply,)).await.unwrap();
+    let mut events = rust.node_events();
     let stopped = Instant::now();
     perl.signal("-STOP").await;
     let reason = soon("the fire", death).await;
@@ -112,6 +113,9 @@ pub(crate) async fn silence(setup: Setup) {
     assert_eq!(reason.identifier().as_deref(), Some("transport_error"), "{reason}");
     let within = SILENCE.mul_f64(0.75)..=SILENCE.mul_f64(1.05);
     assert!(within.contains(&noticed), "noticed after {noticed:?}");
+    // First the monitors fire, then the node is down.
+    let down = soon("the event", events.recv()).await;
+    assert!(matches!(down, Ok(NodeEvent::Down(..))), "{down:?}");
     assert!(rust.connected_nodes().is_empty());
     // It lives on, and is found again.
     perl.signal("-CONT").await;

@@ -6,14 +6,17 @@
 
 #![allow(clippy::unwrap_used)] // a test may
 
+mod clients;
 mod command;
 mod database;
+mod entries;
 mod logs;
 mod loss;
 mod network;
 mod order;
 mod peer;
 mod ports;
+mod reach;
 #[path = "../../../crates/aemp/tests/support/reserved.rs"]
 mod reserved;
 mod scripts;
@@ -95,6 +98,7 @@ for_each_seed! {
     an_idle_node_is_kept: loss::idleness;
     a_silent_node_is_given_up: loss::silence;
     owners_and_watchers: database::owners_and_watchers;
+    odd_values_in_the_database: entries::odd_values;
     simultaneous_connect: loss::simultaneous_connect;
     scripts_evaluate_for_perl: scripts::eval;
     scripts_serve_perl: scripts::chat;
@@ -118,6 +122,8 @@ macro_rules! with_a_secret {
 }
 
 with_a_secret! {
+    one_shot_commands: clients::ask;
+    one_shot_commands_out_of_reach: clients::out_of_reach;
     the_command_evaluates: command::eval;
     the_command_traces: command::trace;
     the_shell: command::shell;
@@ -141,6 +147,26 @@ mod logs_by_perl {
     fn two_catchers() {
         with_perl(logs::both(Setup::new(Kind::Rust, CBOR, false)));
     }
+}
+
+/// Makes tests of a case that does not depend on the setup.
+macro_rules! once {
+    ($($name:ident: $run:path;)*) => {$(
+        #[test]
+        fn $name() {
+            with_perl($run(Setup::new(Kind::Rust, CBOR, false)));
+        }
+    )*};
+}
+
+once! {
+    an_advertised_address_is_dialled: reach::advertised_address;
+    an_advertised_name_is_dialled: reach::advertised_name;
+    a_perl_node_listens_everywhere: reach::wildcard;
+    a_perl_node_listens_at_another_loopback_address: reach::another_loopback_address;
+    a_perl_node_dials_a_wildcard: reach::wildcard_as_a_seed;
+    a_perl_node_that_nobody_can_dial: reach::out_of_reach;
+    entries_for_a_slave_that_reads_json: entries::for_a_slave_with_json;
 }
 
 /// Makes tests with these global nodes, of which the first one dies.

@@ -171,6 +171,13 @@ pub(crate) async fn up(node: &Node, peer: &NodeId) {
     .await;
 }
 
+/// Waits until the database says where this node listens.
+pub(crate) async fn listed(node: &Node, id: &str) {
+    let mut listeners = node.db().watch("'l");
+    let listed = async { while !listeners.next().await.unwrap().content.contains_key(id) {} };
+    soon(format!("an address of {id}"), listed).await;
+}
+
 /// A port that gives every message to the test.
 pub(crate) fn inbox(node: &Node) -> (PortId, mpsc::UnboundedReceiver<AnyMessage>) {
     let (sender, receiver) = mpsc::unbounded_channel();
