@@ -28,6 +28,7 @@ pub mod log;
 pub mod message;
 mod monitor;
 mod node;
+mod node_ref;
 mod port;
 mod remote;
 mod runtime;

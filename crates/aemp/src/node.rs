@@ -19,6 +19,7 @@ use crate::deadline::Deadlines;
 use crate::log::LogSource;
 use crate::message::{Destination, FromMessage, IntoMessage};
 use crate::monitor::Telling;
+use crate::node_ref::{NodeRef, OwnRef};
 use crate::port::actor::{Callback, Closure};
 use crate::port::context::Context;
 use crate::port::handlers::Handlers;
@@ -102,6 +103,7 @@ pub(crate) struct Inner {
     pub(crate) task_ended: Notify,
     counter: AtomicU64,
     deadlines: Deadlines,
+    own_ref: OwnRef,
 }
 
 /// What a node was started with, as far as ports are concerned.
@@ -138,6 +140,7 @@ pub(crate) struct Reset {
 
 impl Inner {
     pub(crate) fn new(
+        me: Weak<Inner>,
         home: &'static Home,
         remotes: Remotes,
         runners: usize,
@@ -161,6 +164,7 @@ impl Inner {
             task_ended: Notify::new(),
             counter: AtomicU64::new(1),
             deadlines: Deadlines::new(),
+            own_ref: OwnRef::new(me),
         }
     }
 }
@@ -290,6 +294,12 @@ impl Node {
 
     pub(crate) fn from_inner(inner: Arc<Inner>) -> Node {
         Node(inner)
+    }
+
+    /// What finds this node as long as it lives.
+    #[inline]
+    pub(crate) fn reference(&self) -> NodeRef {
+        self.0.own_ref.get()
     }
 
     pub(crate) fn weak(&self) -> Weak<Inner> {

@@ -42,6 +42,9 @@ pub enum SendError {
         #[source]
         error: wire::EncodeError,
     },
+    /// A reply that no port has decoded, so it is not known through which node it can be sent.
+    #[error("the question was not decoded by a port, so its node is not known: answer with Node::reply")]
+    NoNode,
 }
 
 impl SendError {

@@ -7,6 +7,8 @@
 //! - **Order.** `sender` says who sends. While a large message is under way in parts, or a port is
 //!   gated after a loss, the outbox keeps the order of each sender by it. So code of a port or
 //!   callback runs inside of `sender::as_port` and `as_callback` only.
+//! - **Replies.** A `ReplyTo` that is decoded is answered through `node`. So messages are decoded in
+//!   code of a port or inside of [`decode_at`] only; elsewhere a `ReplyTo` knows no node and says so.
 //! - **Writing.** What code of a runner puts into an outbox is written at the end of the runner's
 //!   batch (`owned::Batched`), and by nobody before. So the one who begins a batch ends it, by a
 //!   drop.
@@ -25,6 +27,8 @@ pub(crate) mod owned;
 use std::cell::Cell;
 use std::ptr;
 
+use crate::node_ref::NodeRef;
+
 use crate::port::port_no::PortNo;
 
 /// Plain cells of one thread.
@@ -38,6 +42,8 @@ pub(crate) struct ThisThread {
     pub(crate) last_node: Cell<usize>,
     /// The port or callback whose code this thread runs, or 0.
     pub(crate) sender: Cell<u64>,
+    /// The node of that code, which decodes messages for it.
+    pub(crate) node: Cell<Option<NodeRef>>,
     /// How often this thread has run ports that it waited for.
     pub(crate) inline_calls: Cell<u32>,
     /// How many of them cost a unit of the budget of a task.
@@ -60,6 +66,7 @@ thread_local! {
             newest: Cell::new(None),
             last_node: Cell::new(0),
             sender: Cell::new(0),
+            node: Cell::new(None),
             inline_calls: Cell::new(0),
             inline_calls_a_unit: Cell::new(1),
             reply_slot: Cell::new((0, None)),
@@ -69,6 +76,14 @@ thread_local! {
             held: [const { Cell::new(0) }; crate::lock_order::RANKS],
         }
     };
+}
+
+/// Decodes for a node: a [`ReplyTo`](crate::ReplyTo) is answered through it.
+pub(crate) fn decode_at<R>(node: NodeRef, decode: impl FnOnce() -> R) -> R {
+    let outer = this(|this| this.node.replace(Some(node)));
+    let result = decode();
+    this(|this| this.node.set(outer));
+    result
 }
 
 /// Looks at, or changes, what this thread knows.

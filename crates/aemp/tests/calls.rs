@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use aemp::{Addr, CallError, Context, Message, Node, PortId, Reason, ReplyTo};
+use aemp::{Addr, CallError, Context, Message, Node, PortId, Reason, ReplyTo, SendError};
 use serde::{Deserialize, Serialize};
-use support::{LIMIT, builder, in_both_modes, soon};
+use support::{LIMIT, builder, in_both_modes, soon, up};
 
 #[derive(Serialize, Deserialize, Message)]
 enum Ask {
@@ -287,5 +287,69 @@ fn an_async_port_calls_answers_monitors_and_dies_of_its_tasks() {
         let death = node.exited(&port);
         assert_eq!(soon("the answer", double(&node, &port, 5)).await.unwrap(), 11);
         assert_eq!(soon("the death", death).await, Reason::text("task", "failed"));
+    });
+}
+
+#[test]
+fn a_reply_is_sent_from_any_task_or_thread_without_a_node_at_hand() {
+    in_both_modes(async |mode| {
+        let far = builder(mode).id("far").bind("127.0.0.1:0").secret("s").start().await.unwrap();
+        let near = builder(mode).seed(far.local_addrs()[0]).secret("s").start().await.unwrap();
+        up(&near, far.id()).await;
+        // A callback port, one with tags, and an async one, whose mailbox is given to another task.
+        let typed = far.port(|_: &mut Context<'_>, (n, reply): (u64, ReplyTo<u64>)| {
+            tokio::spawn(async move { reply.send(n) });
+        });
+        let tagged = far.handlers().on("ask", |_, (n, reply): (u64, ReplyTo<u64>)| {
+            std::thread::spawn(move || reply.send(n).unwrap());
+        });
+        let tagged = tagged.build();
+        let code = far.port_async(|mut port| async move {
+            let answers = tokio::spawn(async move {
+                loop {
+                    let (n, reply): (u64, ReplyTo<u64>) = port.recv().await;
+                    reply.clone().send(n).unwrap();
+                    reply.send(n + 1).unwrap(); // to a port that is gone
+                }
+            });
+            answers.await?
+        });
+        for node in [&far, &near] {
+            for port in [typed.port(), &code] {
+                assert_eq!(
+                    soon("an answer", node.call(port, LIMIT, |reply: ReplyTo<u64>| (7, reply)))
+                        .await
+                        .unwrap(),
+                    7
+                );
+            }
+            let answer = node.call(&tagged, LIMIT, |reply: ReplyTo<u64>| ("ask", 8, reply));
+            assert_eq!(soon("an answer", answer).await.unwrap(), 8);
+        }
+        near.shutdown().await;
+        far.shutdown().await;
+    });
+}
+
+#[test]
+fn a_reply_that_no_port_has_decoded_says_so_and_one_of_a_node_that_is_gone_goes_nowhere() {
+    in_both_modes(async |mode| {
+        let node = builder(mode).start().await.unwrap();
+        let (heard, mut hears) = tokio::sync::mpsc::unbounded_channel();
+        let port = node.port(move |_: &mut Context<'_>, (n,): (u8,)| heard.send(n).unwrap());
+        let read: ReplyTo<u8> = serde_json::from_str(&format!("{:?}", port.to_string())).unwrap();
+        assert!(matches!(read.clone().send(1), Err(SendError::NoNode)));
+        node.reply(read, 2).unwrap();
+        assert_eq!(soon("the answer", hears.recv()).await, Some(2));
+
+        let (sender, mut kept) = tokio::sync::mpsc::unbounded_channel();
+        let keeps = node.port(move |_: &mut Context<'_>, (reply,): (ReplyTo<u8>,)| {
+            sender.send(reply).unwrap();
+        });
+        let asked = tokio::spawn(node.call(&keeps, LIMIT, |reply: ReplyTo<u8>| (reply,)));
+        let reply = soon("the question", kept.recv()).await.unwrap();
+        node.shutdown().await;
+        reply.send(1).unwrap();
+        assert!(matches!(soon("the end", asked).await.unwrap(), Err(CallError::Died(_))));
     });
 }

@@ -4,8 +4,8 @@
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::panic::catch_unwind;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use aemp_proto::budget::PeerBudgets;
@@ -133,8 +133,10 @@ impl Builder {
             #[cfg(feature = "logs")]
             logs: self.logs,
         };
-        let inner = Inner::new(own, remotes, runners, settings, self.functions, events, shared);
-        let node = Node::from_inner(Arc::new(inner));
+        let inner = |me: &Weak<Inner>| {
+            Inner::new(me.clone(), own, remotes, runners, settings, self.functions, events, shared)
+        };
+        let node = Node::from_inner(Arc::new_cyclic(inner));
         listen_all(&node, &self.binds).await?;
         let kernel = Kernel::new(
             KernelConfig {

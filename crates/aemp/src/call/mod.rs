@@ -31,6 +31,7 @@ use crate::port::scheduler::Scheduler;
 use crate::remote::Gate;
 use crate::runtime::sender;
 use crate::send::SendError;
+use crate::this_thread::decode_at;
 use answer::{AnswerBox, Given, Lost};
 
 /// What the port for an answer dies of if the answer cannot be sent: this and why.
@@ -105,6 +106,26 @@ impl Node {
         Awaited { node: self.clone(), number: None, limit, further: None, reply: PhantomData }
     }
 
+    /// Answers a call. A tuple is sent as several values, everything else as one. Code of a port
+    /// has [`Context::reply`](crate::Context::reply), which waits for a caller that is behind.
+    ///
+    /// # Errors
+    ///
+    /// The answer cannot be sent: it has no form, or is too large. The caller gets an error as
+    /// well.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use aemp::{Node, ReplyTo, SendError};
+    /// fn answer(node: &Node, reply: ReplyTo<(i64, String)>) -> Result<(), SendError> {
+    ///     node.reply(reply, (42, "an answer".to_string()))
+    /// }
+    /// ```
+    pub fn reply<T: Serialize + Send + 'static>(&self, to: ReplyTo<T>, answer: T) -> Result<(), SendError> {
+        self.answer_call(to.port(), answer).map(drop)
+    }
+
     /// Answers a call with a value that is moved to the one who waits, if that is here and waits
     /// for just this type.
     pub(crate) fn answer_call<T: Serialize + Send + 'static>(
@@ -129,6 +150,55 @@ impl Node {
         };
         // The caller waits for an answer that will not come; it is told why.
         sent.inspect_err(|error| self.kill(to, Reason::text(BAD_REPLY, error)))
+    }
+}
+
+impl<T: Serialize + Send + 'static> ReplyTo<T> {
+    /// Answers the call, from any task or thread: it goes through the node whose port got the
+    /// question. If that has ended meanwhile, nothing happens. A tuple is sent as several values,
+    /// everything else as one.
+    ///
+    /// In the handlers of a port [`Context::reply`](crate::Context::reply) is better, for it waits
+    /// for a caller that is behind.
+    ///
+    /// # Errors
+    ///
+    /// The answer cannot be sent: it has no form, or is too large; the caller gets an error as
+    /// well. [`SendError::NoNode`] if the question was not decoded by a port.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use aemp::{Context, Message, Node, ReplyTo};
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Serialize, Deserialize, Message)]
+    /// enum Ask {
+    ///     Slow { reply: ReplyTo<u32> },
+    /// }
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let node = Node::builder().start().await?;
+    /// let port = node.port(|_: &mut Context<'_>, Ask::Slow { reply }| {
+    ///     tokio::spawn(async move {
+    ///         // Something that takes its time, while the port goes on.
+    ///         reply.send(42)
+    ///     });
+    /// });
+    /// let answer = node.call(&port, Duration::from_secs(1), |reply| Ask::Slow { reply }).await?;
+    /// assert_eq!(answer, 42);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn send(self, answer: T) -> Result<(), SendError> {
+        let node = self.node().ok_or(SendError::NoNode)?;
+        match node.find() {
+            Some(node) => Node::from_inner(node).reply(self, answer),
+            None => Ok(()),
+        }
     }
 }
 
@@ -227,7 +297,8 @@ impl<R: DeserializeOwned + Send + 'static> Future for Awaited<R> {
             }
             Looked::Answer(answer) => {
                 call.end();
-                Poll::Ready(open_answer(answer))
+                let node = call.node.reference();
+                Poll::Ready(decode_at(node, || open_answer(answer)))
             }
             // The port for the answer has ended: its time has come, or that of the node.
             Looked::Gone if call.deadline().is_some_and(|deadline| deadline <= Instant::now()) => {
@@ -260,7 +331,7 @@ impl<R: Send + 'static> Awaited<R> {
         // At once in its place, for the code that makes the message may panic.
         let number = self.node.open_for_answer::<R>();
         self.number = Some(number);
-        let message = message(ReplyTo::new(self.node.own_port(number)));
+        let message = message(ReplyTo::at(self.node.reference(), self.node.own_port(number)));
         self.send((port, number), message, help).unwrap_or_else(|error| {
             self.further().failed = Some(error);
             None

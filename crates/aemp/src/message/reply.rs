@@ -6,6 +6,9 @@ use std::marker::PhantomData;
 use aemp_proto::PortId;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::node_ref::NodeRef;
+use crate::this_thread::this;
+
 /// Where the answer to a call goes, and of what type it is. On the wire it is a port ID.
 ///
 /// The port is there for this answer alone: it is killed, with `bad_reply`, if the answer cannot be
@@ -16,13 +19,26 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// values, everything else with one.
 pub struct ReplyTo<T> {
     port: PortId,
+    /// Through which node it is answered.
+    node: Option<NodeRef>,
     answer: PhantomData<fn(T)>,
 }
 
 impl<T> ReplyTo<T> {
-    /// A reply to this port, which expects a `T`.
+    /// A reply to this port, which expects a `T`. [`ReplyTo::send`] works if this runs in code of a
+    /// port or callback, [`Node::reply`](crate::Node::reply) in any case.
     pub fn new(port: impl Into<PortId>) -> ReplyTo<T> {
-        ReplyTo { port: port.into(), answer: PhantomData }
+        ReplyTo { port: port.into(), node: this(|this| this.node.get()), answer: PhantomData }
+    }
+
+    /// The same, which is answered through this node.
+    pub(crate) fn at(node: NodeRef, port: PortId) -> ReplyTo<T> {
+        ReplyTo { port, node: Some(node), answer: PhantomData }
+    }
+
+    /// Through which node it is answered, if that is known.
+    pub(crate) fn node(&self) -> Option<NodeRef> {
+        self.node
     }
 
     /// The port.
@@ -33,7 +49,7 @@ impl<T> ReplyTo<T> {
 
 impl<T> Clone for ReplyTo<T> {
     fn clone(&self) -> ReplyTo<T> {
-        ReplyTo::new(self.port.clone())
+        ReplyTo { port: self.port.clone(), node: self.node, answer: PhantomData }
     }
 }
 
@@ -57,6 +73,6 @@ impl<T> Serialize for ReplyTo<T> {
 
 impl<'de, T> Deserialize<'de> for ReplyTo<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ReplyTo<T>, D::Error> {
-        PortId::deserialize(deserializer).map(ReplyTo::new)
+        PortId::deserialize(deserializer).map(ReplyTo::<T>::new)
     }
 }

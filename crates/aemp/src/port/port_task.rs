@@ -86,7 +86,7 @@ impl PortTask {
     fn poll_code(&mut self, task: &mut TaskContext<'_>) -> Poll<Reason> {
         let Some(code) = &mut self.code else { return Poll::Ready(Reason::NORMAL) };
         let poll = AssertUnwindSafe(|| code.as_mut().poll(task));
-        sender::as_port(self.number, || catch_unwind(poll)).map_or_else(
+        sender::as_port(self.node.reference(), self.number, || catch_unwind(poll)).map_or_else(
             |panic| Poll::Ready(Reason::died(panic_text(&*panic))),
             |polled| polled.map(|ended| ended.err().unwrap_or(Reason::NORMAL)),
         )
@@ -98,7 +98,7 @@ impl PortTask {
         let Some(code) = self.code.take() else { return };
         let (reason, gate) = self.kill().unwrap_or((reason, None));
         let drops = AssertUnwindSafe(|| drop(code));
-        if let Err(panic) = sender::as_port(self.number, || catch_unwind(drops)) {
+        if let Err(panic) = sender::as_port(self.node.reference(), self.number, || catch_unwind(drops)) {
             let port = self.node.port_id(self.number);
             tracing::warn!(%port, text = panic_text(&*panic), "the code of a dying port panicked while it was dropped");
         }

@@ -85,7 +85,7 @@ pub(crate) fn run_taken(
         node.unpark(blocked);
     }
     let run = AssertUnwindSafe(|| actor.run(node, number, name, quota.into()));
-    let outcome = sender::as_port(number, || catch_unwind(run));
+    let outcome = sender::as_port(node.reference(), number, || catch_unwind(run));
     let handled = outcome.as_ref().map_or(1, |ran| ran.progress.handled());
     let lap = clock.and_then(|clock| clock.ran(number, handled));
     let quota = lap.map_or(quota, |lap| measured(node, quota, &lap));

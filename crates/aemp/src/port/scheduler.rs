@@ -391,7 +391,7 @@ impl Picks {
 fn call(node: &Node, code: Code, clock: &mut Clock) {
     finish_lap(node, clock);
     let run = AssertUnwindSafe(|| code(node));
-    if let Err(panic) = sender::as_callback(node.next_id(), || catch_unwind(run)) {
+    if let Err(panic) = sender::as_callback(node.reference(), node.next_id(), || catch_unwind(run)) {
         tracing::error!(text = panic_text(&*panic), "a callback panicked");
     }
     clock.start();

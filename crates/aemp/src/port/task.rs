@@ -26,6 +26,7 @@ use super::slot::State;
 use crate::message::{DecodeError, Envelope, FromMessage, misfit};
 use crate::node::Node;
 use crate::remote::Gate;
+use crate::this_thread::decode_at;
 
 /// How the code of an async port ends: `Ok` is a normal death, and an error is the reason of an
 /// abnormal one. `?` makes a `die, TEXT` of any error.
@@ -88,7 +89,8 @@ impl Mailbox {
     /// No message is lost when the future is dropped.
     pub async fn recv<M: FromMessage>(&mut self) -> M {
         self.fill().await;
-        match self.stash.pop_front().map(|waiting| waiting.message.open()) {
+        let node = self.node.reference();
+        match self.stash.pop_front().map(|waiting| decode_at(node, || waiting.message.open())) {
             Some(Ok(message)) => message,
             Some(Err(error)) => self.end(misfit(&error)).await,
             None => unreachable!("fill() returns when something waits"),
@@ -149,7 +151,7 @@ impl Mailbox {
                     continue;
                 }
                 self.stash.remove(at);
-                return match typed::from_body(&body.rest()) {
+                return match decode_at(self.node.reference(), || typed::from_body(&body.rest())) {
                     Ok(args) => args,
                     Err(error) => self.end(misfit(&error)).await,
                 };
@@ -177,7 +179,8 @@ impl Mailbox {
         let mut at = 0;
         loop {
             while at < self.stash.len() {
-                match try_pick(&mut self.stash[at].message, &mut picker) {
+                let node = self.node.reference();
+                match decode_at(node, || try_pick(&mut self.stash[at].message, &mut picker)) {
                     Picked::Yes(picked) => {
                         self.stash.remove(at);
                         return Ok(picked);

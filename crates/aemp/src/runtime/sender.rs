@@ -9,21 +9,25 @@ use std::thread;
 
 use tokio::task;
 
+use crate::node_ref::NodeRef;
 use crate::port::port_no::PortNo;
 use crate::this_thread::this;
 
 /// Runs code of a port that does not panic, and may run code of another one: that of another node
 /// on the same thread.
 #[inline]
-pub(crate) fn as_port<T>(number: PortNo, code: impl FnOnce() -> T) -> T {
-    as_sender(number.get(), code)
+pub(crate) fn as_port<T>(node: NodeRef, number: PortNo, code: impl FnOnce() -> T) -> T {
+    as_sender(node, number.get(), code)
 }
 
 #[inline]
-fn as_sender<T>(sender: u64, code: impl FnOnce() -> T) -> T {
-    let outer = this(|this| this.sender.replace(sender));
+fn as_sender<T>(node: NodeRef, sender: u64, code: impl FnOnce() -> T) -> T {
+    let outer = this(|this| (this.node.replace(Some(node)), this.sender.replace(sender)));
     let result = code();
-    this(|this| this.sender.set(outer));
+    this(|this| {
+        this.node.set(outer.0);
+        this.sender.set(outer.1);
+    });
     result
 }
 
@@ -35,8 +39,8 @@ const OTHER: u64 = 1 << 63;
 
 /// Runs a callback, which has an ID of its own and does not panic: what one callback was told,
 /// another one does not know, though the same runner runs both.
-pub(crate) fn as_callback<T>(id: u64, code: impl FnOnce() -> T) -> T {
-    as_sender(CALLBACK | id, code)
+pub(crate) fn as_callback<T>(node: NodeRef, id: u64, code: impl FnOnce() -> T) -> T {
+    as_sender(node, CALLBACK | id, code)
 }
 
 /// Something that is the same for all that one sender sends: the number of a port for what it
@@ -57,14 +61,18 @@ fn hash(sender: impl Hash) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Weak;
+
     use super::*;
+    use crate::node_ref::OwnRef;
 
     #[test]
     fn a_port_is_the_same_sender_wherever_it_runs_and_after_another_ran_inside() {
         let [one, other] = [7, 8].map(|number| PortNo::new(number).expect("it is not zero"));
-        let of = |port| as_port(port, current);
+        let node = OwnRef::new(Weak::<()>::new()).get();
+        let of = move |port| as_port(node, port, current);
         let elsewhere = thread::spawn(move || of(one)).join().expect("it does not panic");
-        let (before, inner, after) = as_port(one, || (current(), of(other), current()));
+        let (before, inner, after) = as_port(node, one, || (current(), of(other), current()));
         assert_eq!((before, after), (elsewhere, elsewhere));
         assert!(inner != before && current() != before);
         assert_eq!(current(), current());
