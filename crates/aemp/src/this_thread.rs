@@ -7,8 +7,8 @@
 //! - **Order.** `sender` says who sends. While a large message is under way in parts, or a port is
 //!   gated after a loss, the outbox keeps the order of each sender by it. So code of a port or
 //!   callback runs inside of `sender::as_port` and `as_callback` only.
-//! - **Replies.** A `ReplyTo` that is decoded is answered through `node`. So messages are decoded in
-//!   code of a port or inside of [`decode_at`] only; elsewhere a `ReplyTo` knows no node and says so.
+//! - **Replies.** A `ReplyTo` that is decoded is answered through `node`. So messages are decoded
+//!   in code of a port or inside of [`decode_at`] only; elsewhere a `ReplyTo` knows no node.
 //! - **Writing.** What code of a runner puts into an outbox is written at the end of the runner's
 //!   batch (`owned::Batched`), and by nobody before. So the one who begins a batch ends it, by a
 //!   drop.
