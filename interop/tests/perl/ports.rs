@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aemp::stats::AskError;
 use aemp::{AnyMessage, CallError, Context, PortId, Reason, ReplyTo, Value};
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -184,6 +185,14 @@ pub(crate) async fn node_requests(pair: &mut Pair) {
     let echo: (u8, String) =
         rust.call(&to, LIMIT, |reply: ReplyTo<(u8, String)>| ("snd", reply, 1, "x")).await.unwrap();
     assert_eq!(echo, (1, "x".into()));
+    // What a node counts is asked for with code, which says nothing to Perl.
+    for answer in [
+        rust.stats_of(&perl.node, LIMIT).await.map(drop),
+        rust.lost_messages_of(&perl.node, LIMIT).await.map(drop),
+        rust.port_stats_of(&perl.node, 1, LIMIT).await.map(drop),
+    ] {
+        assert!(matches!(answer, Err(AskError::Unknown)), "{answer:?}");
+    }
     let (error, sum): (String, i64) =
         rust.call(&to, LIMIT, |reply: ReplyTo<(String, i64)>| ("eval", "40 + 2", reply)).await.unwrap();
     assert_eq!((error.as_str(), sum), ("", 42));
