@@ -166,7 +166,7 @@ fn doomed(id: &'static str, other: Option<String>) -> (tokio::runtime::Runtime, 
 }
 
 #[test]
-fn a_carrier_that_dies_under_load_is_told_and_another_one_takes_its_place() {
+fn a_relay_that_dies_under_load_is_told_and_another_one_takes_its_place() {
     let first = doomed("first", None);
     let second = doomed("second", Some(first.1.clone()));
     run(async {
@@ -335,7 +335,7 @@ fn a_hostile_member_disturbs_no_connection_but_its_own() {
 }
 
 #[test]
-fn without_anybody_who_carries_they_are_out_of_reach() {
+fn without_a_relay_they_are_out_of_reach() {
     run(async {
         let seed = seed(false, "seed").relay(false).start().await.unwrap();
         let limit = Duration::from_secs(1);
@@ -354,7 +354,7 @@ fn without_anybody_who_carries_they_are_out_of_reach() {
 }
 
 #[test]
-fn with_certificates_the_ends_encrypt_what_is_carried() {
+fn with_certificates_the_ends_encrypt_what_is_relayed() {
     run(async {
         let key = rcgen::KeyPair::generate().unwrap();
         let certificate = rcgen::CertificateParams::new(Vec::new()).unwrap().self_signed(&key).unwrap();

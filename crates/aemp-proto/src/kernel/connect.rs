@@ -57,6 +57,13 @@ impl Kernel {
         }
     }
 
+    /// Somebody needs a direct connection to this node, which is up through a relay.
+    pub(super) fn wanted_directly(&mut self, node: &NodeId, now: Time) {
+        if self.attempts.want(node, false, now) {
+            self.look_up(node, now);
+        }
+    }
+
     /// Finds addresses for an attempt that has none yet.
     pub(super) fn look_up(&mut self, node: &NodeId, now: Time) {
         let routes = self.look_up_relays(node);

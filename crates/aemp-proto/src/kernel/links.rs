@@ -6,7 +6,8 @@
 //! no more than one undecided connection at a time (`ARCHITECTURE.md`). A Perl peer sends its line
 //! at once and breaks both when two finish together: towards it we always do so.
 //!
-//! A node that is up already is not displaced: the old connection is probed first.
+//! A node that is up already is not displaced: the old connection is probed first. Only a relayed
+//! connection gives way at once, to a direct one with the same run of the node.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -24,6 +25,9 @@ const PROBE_LIMIT: Duration = Duration::from_millis(1500);
 /// connection to the node could go on, gives way: anybody can listen somewhere, greet with the ID
 /// of a node and say nothing more.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Why a relayed connection ends when a direct one takes its place.
+pub(super) const DIRECT_INSTEAD: &str = "a direct connection replaces the relayed one";
 
 /// Why a connection is closed that took too long to be made.
 pub const CONNECT_TIMEOUT: &str = "connect timeout";
@@ -150,7 +154,8 @@ impl Links {
         known.stage = Stage::Open;
         self.connects.clear(&link);
         // The peer would not have finished this one if the old one were still alive for it.
-        self.take_down(&peer.node, "replaced by a new connection");
+        let reason = if self.is_more_direct(link) { DIRECT_INSTEAD } else { "replaced by a new connection" };
+        self.take_down(&peer.node, reason);
         self.up.insert(peer.node.clone(), link);
         for other in self.rivals(&peer.node, |stage| stage != Stage::Greeted && stage != Stage::Open) {
             self.close(other, "another connection to the node was established");
@@ -282,6 +287,10 @@ impl Links {
             self.set_stage(link, Stage::Held);
             return self.decide(&node);
         };
+        if self.is_more_direct(link) {
+            self.set_stage(link, Stage::Held);
+            return self.decide(&node);
+        }
         if !self.probes.contains(&node) {
             self.probes.set(&node, Some(now + PROBE_LIMIT));
             self.out.push_back(Verdict::Probe(up));
@@ -292,8 +301,11 @@ impl Links {
     /// Lets held connections of this node go on, as many as may.
     fn decide(&mut self, node: &NodeId) {
         if !self.is_up(node) {
-            self.proceed_with_held(node);
+            for link in self.rivals(node, |stage| stage == Stage::Waiting) {
+                self.set_stage(link, Stage::Held);
+            }
         }
+        self.proceed_with_held(node);
         let is_held = |stage| stage == Stage::Held;
         if self.rivals(node, is_held).is_empty() {
             self.waits.clear(node);
@@ -313,15 +325,23 @@ impl Links {
     }
 
     fn proceed_with_held(&mut self, node: &NodeId) {
-        for link in self.rivals(node, |stage| stage == Stage::Waiting) {
-            self.set_stage(link, Stage::Held);
-        }
         for link in self.rivals(node, |stage| stage == Stage::Held) {
-            if !self.must_wait(link, node) {
+            let is_needed = !self.is_up(node) || self.is_more_direct(link);
+            if is_needed && !self.must_wait(link, node) {
                 self.set_stage(link, Stage::Proceeding);
                 self.out.push_back(Verdict::Proceed(link));
             }
         }
+    }
+
+    /// Whether this link is a direct one, and the one to the same run of its node is relayed.
+    fn is_more_direct(&self, link: LinkId) -> bool {
+        let peer = |link: LinkId| self.links.get(&link)?.peer.as_ref();
+        let Some(new) = peer(link).filter(|new| new.incarnation.is_some() && new.via.is_none()) else {
+            return false;
+        };
+        let old = self.link_to(&new.node).and_then(peer);
+        old.is_some_and(|old| old.via.is_some() && old.incarnation == new.incarnation)
     }
 
     /// Whether our line on this link has to wait for the fate of another one.

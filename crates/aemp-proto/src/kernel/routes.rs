@@ -118,6 +118,10 @@ impl Kernel {
             .take(ROUTES_MAX)
             .collect();
         relays.sort_by_key(|via| !self.links.is_up(via));
+        if self.links.is_up(node) {
+            // It is a direct connection that is wanted.
+            relays.clear();
+        }
         self.attempts.relays(node, &relays);
         !relays.is_empty()
     }
@@ -144,7 +148,7 @@ impl Kernel {
         let link = self.begin_dial(target, Purpose::Node(node.clone()), limit, now);
         self.attempts.dialled(node, link);
         if self.links.is_up(via) {
-            self.ask_relay(link, via, node);
+            self.ask_relay(link, via, node, now);
             self.follow_links(now);
         } else {
             self.routes.waiting.entry(via.clone()).or_default().push((link, node.clone()));
@@ -156,7 +160,7 @@ impl Kernel {
     pub(super) fn relay_came_up(&mut self, via: &NodeId, now: Time) {
         for (link, to) in self.routes.waiting.remove(via).unwrap_or_default() {
             self.throttle.delayed(&DialTarget::Relay { relay: via.clone(), to: to.clone() }, now);
-            self.ask_relay(link, via, &to);
+            self.ask_relay(link, via, &to, now);
         }
     }
 
@@ -168,12 +172,18 @@ impl Kernel {
         }
     }
 
-    fn ask_relay(&mut self, link: LinkId, via: &NodeId, to: &NodeId) {
-        if self.links.peer(via).is_some_and(|peer| peer.can_relay && peer.is_neighbour()) {
-            let (via, to) = (via.clone(), to.clone());
-            self.actions.push_back(Action::DialThrough { link, via, to });
-        } else {
-            self.links.close(link, &format!("{via} cannot relay a connection"));
+    /// A relay has to be a neighbour: one that is reached through another relay is dialled before.
+    fn ask_relay(&mut self, link: LinkId, via: &NodeId, to: &NodeId, now: Time) {
+        match self.links.peer(via) {
+            Some(peer) if peer.can_relay && peer.is_neighbour() => {
+                let (via, to) = (via.clone(), to.clone());
+                self.actions.push_back(Action::DialThrough { link, via, to });
+            }
+            Some(peer) if peer.can_relay => {
+                self.routes.waiting.entry(via.clone()).or_default().push((link, to.clone()));
+                self.wanted_directly(via, now);
+            }
+            _ => self.links.close(link, &format!("{via} cannot relay a connection")),
         }
     }
 }

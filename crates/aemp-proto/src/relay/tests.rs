@@ -194,7 +194,7 @@ fn why_it_is_over_is_cut() {
 }
 
 #[test]
-fn when_a_connection_of_the_carrier_breaks_all_that_went_over_it_is_over() {
+fn when_a_connection_of_the_relay_breaks_all_that_went_over_it_is_over() {
     let mut net = Net::new(1 << 12);
     let (to_b, far) = net.join("b");
     let (to_c, third) = net.join("c");
@@ -222,7 +222,7 @@ fn it_is_refused_where_it_cannot_be() {
 }
 
 #[test]
-fn a_carrier_carries_no_more_than_it_may() {
+fn a_relay_has_no_more_connections_than_it_may() {
     let mut net = Net::new(1 << 12);
     let [_, _, first] = [(); 3].map(|()| net.join("b"));
     let refused = net.at("a").dial(&node("r"), &node("c"));
@@ -256,7 +256,7 @@ fn one_who_sends_more_than_the_window_loses_that_connection_and_no_other() {
 }
 
 #[test]
-fn a_carrier_that_sends_more_than_it_said_is_believed_no_more() {
+fn a_relay_that_sends_more_than_it_said_is_believed_no_more() {
     let mut net = Net::new(1 << 12);
     let (near, _) = net.join("b");
     let number = net.requests.iter().find_map(|(_, from, request)| match request {

@@ -1,15 +1,13 @@
 //! MON1–MON9 and M6: a monitor fires once, when it has to, and for a reason.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use rustc_hash::FxHashMap;
 
 use super::facts::{Facts, LOST, Monitor, Run};
 use super::{Bounds, Violation, micros, report};
-use crate::history::{Event, RELAYED, node_of};
+use crate::history::{Event, node_of};
 
-/// How the text of a loss ends if a neighbour in common is missing.
-const NO_RELAY: &str = "cannot relay a connection";
 /// What comes first in the reason if the function of a spawn cannot run. From outside no such port
 /// is seen.
 const REFUSED: &str = "spawn_refused";
@@ -85,12 +83,6 @@ fn alarm(
     if facts.unreadable.contains_key(&(facts.run(at), monitor.p)) {
         return;
     }
-    // Two nodes that nobody can dial need a seed in common that both are directly connected to.
-    // After a fault one of them may be connected to it through the other's seed for long.
-    let relay = reason.get(2).is_some_and(|text| text.ends_with(NO_RELAY));
-    if relay && !share_seed(facts, facts.run(at), node_of(monitor.p), at) {
-        return;
-    }
     // The news may have waited in a slow mailbox; what it tells of is a break, if that is known.
     let breaks = facts.breaks.get(&(facts.run(at), node_of(monitor.p)));
     let broke = breaks.and_then(|breaks| breaks.iter().rfind(|broke| **broke < at)).unwrap_or(&at);
@@ -98,29 +90,6 @@ fn alarm(
         let (m, p) = (monitor.m, monitor.p);
         report(out, "M6", format_args!("monitor {m} of {p} fired, and nothing was wrong: {reason:?}"));
     }
-}
-
-/// Whether a seed was directly connected to both at that moment.
-fn share_seed(facts: &Facts<'_>, run: Run<'_>, node: &str, at: usize) -> bool {
-    let mut neighbours: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    let mut known: BTreeSet<&str> = BTreeSet::new();
-    for record in &facts.records[..at] {
-        match &record.event {
-            Event::Start { seeds, .. } => {
-                known.extend(seeds.iter().map(String::as_str));
-                neighbours.remove(record.node.as_str());
-            }
-            Event::Up { peer, conn, .. } if conn & RELAYED == 0 => {
-                neighbours.entry(&record.node).or_default().insert(peer);
-            }
-            Event::Up { peer, .. } | Event::Down { peer, .. } => {
-                neighbours.entry(&record.node).or_default().remove(peer.as_str());
-            }
-            _ => {}
-        }
-    }
-    let of = |node: &str| neighbours.get(node).cloned().unwrap_or_default();
-    of(run.0).intersection(&of(node)).any(|shared| known.contains(shared))
 }
 
 /// Which run is connected to which node at the end.

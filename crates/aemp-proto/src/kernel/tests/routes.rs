@@ -67,7 +67,7 @@ fn both_at_once_keep_one_connection_and_lose_nothing() {
 }
 
 #[test]
-fn when_the_carrier_dies_both_are_told_and_another_one_carries() {
+fn when_the_relay_dies_both_are_told_and_another_one_relays() {
     for seed in 0..50 {
         let mut net = private(seed);
         net.send("a", "b");
@@ -99,7 +99,7 @@ fn apart() -> Net {
 }
 
 #[test]
-fn a_carrier_that_is_not_connected_is_dialled_first() {
+fn a_relay_that_is_not_connected_is_dialled_first() {
     let mut net = apart();
     assert_eq!(route(&net, "a", "t"), None);
     net.send("a", "b");
@@ -110,7 +110,7 @@ fn a_carrier_that_is_not_connected_is_dialled_first() {
 }
 
 #[test]
-fn a_carrier_that_cannot_be_reached_is_one_that_refuses() {
+fn a_relay_that_cannot_be_reached_is_one_that_refuses() {
     let mut net = apart();
     net.cut("a", "t");
     net.send("a", "b");
@@ -154,7 +154,7 @@ fn an_address_that_does_not_answer_is_not_waited_for_to_the_end() {
 }
 
 #[test]
-fn ways_vanish_with_those_that_offered_them() {
+fn routes_vanish_with_those_that_offered_them() {
     let mut net = private(2);
     let routes = |net: &mut Net| {
         let query = net.query("s", crate::kernel::QueryKind::Family, "'x");
@@ -171,6 +171,28 @@ fn ways_vanish_with_those_that_offered_them() {
     let after = routes(&mut net);
     let count = |text: &str| (text.matches("via:s").count(), text.matches("via:t").count());
     assert_eq!([count(&before), count(&between), count(&after)], [(2, 2), (2, 0), (0, 0)]);
+}
+
+#[test]
+fn a_relay_that_is_reached_through_another_one_is_dialled_before_it_relays() {
+    for seed in 0..50 {
+        let mut net = private(seed);
+        // Each of the two loses one seed, and is then reached by that through the other one.
+        net.cut("a", "t");
+        net.cut("b", "s");
+        net.run(Duration::from_secs(9));
+        net.send("t", "a");
+        net.send("s", "b");
+        net.run(Duration::from_secs(3));
+        assert_eq!((via(&net, "t", "a"), via(&net, "s", "b")), ("s".into(), "t".into()));
+        net.heal_all();
+        net.run(Duration::from_secs(60));
+        net.send("a", "b");
+        net.run(Duration::from_secs(3));
+        assert_joined(&net, "a", "b");
+        assert!(net.nodes["a"].up.contains_key("t") && net.nodes["b"].up.contains_key("s"));
+        net.check_messages();
+    }
 }
 
 #[test]
