@@ -10,16 +10,21 @@ use crate::edit::Edit;
 use crate::eval::Eval;
 use crate::examples::with_examples;
 use crate::failure::EXIT_STATUSES;
+use crate::inspect::Inspect;
+use crate::kill::{Kill, Spawn};
+use crate::listen::Listen;
 use crate::log::Log;
 use crate::logging::Logging;
 use crate::mon::Mon;
 use crate::overview::{Config, with_overview};
+use crate::ping::{Latency, Ping};
 use crate::profile::Profile;
 use crate::restart::Restart;
 use crate::run::Run;
 use crate::shell::Shell;
 use crate::snd::Snd;
 use crate::trace::Trace;
+use crate::wait::Wait;
 
 /// Run nodes, talk to networks and edit the configuration
 #[derive(Debug, Parser)]
@@ -60,7 +65,15 @@ pub(crate) enum NodeCommand {
     Restart(Restart),
     Snd(Snd),
     Cal(Cal),
+    Listen(Listen),
     Mon(Mon),
+    Wait(Wait),
+    Kill(Kill),
+    Spawn(Spawn),
+    Ping(Ping),
+    Latency(Latency),
+    #[command(flatten)]
+    Inspect(Inspect),
     Db(Db),
     Log(Log),
     Eval(Eval),

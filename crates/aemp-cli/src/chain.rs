@@ -138,12 +138,41 @@ fn split(args: &[String]) -> Vec<Line> {
             _ => rest.len(),
         });
         let (command, more) = rest.split_at(taken);
-        lines.push(Line { general: general.clone(), command: command.to_vec() });
+        lines.push(Line { general: general.clone(), command: options_first(&cli, command) });
         rest = more;
         if rest.is_empty() {
             return lines;
         }
     }
+}
+
+/// Of a command that takes settings, to their end: its options before these, wherever they stand. A
+/// value that begins with a dash and is no option of the command stays where it is.
+fn options_first(cli: &Command, words: &[String]) -> Vec<String> {
+    let takes_settings = |arg: &&Arg| arg.is_trailing_var_arg_set() && !arg.is_allow_hyphen_values_set();
+    let command = words.first().and_then(|name| cli.find_subcommand(name));
+    let Some(command) = command.filter(|command| command.get_positionals().any(|arg| takes_settings(&arg)))
+    else {
+        return words.to_vec();
+    };
+    let (mut options, mut others) = (vec![words[0].clone()], Vec::new());
+    let mut words = words[1..].iter();
+    while let Some(word) = words.next() {
+        match option(command, word).filter(|_| word.starts_with("--") && word.len() > 2) {
+            Some(arg) => {
+                options.push(word.clone());
+                let has_value = arg.get_action().takes_values() && !word.contains('=');
+                options.extend(has_value.then(|| words.next().cloned()).flatten());
+            }
+            None => {
+                others.push(word.clone());
+                if word == "--" {
+                    others.extend(words.by_ref().cloned());
+                }
+            }
+        }
+    }
+    [options, others].concat()
 }
 
 /// Whether nothing can follow a command: it takes any number of arguments, or is `help`.
@@ -239,6 +268,17 @@ mod tests {
         assert_eq!(cut(&["setsecret", "-x", "gensecret"])[0], ["aemp", "setsecret", "-x"]);
         assert_eq!(cut(&["setsecret", "--help"])[0], ["aemp", "setsecret", "--help"]);
         assert_eq!(cut(&["snd", "a", "-x", "gensecret"]).len(), 1);
+    }
+
+    #[test]
+    fn options_may_stand_behind_the_settings() {
+        let run = |args: &[&str]| cut(&[&["run"], args].concat())[0][1..].join(" ");
+        assert_eq!(run(&["nodeid", "a", "--log", "error", "x", "y"]), "run --log error nodeid a x y");
+        assert_eq!(run(&["nodeid", "a", "--json", "--log=x"]), "run --json --log=x nodeid a");
+        assert_eq!(run(&["secret", "-x", "--", "--json"]), "run secret -x -- --json");
+        assert_eq!(run(&["secret", "--nothing"]), "run secret --nothing");
+        assert_eq!(cut(&["snd", "a", "--json"])[0][1..], ["snd", "a", "--json"]);
+        assert_eq!(cut(&["kill", "a#b", "x", "--yes"])[0][1..], ["kill", "--yes", "a#b", "x"]);
     }
 
     #[test]

@@ -92,6 +92,13 @@ impl Client {
         Ok(settings.builder().logs(logging::source()).client(true).start().await?)
     }
 
+    /// The same for a command that stays and whose port others are told of: they reach it over the
+    /// nodes that it is connected to.
+    pub(crate) async fn stay(&self) -> Result<Node, Failure> {
+        let settings = self.settings(json!([]))?;
+        Ok(settings.builder().logs(logging::source()).start().await?)
+    }
+
     /// Starts the node of a command that stays, and whose ports others may want to reach.
     pub(crate) async fn join(&self) -> Result<Node, Failure> {
         let settings = self.settings(json!(["*"]))?;

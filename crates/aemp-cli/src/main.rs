@@ -25,12 +25,17 @@ mod eval;
 mod examples;
 mod failure;
 mod gate;
+mod inspect;
+mod kill;
+mod listen;
 mod log;
 mod logging;
 #[cfg(feature = "scripts")]
 mod memory;
 mod mon;
+mod output;
 mod overview;
+mod ping;
 mod profile;
 mod restart;
 mod run;
@@ -41,6 +46,7 @@ mod shell;
 mod snd;
 mod trace;
 mod values;
+mod wait;
 mod watchdog;
 
 use std::io::{ErrorKind, Write};
@@ -108,7 +114,14 @@ fn run_node_command(command: NodeCommand, logging: &Logging) -> Result<(), Failu
             NodeCommand::Restart(restart) => restart.run().await,
             NodeCommand::Snd(snd) => snd.run().await,
             NodeCommand::Cal(cal) => cal.run().await,
+            NodeCommand::Listen(listen) => listen.run().await,
             NodeCommand::Mon(mon) => mon.run().await,
+            NodeCommand::Wait(wait) => wait.run().await,
+            NodeCommand::Kill(kill) => kill.run().await,
+            NodeCommand::Spawn(spawn) => spawn.run().await,
+            NodeCommand::Ping(ping) => ping.run().await,
+            NodeCommand::Latency(latency) => latency.run().await,
+            NodeCommand::Inspect(inspect) => inspect.run().await,
             NodeCommand::Db(db) => db.run().await,
             NodeCommand::Log(log) => log.run().await,
             NodeCommand::Eval(eval) => eval.run().await,

@@ -11,14 +11,46 @@ use crate::edit::Edit;
 use crate::failure::Failure;
 use crate::profile::Profile;
 
-/// A group of commands, by the names of its commands.
-type Group = (&'static str, &'static [&'static str]);
+/// A group of commands, line by line.
+type Group = (&'static str, &'static [Row]);
 
-const GROUPS: [Group; 4] = [
-    ("Run", &["run", "restart", "demo"]),
-    ("Talk", &["snd", "cal", "mon", "eval", "shell"]),
-    ("Watch", &["db", "log", "trace"]),
-    ("Configure", &["profile", "showconfig", "config"]),
+/// The commands of one line; what is said of them stands there, or is what one command says of
+/// itself.
+type Row = (&'static [&'static str], &'static str);
+
+const GROUPS: [Group; 5] = [
+    ("Run", &[(&["run"], ""), (&["restart"], ""), (&["demo"], "")]),
+    (
+        "Talk",
+        &[
+            (&["snd", "cal"], "Send a message to a port, or with a port for the answer"),
+            (&["listen"], ""),
+            (&["mon", "wait"], "Wait until a port dies; until a node, port or family is there, or gone"),
+            (&["kill", "spawn"], "Kill a port; make one on a node with one of its functions"),
+            (&["eval", "shell"], "Have a node evaluate code, once or line by line"),
+        ],
+    ),
+    (
+        "Watch",
+        &[
+            (&["nodes", "ports"], "List the nodes of the network; the ports of a node"),
+            (&["describe"], ""),
+            (&["stats", "lost"], "Show what a node counts; the last messages that it could not deliver"),
+            (&["ping", "latency"], "Measure how long a message takes to a node; between two nodes"),
+            (&["log", "trace"], "Show what all nodes log; the connections between them"),
+        ],
+    ),
+    (
+        "Database",
+        &[(&["db", "families"], "Show a family of the shared database, or its changes; list all families")],
+    ),
+    (
+        "Configure",
+        &[
+            (&["profile", "showconfig"], "Name the profile for what follows; show the settings"),
+            (&["config"], ""),
+        ],
+    ),
 ];
 
 /// What stands under the groups.
@@ -67,8 +99,10 @@ fn overview(cli: &Command) -> String {
     let mut help = format!("{about}\n\n{heading}Usage:{heading:#} aemp [OPTIONS] <COMMAND>\n");
     for (name, commands) in GROUPS {
         let _ = writeln!(help, "\n{heading}{name}:{heading:#}");
-        for command in commands.iter().filter_map(|name| cli.find_subcommand(name)) {
-            help += &row(command);
+        for (names, text) in commands {
+            let own = || names.first().and_then(|name| cli.find_subcommand(name)?.get_about());
+            let own = own().map(ToString::to_string).unwrap_or_default();
+            help += &line(&names.join(", "), if text.is_empty() { &own } else { text });
         }
     }
     let _ = writeln!(help, "\n{heading}Help:{heading:#}");
@@ -136,13 +170,13 @@ mod tests {
         let cli = args::command();
         let (first, config) = (help(), plain(&configuration(&cli)));
         for command in cli.get_subcommands().filter(|command| !command.is_hide_set()) {
-            let name = format!("  {} ", command.get_name());
-            assert!(first.contains(&name) || config.contains(&name), "{name}");
+            let name = command.get_name();
+            let listed = GROUPS.iter().flat_map(|(_, rows)| *rows).any(|(names, _)| names.contains(&name));
+            let row = format!("  {name} ");
+            assert!(listed || first.contains(&row) || config.contains(&row), "{name}");
         }
-        for (_, commands) in GROUPS {
-            for name in commands {
-                assert!(cli.find_subcommand(name).is_some(), "{name}");
-            }
+        for name in GROUPS.iter().flat_map(|(_, rows)| *rows).flat_map(|(names, _)| *names) {
+            assert!(cli.find_subcommand(name).is_some(), "{name}");
         }
     }
 }
