@@ -16,6 +16,25 @@ pub(crate) fn raise_limit() {
     }
 }
 
+/// Descriptors that a node should have for each of its seeds: the seeds dial it, too, and others come
+/// to them through it.
+const FOR_A_SEED: u64 = 4;
+
+/// Warns of a limit that is lower than what a node with this number of seeds needs.
+pub(crate) fn check_limit(seeds: usize) {
+    let needed = FOR_A_SEED * seeds as u64;
+    if let Ok((limit, _)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && limit < needed
+    {
+        tracing::warn!(
+            limit,
+            needed,
+            seeds,
+            "the limit of open descriptors is low for the number of seeds; raise the hard limit (ulimit -Hn)"
+        );
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -65,6 +65,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("setscript_limits", "aemp profile server setscript_limits steps=1000000,milliseconds=200"),
     ("setws", "aemp profile web setws 127.0.0.1:4041 setws_clients /etc/aemp/clients.json"),
     ("setws_clients", "aemp profile web setws_clients /etc/aemp/clients.json"),
+    ("setmetrics", "aemp profile server setmetrics 127.0.0.1:9464"),
     ("seteval", "aemp profile perl seteval 'warn \"up\"'"),
 ];
 

@@ -32,6 +32,7 @@ mod log;
 mod logging;
 #[cfg(feature = "scripts")]
 mod memory;
+mod metrics;
 mod mon;
 mod output;
 mod overview;

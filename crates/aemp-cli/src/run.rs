@@ -10,6 +10,7 @@ use crate::descriptors;
 use crate::failure::Failure;
 use crate::gate::Gate;
 use crate::logging::{self, Logging};
+use crate::metrics;
 use crate::scripts::Scripting;
 use crate::services;
 use crate::watchdog::child::Leash;
@@ -22,7 +23,7 @@ use crate::watchdog::{self, Watching};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Keys: nodeid, binds, advertise, seeds, secret, cert, services, secure, behind_nat, relay, monitor_timeout, connect_interval,
-framing_format, auth_offer, auth_accept, verify_peeraddr, nodelay, scripts, script_eval, script_limits, ws, ws_clients;
+framing_format, auth_offer, auth_accept, verify_peeraddr, nodelay, scripts, script_eval, script_limits, ws, ws_clients, metrics;
 and about the configuration file:
   profile NAME  the profile to use; by default the one with this host's name
   norc 1        do not read the file
@@ -34,6 +35,8 @@ With scripts FOLDER,… also a::b:: for FOLDER/a/b.rhai, and a::b::f for a funct
 script_eval 1 other nodes can have code evaluated here.
 With ws HOST:PORT ws_clients FILE the node is a WebSocket gateway for clients that are not members of the network, such as browsers; FILE says
 who they are and what they may do. The line ends with the address of the gateway then: ws HOST:PORT.
+With metrics HOST:PORT a monitoring system finds there /metrics (OpenMetrics text), /ready (200 when the node is a part of its network) and
+/alive (200 while the loop of the node answers); the line ends with metrics HOST:PORT. Nobody is asked who they are there.
 
 Example: aemp run norc 1 nodeid echo secret geheim binds 127.0.0.1:4040 services aemp::echo,aemp::sink")]
 pub(crate) struct Run {
@@ -56,6 +59,7 @@ impl Run {
         descriptors::raise_limit();
         let leash = self.watching.watched().map(Leash::take).transpose()?;
         let mut settings = Settings::load(&Arguments::parse(&self.arguments)?)?;
+        descriptors::check_limit(settings.seeds.len());
         let mut scripting = Scripting::of(&settings)?;
         scripting.take_modules(&mut settings);
         let scripted = settings.services.iter().map(|service| service.function.clone());
@@ -64,6 +68,7 @@ impl Run {
         // Before the line that others wait for: from then on a signal ends the node in order.
         let ending = ending()?;
         let gate = Gate::of(&settings)?;
+        let observed = settings.metrics.clone();
         let builder = services::register(settings.builder().logs(logging::source()));
         let mut builder = scripting.install(builder);
         if let Some(leash) = &leash {
@@ -72,7 +77,8 @@ impl Run {
         let node = builder.start().await?;
         scripting.load(&node)?;
         let ws = gate.open(&node).await?;
-        announce(&node, ws.as_deref(), self.json)?;
+        let metrics = metrics::open(observed.as_deref(), &node).await?;
+        announce(&node, &[("ws", ws), ("metrics", metrics)], self.json)?;
         match &leash {
             None => ending.await,
             Some(leash) => {
@@ -107,18 +113,25 @@ impl Run {
     }
 }
 
-/// Says that the node listens, and where.
-pub(crate) fn announce(node: &Node, ws: Option<&str>, as_json: bool) -> Result<(), Failure> {
+/// Says that the node listens, and where; and what else does, by name.
+pub(crate) fn announce(
+    node: &Node,
+    others: &[(&str, Option<String>)],
+    as_json: bool,
+) -> Result<(), Failure> {
     let addresses: Vec<String> = node.local_addrs().iter().map(ToString::to_string).collect();
+    let others = others.iter().filter_map(|(name, address)| Some((*name, address.as_ref()?)));
     if as_json {
         let mut line = json!({"ready": node.id().as_str(), "listeners": addresses});
-        if let Some(ws) = ws {
-            line["ws"] = ws.into();
+        for (name, address) in others {
+            line[name] = address.as_str().into();
         }
         return crate::print(&line.to_string());
     }
-    let ws = ws.map(|ws| format!(" ws {ws}")).unwrap_or_default();
-    let line = format!("ready {} {}{ws}", node.id(), addresses.join(","));
+    let mut line = format!("ready {} {}", node.id(), addresses.join(","));
+    for (name, address) in others {
+        line += &format!(" {name} {address}");
+    }
     crate::print(line.trim_end())
 }
 

@@ -58,6 +58,7 @@ pub const KEYS: &[Key] = &[
     Key { name: "script_limits", shape: Shape::List },
     Key { name: "ws", shape: Shape::Text },
     Key { name: "ws_clients", shape: Shape::Text },
+    Key { name: "metrics", shape: Shape::Text },
 ];
 
 /// Names that settings had before, and that files and command lines may still use.

@@ -66,6 +66,8 @@ pub struct Settings {
     pub ws: Option<String>,
     /// The file with the rules for edge clients.
     pub ws_clients: Option<String>,
+    /// The address at which monitoring is answered. The library itself does not.
+    pub metrics: Option<String>,
 }
 
 /// A registered function that runs when the node starts.
@@ -153,6 +155,7 @@ impl Settings {
             script_limits: lookup.texts("script_limits")?.unwrap_or_default(),
             ws: lookup.text("ws")?,
             ws_clients: lookup.text("ws_clients")?,
+            metrics: lookup.text("metrics")?,
         })
     }
 

@@ -27,7 +27,7 @@ impl DemoNode {
         services::check(&mut settings, &[WORKER])?;
         let builder = settings.builder().logs(logging::source()).function(WORKER, worker::init);
         let node = services::register(builder).start().await?;
-        run::announce(&node, None, false)?;
+        run::announce(&node, &[], false)?;
         end_of_stdin().await;
         node.shutdown().await;
         Ok(())

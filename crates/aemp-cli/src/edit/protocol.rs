@@ -63,6 +63,8 @@ const SETTINGS: &[Setting] = &[
         about: "Set the address of a WebSocket gateway, for clients that are not members of the network" },
     Setting { key: "ws_clients", value: "FILE", values: "JSON: who the clients of the gateway are, and what they may do",
         about: "Set the file with the rules of the gateway" },
+    Setting { key: "metrics", value: "ADDRESS", values: "HOST:PORT; loopback, or a network that you trust",
+        about: "Set the address at which a monitoring system finds /metrics, /ready and /alive" },
 ];
 
 /// How nodes talk to each other.
