@@ -3,6 +3,7 @@
 use clap::{ColorChoice, CommandFactory, Parser, Subcommand};
 
 use crate::cal::Cal;
+use crate::check::Check;
 use crate::completions::Completions;
 use crate::db::Db;
 use crate::demo::{Demo, DemoNode};
@@ -10,6 +11,7 @@ use crate::edit::Edit;
 use crate::eval::Eval;
 use crate::examples::with_examples;
 use crate::failure::EXIT_STATUSES;
+use crate::gather::Gather;
 use crate::inspect::Inspect;
 use crate::kill::{Kill, Spawn};
 use crate::listen::Listen;
@@ -74,6 +76,8 @@ pub(crate) enum NodeCommand {
     Latency(Latency),
     #[command(flatten)]
     Inspect(Inspect),
+    Check(Check),
+    Gather(Gather),
     Db(Db),
     Log(Log),
     Eval(Eval),

@@ -16,8 +16,8 @@ use crate::values::{self, escaped};
 /// Show a family of the shared database
 ///
 /// One line for each subkey, and after a blank its value as JSON, unless that is null. The subkeys
-/// of a family of ports, such as `aemp::echo`, are the IDs of the ports. Exit status 1 if there is no
-/// such family.
+/// of a family of ports, such as `aemp::echo`, are the IDs of the ports. Exit status 1 if there is
+/// no such family.
 ///
 /// With --watch the family is followed until the command is interrupted: + stands before a subkey
 /// that is new, ~ before one that has another value, - before one that is gone.

@@ -16,8 +16,8 @@ pub(crate) fn raise_limit() {
     }
 }
 
-/// Descriptors that a node should have for each of its seeds: the seeds dial it, too, and others come
-/// to them through it.
+/// Descriptors that a node should have for each of its seeds: the seeds dial it, too, and others
+/// come to them through it.
 const FOR_A_SEED: u64 = 4;
 
 /// Warns of a limit that is lower than what a node with this number of seeds needs.

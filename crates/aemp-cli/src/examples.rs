@@ -20,6 +20,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("nodes", "aemp nodes --wide"),
     ("ports", "aemp ports mynode"),
     ("families", "aemp families -o json"),
+    ("gather", "aemp gather report.json"),
     ("describe", "aemp describe mynode"),
     ("stats", "aemp stats mynode -o json"),
     ("lost", "aemp lost mynode"),

@@ -69,6 +69,11 @@ impl Failure {
         self.status == 1
     }
 
+    /// What is said.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Says it on stderr.
     pub(crate) fn say(&self) {
         if !self.message.is_empty() {

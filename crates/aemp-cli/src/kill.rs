@@ -1,6 +1,7 @@
 //! `aemp kill` and `aemp spawn`: end a port, and make one.
 
 use std::io::{IsTerminal as _, stdin, stdout};
+use std::time::Duration;
 
 use aemp::{AnyMessage, Node, PortId, Reason};
 use clap::Args;
@@ -12,10 +13,13 @@ use crate::failure::Failure;
 use crate::inspect::{connected, node_id};
 use crate::values::{self, escaped};
 
+/// How long a port that was made must live to count as made.
+const SETTLED: Duration = Duration::from_millis(200);
+
 /// Kill a port
 ///
-/// Ends when the port is dead; fails if there is none. On a terminal it asks first, unless --yes is
-/// given. Without a reason the port dies of `killed`.
+/// Ends when the port is dead; fails if it does not exist. On a terminal it asks first, unless
+/// --yes is given. Without a reason the port dies of `killed`.
 #[derive(Debug, Args)]
 pub(crate) struct Kill {
     /// NODE#PORT
@@ -34,8 +38,8 @@ pub(crate) struct Kill {
 
 /// Make a port on a node with one of its functions, and print the ID of the port
 ///
-/// The function has to be registered there, or be one of its scripts. Fails if the port is dead
-/// when the function has run.
+/// The function has to be registered there, or be one of its scripts. Fails if the port dies within
+/// the fifth of a second after the node has taken the request.
 #[derive(Debug, Args)]
 pub(crate) struct Spawn {
     /// The node
@@ -99,18 +103,22 @@ impl Spawn {
         let arguments = client::message(&self.arguments)?;
         let port = connected(&self.client, &self.limit, async |node: &Node| {
             let port = node.spawn(&target, &self.function, &arguments).map_err(Failure::failed)?;
-            let died = node.exited(&port);
-            // What the node answers comes behind the function, and the news of a port that it has
-            // left dead.
+            let mut died = std::pin::pin!(node.exited(&port));
+            let dead = |reason: Reason| {
+                let why = values::to_words(reason.values());
+                Failure::failed(format!("{}: {why}", escaped(&self.function)))
+            };
             let time = node.call::<_, AnyMessage, _>(&target.control_port(), self.limit.timeout, |reply| {
                 ("time", reply.port().clone())
             });
             tokio::select! {
-                biased;
-                reason = died => {
-                    Err(Failure::failed(format!("{}: {}", escaped(&self.function), values::to_words(reason.values()))))
-                }
-                time = time => time.map(|_| port).map_err(|error| Failure::of_call(&target, error)),
+                reason = &mut died => return Err(dead(reason)),
+                time = time => time.map_err(|error| Failure::of_call(&target, error))?,
+            };
+            // The node has taken the request; the function runs when it is the turn of its port.
+            match timeout(SETTLED, died).await {
+                Ok(reason) => Err(dead(reason)),
+                Err(_) => Ok(port),
             }
         })
         .await?;

@@ -13,9 +13,10 @@ const WAITING_MAX: usize = 4096;
 
 /// Open a port, and print the messages that it gets
 ///
-/// Prints `listening NODE#PORT` first, then each message as JSON values separated by commas. It opens
-/// no socket: messages reach it over the nodes that it is connected to, which relay for the others.
-/// With --family the port stands in that family of the shared database, where others find it.
+/// Prints `listening NODE#PORT` first, then each message as JSON values separated by commas. It
+/// opens no socket: messages reach it over the nodes that it is connected to, which relay for the
+/// others. With --family the port stands in that family of the shared database, where others find
+/// it.
 #[derive(Debug, Args)]
 pub(crate) struct Listen {
     /// Only messages with this tag, which is their first value

@@ -13,6 +13,7 @@ compile_error!(
 mod args;
 mod cal;
 mod chain;
+mod check;
 mod client;
 mod completions;
 mod db;
@@ -25,6 +26,7 @@ mod eval;
 mod examples;
 mod failure;
 mod gate;
+mod gather;
 mod inspect;
 mod kill;
 mod listen;
@@ -123,6 +125,8 @@ fn run_node_command(command: NodeCommand, logging: &Logging) -> Result<(), Failu
             NodeCommand::Ping(ping) => ping.run().await,
             NodeCommand::Latency(latency) => latency.run().await,
             NodeCommand::Inspect(inspect) => inspect.run().await,
+            NodeCommand::Check(check) => check.run().await,
+            NodeCommand::Gather(gather) => gather.run().await,
             NodeCommand::Db(db) => db.run().await,
             NodeCommand::Log(log) => log.run().await,
             NodeCommand::Eval(eval) => eval.run().await,

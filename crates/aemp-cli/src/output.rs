@@ -25,7 +25,7 @@ pub(crate) enum Format {
 #[derive(Debug, Args)]
 pub(crate) struct Output {
     /// How to print it
-    #[arg(short, long = "output", value_name = "FORMAT", default_value = "table")]
+    #[arg(short = 'o', long = "output", value_name = "FORMAT", default_value = "table")]
     pub(crate) format: Format,
 }
 
@@ -136,8 +136,8 @@ mod tests {
     #[test]
     fn people_get_columns() {
         let expected = "\
-NAME      QUEUE BYTES  LIST
-a, \"b\"              5  x y
+NAME     QUEUE BYTES  LIST
+a, \"b\"             5  x y
 c\\u{1b}        12345  -";
         assert_eq!(table().text(Format::Table), expected);
         assert_eq!(Table::new(&["a", "b_c"]).text(Format::Table), "A  B C");

@@ -19,13 +19,19 @@ type Group = (&'static str, &'static [Row]);
 type Row = (&'static [&'static str], &'static str);
 
 const GROUPS: [Group; 5] = [
-    ("Run", &[(&["run"], ""), (&["restart"], ""), (&["demo"], "")]),
+    (
+        "Run",
+        &[
+            (&["run", "restart"], "Run a node until it is ended; restart one that runs under a watchdog"),
+            (&["check", "gather"], "Check settings without running a node; gather what a report needs"),
+            (&["demo"], "Count words in a network of processes, one of which is killed"),
+        ],
+    ),
     (
         "Talk",
         &[
-            (&["snd", "cal"], "Send a message to a port, or with a port for the answer"),
-            (&["listen"], ""),
-            (&["mon", "wait"], "Wait until a port dies; until a node, port or family is there, or gone"),
+            (&["snd", "cal", "listen"], "Send a message; with a port for the answer; show what a port gets"),
+            (&["mon", "wait"], "Wait until a port dies; until something is there, or gone"),
             (&["kill", "spawn"], "Kill a port; make one on a node with one of its functions"),
             (&["eval", "shell"], "Have a node evaluate code, once or line by line"),
         ],
@@ -33,9 +39,8 @@ const GROUPS: [Group; 5] = [
     (
         "Watch",
         &[
-            (&["nodes", "ports"], "List the nodes of the network; the ports of a node"),
-            (&["describe"], ""),
-            (&["stats", "lost"], "Show what a node counts; the last messages that it could not deliver"),
+            (&["nodes", "ports", "describe"], "List the nodes; the ports of a node; tell of one of them"),
+            (&["stats", "lost"], "Show what a node counts; what it could not deliver"),
             (&["ping", "latency"], "Measure how long a message takes to a node; between two nodes"),
             (&["log", "trace"], "Show what all nodes log; the connections between them"),
         ],
@@ -106,9 +111,10 @@ fn overview(cli: &Command) -> String {
         }
     }
     let _ = writeln!(help, "\n{heading}Help:{heading:#}");
-    let completions = ["completions"].into_iter().filter_map(|name| cli.find_subcommand(name));
-    help.extend(completions.map(row));
-    help += &line("help", "Explain a command, or `config` for all commands that change the configuration");
+    help += &line(
+        "help, completions",
+        "Explain a command, or `config`; print a script for completion in a shell",
+    );
     let _ = writeln!(help, "\n{heading}Options:{heading:#}");
     for argument in cli.get_arguments() {
         let long = argument.get_long().map(|long| format!("--{long}")).unwrap_or_default();
@@ -117,8 +123,7 @@ fn overview(cli: &Command) -> String {
         let option = value.map_or(long.clone(), |value| format!("{long} <{value}>"));
         help += &line(&option, &argument.get_help().map(ToString::to_string).unwrap_or_default());
     }
-    help += &line("-h, --help", "Print this");
-    help += &line("-V, --version", "Print the version");
+    help += &line("--help, --version", "Print this; print the version (also -h, -V)");
     let _ = write!(help, "\n{MORE}\n");
     help
 }
@@ -141,7 +146,7 @@ fn row(command: &Command) -> String {
 
 fn line(name: &str, text: &str) -> String {
     let style = Style::new().fg_color(Some(AnsiColor::Cyan.into()));
-    format!("  {style}{name:<20}{style:#} {text}\n")
+    format!("  {style}{name:<22}{style:#} {text}\n")
 }
 
 #[cfg(test)]
@@ -171,7 +176,8 @@ mod tests {
         let (first, config) = (help(), plain(&configuration(&cli)));
         for command in cli.get_subcommands().filter(|command| !command.is_hide_set()) {
             let name = command.get_name();
-            let listed = GROUPS.iter().flat_map(|(_, rows)| *rows).any(|(names, _)| names.contains(&name));
+            let listed = name == "completions"
+                || GROUPS.iter().flat_map(|(_, rows)| *rows).any(|(names, _)| names.contains(&name));
             let row = format!("  {name} ");
             assert!(listed || first.contains(&row) || config.contains(&row), "{name}");
         }

@@ -114,11 +114,7 @@ impl Run {
 }
 
 /// Says that the node listens, and where; and what else does, by name.
-pub(crate) fn announce(
-    node: &Node,
-    others: &[(&str, Option<String>)],
-    as_json: bool,
-) -> Result<(), Failure> {
+pub(crate) fn announce(node: &Node, others: &[(&str, Option<String>)], as_json: bool) -> Result<(), Failure> {
     let addresses: Vec<String> = node.local_addrs().iter().map(ToString::to_string).collect();
     let others = others.iter().filter_map(|(name, address)| Some((*name, address.as_ref()?)));
     if as_json {

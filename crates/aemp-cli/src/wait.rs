@@ -16,9 +16,9 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// Wait until a node, a port or a family is there, or gone
 ///
-/// NODE#PORT is a port, a name with :: in it, or any with --family, a family of the shared database,
-/// and everything else a node. A node is there when it answers, a family when it has an entry. Exit
-/// status 1 if that does not happen in time.
+/// NODE#PORT is a port, a name with :: in it, or any with --family, a family of the shared
+/// database, and everything else a node. A node is there when it answers, a family when it has an
+/// entry. Exit status 1 if that does not happen in time.
 #[derive(Debug, Args)]
 pub(crate) struct Wait {
     /// NODE, NODE#PORT or a family

@@ -28,14 +28,10 @@ fn network(services: &str) -> (User, Running) {
 
 /// The only port in a family, as soon as it is there.
 fn port(user: &User, family: &str) -> String {
-    for _ in 0..1000 {
-        let ports = user.ok(&["db", family]);
-        if !ports.is_empty() {
-            assert_eq!(ports.lines().count(), 1, "{ports}");
-            return ports.trim_end().to_owned();
-        }
-    }
-    panic!("nothing is registered in {family}")
+    user.ok(&["wait", "--family", family]);
+    let ports = user.ok(&["db", family]);
+    assert_eq!(ports.lines().count(), 1, "{ports}");
+    ports.trim_end().to_owned()
 }
 
 #[test]
@@ -138,7 +134,7 @@ fn the_node_port_answers() {
     let time: f64 = user.ok(&["cal", "seed", "time"]).trim_end().parse().unwrap();
     assert!(time > 1.7e9);
     assert!(user.ok(&["db", "'l"]).lines().any(|line| line.starts_with("seed [\"127.0.0.1:")));
-    assert_eq!(user.ok(&["db", "empty"]), "");
+    assert!(user.fails(1, &["db", "empty"]).contains("there is no such family"));
 }
 
 #[test]

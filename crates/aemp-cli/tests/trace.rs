@@ -33,7 +33,7 @@ fn start(user: &User, id: &str, binds: &str, seeds: &str) -> (Running, String) {
 /// Waits until as many nodes are known to the network.
 fn wait_for(user: &User, nodes: usize) {
     for _ in 0..1000 {
-        if user.ok(&["db", "aemp::echo"]).lines().count() == nodes {
+        if user.run(&["db", "aemp::echo"]).stdout.lines().count() == nodes {
             return;
         }
     }

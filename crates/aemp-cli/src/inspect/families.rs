@@ -12,8 +12,9 @@ use crate::output::{Output, Table};
 
 /// List the families of the shared database
 ///
-/// With the number of their entries, and about how many bytes these have. The names of the network's
-/// own families begin with '. Perl nodes cannot tell; the question needs one seed of this kind.
+/// With the number of their entries, and about how many bytes these have. The names of the
+/// network's own families begin with '. Perl nodes cannot tell; the question needs one seed of this
+/// kind.
 #[derive(Debug, Args)]
 pub(crate) struct Families {
     #[command(flatten)]

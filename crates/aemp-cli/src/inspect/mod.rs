@@ -1,7 +1,7 @@
 //! Commands that show what there is: nodes, ports, families, and what nodes count.
 //!
-//! They ask nodes for their snapshots ([`aemp::stats`]), which Perl nodes do not know, and look into
-//! the shared database. [`known`] has the names of what there is, for what was misspelt.
+//! They ask nodes for their snapshots ([`aemp::stats`]), which Perl nodes do not know, and look
+//! into the shared database. [`known`] has the names of what there is, for what was misspelt.
 
 mod describe;
 mod families;

@@ -38,7 +38,7 @@ pub(super) async fn serve(listener: TcpListener, node: Node) {
             Ok((stream, _)) => {
                 let node = node.clone();
                 tokio::spawn(async move {
-                    // What becomes of it is the affair of whoever asks.
+                    // What becomes of it is the affair of the one who asks.
                     let _ = timeout(REQUEST_TIMEOUT, answer(stream, &node)).await;
                     drop(permit);
                 });
