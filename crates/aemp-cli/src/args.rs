@@ -7,6 +7,7 @@ use crate::check::Check;
 use crate::completions::Completions;
 use crate::db::Db;
 use crate::demo::{Demo, DemoNode};
+use crate::doctor::Doctor;
 use crate::edit::Edit;
 use crate::eval::Eval;
 use crate::examples::with_examples;
@@ -77,6 +78,7 @@ pub(crate) enum NodeCommand {
     #[command(flatten)]
     Inspect(Inspect),
     Check(Check),
+    Doctor(Doctor),
     Gather(Gather),
     Db(Db),
     Log(Log),

@@ -19,6 +19,7 @@ mod completions;
 mod db;
 mod demo;
 mod descriptors;
+mod doctor;
 #[cfg(test)]
 mod document;
 mod edit;
@@ -126,6 +127,7 @@ fn run_node_command(command: NodeCommand, logging: &Logging) -> Result<(), Failu
             NodeCommand::Latency(latency) => latency.run().await,
             NodeCommand::Inspect(inspect) => inspect.run().await,
             NodeCommand::Check(check) => check.run().await,
+            NodeCommand::Doctor(doctor) => doctor.run().await,
             NodeCommand::Gather(gather) => gather.run().await,
             NodeCommand::Db(db) => db.run().await,
             NodeCommand::Log(log) => log.run().await,

@@ -42,7 +42,10 @@ const GROUPS: [Group; 5] = [
             (&["nodes", "ports", "describe"], "List the nodes; the ports of a node; tell of one of them"),
             (&["stats", "lost"], "Show what a node counts; what it could not deliver"),
             (&["ping", "latency"], "Measure how long a message takes to a node; between two nodes"),
-            (&["log", "trace"], "Show what all nodes log; the connections between them"),
+            (
+                &["log", "trace", "doctor"],
+                "Show what all nodes log; their connections; what is wrong with them",
+            ),
         ],
     ),
     (

@@ -109,6 +109,25 @@ fn settings_are_checked_and_a_secret_that_differs_is_found_by_the_seed() {
 }
 
 #[test]
+fn a_healthy_network_is_not_complained_of_and_a_node_that_hangs_is() {
+    let user = User::new();
+    let (_seed, address, _) = observed(&user, &[]);
+    let args = ["run", "norc", "1", "nodeid", "other", "secret", SECRET, "binds", "127.0.0.1:0"];
+    let mut other = user.start(&[&args[..], &["seeds", &address]].concat());
+    other.ready();
+    user.ok(&["setsecret", SECRET, "setseeds", &address]);
+    user.ok(&["wait", "other"]);
+    let doctor = |more: &[&str]| user.run(&[&["doctor"], more].concat());
+    let healthy = doctor(&[]);
+    assert_eq!((healthy.status, &*healthy.stdout), (Some(0), "nothing was found\n"));
+    other.signal("STOP");
+    let hangs = doctor(&["--timeout", "1"]);
+    other.signal("CONT");
+    assert_eq!(hangs.status, Some(2), "{}", hangs.stdout);
+    assert!(hangs.stdout.starts_with("error: other: does not answer"), "{}", hangs.stdout);
+}
+
+#[test]
 fn what_is_gathered_has_no_secret_and_nothing_of_messages() {
     let user = User::new();
     let (_seed, address, _) = observed(&user, &[]);

@@ -4,9 +4,22 @@ use std::fmt::Display;
 use std::path::PathBuf;
 
 use aemp_config::{Arguments, ConfigFile, Places};
+use clap::ValueEnum;
 use serde_json::json;
 
+use crate::failure::Failure;
 use crate::values::escaped;
+
+/// How findings are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Text,
+    /// One JSON object
+    Json,
+    /// One line for Nagios and what is like it
+    Nagios,
+}
 
 /// How bad it is, as exit statuses have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,7 +30,7 @@ enum Severity {
 
 /// One fault.
 #[derive(Debug)]
-pub(super) struct Finding {
+pub(crate) struct Finding {
     severity: Severity,
     /// The setting that it is about.
     key: String,
@@ -26,7 +39,7 @@ pub(super) struct Finding {
 }
 
 impl Finding {
-    pub(super) fn error(key: &str, cause: impl Display, remedy: impl Display) -> Finding {
+    pub(crate) fn error(key: &str, cause: impl Display, remedy: impl Display) -> Finding {
         Finding {
             severity: Severity::Error,
             key: key.into(),
@@ -35,7 +48,7 @@ impl Finding {
         }
     }
 
-    pub(super) fn warning(key: &str, cause: impl Display, remedy: impl Display) -> Finding {
+    pub(crate) fn warning(key: &str, cause: impl Display, remedy: impl Display) -> Finding {
         Finding { severity: Severity::Warning, ..Finding::error(key, cause, remedy) }
     }
 
@@ -46,19 +59,19 @@ impl Finding {
 
 /// All of them.
 #[derive(Debug, Default)]
-pub(super) struct Findings {
+pub(crate) struct Findings {
     found: Vec<Finding>,
     /// The configuration file, and its text, to name lines of.
     file: Option<(PathBuf, String)>,
 }
 
 impl Findings {
-    pub(super) fn add(&mut self, finding: Finding) {
+    pub(crate) fn add(&mut self, finding: Finding) {
         self.found.push(finding);
     }
 
     /// Findings are looked for in the file that these arguments have read.
-    pub(super) fn file_of(&mut self, arguments: &Arguments) {
+    pub(crate) fn file_of(&mut self, arguments: &Arguments) {
         if arguments.norc {
             return;
         }
@@ -75,8 +88,29 @@ impl Findings {
         }
     }
 
+    /// Leaves those that are among others too: what is gone by now was on its way.
+    pub(crate) fn keep(&mut self, others: &Findings) {
+        let is_there = |one: &Finding| {
+            others.found.iter().any(|other| (one.severity, &one.key) == (other.severity, &other.key))
+        };
+        self.found.retain(is_there);
+    }
+
+    /// Prints them; their status is that of the command.
+    pub(crate) fn print(&self, format: Format) -> Result<(), Failure> {
+        crate::print(&match format {
+            Format::Text => self.text(),
+            Format::Json => self.json(),
+            Format::Nagios => self.nagios(),
+        })?;
+        match self.status() {
+            0 => Ok(()),
+            status => Err(Failure::passed_on(status)),
+        }
+    }
+
     /// The exit status: that of the worst.
-    pub(super) fn status(&self) -> i32 {
+    pub(crate) fn status(&self) -> i32 {
         self.found.iter().map(|finding| finding.severity as i32).max().unwrap_or(0)
     }
 
@@ -94,7 +128,7 @@ impl Findings {
         }
     }
 
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         for finding in &self.found {
             let (key, cause) = (escaped(&finding.key), escaped(&finding.cause));
@@ -116,7 +150,7 @@ impl Findings {
         }
     }
 
-    pub(super) fn json(&self) -> String {
+    pub(crate) fn json(&self) -> String {
         let findings = self.found.iter().map(|finding| {
             json!({
                 "severity": finding.severity(), "key": finding.key, "line": self.line(&finding.key),
@@ -128,7 +162,7 @@ impl Findings {
         crate::values::json_text(&json!({"status": self.status(), "file": file, "findings": findings}))
     }
 
-    pub(super) fn nagios(&self) -> String {
+    pub(crate) fn nagios(&self) -> String {
         let word = ["OK", "WARNING", "CRITICAL"][usize::try_from(self.status()).unwrap_or(2).min(2)];
         let causes = self.found.iter().map(|finding| format!("{}: {}", finding.key, finding.cause));
         let causes = causes.map(|cause| escaped(&cause).replace('|', "/")).collect::<Vec<_>>().join("; ");
@@ -138,7 +172,7 @@ impl Findings {
 
     /// How bad each is, and of which setting.
     #[cfg(test)]
-    pub(super) fn keys(&self) -> Vec<(u8, String)> {
+    pub(crate) fn keys(&self) -> Vec<(u8, String)> {
         self.found.iter().map(|finding| (finding.severity as u8, finding.key.clone())).collect()
     }
 }

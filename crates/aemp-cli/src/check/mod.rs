@@ -3,17 +3,17 @@
 //! [`finding`] is what is said of each fault, [`settings`] what is wrong in the settings
 //! themselves, [`machine`] what is wrong with them on this machine, [`network`] what the seeds say.
 
-mod finding;
+pub(crate) mod finding;
 mod machine;
 mod network;
 mod settings;
 
 use aemp_config::{Arguments, ConfigError, Settings};
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use crate::client::Limit;
 use crate::failure::Failure;
-use finding::{Finding, Findings};
+use finding::{Finding, Findings, Format};
 
 /// Check settings without running a node
 ///
@@ -38,29 +38,9 @@ pub(crate) struct Check {
     limit: Limit,
 }
 
-/// How findings are printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For people
-    Text,
-    /// One JSON object
-    Json,
-    /// One line for Nagios and what is like it
-    Nagios,
-}
-
 impl Check {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let findings = self.findings().await;
-        crate::print(&match self.format {
-            Format::Text => findings.text(),
-            Format::Json => findings.json(),
-            Format::Nagios => findings.nagios(),
-        })?;
-        match findings.status() {
-            0 => Ok(()),
-            status => Err(Failure::passed_on(status)),
-        }
+        self.findings().await.print(self.format)
     }
 
     async fn findings(&self) -> Findings {

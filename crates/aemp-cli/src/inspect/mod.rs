@@ -11,11 +11,12 @@ mod nodes;
 mod ports;
 mod stats;
 
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use aemp::stats::AskError;
-use aemp::{CallError, Node, NodeId};
+use aemp::{CallError, Node, NodeId, Stats};
 use clap::Subcommand;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::client::{self, Client, Limit};
@@ -61,6 +62,38 @@ pub(crate) async fn connected<T>(
     };
     client::end(&node, outcome.is_ok()).await;
     outcome
+}
+
+/// Nodes that are asked at the same time.
+const AT_ONCE: usize = 32;
+
+/// A node that was asked for its snapshot.
+pub(crate) struct Asked {
+    pub(crate) node: NodeId,
+    pub(crate) stats: Result<Stats, AskError>,
+    /// Seconds by which its clock is ahead of the one here, and by which that may be wrong.
+    pub(crate) clock: (f64, f64),
+}
+
+/// Asks all nodes for their snapshots.
+pub(crate) async fn ask_all(node: &Node, known: &Known, limit: Duration) -> Vec<Asked> {
+    let (mut asked, mut answers) = (JoinSet::new(), Vec::new());
+    for id in known.nodes.keys().filter_map(|name| NodeId::new(name).ok()) {
+        if asked.len() == AT_ONCE {
+            answers.extend(asked.join_next().await.and_then(Result::ok));
+        }
+        let node = node.clone();
+        asked.spawn(async move {
+            let (began, here) = (Instant::now(), SystemTime::now());
+            let stats = node.stats_of(&id, limit).await;
+            let doubt = began.elapsed().as_secs_f64() / 2.0;
+            let here = here.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64() + doubt;
+            let ahead = stats.as_ref().map_or(0.0, |stats| stats.time - here);
+            Asked { node: id, stats, clock: (ahead, doubt) }
+        });
+    }
+    answers.extend(asked.join_all().await);
+    answers
 }
 
 /// Reads the ID of a node; of a port ID that of its node.

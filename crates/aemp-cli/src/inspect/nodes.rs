@@ -1,19 +1,14 @@
 //! `aemp nodes`: the nodes of the network.
 
-use aemp::stats::Stats;
-use aemp::{Node, NodeId};
+use aemp::{Node, Stats};
 use clap::Args;
 use serde_json::{Value as Json, json};
-use tokio::task::JoinSet;
 
-use super::connected;
 use super::known::Known;
+use super::{ask_all, connected};
 use crate::client::{Client, Limit};
 use crate::failure::Failure;
 use crate::output::{Output, Table};
-
-/// Nodes that are asked at the same time.
-const AT_ONCE: usize = 32;
 
 /// List the nodes of the network
 ///
@@ -37,7 +32,8 @@ impl Nodes {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let list = async |node: &Node| {
             let known = Known::of(node, self.limit.timeout).await;
-            let mut asked = if self.wide { ask_all(node, &known, &self.limit).await } else { Vec::new() };
+            let mut asked =
+                if self.wide { ask_all(node, &known, self.limit.timeout).await } else { Vec::new() };
             let mut table = Table::new(match self.wide {
                 true => &["node", "version", "uptime", "ports", "peers", "kills", "addresses"],
                 false => &["node", "addresses"],
@@ -45,8 +41,8 @@ impl Nodes {
             for (name, addresses) in &known.nodes {
                 let mut row = vec![json!(name)];
                 if self.wide {
-                    let at = asked.iter().position(|(node, _)| node.as_str() == name);
-                    row.extend(wide(at.map(|at| asked.swap_remove(at).1)));
+                    let at = asked.iter().position(|asked| asked.node.as_str() == name);
+                    row.extend(wide(at.and_then(|at| asked.swap_remove(at).stats.ok())));
                 }
                 row.push(if addresses.is_empty() { Json::Null } else { json!(addresses) });
                 table.row(row);
@@ -62,18 +58,4 @@ fn wide(stats: Option<Stats>) -> [Json; 5] {
     let peers = stats.peers.values().filter(|peer| peer.connection.is_some()).count();
     let kills: u64 = stats.kills.values().sum();
     [json!(stats.program), json!(stats.uptime.round()), json!(stats.ports), json!(peers), json!(kills)]
-}
-
-/// The snapshots of all nodes that give one.
-async fn ask_all(node: &Node, known: &Known, limit: &Limit) -> Vec<(NodeId, Stats)> {
-    let (mut asked, mut answers) = (JoinSet::new(), Vec::new());
-    for id in known.nodes.keys().filter_map(|name| NodeId::new(name).ok()) {
-        if asked.len() == AT_ONCE {
-            answers.extend(asked.join_next().await.and_then(Result::ok).flatten());
-        }
-        let (node, timeout) = (node.clone(), limit.timeout);
-        asked.spawn(async move { Some((id.clone(), node.stats_of(&id, timeout).await.ok()?)) });
-    }
-    answers.extend(asked.join_all().await.into_iter().flatten());
-    answers
 }
