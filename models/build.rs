@@ -7,12 +7,12 @@ use std::{env, fs};
 
 /// A module of the library, and where it is.
 const MODULES: [(&str, &str); 7] = [
-    ("slot", "port/slot.rs"),
-    ("sleepers", "port/sleepers.rs"),
-    ("table", "port/table.rs"),
-    ("doom", "port/doom.rs"),
-    ("decision", "monitor/decision.rs"),
-    ("reply_slot", "call/reply_slot.rs"),
+    ("slot", "ports/slot.rs"),
+    ("sleepers", "ports/sleepers.rs"),
+    ("table", "ports/table.rs"),
+    ("doom", "ports/doom.rs"),
+    ("decision", "ports/decision.rs"),
+    ("reply_slot", "ports/reply_slot.rs"),
     ("write_turn", "runtime/write_turn.rs"),
 ];
 
@@ -129,11 +129,11 @@ fn broken(out: &mut String, library: &Path, mistake: &Mistake) {
     assert!(MODELS.contains(&model), "{model} is no model");
     writeln!(
         out,
-        "#[allow(dead_code, unused_imports, clippy::all)] // a copy, of which a part is used\nmod {} {{",
+        "#[allow(dead_code, unreachable_pub, unused_imports, clippy::all)] // a copy, of which a part is used\nmod {} {{",
         mistake.name
     )
     .expect("a string");
-    out.push_str("use crate::{actor, extra, known, mailbox, port_no};\n");
+    out.push_str("use crate::{actor, extra, host, known, mailbox, port_no, sync};\n");
     for (name, file) in MODULES {
         let mut text = read(&library.join(file));
         if name == mistake.module {

@@ -15,6 +15,7 @@ use super::table::Table;
 use crate::check;
 use crate::port_no::PortNo;
 use crate::stand_ins::actor::Actor;
+use crate::stand_ins::host::Model;
 use crate::stand_ins::known::Known;
 use crate::stand_ins::mailbox::Mailbox;
 use crate::sync::Mutex;
@@ -23,7 +24,7 @@ use crate::sync::Mutex;
 #[derive(Default)]
 struct Numbers(Vec<u32>);
 
-impl Mailbox for Numbers {
+impl Mailbox<Model> for Numbers {
     fn as_any(&mut self) -> &mut dyn Any {
         self
     }
@@ -32,8 +33,8 @@ impl Mailbox for Numbers {
 /// Code that has a name, and what it has loaded.
 struct Named(char, Vec<u32>);
 
-impl Actor for Named {
-    fn load(&mut self, mailbox: &mut Known<dyn Mailbox>) -> bool {
+impl Actor<Model> for Named {
+    fn load(&mut self, mailbox: &mut Known<dyn Mailbox<Model>>) -> bool {
         let Some(numbers) = mailbox.downcast_mut::<Numbers>() else { return false };
         self.1 = mem::take(&mut numbers.0);
         true
@@ -46,7 +47,7 @@ impl Actor for Named {
 
 /// As much of a node as a port needs to be run.
 struct Node {
-    table: Table,
+    table: Table<Model>,
     queue: Mutex<VecDeque<PortNo>>,
     sleepers: Sleepers,
     bell: Notify,
@@ -117,7 +118,7 @@ impl Node {
         true
     }
 
-    fn handle(&self, actor: &mut dyn Actor) {
+    fn handle(&self, actor: &mut dyn Actor<Model>) {
         let (name, numbers) = actor.handle();
         assert!(name != 'a' || !self.runs.swap(true, Ordering::Relaxed), "two threads run a port");
         let mut handled = self.handled.lock();

@@ -8,21 +8,21 @@
 //! script; the models find all of them.
 
 #![cfg(test)]
-#![allow(dead_code)] // the models use a part of the library's modules
+#![allow(dead_code, unreachable_pub)] // the models use a part of what the library uses
 
-#[path = "../../crates/aemp/src/monitor/decision.rs"]
+#[path = "../../crates/aemp/src/ports/decision.rs"]
 mod decision;
-#[path = "../../crates/aemp/src/port/doom.rs"]
+#[path = "../../crates/aemp/src/ports/doom.rs"]
 mod doom;
-#[path = "../../crates/aemp/src/port/port_no.rs"]
+#[path = "../../crates/aemp/src/ports/port_no.rs"]
 mod port_no;
-#[path = "../../crates/aemp/src/call/reply_slot.rs"]
+#[path = "../../crates/aemp/src/ports/reply_slot.rs"]
 mod reply_slot;
-#[path = "../../crates/aemp/src/port/sleepers.rs"]
+#[path = "../../crates/aemp/src/ports/sleepers.rs"]
 mod sleepers;
-#[path = "../../crates/aemp/src/port/slot.rs"]
+#[path = "../../crates/aemp/src/ports/slot.rs"]
 mod slot;
-#[path = "../../crates/aemp/src/port/table.rs"]
+#[path = "../../crates/aemp/src/ports/table.rs"]
 mod table;
 #[path = "../../crates/aemp/src/runtime/write_turn.rs"]
 mod write_turn;
@@ -39,7 +39,12 @@ mod writing;
 use std::env;
 use std::process::Command;
 
-use stand_ins::{actor, extra, known, mailbox};
+/// Where the library has `sync`.
+mod ports {
+    pub(crate) use crate::sync;
+}
+
+use stand_ins::{actor, extra, host, known, mailbox};
 
 /// Broken copies, each with the test that a model finds what is wrong.
 mod mistakes {

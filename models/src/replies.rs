@@ -13,20 +13,21 @@ use super::table::Table;
 use crate::check;
 use crate::port_no::PortNo;
 use crate::stand_ins::Bell;
+use crate::stand_ins::host::Model;
 use crate::stand_ins::known::Known;
 use crate::stand_ins::mailbox::Mailbox;
 
 /// A mailbox for one answer.
 struct Answer(ReplySlot<u32>);
 
-impl Mailbox for Answer {
+impl Mailbox<Model> for Answer {
     fn as_any(&mut self) -> &mut dyn Any {
         self
     }
 }
 
 /// Answers a call, unless it has its answer.
-fn answer(table: &Table, port: PortNo, n: u32) {
+fn answer(table: &Table<Model>, port: PortNo, n: u32) {
     let Some(mut cell) = table.get(port) else { return };
     if cell.is_closing() {
         return;
@@ -40,7 +41,7 @@ fn answer(table: &Table, port: PortNo, n: u32) {
 }
 
 /// Waits for the answer, and keeps the place for the next call: gives both.
-fn wait(table: &Table, port: PortNo, bell: &Arc<Bell>) -> (u32, PortNo) {
+fn wait(table: &Table<Model>, port: PortNo, bell: &Arc<Bell>) -> (u32, PortNo) {
     loop {
         let mut cell = table.get(port).expect("only this thread ends it");
         let mailbox = cell.mailbox().and_then(|mailbox| mailbox.downcast_mut::<Answer>()).expect("its type");
@@ -55,7 +56,7 @@ fn wait(table: &Table, port: PortNo, bell: &Arc<Bell>) -> (u32, PortNo) {
 #[test]
 pub(crate) fn a_late_answer_does_not_reach_the_next_call() {
     check(3, || {
-        let table = LoomArc::new(Table::new());
+        let table = LoomArc::new(Table::<Model>::new());
         let bell = Bell::new();
         let first = table.insert(State::Unscheduled, Known::boxed(Answer(ReplySlot::new())), None, None);
         let other = table.clone();

@@ -50,10 +50,21 @@ impl Wake for Bell {
     }
 }
 
+pub(crate) mod host {
+    /// What ports belong to: nothing is asked of it here.
+    pub(crate) trait Host: 'static {}
+
+    pub(crate) struct Model;
+
+    impl Host for Model {}
+}
+
 pub(crate) mod mailbox {
     use std::any::Any;
 
-    pub(crate) trait Mailbox: Any + Send {
+    use super::host::Host;
+
+    pub(crate) trait Mailbox<H: Host>: Any + Send {
         fn as_any(&mut self) -> &mut dyn Any;
     }
 }
@@ -61,19 +72,23 @@ pub(crate) mod mailbox {
 pub(crate) mod known {
     use std::any::Any;
 
+    use super::host::Host;
     use super::mailbox::Mailbox;
 
     pub(crate) struct Known<M: ?Sized>(M);
 
-    pub(crate) type BoxedMailbox = Box<Known<dyn Mailbox>>;
+    pub(crate) type BoxedMailbox<H> = Box<Known<dyn Mailbox<H>>>;
 
-    impl<M: Mailbox> Known<M> {
-        pub(crate) fn boxed(mailbox: M) -> BoxedMailbox {
+    impl<M> Known<M> {
+        pub(crate) fn boxed<H: Host>(mailbox: M) -> BoxedMailbox<H>
+        where
+            M: Mailbox<H>,
+        {
             Box::new(Known(mailbox))
         }
     }
 
-    impl Known<dyn Mailbox> {
+    impl<H: Host> Known<dyn Mailbox<H>> {
         pub(crate) fn downcast_mut<M: Any>(&mut self) -> Option<&mut M> {
             self.0.as_any().downcast_mut()
         }
@@ -81,12 +96,13 @@ pub(crate) mod known {
 }
 
 pub(crate) mod actor {
+    use super::host::Host;
     use super::known::Known;
     use super::mailbox::Mailbox;
 
     /// The code of a port.
-    pub(crate) trait Actor: Send {
-        fn load(&mut self, mailbox: &mut Known<dyn Mailbox>) -> bool;
+    pub(crate) trait Actor<H: Host>: Send {
+        fn load(&mut self, mailbox: &mut Known<dyn Mailbox<H>>) -> bool;
 
         /// Handles what was loaded: says which port it is, and gives the messages.
         fn handle(&mut self) -> (char, Vec<u32>);
@@ -94,6 +110,7 @@ pub(crate) mod actor {
 }
 
 pub(crate) mod extra {
+    use std::marker::PhantomData;
     use std::sync::Arc;
 
     use aemp_proto::PortId;
@@ -101,13 +118,19 @@ pub(crate) mod extra {
     use crate::port_no::PortNo;
 
     /// No port of the models has any of it.
-    #[derive(Default)]
-    pub(crate) struct Extra {
+    pub(crate) struct Extra<H> {
+        host: PhantomData<fn() -> H>,
         pub(crate) name: Option<Arc<PortId>>,
         pub(crate) kills: u32,
     }
 
-    impl Extra {
+    impl<H> Default for Extra<H> {
+        fn default() -> Extra<H> {
+            Extra { host: PhantomData, name: None, kills: 0 }
+        }
+    }
+
+    impl<H> Extra<H> {
         pub(crate) fn holds_up(&self) -> bool {
             false
         }

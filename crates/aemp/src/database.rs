@@ -15,7 +15,9 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::node::Node;
-use crate::port::extra::Child;
+use crate::ports::Host as _;
+use crate::ports::exit::adopt;
+use crate::ports::extra::Child;
 use crate::runtime::Event;
 
 /// Why the database did not do what it was asked for.
@@ -138,7 +140,7 @@ impl Database {
     pub fn register(&self, family: &str, port: &PortId) -> Result<(), DatabaseError> {
         let DbGuard(registration) = self.set(family, &port.to_string(), Value::Null)?;
         match self.node.local_number(port) {
-            Some(number) => self.node.adopt(number, Child::Registration(registration)),
+            Some(number) => adopt(&self.node, number, Child::Guard(Box::new(registration))),
             None => drop(registration),
         }
         Ok(())

@@ -12,7 +12,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::node::Node;
-use crate::port::port_no::PortNo;
+use crate::ports::exit::end_port;
+use crate::ports::port_no::PortNo;
 
 /// Entries that are kept before those of answered calls are looked for.
 const KEEP: usize = 1024;
@@ -73,7 +74,7 @@ impl Node {
     /// Ends the ports whose time has come.
     pub(crate) fn end_due(&self) {
         while let Some(number) = self.deadlines().due(Instant::now()) {
-            self.end_port(number, aemp_proto::Reason::NORMAL);
+            end_port(self, number, aemp_proto::Reason::NORMAL);
         }
     }
 }
@@ -83,9 +84,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::port::known::Known;
-    use crate::port::mailbox::TaskQueue;
-    use crate::port::slot::State;
+    use crate::ports::known::Known;
+    use crate::ports::mailbox::TaskQueue;
+    use crate::ports::slot::State;
 
     #[tokio::test(start_paused = true)]
     async fn ports_end_in_the_order_of_their_deadlines() {
@@ -110,7 +111,7 @@ mod tests {
             let number =
                 node.table().insert(State::Unscheduled, Known::boxed(TaskQueue::default()), None, None);
             node.end_at(far, number);
-            node.end_port(number, aemp_proto::Reason::NORMAL);
+            end_port(&node, number, aemp_proto::Reason::NORMAL);
         }
         assert!(node.deadlines().heap.lock().entries.len() <= KEEP + 1);
     }

@@ -5,8 +5,8 @@ use aemp_proto::{Body, PortId};
 use crate::message::{Destination, IntoMessage};
 use crate::node::Node;
 use crate::port::context::Context;
-use crate::port::pressure::Crowded;
 use crate::port::task::Mailbox;
+use crate::ports::pressure::Crowded;
 use crate::send::SendError;
 
 impl Node {
@@ -33,7 +33,7 @@ impl Node {
         &self,
         ports: impl IntoIterator<Item = &'a PortId>,
         message: impl IntoMessage,
-    ) -> Result<Crowded, SendError> {
+    ) -> Result<Crowded<Node>, SendError> {
         let body = message.encode()?;
         if self.remotes().can_all_read(&body) {
             return Ok(self.send_each(ports, &body));
@@ -46,7 +46,7 @@ impl Node {
         Ok(self.send_each(ports, &body))
     }
 
-    fn send_each<'a>(&self, ports: impl IntoIterator<Item = &'a PortId>, body: &Body) -> Crowded {
+    fn send_each<'a>(&self, ports: impl IntoIterator<Item = &'a PortId>, body: &Body) -> Crowded<Node> {
         let mut crowded = Crowded::default();
         for port in ports {
             match self.send_under_pressure(port, body) {

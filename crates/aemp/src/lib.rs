@@ -9,8 +9,9 @@
 // Says on docs.rs what needs a feature.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-// Reading order: `node` (the handle), `send` (where a message goes), `port/` (mailboxes, and who
-// runs them), `monitor`, `call/`, then `runtime/driver` (the loop around the kernel).
+// Reading order: `node` (the handle), `send` (where a message goes), `ports/`
+// (mailboxes, and who runs them), `monitor`, `call/`, then `runtime/driver` (the loop around the
+// kernel).
 
 // So that derived code works inside of this crate too.
 extern crate self as aemp;
@@ -22,14 +23,15 @@ mod code;
 pub mod database;
 mod deadline;
 mod fan_out;
+mod host;
 mod inbox;
-mod lock_order;
 pub mod log;
 pub mod message;
 mod monitor;
 mod node;
-mod node_ref;
+mod owned;
 mod port;
+mod ports;
 mod remote;
 mod runtime;
 mod send;
@@ -38,8 +40,6 @@ mod spawn_share;
 pub mod stats;
 pub mod stream;
 pub mod supervise;
-mod sync;
-mod this_thread;
 mod tombstones;
 pub mod trace;
 pub mod tutorial;

@@ -6,8 +6,6 @@
 //! the code that learns of the loss may send to the port or monitor it anew, and that must not be
 //! dropped or fire again.
 
-pub(crate) mod decision;
-
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
@@ -17,12 +15,14 @@ use aemp_proto::{NodeId, PortId, Reason};
 use tokio::sync::oneshot;
 
 use crate::message::{Destination, IntoMessage};
-use crate::node::{Inner, Node};
+use crate::node::{Inner, Node, Place};
 use crate::port::Context;
-use crate::port::extra::Child;
-use crate::port::monitor::{Action, MakeMessage, Monitor, PortAction};
-use crate::remote::Gate;
-use crate::runtime::Event;
+use crate::ports::Host as _;
+use crate::ports::exit::adopt;
+use crate::ports::extra::Child;
+use crate::ports::monitor::{Action, Gate, MakeMessage, Monitor, PortAction};
+use crate::remote::Remote;
+use crate::runtime::{Event, sender};
 
 /// Lives as long as callbacks of monitors are to be run because a node was lost; its end is told to
 /// the driver.
@@ -50,11 +50,11 @@ impl Drop for Telling {
 #[must_use = "a monitor is withdrawn when its guard is dropped; use detach() to keep it"]
 pub struct MonitorGuard {
     node: Node,
-    monitor: Option<Arc<Monitor>>,
+    monitor: Option<Arc<Monitor<Node>>>,
 }
 
 impl MonitorGuard {
-    pub(crate) fn new(node: Node, monitor: Arc<Monitor>) -> MonitorGuard {
+    pub(crate) fn new(node: Node, monitor: Arc<Monitor<Node>>) -> MonitorGuard {
         MonitorGuard { node, monitor: Some(monitor) }
     }
 
@@ -62,7 +62,7 @@ impl MonitorGuard {
     pub fn detach(mut self) {
         let Some(monitor) = self.monitor.take() else { return };
         if let Some((number, _)) = monitor.port() {
-            self.node.adopt(number, Child::Monitor(monitor));
+            adopt(&self.node, number, Child::Monitor(monitor));
         }
     }
 
@@ -137,7 +137,7 @@ impl Node {
             Some(number) => Action::Port(number, PortAction::Message(make)),
             None => {
                 let to = to.clone();
-                Action::Outside(Box::new(move |node, reason| match make(reason) {
+                Action::Outside(Box::new(move |node: &Node, reason| match make(reason) {
                     Ok(message) => node.send_or_log(&to, message),
                     Err(error) => {
                         tracing::error!(port = %to, %error, "the message of a monitor cannot be encoded")
@@ -155,7 +155,7 @@ impl Node {
             Some(number) => Action::Port(number, PortAction::Kill),
             None => {
                 let victim = victim.clone();
-                Action::Outside(Box::new(move |node, reason| {
+                Action::Outside(Box::new(move |node: &Node, reason: Reason| {
                     if !reason.is_normal() {
                         node.kill(&victim, reason);
                     }
@@ -174,7 +174,7 @@ impl Node {
         to: &PortId,
         action: impl FnOnce(&mut Context<'_>, Reason) + Send + 'static,
     ) -> MonitorGuard {
-        let action = match self.local_number(to) {
+        let action: Action<Node> = match self.local_number(to) {
             Some(number) => Action::Port(number, PortAction::Job(Box::new(action))),
             None => Action::Outside(Box::new(|_, _| drop(action))),
         };
@@ -193,6 +193,77 @@ impl Node {
     /// Dropping the future withdraws the monitor.
     pub fn exited(&self, port: &PortId) -> ExitFuture {
         ExitFuture::of(self, port)
+    }
+}
+
+impl Node {
+    /// Sets a monitor with any action.
+    pub(crate) fn set_monitor(&self, port: &PortId, action: Action<Node>) -> MonitorGuard {
+        let owner = match &action {
+            Action::Port(number, _) => number.get(),
+            _ => sender::current(),
+        };
+        self.set_monitor_of(owner, port, action)
+    }
+
+    /// The same; `owner` is the sender that is told when it fires.
+    pub(crate) fn set_monitor_of(&self, owner: u64, port: &PortId, action: Action<Node>) -> MonitorGuard {
+        let monitor = Monitor::new(self.next_id(), port.clone(), action);
+        match self.place(port) {
+            Place::Here(number) => {
+                let set = self.table().get(number).map(|mut cell| {
+                    cell.make_extra().watchers.local.insert(monitor.id, monitor.clone());
+                });
+                if set.is_none() {
+                    monitor.clone().fire(self, self.why_missing(port));
+                }
+            }
+            Place::Node => {} // it lives as long as all who could be told
+            Place::Nowhere => monitor.clone().fire(self, self.why_missing(port)),
+            Place::There(node) => {
+                let remote = self.remotes().get_or_create(node);
+                let queued = {
+                    let mut outbox = remote.outbox.lock();
+                    outbox.by(sender::current).monitor(port, monitor.id, owner, monitor.clone())
+                };
+                self.queued(&remote, queued);
+            }
+        }
+        MonitorGuard::new(self.clone(), monitor)
+    }
+
+    /// Withdraws a monitor from wherever it is set.
+    pub(crate) fn forget_monitor(&self, monitor: &Arc<Monitor<Node>>) {
+        match self.place(&monitor.target) {
+            Place::Here(number) => {
+                if let Some(mut cell) = self.table().get(number)
+                    && let Some(extra) = cell.extra_mut()
+                {
+                    extra.watchers.local.remove(&monitor.id);
+                }
+            }
+            Place::Node | Place::Nowhere => {}
+            Place::There(node) => {
+                let Some(remote) = self.remotes().find(node) else { return };
+                let withdrawn =
+                    remote.outbox.lock().by(sender::current).unmonitor(&monitor.target, monitor.id);
+                if let Some((_, queued)) = withdrawn {
+                    self.queued(&remote, queued);
+                }
+            }
+        }
+    }
+
+    /// What another node monitors here is forgotten, for its connection is gone.
+    pub(crate) fn forget_watchers(&self, remote: &Arc<Remote>) {
+        let watched = remote.watching.lock().clear();
+        for number in watched {
+            if let Some(mut cell) = self.table().get(number)
+                && let Some(extra) = cell.extra_mut()
+            {
+                extra.watchers.forget(remote);
+            }
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -19,20 +19,23 @@ use crate::deadline::Deadlines;
 use crate::log::LogSource;
 use crate::message::{Destination, FromMessage, IntoMessage};
 use crate::monitor::Telling;
-use crate::node_ref::{NodeRef, OwnRef};
-use crate::port::actor::{Callback, Closure};
+use crate::ports::node_ref::OwnRef;
 use crate::port::context::Context;
 use crate::port::handlers::Handlers;
-use crate::port::known::Known;
-use crate::port::mailbox::{Queue, Signal};
-use crate::port::monitor::Monitor;
-use crate::port::port_no::PortNo;
-use crate::port::pressure::Pressure;
-use crate::port::scheduler::Scheduler;
-use crate::port::slot::State;
-use crate::port::table::Table;
 use crate::port::wake::wake_all;
+use crate::ports::Ports;
+use crate::ports::actor::{Callback, Closure};
+use crate::ports::known::Known;
+use crate::ports::mailbox::{Queue, Signal};
+use crate::ports::monitor::{Monitor, Telling as NewsTelling};
+use crate::ports::port_no::PortNo;
+use crate::ports::pressure::{Pressure, unpark};
+use crate::ports::scheduler::Scheduler;
+use crate::ports::signal::signal;
+use crate::ports::slot::State;
+use crate::ports::table::Table;
 use crate::remote::{Gate, Remote, Remotes};
+use crate::runtime::runner::Runners;
 use crate::runtime::{Event, sender};
 use crate::send::SendError;
 use crate::spawn::Functions;
@@ -72,13 +75,6 @@ impl Default for Limits {
     }
 }
 
-impl Limits {
-    /// Bytes in a mailbox above which a sender has to look closer.
-    pub(crate) fn crowd(&self) -> usize {
-        self.mailbox_high.min(self.mailbox)
-    }
-}
-
 /// A node: cheap to clone, without global state; one process may have several.
 ///
 /// A node that was configured with nothing works locally. It lives until [`Node::shutdown`] or
@@ -88,9 +84,9 @@ pub struct Node(Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) id: NodeId,
-    home: &'static Home,
-    table: Table,
-    scheduler: Scheduler,
+    pub(crate) home: &'static Home,
+    pub(crate) ports: Ports<Node>,
+    pub(crate) runners: Arc<Runners>,
     remotes: Remotes,
     settings: NodeSettings,
     /// Ports with names that other nodes have chosen.
@@ -101,15 +97,14 @@ pub(crate) struct Inner {
     pub(crate) shared: crate::runtime::Shared,
     /// The task of an async port has ended.
     pub(crate) task_ended: Notify,
-    counter: AtomicU64,
+    pub(crate) counter: AtomicU64,
     deadlines: Deadlines,
-    own_ref: OwnRef,
+    pub(crate) own_ref: OwnRef,
 }
 
 /// What a node was started with, as far as ports are concerned.
 pub(crate) struct NodeSettings {
     pub(crate) limits: Limits,
-    pub(crate) always_encode: bool,
     pub(crate) secure: bool,
     /// What the program logs.
     #[cfg(feature = "logs")]
@@ -143,7 +138,7 @@ impl Inner {
         me: Weak<Inner>,
         home: &'static Home,
         remotes: Remotes,
-        runners: usize,
+        (ports, runners): (Ports<Node>, Arc<Runners>),
         settings: NodeSettings,
         functions: Functions,
         events: tokio::sync::mpsc::UnboundedSender<Event>,
@@ -152,8 +147,8 @@ impl Inner {
         Inner {
             id: home.node().clone(),
             home,
-            table: Table::new(),
-            scheduler: Scheduler::new(runners),
+            ports,
+            runners,
             remotes,
             settings,
             names: RwLock::default(),
@@ -184,8 +179,8 @@ impl Node {
     /// port with `bad_message`, an unknown tag with `unhandled_message`.
     #[doc(alias = "rcv")]
     pub fn port<M: FromMessage>(&self, handler: impl FnMut(&mut Context<'_>, M) + Send + 'static) -> Addr<M> {
-        let actor = Callback::new(Closure(handler), None);
-        self.open(State::Idle, Known::boxed(Queue::<M>::default()), Some(Box::new(actor))).assume()
+        let actor = Callback::<Node, M, _>::new(Closure(handler), None);
+        self.open(State::Idle, Known::boxed(Queue::<Node, M>::default()), Some(Box::new(actor))).assume()
     }
 
     /// Begins a port with tagged handlers.
@@ -245,9 +240,9 @@ impl Node {
     }
 
     /// The same, and says whether the node of the port is behind.
-    pub(crate) fn kill_under_pressure(&self, port: &PortId, reason: Reason) -> Option<Pressure> {
+    pub(crate) fn kill_under_pressure(&self, port: &PortId, reason: Reason) -> Option<Pressure<Node>> {
         match self.place(port) {
-            Place::Here(number) => self.signal(number, Signal::Kill(reason)),
+            Place::Here(number) => signal(self, number, Signal::Kill(reason)),
             Place::Node => tracing::warn!("a node port cannot be killed"),
             Place::Nowhere => {}
             Place::There(node) => {
@@ -267,7 +262,7 @@ impl Node {
     /// (Perl's `psub`). Nothing happens if there is no such port here.
     pub fn run_in(&self, port: &PortId, code: impl FnOnce(&mut Context<'_>) + Send + 'static) {
         if let Some(number) = self.local_number(port) {
-            self.signal(number, Signal::Job(Box::new(code)));
+            signal(self, number, Signal::Job(Box::new(code)));
         }
     }
 
@@ -296,12 +291,6 @@ impl Node {
         Node(inner)
     }
 
-    /// What finds this node as long as it lives.
-    #[inline]
-    pub(crate) fn reference(&self) -> NodeRef {
-        self.0.own_ref.get()
-    }
-
     pub(crate) fn weak(&self) -> Weak<Inner> {
         Arc::downgrade(&self.0)
     }
@@ -310,12 +299,12 @@ impl Node {
         &self.0
     }
 
-    pub(crate) fn table(&self) -> &Table {
-        &self.0.table
+    pub(crate) fn table(&self) -> &Table<Node> {
+        &self.0.ports.table
     }
 
-    pub(crate) fn scheduler(&self) -> &Scheduler {
-        &self.0.scheduler
+    pub(crate) fn scheduler(&self) -> &Scheduler<Node> {
+        &self.0.ports.scheduler
     }
 
     pub(crate) fn remotes(&self) -> &Remotes {
@@ -333,7 +322,7 @@ impl Node {
     /// Whether local messages are encoded, too.
     #[inline]
     pub(crate) fn always_encodes(&self) -> bool {
-        self.0.settings.always_encode
+        self.0.ports.always_encode
     }
 
     /// Whether other nodes may spawn and call nothing here.
@@ -351,25 +340,9 @@ impl Node {
         self.0.settings.logs.as_ref()
     }
 
-    pub(crate) fn next_id(&self) -> u64 {
-        self.0.counter.fetch_add(1, Ordering::Relaxed)
-    }
-
     /// The ID of a port of this node.
     pub(crate) fn port_id(&self, number: PortNo) -> PortId {
-        let named = self.table().get(number).and_then(|cell| cell.name());
-        named.map_or_else(|| self.own_port(number), |name| PortId::clone(&name))
-    }
-
-    /// The ID of a port with a name of our own.
-    pub(crate) fn own_port(&self, number: PortNo) -> PortId {
-        self.0.home.own_port(number.get())
-    }
-
-    /// Something that no other node of this process has, also not after the end of this one.
-    #[inline]
-    pub(crate) fn identity(&self) -> usize {
-        std::ptr::from_ref(self.0.home).addr()
+        self.0.ports.id_of(self, number)
     }
 
     /// The head of the names that this node makes for its own ports.
@@ -470,10 +443,10 @@ impl Node {
         self.forget_watchers(remote);
         self.0.shared.tombstones.forget(&remote.node);
         let telling = Telling::of(self, &remote.node);
-        self.fire_losses(remote, broken.fires, reason, Some(&telling));
+        self.fire_losses(remote, broken.fires, reason, Some(&(telling.clone() as NewsTelling)));
         wake_all(&remote.drained);
         let blocked = std::mem::take(&mut *remote.blocked.lock());
-        self.unpark(blocked);
+        unpark(self, blocked);
         let lost = broken.counts.lost > 0;
         Reset { link: broken.link, lost, telling: Arc::downgrade(&telling) }
     }
@@ -490,14 +463,14 @@ impl Node {
     pub(crate) fn fire_losses(
         &self,
         remote: &Arc<Remote>,
-        losses: Vec<Loss<Arc<Monitor>>>,
+        losses: Vec<Loss<Arc<Monitor<Node>>>>,
         reason: impl fmt::Display,
-        telling: Option<&Arc<Telling>>,
+        telling: Option<&NewsTelling>,
     ) {
         let reason = Reason::transport(&remote.node, reason);
         for Loss { port, id, monitor } in losses {
             let gate = Gate::new(self, remote, port, id);
-            monitor.fire_loss(self, reason.clone(), gate, telling);
+            monitor.fire_loss(self, reason.clone(), Box::new(gate), telling);
         }
     }
 }

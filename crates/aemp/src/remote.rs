@@ -13,11 +13,11 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
-use crate::lock_order::{DELIVERING, OUTBOX, Ordered, WATCHING};
 use crate::node::{Inner, Node};
-use crate::port::monitor::Monitor;
-use crate::port::port_no::PortNo;
-use crate::port::pressure::Pressure;
+use crate::ports::lock_order::{DELIVERING, OUTBOX, Ordered, WATCHING};
+use crate::ports::monitor::Monitor;
+use crate::ports::port_no::PortNo;
+use crate::ports::pressure::Pressure;
 use crate::runtime::writer::Outgoing;
 use crate::stats::counts::{Counted, PeerCounts};
 
@@ -25,11 +25,12 @@ use crate::stats::counts::{Counted, PeerCounts};
 pub(crate) const HIGH_WATER: usize = 64 << 20;
 
 /// One remote node.
-pub(crate) struct Remote {
+#[allow(unreachable_pub)] // as a type of `Host`, a trait of another crate
+pub struct Remote {
     pub(crate) node: NodeId,
     /// Whose table it stands in.
     table: Arc<Identity>,
-    pub(crate) outbox: Ordered<Outbox<Arc<Monitor>>, OUTBOX>,
+    pub(crate) outbox: Ordered<Outbox<Arc<Monitor<Node>>>, OUTBOX>,
     /// What is counted for people.
     pub(crate) counts: Arc<PeerCounts>,
     /// The writer of the attached link waits here.
@@ -54,6 +55,28 @@ pub(crate) struct Remote {
     pub(crate) delivering: Ordered<Option<LinkId>, DELIVERING>,
     /// Names of ports that this node spawns there.
     pub(crate) spawned: Arc<Home>,
+}
+
+impl PartialEq for Remote {
+    /// Whether it is the same one.
+    fn eq(&self, other: &Remote) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+
+impl Eq for Remote {}
+
+impl PartialOrd for Remote {
+    fn partial_cmp(&self, other: &Remote) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Remote {
+    /// By where they are, which tells them apart.
+    fn cmp(&self, other: &Remote) -> std::cmp::Ordering {
+        std::ptr::from_ref(self).cmp(&std::ptr::from_ref(other))
+    }
 }
 
 impl Remote {
@@ -88,8 +111,8 @@ impl Remote {
 
     /// What a port that has sent to the node has to wait for, if so much waits for the node now.
     #[inline]
-    pub(crate) fn pressure(self: &Arc<Remote>, backlog: usize) -> Option<Pressure> {
-        (backlog > HIGH_WATER).then(|| Pressure::Remote(self.clone()))
+    pub(crate) fn pressure(self: &Arc<Remote>, backlog: usize) -> Option<Pressure<Node>> {
+        (backlog > HIGH_WATER).then(|| Pressure::Peer(self.clone()))
     }
 
     /// Charges a message of this many bytes that another node has this one send there, as long as

@@ -7,17 +7,16 @@ use aemp_proto::outbox::{Loss, Outbox, Queued, Refused};
 use aemp_proto::{Body, NodeId, PortId, wire};
 use thiserror::Error;
 
-use crate::message::{Aside, EncodeError, Envelope, IntoMessage};
+use crate::message::{Aside, EncodeError, IntoMessage};
 use crate::node::{Node, Place};
-use crate::port::known::AnyMailbox;
-use crate::port::monitor::Monitor;
-use crate::port::port_no::PortNo;
-use crate::port::pressure::Pressure;
+use crate::owned::{Sending, own};
+use crate::ports::batch::at_end_of_batch;
+use crate::ports::deliver::deliver;
+use crate::ports::monitor::Monitor;
+use crate::ports::pressure::Pressure;
 use crate::remote::Remote;
-use crate::runtime::flush::at_end_of_batch;
 use crate::runtime::shutdown::SHUT_DOWN;
 use crate::runtime::{Event, sender};
-use crate::this_thread::owned::{Sending, own};
 
 /// A message that could not be sent. Nothing of it was queued.
 #[derive(Debug, Error)]
@@ -64,9 +63,9 @@ impl Node {
         &self,
         to: &PortId,
         message: M,
-    ) -> Result<Option<Pressure>, SendError> {
+    ) -> Result<Option<Pressure<Node>>, SendError> {
         match self.own_number(to) {
-            Some(number) => self.deliver(number, message),
+            Some(number) => Ok(deliver(self, number, message)?),
             None => self.send_elsewhere(to, Aside(message)),
         }
     }
@@ -77,7 +76,7 @@ impl Node {
         &self,
         to: &PortId,
         Aside(message): Aside<M>,
-    ) -> Result<Option<Pressure>, SendError> {
+    ) -> Result<Option<Pressure<Node>>, SendError> {
         own(|owned| match owned.sending.try_borrow_mut() {
             Ok(mut sending) => self.send_with(&mut sending, to, message),
             // Encoding another message runs code of its type, which sends this one.
@@ -91,14 +90,14 @@ impl Node {
         sending: &mut Sending,
         to: &PortId,
         message: M,
-    ) -> Result<Option<Pressure>, SendError> {
+    ) -> Result<Option<Pressure<Node>>, SendError> {
         if let Some(remote) = &sending.last
             && remote.is(self.remotes(), to.node())
         {
             return self.send_there(remote, &mut sending.items, to, &message);
         }
         match self.place_of(to) {
-            Place::Here(number) => self.deliver(number, message),
+            Place::Here(number) => Ok(deliver(self, number, message)?),
             Place::Nowhere => {
                 self.undeliverable_body(to.clone(), &message.encode()?);
                 Ok(None)
@@ -122,14 +121,14 @@ impl Node {
         items: &mut Vec<u8>,
         to: &PortId,
         message: &impl IntoMessage,
-    ) -> Result<Option<Pressure>, SendError> {
+    ) -> Result<Option<Pressure<Node>>, SendError> {
         if let Some(body) = message.encoded() {
             return self
                 .append_there(remote, to, body.items(), |outbox| outbox.by(sender::current).send(to, body));
         }
         items.clear();
         let count = message.encode_into(items)?;
-        if Outbox::<Arc<Monitor>>::shares(items.len()) {
+        if Outbox::<Arc<Monitor<Node>>>::shares(items.len()) {
             let body = Body::new(count, std::mem::replace(items, remote.spare.take()).into());
             return self
                 .append_there(remote, to, body.items(), |outbox| outbox.by(sender::current).send(to, &body));
@@ -143,8 +142,8 @@ impl Node {
         remote: &Arc<Remote>,
         to: &PortId,
         items: &[u8],
-        append: impl FnOnce(&mut Outbox<Arc<Monitor>>) -> Queued,
-    ) -> Result<Option<Pressure>, SendError> {
+        append: impl FnOnce(&mut Outbox<Arc<Monitor<Node>>>) -> Queued,
+    ) -> Result<Option<Pressure<Node>>, SendError> {
         let (queued, backlog) = {
             let mut outbox = remote.outbox.lock();
             outbox.check(to, items).map_err(|refused| SendError::refused(&remote.node, refused))?;
@@ -181,50 +180,13 @@ impl Node {
         &self,
         remote: &Arc<Remote>,
         to: &PortId,
-        losses: Vec<Loss<Arc<Monitor>>>,
+        losses: Vec<Loss<Arc<Monitor<Node>>>>,
         why: &dyn fmt::Display,
     ) {
         if let Some(withheld) = self.may_complain() {
             tracing::warn!(%to, %why, withheld, "a message was lost: the node cannot read it");
         }
         self.fire_losses(remote, losses, format_args!("a message was lost: {why}"), None);
-    }
-
-    #[inline(always)]
-    fn deliver<M: IntoMessage>(&self, number: PortNo, message: M) -> Result<Option<Pressure>, SendError> {
-        let Some(mut cell) = self.table().get(number) else {
-            self.undeliverable(number, Aside(message));
-            return Ok(None);
-        };
-        if cell.is_closing() {
-            drop(cell);
-            self.undeliverable(number, Aside(message));
-            return Ok(None);
-        }
-        let Some(mailbox) = cell.mailbox() else { return Ok(None) };
-        if !self.always_encodes()
-            && let Some(queue) = M::own_queue(AnyMailbox(mailbox))
-        {
-            let bytes = queue.push_message(message);
-            return Ok(self.delivered(number, cell, bytes));
-        }
-        let encodes = self.always_encodes() || mailbox.wants_encoded();
-        // Encoding runs code of the message's type, so no lock is held.
-        drop(cell);
-        self.deliver_otherwise(number, Aside(message), encodes)
-    }
-
-    /// Delivers a message that is not of the port's own type: encoded, or in an envelope.
-    #[inline(never)]
-    pub(crate) fn deliver_otherwise<M: IntoMessage>(
-        &self,
-        number: PortNo,
-        Aside(message): Aside<M>,
-        encodes: bool,
-    ) -> Result<Option<Pressure>, SendError> {
-        let envelope =
-            if encodes { Envelope::Encoded(message.encode()?) } else { message.into_envelope()? };
-        Ok(self.deliver_envelope(number, envelope))
     }
 
     /// Something was dropped: remembers what it was.
@@ -239,7 +201,7 @@ impl Node {
         let event = match queued {
             Queued::Behind => return,
             Queued::Dropped => return self.forget_dropped(remote),
-            Queued::Wake if at_end_of_batch(self, remote) => return,
+            Queued::Wake if at_end_of_batch(self, || remote.is_direct().then(|| remote.clone())) => return,
             Queued::Wake => return remote.wake.notify_one(),
             Queued::Bulk => return remote.flush(self),
             Queued::Wanted => {

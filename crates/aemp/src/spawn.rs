@@ -12,13 +12,15 @@ use crate::code::{Evaluate, FunctionResolver};
 use crate::message::{EncodeError, Envelope, misfit};
 use crate::node::{Node, Place};
 use crate::port::Context;
-use crate::port::actor::{Callback, Nascent};
-use crate::port::extra::Extra;
-use crate::port::known::Known;
-use crate::port::mailbox::{Queue, Signal};
-use crate::port::port_no::PortNo;
-use crate::port::pressure::Pressure;
-use crate::port::slot::State;
+use crate::ports::Host as _;
+use crate::ports::actor::{Callback, Handle};
+use crate::ports::extra::Extra;
+use crate::ports::known::Known;
+use crate::ports::mailbox::{Queue, Signal};
+use crate::ports::port_no::PortNo;
+use crate::ports::pressure::Pressure;
+use crate::ports::signal::signal;
+use crate::ports::slot::State;
 use crate::runtime::sender;
 use crate::spawn_share::{SpawnShare, SpawnedPorts};
 use crate::stream;
@@ -40,6 +42,20 @@ pub(crate) struct Functions {
     /// Who evaluates the code of other nodes.
     pub(crate) evaluator: Option<Arc<dyn Evaluate>>,
     spawned: Arc<SpawnedPorts>,
+}
+
+/// A port that was spawned and whose init function has not run yet: it is replaced before any
+/// message is looked at.
+struct Nascent;
+
+impl Handle<Node, Envelope> for Nascent {
+    fn message(&mut self, cx: &mut Context<'_>, _message: Envelope) {
+        cx.fail("a spawned port was sent a message before its init function had run");
+    }
+
+    fn settle(&mut self, cx: &mut Context<'_>) {
+        cx.receive_tagged();
+    }
 }
 
 /// Wraps a typed function.
@@ -101,7 +117,7 @@ impl Node {
         node: &NodeId,
         function: &str,
         args: impl Serialize,
-    ) -> Result<(PortId, Option<Pressure>), EncodeError> {
+    ) -> Result<(PortId, Option<Pressure<Node>>), EncodeError> {
         let args = typed::to_body(&args)?;
         if node == self.id() {
             let number = self.open_nascent(Extra::default());
@@ -157,7 +173,7 @@ impl Node {
         if names.contains_key(name) {
             return; // another node has chosen it just now
         }
-        let extra = Extra { name: Some(Arc::new(id)), spawned_by: Some(share), ..Extra::default() };
+        let extra = Extra { name: Some(Arc::new(id)), share: Some(share), ..Extra::default() };
         let number = self.open_nascent(extra);
         names.insert(name.into(), number);
         self.run_init(number, function, args);
@@ -176,7 +192,7 @@ impl Node {
             return self.refuse_call(from, function);
         }
         let Some(share) = self.share_for(from, 0) else { return };
-        let number = self.open_nascent(Extra { spawned_by: Some(share), ..Extra::default() });
+        let number = self.open_nascent(Extra { share: Some(share), ..Extra::default() });
         if let Some(finder) = finder.filter(|_| !registered) {
             // Code of the program, which no connection has to wait for.
             let (from, name) = (from.clone(), function.to_string());
@@ -186,7 +202,7 @@ impl Node {
                     cx.end(Reason::NORMAL);
                 }
             };
-            self.signal(number, Signal::Job(Box::new(asks)));
+            signal(self, number, Signal::Job(Box::new(asks)));
         }
         self.run_init(number, function, args);
     }
@@ -195,25 +211,6 @@ impl Node {
         if let Some(withheld) = self.may_complain() {
             tracing::warn!(%from, function, withheld, "refused to call a function: it is not known, or secure mode is on");
         }
-    }
-
-    /// The name that another node chose for a port is free again in the table, but not for another
-    /// port.
-    pub(crate) fn forget_name(&self, id: &PortId) {
-        self.inner().names.write().remove(&id.name().to_string());
-    }
-
-    /// Remembers what a spawned port died of, for monitors that come too late.
-    pub(crate) fn record_tombstone(
-        &self,
-        number: PortNo,
-        id: &PortId,
-        spawner: Option<&NodeId>,
-        reason: &Reason,
-    ) {
-        let spawner = spawner.unwrap_or(self.id());
-        let name = id.name().to_string();
-        self.tombstones().add(spawner, &name, Some(number), reason, self.limits().tombstones);
     }
 
     /// The number that a port had which other nodes know by this name, and which is dead.
@@ -244,18 +241,19 @@ impl Node {
         share
     }
 
-    fn open_nascent(&self, extra: Extra) -> PortNo {
-        let actor = Callback::<Envelope, Nascent>::new(Nascent, None);
-        let mailbox = Known::boxed(Queue::<Envelope>::default());
+    fn open_nascent(&self, extra: Extra<Node>) -> PortNo {
+        let actor = Callback::<Node, Envelope, Nascent>::new(Nascent, None);
+        let mailbox = Known::boxed(Queue::<Node, Envelope>::default());
         self.table().insert(State::Idle, mailbox, Some(Box::new(actor)), Some(Box::new(extra)))
     }
 
     fn run_init(&self, number: PortNo, function: &str, args: Body) {
         let code = self.inner().functions.find(function);
         let function = function.to_string();
-        self.signal(
+        signal(
+            self,
             number,
-            Signal::Job(Box::new(move |cx| {
+            Signal::Job(Box::new(move |cx: &mut Context<'_>| {
                 let Some(code) = code else { return cx.end(unknown(cx, &function)) };
                 match code(cx, &args) {
                     Err(reason) => cx.end(reason),

@@ -14,7 +14,8 @@ pub(crate) struct SpawnedPorts {
 }
 
 /// One of them; given back when it is dropped, with the port.
-pub(crate) struct SpawnShare {
+#[allow(unreachable_pub)] // as a type of `Host`, a trait of another crate
+pub struct SpawnShare {
     ports: Arc<SpawnedPorts>,
     from: NodeId,
     _memory: Charge,

@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use super::Builder;
 use crate::message::EncodeError;
 use crate::node::{Inner, Node, NodeSettings};
-use crate::port::scheduler::Scheduler;
+use crate::ports::{MailboxLimits, Ports};
 use crate::remote::Remotes;
 use crate::runtime::Shared;
 use crate::runtime::backlog::Backlog;
@@ -31,6 +31,7 @@ use crate::runtime::driver::Driver;
 use crate::runtime::listen::Listening;
 use crate::runtime::relay::Relaying;
 use crate::runtime::resolve::{is_loopback, resolve};
+use crate::runtime::runner::Runners;
 #[cfg(feature = "tls")]
 use crate::runtime::tls::BundleError;
 use crate::runtime::tls::Tls;
@@ -128,13 +129,15 @@ impl Builder {
         let remotes = Remotes::new(spawn_head, self.outbox);
         let settings = NodeSettings {
             limits: self.limits,
-            always_encode: self.always_encode,
             secure: self.secure,
             #[cfg(feature = "logs")]
             logs: self.logs,
         };
+        let (runners, scheduler) = Runners::new(runners);
+        let mailboxes = MailboxLimits { high: self.limits.mailbox_high, most: self.limits.mailbox };
+        let ports = Ports::new(scheduler, mailboxes, self.always_encode);
         let inner = |me: &Weak<Inner>| {
-            Inner::new(me.clone(), own, remotes, runners, settings, self.functions, events, shared)
+            Inner::new(me.clone(), own, remotes, (ports, runners), settings, self.functions, events, shared)
         };
         let node = Node::from_inner(Arc::new_cyclic(inner));
         listen_all(&node, &self.binds).await?;
@@ -154,7 +157,7 @@ impl Builder {
             },
             node.inner().shared.now(),
         );
-        Scheduler::start(&node);
+        Runners::start(&node);
         tokio::spawn(Driver::new(node.clone(), kernel).run(receiver));
         node.inner().shared.listening.start(&node);
         for (function, arguments) in self.services {

@@ -5,7 +5,6 @@
 //! of this node that has nothing else to do runs at once, on the thread that waits for it anyway.
 
 mod answer;
-mod reply_slot;
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -23,16 +22,17 @@ use tokio::time::Instant;
 use crate::message::{Aside, DecodeError, Destination, IntoMessage, ReplyTo};
 use crate::monitor::MonitorGuard;
 use crate::node::{Node, Place};
-use crate::port::deliver::Called;
-use crate::port::monitor::{Action, Delivered, PortAction};
-use crate::port::port_no::PortNo;
-use crate::port::pressure::Pressure;
-use crate::port::scheduler::Scheduler;
-use crate::remote::Gate;
+use crate::ports::Host as _;
+use crate::ports::answer::{AnswerBox, Given, Lost};
+use crate::ports::deliver::{self, Called, NotCalled, answered};
+use crate::ports::exit::end_port;
+use crate::ports::help::costs_budget;
+use crate::ports::monitor::{Action, Delivered, Gate, PortAction};
+use crate::ports::port_no::PortNo;
+use crate::ports::pressure::Pressure;
 use crate::runtime::sender;
 use crate::send::SendError;
-use crate::this_thread::decode_at;
-use answer::{AnswerBox, Given, Lost};
+use crate::ports::this_thread::decode_at;
 
 /// What the port for an answer dies of if the answer cannot be sent: this and why.
 const BAD_REPLY: &str = "bad_reply";
@@ -92,7 +92,7 @@ impl Node {
         port: &PortId,
         limit: Duration,
         message: impl FnOnce(ReplyTo<R>) -> M,
-    ) -> (Awaited<R>, Option<Pressure>)
+    ) -> (Awaited<R>, Option<Pressure<Node>>)
     where
         M: IntoMessage,
         R: DeserializeOwned + Send + 'static,
@@ -132,16 +132,16 @@ impl Node {
         &self,
         to: &PortId,
         answer: T,
-    ) -> Result<Option<Pressure>, SendError> {
+    ) -> Result<Option<Pressure<Node>>, SendError> {
         if let Some(number) = self.own_number(to)
             && !self.always_encodes()
             && let Some(mut cell) = self.table().get(number)
             && !cell.is_closing()
             && let Some(mailbox) = cell.mailbox()
-            && let Some(waits) = mailbox.downcast_mut::<AnswerBox<T>>()
+            && let Some(waits) = mailbox.downcast_mut::<AnswerBox<Node, T>>()
         {
             let waker = waits.answer(Ok(Given::Moved(answer)));
-            self.answered(number, cell, waker);
+            answered(self, number, cell, waker);
             return Ok(None);
         }
         let sent = match typed::to_body(&answer) {
@@ -227,7 +227,7 @@ where
         let call = self.get_mut();
         if call.message.is_some() {
             // A caller that always finds its answer at once has to let others run, too.
-            if Scheduler::costs_budget() && pin!(consume_budget()).poll(task).is_pending() {
+            if costs_budget() && pin!(consume_budget()).poll(task).is_pending() {
                 return Poll::Pending;
             }
             if let Some(message) = call.message.take() {
@@ -265,7 +265,7 @@ struct Further {
 /// How a call ended.
 pub(crate) struct Heard<R> {
     answer: Result<R, CallError>,
-    gate: Option<Box<Gate>>,
+    gate: Option<Gate>,
 }
 
 impl<R> Heard<R> {
@@ -314,7 +314,7 @@ impl<R: DeserializeOwned + Send + 'static> Future for Awaited<R> {
 /// What was found in the mailbox for the answer.
 enum Looked<R> {
     Waits,
-    Answer(Result<Given<R>, Lost>),
+    Answer(Result<Given<R>, Lost<Node>>),
     Gone,
 }
 
@@ -327,7 +327,7 @@ impl<R: Send + 'static> Awaited<R> {
         port: &PortId,
         message: impl FnOnce(ReplyTo<R>) -> M,
         help: bool,
-    ) -> Option<Pressure> {
+    ) -> Option<Pressure<Node>> {
         // At once in its place, for the code that makes the message may panic.
         let number = self.node.open_for_answer::<R>();
         self.number = Some(number);
@@ -346,7 +346,7 @@ impl<R: Send + 'static> Awaited<R> {
         if cell.extra().is_some() {
             return None;
         }
-        let mailbox = cell.mailbox()?.downcast_mut::<AnswerBox<R>>()?;
+        let mailbox = cell.mailbox()?.downcast_mut::<AnswerBox<Node, R>>()?;
         if !mailbox.is_bare() {
             return None;
         }
@@ -360,7 +360,7 @@ impl<R: Send + 'static> Awaited<R> {
     fn look(&mut self, waker: &Waker) -> Looked<R> {
         let Some(number) = self.number else { return Looked::Gone };
         let Some(mut cell) = self.node.table().get(number) else { return Looked::Gone };
-        let mailbox = cell.mailbox().and_then(|m| m.downcast_mut::<AnswerBox<R>>());
+        let mailbox = cell.mailbox().and_then(|m| m.downcast_mut::<AnswerBox<Node, R>>());
         let Some(mailbox) = mailbox else { return Looked::Gone };
         let Some(answer) = mailbox.slot.take_or_wait(waker) else { return Looked::Waits };
         // Anyone who monitors it is to be told, and what else came is to be dropped where nothing
@@ -380,14 +380,16 @@ impl<R> Awaited<R> {
         (port, caller): (&PortId, PortNo),
         message: M,
         help: bool,
-    ) -> Result<Option<Pressure>, CallError> {
+    ) -> Result<Option<Pressure<Node>>, CallError> {
         match self.node.place(port) {
             Place::Here(number) => {
                 let scheduler = self.node.scheduler();
                 let help = help && scheduler.may_help(&self.node);
-                match self.node.call_here(port, number, caller, message, help)? {
-                    Called::Run(taken) => scheduler.help(&self.node, number, taken),
-                    Called::Queued(pressure) => return Ok(pressure),
+                match deliver::call(&self.node, number, caller, message, help) {
+                    Ok(Called::Run(taken)) => scheduler.help(&self.node, number, taken),
+                    Ok(Called::Queued(pressure)) => return Ok(pressure),
+                    Err(NotCalled::Missing) => return Err(CallError::Died(self.node.why_missing(port))),
+                    Err(NotCalled::Encode(error)) => return Err(SendError::from(error).into()),
                 }
             }
             Place::Nowhere => return Err(CallError::Died(self.node.why_missing(port))),
@@ -401,7 +403,7 @@ impl<R> Awaited<R> {
         &mut self,
         (port, caller): (&PortId, PortNo),
         Aside(message): Aside<M>,
-    ) -> Result<Option<Pressure>, CallError> {
+    ) -> Result<Option<Pressure<Node>>, CallError> {
         let action = Action::Port(caller, PortAction::EndCall);
         self.further().monitor = Some(self.node.set_monitor_of(sender::current(), port, action));
         Ok(self.node.send_under_pressure(port, message)?)
@@ -425,14 +427,14 @@ impl<R> Awaited<R> {
             self.node.end_at(deadline, number);
         }
         if self.node.is_over() {
-            self.node.end_port(number, Reason::NORMAL);
+            end_port(&self.node, number, Reason::NORMAL);
         }
     }
 
     /// Ends the port for the answer.
     fn end(&mut self) {
         if let Some(number) = self.number.take() {
-            self.node.end_port(number, Reason::NORMAL);
+            end_port(&self.node, number, Reason::NORMAL);
         }
     }
 }
@@ -443,7 +445,7 @@ impl<R> Drop for Awaited<R> {
     }
 }
 
-fn open_answer<R: DeserializeOwned>(answer: Result<Given<R>, Lost>) -> Heard<R> {
+fn open_answer<R: DeserializeOwned>(answer: Result<Given<R>, Lost<Node>>) -> Heard<R> {
     match answer {
         Ok(Given::Moved(answer)) => Ok(answer).into(),
         Ok(Given::Other(answer)) => {
@@ -456,7 +458,7 @@ fn open_answer<R: DeserializeOwned>(answer: Result<Given<R>, Lost>) -> Heard<R> 
         Err(Lost::Killed(reason)) => Err(CallError::Died(reason)).into(),
         Err(Lost::Fired(notification)) => {
             let Delivered { reason, gate, .. } = notification.deliver();
-            Heard { answer: Err(CallError::Died(reason)), gate: gate.map(Box::new) }
+            Heard { answer: Err(CallError::Died(reason)), gate }
         }
     }
 }

@@ -27,8 +27,9 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::port::known::AnyMailbox;
-use crate::port::mailbox::Queue;
+use crate::ports::host::Host;
+use crate::ports::known::AnyMailbox;
+use crate::ports::mailbox::Queue;
 
 /// What `#[derive(Message)]` implements: the tags of a type's variants.
 pub trait Message: Serialize + DeserializeOwned + Send + 'static {
@@ -74,14 +75,15 @@ pub trait IntoMessage: Sized {
     /// The queue of a mailbox whose port takes just this type. It is asked before the message is
     /// moved, so that this is done once.
     #[doc(hidden)]
-    fn own_queue(_mailbox: AnyMailbox<'_>) -> Option<&mut Queue<Self>> {
+    fn own_queue<H: Host>(_mailbox: AnyMailbox<'_, H>) -> Option<&mut Queue<H, Self>> {
         None
     }
 }
 
 /// A message that is given to code which is rarely needed. It lies in a place of its own, so that
 /// otherwise it need not lie anywhere before it is in a mailbox: it stays in registers.
-pub(crate) struct Aside<M>(pub(crate) M);
+#[doc(hidden)]
+pub struct Aside<M>(pub M);
 
 /// What a port can take.
 pub trait FromMessage: IntoMessage + MessageFor<Self> + Send + 'static {
@@ -117,7 +119,7 @@ impl<T: Message> IntoMessage for T {
     }
 
     #[inline]
-    fn own_queue(mailbox: AnyMailbox<'_>) -> Option<&mut Queue<T>> {
+    fn own_queue<H: Host>(mailbox: AnyMailbox<'_, H>) -> Option<&mut Queue<H, T>> {
         mailbox.downcast()
     }
 }
@@ -147,7 +149,7 @@ impl IntoMessage for AnyMessage {
     }
 
     #[inline]
-    fn own_queue(mailbox: AnyMailbox<'_>) -> Option<&mut Queue<AnyMessage>> {
+    fn own_queue<H: Host>(mailbox: AnyMailbox<'_, H>) -> Option<&mut Queue<H, AnyMessage>> {
         mailbox.downcast()
     }
 }
@@ -189,7 +191,7 @@ impl IntoMessage for Envelope {
     }
 
     #[inline]
-    fn own_queue(mailbox: AnyMailbox<'_>) -> Option<&mut Queue<Envelope>> {
+    fn own_queue<H: Host>(mailbox: AnyMailbox<'_, H>) -> Option<&mut Queue<H, Envelope>> {
         mailbox.downcast()
     }
 }

@@ -6,8 +6,8 @@ use std::marker::PhantomData;
 use aemp_proto::PortId;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::node_ref::NodeRef;
-use crate::this_thread::this;
+use crate::ports::node_ref::NodeRef;
+use crate::ports::this_thread::this;
 
 /// Where the answer to a call goes, and of what type it is. On the wire it is a port ID.
 ///

@@ -1,7 +1,6 @@
 //! The context in which the code of a port runs: the verbs of the node, with the own port filled
 //! in.
 
-use std::any::Any;
 use std::fmt::Display;
 use std::future::Future;
 use std::sync::Arc;
@@ -11,18 +10,19 @@ use aemp_proto::{NodeId, PortId, Reason};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::actor::{Callback, Closure, Handle};
-use super::effects::{Becomes, Effects};
 use super::handlers::{Change, Tagged};
-use super::known::Known;
-use super::mailbox::Queue;
-use super::monitor::{Action, PortAction};
-use super::port_no::PortNo;
-use super::pressure::Pressure;
 use super::task::{ExitResult, Mailbox};
 use crate::message::{Destination, Envelope, FromMessage, IntoMessage, ReplyTo};
 use crate::monitor::MonitorGuard;
 use crate::node::Node;
+use crate::ports::actor::{Callback, Closure, Handle};
+use crate::ports::effects::{Becomes, Effects};
+use crate::ports::host::PortState;
+use crate::ports::known::Known;
+use crate::ports::mailbox::Queue;
+use crate::ports::monitor::{Action, PortAction};
+use crate::ports::pressure::Pressure;
+use crate::ports::{Host as _, PortNo};
 use crate::send::SendError;
 
 /// What code in a port has at hand. Everything it does takes effect in the order in which it is
@@ -34,8 +34,8 @@ pub struct Context<'a> {
     number: PortNo,
     /// The own ID, if another node chose the name.
     name: Option<Arc<PortId>>,
-    state: Option<Box<dyn Any + Send>>,
-    effects: Option<Box<Effects>>,
+    state: Option<PortState>,
+    pub(crate) effects: Option<Box<Effects<Node>>>,
 }
 
 impl<'a> Context<'a> {
@@ -46,7 +46,7 @@ impl<'a> Context<'a> {
         node: &'a Node,
         number: PortNo,
         name: Option<Arc<PortId>>,
-        state: Option<Box<dyn Any + Send>>,
+        state: Option<PortState>,
     ) -> Context<'a> {
         Context { node, number, name, state, effects: None }
     }
@@ -79,7 +79,7 @@ impl<'a> Context<'a> {
     /// What follows from having sent: a port whose receiver is behind waits for it, one that could
     /// not send ends.
     #[inline]
-    pub(crate) fn sent(&mut self, sent: Result<Option<Pressure>, SendError>) {
+    pub(crate) fn sent(&mut self, sent: Result<Option<Pressure<Node>>, SendError>) {
         match sent {
             Ok(None) => {}
             Ok(Some(receiver)) => self.wait_for(receiver),
@@ -90,7 +90,7 @@ impl<'a> Context<'a> {
     /// The port runs again only when this receiver, and all others that it has to wait for, have
     /// drained.
     #[cold]
-    pub(crate) fn wait_for(&mut self, receiver: Pressure) {
+    pub(crate) fn wait_for(&mut self, receiver: Pressure<Node>) {
         self.effects().wait_for(receiver);
     }
 
@@ -234,7 +234,7 @@ impl<'a> Context<'a> {
     #[doc(alias = "rcv")]
     pub fn receive<M: FromMessage>(&mut self, handler: impl FnMut(&mut Context<'_>, M) + Send + 'static) {
         let state = self.state.take();
-        self.become_callback(Callback::new(Closure(handler), state), Queue::<M>::default());
+        self.become_callback(Callback::<Node, M, _>::new(Closure(handler), state), Queue::default());
     }
 
     /// From the next message on the own port has tagged handlers: those that are added with
@@ -242,8 +242,8 @@ impl<'a> Context<'a> {
     pub fn receive_tagged(&mut self) {
         let state = self.state.take();
         self.effects().become_another(Becomes::OfChanges(Box::new(move |changes| {
-            let actor = Callback::<Envelope, Tagged>::new(Tagged::new(changes), state);
-            (Known::boxed(Queue::<Envelope>::default()), Box::new(actor))
+            let actor = Callback::<Node, Envelope, Tagged>::new(Tagged::new(changes), state);
+            (Known::boxed(Queue::<Node, Envelope>::default()), Box::new(actor))
         })));
     }
 
@@ -256,10 +256,10 @@ impl<'a> Context<'a> {
         self.effects().become_another(Becomes::Task(start));
     }
 
-    fn become_callback<M: FromMessage, H: Handle<M> + 'static>(
+    fn become_callback<M: FromMessage, H: Handle<Node, M> + 'static>(
         &mut self,
-        actor: Callback<M, H>,
-        mailbox: Queue<M>,
+        actor: Callback<Node, M, H>,
+        mailbox: Queue<Node, M>,
     ) {
         self.effects().become_another(Becomes::Callback(Known::boxed(mailbox), Box::new(actor)));
     }
@@ -272,24 +272,19 @@ impl<'a> Context<'a> {
 
     /// The state, which goes back to the port, and what the code has asked for.
     #[inline]
-    pub(crate) fn end_of_run(self) -> (Option<Box<dyn Any + Send>>, Option<Box<Effects>>) {
+    pub(crate) fn end_of_run(self) -> (Option<PortState>, Option<Box<Effects<Node>>>) {
         (self.state, self.effects)
-    }
-
-    /// A monitor that kills the own port, or was withdrawn, has left the mailbox.
-    pub(crate) fn kill_left_mailbox(&self) {
-        self.node.kill_left_mailbox(self.number);
     }
 
     /// To be told what is to happen when the code has ended.
     #[cold]
-    pub(crate) fn effects(&mut self) -> &mut Effects {
+    pub(crate) fn effects(&mut self) -> &mut Effects<Node> {
         self.effects.get_or_insert_default()
     }
 
     /// What the code has asked for, if anything.
     #[inline]
-    pub(crate) fn asked(&mut self) -> Option<&mut Effects> {
+    pub(crate) fn asked(&mut self) -> Option<&mut Effects<Node>> {
         self.effects.as_deref_mut()
     }
 }

@@ -6,19 +6,20 @@ use aemp_proto::{Body, PortId, Reason, typed};
 use serde::de::{DeserializeOwned, Error as _};
 
 use super::Context;
-use super::actor::{Callback, Handle};
-use super::effects::Effects;
-use super::known::Known;
-use super::mailbox::Queue;
-use super::slot::State;
 use crate::message::{DecodeError, Envelope, FromMessage, misfit};
 use crate::node::Node;
+use crate::ports::actor::{Callback, Handle};
+use crate::ports::effects::Effects;
+use crate::ports::known::Known;
+use crate::ports::mailbox::Queue;
+use crate::ports::slot::State;
 
 type TagHandler = Box<dyn FnMut(&mut Context<'_>, &Body) -> Result<(), DecodeError> + Send>;
 type OtherHandler = Box<dyn FnMut(&mut Context<'_>, Envelope) -> Result<(), DecodeError> + Send>;
 
 /// A change of the handlers of a port.
-pub(crate) enum Change {
+#[allow(unreachable_pub)] // as a type of `Host`, a trait of another crate
+pub enum Change {
     On(String, TagHandler),
     Off(String),
     Other(OtherHandler),
@@ -91,7 +92,7 @@ impl Tagged {
     }
 }
 
-impl Handle<Envelope> for Tagged {
+impl Handle<Node, Envelope> for Tagged {
     fn message(&mut self, cx: &mut Context<'_>, message: Envelope) {
         if let Err(error) = self.handle(cx, message) {
             cx.end(misfit(&error));
@@ -148,7 +149,7 @@ impl Handlers {
 
     /// Opens the port.
     pub fn build(self) -> PortId {
-        let actor = Callback::<Envelope, Tagged>::new(self.tagged, self.state);
-        self.node.open(State::Idle, Known::boxed(Queue::<Envelope>::default()), Some(Box::new(actor)))
+        let actor = Callback::<Node, Envelope, Tagged>::new(self.tagged, self.state);
+        self.node.open(State::Idle, Known::boxed(Queue::<Node, Envelope>::default()), Some(Box::new(actor)))
     }
 }

@@ -1,40 +1,19 @@
-//! Ports: destinations for messages, and contexts for code.
+//! Ports as users see them: what is at hand in one, and the kinds of them. What runs them is in
+//! [`ports`](crate::ports).
 //!
-//! Reading order: [`mailbox`] and [`items`] (what waits), [`slot`] and [`table`] (where ports are),
-//! [`actor`] (what handles it), [`run`] (one run of one port), [`scheduler`], [`help`] and [`here`]
-//! (which port runs next, and where), [`pressure`] (which one waits for another), [`port_task`]
-//! (async ports), then what users see: [`context`], [`handlers`], [`task`].
+//! Reading order: [`context`], [`handlers`], [`task`] (async ports) with [`port_task`], [`open`]
+//! (how ports come to be), [`waiting`] (for receivers that are behind).
 
-pub(crate) mod actor;
-pub(crate) mod clock;
+pub(crate) mod caught;
 pub(crate) mod context;
-pub(crate) mod deliver;
-mod doom;
-pub(crate) mod effects;
-mod encoded;
-pub(crate) mod extra;
 pub(crate) mod handlers;
-mod help;
-pub(crate) mod here;
-pub(crate) mod items;
-pub(crate) mod known;
-pub(crate) mod life;
-pub(crate) mod mailbox;
-pub(crate) mod monitor;
-pub(crate) mod port_no;
+pub(crate) mod open;
 mod port_task;
-pub(crate) mod pressure;
-pub(crate) mod run;
-pub(crate) mod scheduler;
-mod sleepers;
-pub(crate) mod slot;
-pub(crate) mod table;
-#[cfg(test)]
-mod table_tests;
 pub(crate) mod task;
 #[cfg(test)]
 mod tests;
 mod verbs;
+pub(crate) mod waiting;
 pub(crate) mod wake;
 
 pub use context::Context;

@@ -10,28 +10,19 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::task::{Context as TaskContext, Poll, Waker};
 
 use aemp_proto::Reason;
 
-use super::doom::Doom;
-use super::mailbox::{Signal, TaskQueue};
-use super::monitor::Delivered;
-use super::port_no::PortNo;
-use super::run::panic_text;
 use super::task::ExitResult;
 use crate::node::Node;
-use crate::remote::Gate;
-use crate::runtime::sender;
-
-/// What the task of an async port and those who send to the port share beside the mailbox.
-#[derive(Default)]
-pub(crate) struct TaskState {
-    /// Bytes that were taken out of the mailbox and not picked yet, as senders see them.
-    pub(crate) kept: AtomicUsize,
-    pub(crate) doom: Arc<Doom>,
-}
+use crate::ports::Host as _;
+use crate::ports::exit::end_port;
+use crate::ports::mailbox::{Signal, TaskQueue, TaskState};
+use crate::ports::monitor::{Delivered, Gate};
+use crate::ports::port_no::PortNo;
+use crate::ports::run::panic_text;
+use crate::ports::sender;
 
 /// The code of an async port.
 type Code = Pin<Box<dyn Future<Output = ExitResult> + Send>>;
@@ -59,7 +50,7 @@ impl PortTask {
         self.with_mailbox(|mailbox| mailbox.kills.make_known(waker));
     }
 
-    fn with_mailbox<T>(&self, action: impl FnOnce(&mut TaskQueue) -> T) -> Option<T> {
+    fn with_mailbox<T>(&self, action: impl FnOnce(&mut TaskQueue<Node>) -> T) -> Option<T> {
         let mut cell = self.node.table().get(self.number)?;
         Some(action(cell.mailbox()?.downcast_mut()?))
     }
@@ -102,7 +93,7 @@ impl PortTask {
             let port = self.node.port_id(self.number);
             tracing::warn!(%port, text = panic_text(&*panic), "the code of a dying port panicked while it was dropped");
         }
-        self.node.end_port(self.number, reason);
+        end_port(&self.node, self.number, reason);
         drop(gate);
         self.node.inner().task_ended.notify_waiters();
     }

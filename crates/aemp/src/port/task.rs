@@ -14,19 +14,20 @@ use serde::de::DeserializeOwned;
 use tokio::task::coop::consume_budget;
 
 use super::Context;
-use super::items::{Item, Items};
-use super::known::Known;
-use super::mailbox::{ITEM_COST, Job, Signal, TaskQueue};
-use super::monitor::{Action, Delivered, PortAction};
-use super::port_no::PortNo;
-use super::port_task::{PortTask, TaskState};
-use super::pressure::Crowded;
-use super::run::panic_text;
-use super::slot::State;
+use super::port_task::PortTask;
 use crate::message::{DecodeError, Envelope, FromMessage, misfit};
 use crate::node::Node;
-use crate::remote::Gate;
-use crate::this_thread::decode_at;
+use crate::ports::Host as _;
+use crate::ports::items::{Item, Items};
+use crate::ports::known::Known;
+use crate::ports::mailbox::{ITEM_COST, Job, Signal, TaskQueue, TaskState};
+use crate::ports::monitor::{Action, Delivered, Gate, PortAction};
+use crate::ports::port_no::PortNo;
+use crate::ports::pressure::{Crowded, unpark};
+use crate::ports::run::panic_text;
+use crate::ports::signal::signal;
+use crate::ports::slot::State;
+use crate::ports::this_thread::decode_at;
 
 /// How the code of an async port ends: `Ok` is a normal death, and an error is the reason of an
 /// abnormal one. `?` makes a `die, TEXT` of any error.
@@ -41,7 +42,7 @@ pub struct Mailbox {
     number: PortNo,
     id: Arc<PortId>,
     stash: VecDeque<Waiting>,
-    batch: Items<Envelope>,
+    batch: Items<Node, Envelope>,
     state: Arc<TaskState>,
 }
 
@@ -216,7 +217,8 @@ impl Mailbox {
     async fn batch(&mut self) {
         poll_fn(|task| {
             let Some(mut cell) = self.node.table().get(self.number) else { return Poll::Pending };
-            let Some(mailbox) = cell.mailbox().and_then(|mailbox| mailbox.downcast_mut::<TaskQueue>()) else {
+            let Some(mailbox) = cell.mailbox().and_then(|mailbox| mailbox.downcast_mut::<TaskQueue<Node>>())
+            else {
                 return Poll::Pending;
             };
             if mailbox.queue.is_empty() {
@@ -227,13 +229,13 @@ impl Mailbox {
             cell.emptied();
             let blocked = cell.take_blocked(self.node.limits().mailbox_high);
             drop(cell);
-            self.node.unpark(blocked);
+            unpark(&self.node, blocked);
             Poll::Ready(())
         })
         .await;
     }
 
-    async fn take(&mut self, item: Item<Envelope>) {
+    async fn take(&mut self, item: Item<Node, Envelope>) {
         let (message, gate) = match item {
             Item::None => return,
             Item::Message(message) => (message, None),
@@ -254,7 +256,7 @@ impl Mailbox {
                         },
                         Some(Action::Port(_, PortAction::Job(job))) => {
                             drop(gate);
-                            return self.run(Box::new(move |cx| job(cx, reason))).await;
+                            return self.run(Box::new(move |cx: &mut Context<'_>| job(cx, reason))).await;
                         }
                         // A kill does not wait in the queue of an async port.
                         _ => return,
@@ -269,14 +271,14 @@ impl Mailbox {
     }
 
     /// Runs code in the context of the port, and waits for those that it has sent too much to.
-    async fn run(&mut self, job: Job) {
+    async fn run(&mut self, job: Job<Node>) {
         match self.outcome(job) {
             Ok(crowded) => self.node.all_drained(self.number, crowded).await,
             Err(reason) => self.end(reason).await,
         }
     }
 
-    fn outcome(&self, job: Job) -> Result<Crowded, Reason> {
+    fn outcome(&self, job: Job<Node>) -> Result<Crowded<Node>, Reason> {
         let mut cx = Context::new(&self.node, self.number, Some(self.id.clone()), None);
         let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| job(&mut cx)));
         outcome.map_err(|panic| Reason::died(panic_text(&*panic)))?;
@@ -286,7 +288,7 @@ impl Mailbox {
 
     /// Kills the own port; the task ends here.
     async fn end<T>(&mut self, reason: Reason) -> T {
-        self.node.signal(self.number, Signal::Kill(reason));
+        signal(&self.node, self.number, Signal::Kill(reason));
         std::future::pending().await
     }
 }
@@ -349,7 +351,7 @@ impl Node {
     where
         F: Future<Output = ExitResult> + Send + 'static,
     {
-        let number = self.table().insert(State::Task, Known::boxed(TaskQueue::default()), None, None);
+        let number = self.table().insert(State::Task, Known::boxed(TaskQueue::<Node>::default()), None, None);
         self.end_if_over(number);
         self.start_task(number, Crowded::default(), code);
         self.own_port(number)
@@ -360,13 +362,13 @@ impl Node {
     pub(crate) fn start_task<F>(
         &self,
         number: PortNo,
-        crowded: Crowded,
+        crowded: Crowded<Node>,
         code: impl FnOnce(Mailbox) -> F + Send + 'static,
     ) where
         F: Future<Output = ExitResult> + Send + 'static,
     {
         let state = self.table().get(number).and_then(|mut cell| {
-            let mailbox = cell.mailbox()?.downcast_mut::<TaskQueue>()?;
+            let mailbox = cell.mailbox()?.downcast_mut::<TaskQueue<Node>>()?;
             Some(mailbox.state.clone())
         });
         // The node, or the port, has ended.

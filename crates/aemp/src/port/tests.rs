@@ -13,11 +13,12 @@ use aemp_proto::wire::{self, FrameReader, Span};
 use aemp_proto::{Body, Framing, PortId, Reason};
 use bytes::Bytes;
 
-use super::port_no::PortNo;
-use super::slot::State;
 use super::{Context, Mailbox};
 use crate::message::ReplyTo;
 use crate::node::{Limits, Node};
+use crate::ports::deliver::deliver_spans;
+use crate::ports::port_no::PortNo;
+use crate::ports::slot::State;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -177,7 +178,7 @@ async fn few_messages_for_a_slow_port_do_not_keep_all_that_was_read_with_them() 
         for (n, shared) in shared.into_iter().enumerate() {
             let (batch, mut spans) = batch(n as u64 + 1);
             assert!(batch.is_unique());
-            node.deliver_spans(node.own_number(&port).unwrap(), &batch, &mut spans);
+            deliver_spans(&node, node.own_number(&port).unwrap(), &batch, &mut spans);
             assert!(spans.is_empty());
             assert_eq!(batch.is_unique(), !shared, "{port} {n}");
         }

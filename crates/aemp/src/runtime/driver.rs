@@ -20,7 +20,7 @@ use super::shutdown::{ShutdownRequest, Undelivered};
 use super::{Command, Ended, Event, NodeEvent, link};
 use crate::database::{Told, WatchSender};
 use crate::node::Node;
-use crate::port::wake::guarded;
+use crate::ports::wake::guarded;
 use crate::stats::counts::{BreakCause, KernelStats};
 
 pub(crate) struct Driver {

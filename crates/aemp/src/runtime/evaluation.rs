@@ -12,9 +12,10 @@ use parking_lot::Mutex;
 
 use crate::node::Node;
 use crate::port::Context;
-use crate::port::mailbox::Signal;
-use crate::port::port_no::PortNo;
-use crate::port::run::panic_text;
+use crate::ports::mailbox::Signal;
+use crate::ports::port_no::PortNo;
+use crate::ports::run::panic_text;
+use crate::ports::signal::signal;
 
 /// Bytes of code of one node that may wait, with what the answers begin with.
 const BYTES_MAX: usize = 16 << 20;
@@ -114,7 +115,7 @@ impl Node {
             }
         };
         if let Some(port) = self.evaluation_port() {
-            self.signal(port, Signal::Job(Box::new(job)));
+            signal(self, port, Signal::Job(Box::new(job)));
         }
     }
 

@@ -4,9 +4,9 @@
 //! [`driver`] is the only loop around the kernel; [`listen`] accepts connections, as many as
 //! [`admission`] lets in, and [`dial`] makes them, to all addresses that a name has ([`resolve`]);
 //! [`link`] is a connection's task, [`dialled`] that of one that is dialled, [`handshake`] its
-//! beginning, [`pump`] its life with a reader and a writer, [`flush`] the writing by other threads,
-//! [`shutdown`] the end of the node; [`carry`] has the connections that other nodes carry;
-//! [`request`] answers what comes for the node port, [`evaluation`] what it asks to be evaluated.
+//! beginning, [`pump`] its life with a reader and a writer, [`runner`] what runs ports,
+//! [`shutdown`] the end of the node; [`relay`] has the connections that are relayed; [`request`]
+//! answers what comes for the node port, [`evaluation`] what it asks to be evaluated.
 
 pub(crate) mod admission;
 mod announce;
@@ -16,7 +16,6 @@ pub(crate) mod dialled;
 pub(crate) mod driver;
 pub(crate) mod ending;
 pub(crate) mod evaluation;
-pub(crate) mod flush;
 pub(crate) mod handshake;
 pub(crate) mod link;
 pub(crate) mod listen;
@@ -29,6 +28,7 @@ pub(crate) mod ration;
 pub(crate) mod relay;
 pub(crate) mod request;
 pub(crate) mod resolve;
+pub(crate) mod runner;
 pub(crate) mod seeds;
 pub(crate) mod sender;
 pub(crate) mod shutdown;

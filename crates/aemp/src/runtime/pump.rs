@@ -27,7 +27,8 @@ use super::writer::{self, Outgoing, WriteError};
 use super::{Command, Ended, Event};
 use crate::message::Envelope;
 use crate::node::{Node, Place};
-use crate::port::port_no::PortNo;
+use crate::ports::deliver::deliver_envelope;
+use crate::ports::port_no::PortNo;
 use crate::remote::Remote;
 use crate::stats::counts::BreakCause;
 
@@ -519,7 +520,7 @@ impl Pump {
             return Ok(());
         }
         match port_here(&self.node, &mut self.live, port) {
-            Some(number) => drop(self.node.deliver_envelope(number, Envelope::Encoded(body))),
+            Some(number) => drop(deliver_envelope(&self.node, number, Envelope::Encoded(body))),
             None if port == PROBE_PORT => {}
             None => self.node.undeliverable_body(self.node.id().named(port), &body),
         }

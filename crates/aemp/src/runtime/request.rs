@@ -8,7 +8,8 @@ use aemp_proto::{Body, NodeId, PortId, Reason, Value};
 
 use crate::log::clock;
 use crate::node::{Node, Place};
-use crate::port::port_no::PortNo;
+use crate::ports::port_no::PortNo;
+use crate::ports::signal::kill_from_afar;
 use crate::remote::Remote;
 use crate::stats::question::Question;
 use crate::trace;
@@ -211,7 +212,7 @@ impl Node {
 
     fn kill_here(&self, name: &str, reason: Reason) {
         if let Some(number) = self.number_of(name) {
-            self.kill_from_afar(number, reason);
+            kill_from_afar(self, number, reason);
         }
     }
 

@@ -9,44 +9,15 @@ use std::thread;
 
 use tokio::task;
 
-use crate::node_ref::NodeRef;
-use crate::port::port_no::PortNo;
-use crate::this_thread::this;
-
-/// Runs code of a port that does not panic, and may run code of another one: that of another node
-/// on the same thread.
-#[inline]
-pub(crate) fn as_port<T>(node: NodeRef, number: PortNo, code: impl FnOnce() -> T) -> T {
-    as_sender(node, number.get(), code)
-}
-
-#[inline]
-fn as_sender<T>(node: NodeRef, sender: u64, code: impl FnOnce() -> T) -> T {
-    let outer = this(|this| (this.node.replace(Some(node)), this.sender.replace(sender)));
-    let result = code();
-    this(|this| {
-        this.node.set(outer.0);
-        this.sender.set(outer.1);
-    });
-    result
-}
-
-/// Callbacks are told from ports by this bit of their numbers.
-const CALLBACK: u64 = 1 << 62;
+use crate::ports::sender;
 
 /// Tasks and threads are told from ports and callbacks by this bit.
 const OTHER: u64 = 1 << 63;
 
-/// Runs a callback, which has an ID of its own and does not panic: what one callback was told,
-/// another one does not know, though the same runner runs both.
-pub(crate) fn as_callback<T>(node: NodeRef, id: u64, code: impl FnOnce() -> T) -> T {
-    as_sender(node, CALLBACK | id, code)
-}
-
 /// Something that is the same for all that one sender sends: the number of a port for what it
 /// sends. Two tasks may have the same, by a chance of one in 2^63.
 pub(crate) fn current() -> u64 {
-    match (this(|this| this.sender.get()), task::try_id()) {
+    match (sender::current(), task::try_id()) {
         (0, Some(task)) => OTHER | hash(("task", task)),
         (0, None) => OTHER | hash(("thread", thread::current().id())),
         (port, _) => port,
@@ -64,7 +35,9 @@ mod tests {
     use std::sync::Weak;
 
     use super::*;
-    use crate::node_ref::OwnRef;
+    use crate::ports::PortNo;
+    use crate::ports::node_ref::OwnRef;
+    use crate::ports::sender::as_port;
 
     #[test]
     fn a_port_is_the_same_sender_wherever_it_runs_and_after_another_ran_inside() {

@@ -17,9 +17,11 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::driver::Driver;
 use super::{Command, Ended, Event, NodeEvent};
 use crate::node::Node;
-use crate::port::mailbox::Signal;
-use crate::port::port_no::PortNo;
-use crate::port::wake::guarded;
+use crate::ports::exit::end_port;
+use crate::ports::mailbox::Signal;
+use crate::ports::port_no::PortNo;
+use crate::ports::signal::{kill_task, signal};
+use crate::ports::wake::guarded;
 use crate::remote::Remote;
 
 /// How long [`Node::shutdown`] takes at most to deliver what was sent before.
@@ -171,7 +173,7 @@ impl Driver {
         let _ = timeout(LAST_CALLBACKS, self.node.tasks_ended(tasks)).await;
         // The monitors that fired because of this are still to run, and may have opened ports.
         self.node.scheduler().stop();
-        let _ = timeout(LAST_CALLBACKS, self.node.scheduler().ended()).await;
+        let _ = timeout(LAST_CALLBACKS, self.node.inner().runners.ended(self.node.scheduler())).await;
         self.announce_end(up);
         self.node.inner().shared.ending.be_over();
         self.end_ports();
@@ -324,10 +326,10 @@ impl Driver {
     fn kill_ports(&self) -> Vec<PortNo> {
         let mut tasks = Vec::new();
         for number in self.node.table().numbers() {
-            if self.node.kill_task(number) {
+            if kill_task(&self.node, number) {
                 tasks.push(number);
             } else {
-                self.node.signal(number, Signal::Kill(Reason::NORMAL));
+                signal(&self.node, number, Signal::Kill(Reason::NORMAL));
             }
         }
         tasks
@@ -335,7 +337,7 @@ impl Driver {
 
     fn end_ports(&self) {
         for number in self.node.table().numbers() {
-            self.node.end_port(number, Reason::NORMAL);
+            end_port(&self.node, number, Reason::NORMAL);
         }
     }
 }

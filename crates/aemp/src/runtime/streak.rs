@@ -10,7 +10,8 @@ use bytes::Bytes;
 
 use super::pump::PROBE_PORT;
 use crate::node::Node;
-use crate::port::port_no::PortNo;
+use crate::ports::deliver::deliver_spans;
+use crate::ports::port_no::PortNo;
 
 /// Messages that are put into a mailbox at once. Its lock is held for as long as that takes.
 const LONGEST: usize = 256;
@@ -67,7 +68,7 @@ impl Streak {
     fn put_in(&mut self, node: &Node, batch: &Bytes) {
         match self.port {
             // The reader never waits: a port that is behind is the business of its limit.
-            Some(port) if !self.spans.is_empty() => node.deliver_spans(port, batch, &mut self.spans),
+            Some(port) if !self.spans.is_empty() => deliver_spans(node, port, batch, &mut self.spans),
             None if !self.spans.is_empty() => self.nowhere(node, batch),
             _ => self.spans.clear(),
         }

@@ -25,6 +25,7 @@ use tokio::net::tcp::OwnedWriteHalf;
 use super::write_turn::WriteTurn;
 use crate::node::Node;
 use crate::port::wake::wake_all;
+use crate::ports::pressure::unpark;
 use crate::remote::{HIGH_WATER, Remote};
 
 /// Bytes and pieces that are offered to the socket at once; between two such writes progress is
@@ -412,7 +413,7 @@ fn drained(node: &Node, remote: &Remote, backlog: usize) {
     if backlog < HIGH_WATER {
         wake_all(&remote.drained);
         let blocked = std::mem::take(&mut *remote.blocked.lock());
-        node.unpark(blocked);
+        unpark(node, blocked);
     }
 }
 

@@ -12,8 +12,8 @@ use super::lost::{LostMessage, NO_SUCH_PORT};
 use super::snapshot::{FamilyStats, PeerStats, PortStats, Stats, VERSION};
 use crate::log::clock;
 use crate::node::Node;
-use crate::port::port_no::PortNo;
-use crate::port::slot::{Slot, State};
+use crate::ports::port_no::PortNo;
+use crate::ports::slot::{Slot, State};
 use crate::runtime::Event;
 
 impl Node {
@@ -121,7 +121,7 @@ fn undeliverable<'a>(no_such_port: u64, peers: impl Iterator<Item = &'a PeerStat
     all.into_iter().filter(|(_, count)| *count > 0).map(|(name, count)| (name.into(), count)).collect()
 }
 
-fn monitors(slot: &Slot) -> u64 {
+fn monitors(slot: &Slot<Node>) -> u64 {
     let watchers = slot.extra().map(|extra| &extra.watchers);
     watchers.map_or(0, |watchers| (watchers.local.len() + watchers.remote.len()) as u64)
 }

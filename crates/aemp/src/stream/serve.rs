@@ -17,7 +17,7 @@ use super::table::{Arrival, Arriving, Place};
 use super::{CONNECT, EXPECT, IDENTIFIER};
 use crate::message::misfit;
 use crate::node::Node;
-use crate::port::run::caught;
+use crate::port::caught::caught;
 
 /// The longest that a data connection is expected, no matter what the other node wishes: its place
 /// is taken meanwhile.

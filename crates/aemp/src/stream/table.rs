@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use super::io::Stream;
 use super::serve::StreamFunctions;
 use crate::node::Node;
+use crate::ports::Host as _;
 use crate::runtime::handshake;
 
 /// Data connections that this node dials at once. A listener that has many unproven connections

@@ -1,0 +1,71 @@
+//! How ports come to be, and what runs beside them.
+
+use std::future::Future;
+
+use aemp_proto::{PortId, Reason};
+use tokio::task::AbortHandle;
+
+use super::Context;
+use super::caught::caught;
+use crate::node::Node;
+use crate::ports::actor::Actor;
+use crate::ports::exit::{adopt, end_port};
+use crate::ports::extra::{Child, Task};
+use crate::ports::known::BoxedMailbox;
+use crate::ports::mailbox::Signal;
+use crate::ports::signal::signal;
+use crate::ports::slot::State;
+use crate::ports::{Host as _, PortNo};
+
+/// A task of the runtime that runs beside a port.
+struct Beside(AbortHandle);
+
+impl Task for Beside {
+    fn abort(&self) {
+        self.0.abort();
+    }
+
+    fn is_finished(&self) -> bool {
+        self.0.is_finished()
+    }
+}
+
+impl Node {
+    /// Opens a port of any kind. After the end of the node it ends at once.
+    pub(crate) fn open(
+        &self,
+        state: State,
+        mailbox: BoxedMailbox<Node>,
+        actor: Option<Box<dyn Actor<Node>>>,
+    ) -> PortId {
+        let number = self.table().insert(state, mailbox, actor, None);
+        self.end_if_over(number);
+        self.own_port(number)
+    }
+
+    /// Ends a new port if the node has ended, and nobody will run it.
+    #[inline]
+    pub(crate) fn end_if_over(&self, number: PortNo) {
+        if self.is_over() {
+            end_port(self, number, Reason::NORMAL);
+        }
+    }
+
+    /// Runs a future beside a port, and `done` in it with the result.
+    pub(crate) fn task_of<T: Send + 'static>(
+        &self,
+        number: PortNo,
+        future: impl Future<Output = T> + Send + 'static,
+        done: impl FnOnce(&mut Context<'_>, T) + Send + 'static,
+    ) {
+        let node = self.clone();
+        let task = self.inner().runtime.spawn(async move {
+            let outcome = match caught(future).await {
+                Ok(result) => Signal::Job(Box::new(move |cx: &mut Context<'_>| done(cx, result))),
+                Err(panic) => Signal::Kill(Reason::died(panic)),
+            };
+            signal(&node, number, outcome);
+        });
+        adopt(self, number, Child::Task(Box::new(Beside(task.abort_handle()))));
+    }
+}

@@ -1,0 +1,120 @@
+//! Ports by themselves: no node, no runtime.
+
+use std::sync::Arc;
+
+use aemp_proto::Reason;
+use parking_lot::Mutex;
+
+use super::deliver::deliver;
+use super::exit::{adopt, end_port};
+use super::extra::Child;
+use super::host::{Host as _, MailboxLimits};
+use super::mailbox::Signal;
+use super::monitor::{Action, Monitor, PortAction};
+use super::port_no::PortNo;
+use super::signal::signal;
+use super::test_host::{Alone, Code};
+use crate::message::Envelope;
+
+type Log<T> = Arc<Mutex<Vec<T>>>;
+
+fn alone() -> Alone {
+    Alone::new(MailboxLimits { high: 1 << 10, most: 1 << 20 })
+}
+
+fn send(host: &Alone, to: PortNo, n: u32) {
+    assert!(deliver(host, to, (n,)).is_ok(), "it encodes");
+}
+
+fn monitor(host: &Alone, target: PortNo, action: Action<Alone>) -> Arc<Monitor<Alone>> {
+    let monitor = Monitor::new(host.next_id(), host.own_port(target), action);
+    let mut cell = host.ports().table.get(target).expect("it lives");
+    cell.make_extra().watchers.local.insert(monitor.id, monitor.clone());
+    monitor
+}
+
+#[test]
+fn messages_and_signals_take_effect_in_order() {
+    let (host, log) = (alone(), Log::default());
+    let (seen, seen_by_job) = (log.clone(), log.clone());
+    let port = host.open(move |_: &mut Code<'_>, (n,): (u32,)| seen.lock().push(n));
+    send(&host, port, 1);
+    signal(&host, port, Signal::Job(Box::new(move |_: &mut Code<'_>| seen_by_job.lock().push(2))));
+    send(&host, port, 3);
+    signal(&host, port, Signal::Kill(Reason::NORMAL));
+    send(&host, port, 4);
+    host.run();
+    assert_eq!(*log.lock(), [1, 2, 3]);
+    assert!(!host.lives(port) && host.unseen().is_empty());
+}
+
+#[test]
+fn a_death_is_told_once_in_order_and_with_its_reason() {
+    let (host, log) = (alone(), Log::default());
+    let seen = log.clone();
+    let port = host.open(|cx: &mut Code<'_>, (): ()| cx.end(Reason::died("enough")));
+    let owner = host.open(move |_: &mut Code<'_>, message: Envelope| {
+        seen.lock().push(message.open::<(u32,)>().map(|(n,)| n).unwrap_or_default());
+    });
+    let told = log.clone();
+    let job = PortAction::Job(Box::new(move |_: &mut Code<'_>, reason: Reason| {
+        assert_eq!(reason, Reason::died("enough"));
+        told.lock().push(2);
+    }));
+    let fires = monitor(&host, port, Action::Port(owner, job));
+    let cancelled = monitor(&host, port, Action::Outside(Box::new(|_, _| unreachable!("it was withdrawn"))));
+    cancelled.withdraw(&host);
+    send(&host, owner, 1);
+    assert!(deliver(&host, port, ()).is_ok());
+    host.run();
+    send(&host, owner, 3);
+    host.run();
+    assert_eq!(*log.lock(), [1, 2, 3]);
+    assert!(!fires.is_armed() && !host.lives(port));
+}
+
+#[test]
+fn what_belongs_to_a_port_ends_with_it() {
+    let host = alone();
+    let [port, other] = [(); 2].map(|()| host.open(|_: &mut Code<'_>, (): ()| {}));
+    let guard = Arc::new(());
+    adopt(&host, port, Child::Guard(Box::new(guard.clone())));
+    let watches = monitor(&host, other, Action::Port(port, PortAction::Kill));
+    adopt(&host, port, Child::Monitor(watches.clone()));
+    end_port(&host, port, Reason::text("boom", ""));
+    assert!(Arc::strong_count(&guard) == 1 && !watches.is_armed());
+    assert_eq!(host.unseen(), [Reason::text("boom", "")]);
+    // It has ended: what is given to it now ends at once.
+    adopt(&host, port, Child::Guard(Box::new(guard.clone())));
+    assert_eq!(Arc::strong_count(&guard), 1);
+}
+
+#[test]
+fn a_port_that_sends_too_much_waits_until_the_receiver_has_drained() {
+    let (host, log) = (alone(), Log::default());
+    let (received, sent) = (log.clone(), log.clone());
+    let slow = host.open(move |_: &mut Code<'_>, (n,): (u32,)| received.lock().push(n));
+    let fast = host.open(move |cx: &mut Code<'_>, (n,): (u32,)| {
+        sent.lock().push(1000 * n);
+        (0..100).for_each(|_| cx.send(slow, (n,)));
+    });
+    // It gets both at once, and stops after the first.
+    send(&host, fast, 1);
+    send(&host, fast, 2);
+    host.run();
+    let log = log.lock();
+    assert_eq!((&log[..2], log.len()), (&[1000, 1][..], 202));
+}
+
+#[test]
+fn a_panic_ends_its_port_alone() {
+    let (host, log) = (alone(), Log::default());
+    let seen = log.clone();
+    let bad = host.open(|_: &mut Code<'_>, (): ()| panic!("on purpose"));
+    let good = host.open(move |_: &mut Code<'_>, (n,): (u32,)| seen.lock().push(n));
+    assert!(deliver(&host, bad, ()).is_ok());
+    send(&host, good, 1);
+    host.run();
+    assert_eq!((host.lives(bad), host.lives(good)), (false, true));
+    assert_eq!((host.unseen(), &log.lock()[..]), (vec![Reason::died("on purpose")], &[1][..]));
+}
