@@ -7,13 +7,13 @@ use std::{env, fs};
 
 /// A module of the library, and where it is.
 const MODULES: [(&str, &str); 7] = [
-    ("slot", "ports/slot.rs"),
-    ("sleepers", "ports/sleepers.rs"),
-    ("table", "ports/table.rs"),
-    ("doom", "ports/doom.rs"),
-    ("decision", "ports/decision.rs"),
-    ("reply_slot", "ports/reply_slot.rs"),
-    ("write_turn", "runtime/write_turn.rs"),
+    ("slot", "aemp-ports/src/slot.rs"),
+    ("sleepers", "aemp-ports/src/sleepers.rs"),
+    ("table", "aemp-ports/src/table.rs"),
+    ("doom", "aemp-ports/src/doom.rs"),
+    ("decision", "aemp-ports/src/decision.rs"),
+    ("reply_slot", "aemp-ports/src/reply_slot.rs"),
+    ("write_turn", "aemp/src/runtime/write_turn.rs"),
 ];
 
 /// The models, each with what it is about.
@@ -113,7 +113,7 @@ const MISTAKES: [Mistake; 12] = [
 ];
 
 fn main() {
-    let library = Path::new("../crates/aemp/src");
+    let library = Path::new("../crates");
     let mut mistakes = String::new();
     for mistake in &MISTAKES {
         broken(&mut mistakes, library, mistake);

@@ -10,22 +10,25 @@
 #![cfg(test)]
 #![allow(dead_code, unreachable_pub)] // the models use a part of what the library uses
 
-#[path = "../../crates/aemp/src/ports/decision.rs"]
+#[path = "../../crates/aemp-ports/src/decision.rs"]
 mod decision;
-#[path = "../../crates/aemp/src/ports/doom.rs"]
+#[path = "../../crates/aemp-ports/src/doom.rs"]
 mod doom;
-#[path = "../../crates/aemp/src/ports/port_no.rs"]
+#[path = "../../crates/aemp-ports/src/port_no.rs"]
 mod port_no;
-#[path = "../../crates/aemp/src/ports/reply_slot.rs"]
+#[path = "../../crates/aemp-ports/src/reply_slot.rs"]
 mod reply_slot;
-#[path = "../../crates/aemp/src/ports/sleepers.rs"]
+#[path = "../../crates/aemp-ports/src/sleepers.rs"]
 mod sleepers;
-#[path = "../../crates/aemp/src/ports/slot.rs"]
+#[path = "../../crates/aemp-ports/src/slot.rs"]
 mod slot;
-#[path = "../../crates/aemp/src/ports/table.rs"]
+#[path = "../../crates/aemp-ports/src/table.rs"]
 mod table;
 #[path = "../../crates/aemp/src/runtime/write_turn.rs"]
 mod write_turn;
+
+// Modules of the library find its `sync` there.
+extern crate self as aemp_ports;
 
 mod guards;
 mod hand_over;
@@ -38,11 +41,6 @@ mod writing;
 
 use std::env;
 use std::process::Command;
-
-/// Where the library has `sync`.
-mod ports {
-    pub(crate) use crate::sync;
-}
 
 use stand_ins::{actor, extra, host, known, mailbox};
 

@@ -15,10 +15,10 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::node::Node;
-use crate::ports::Host as _;
-use crate::ports::exit::adopt;
-use crate::ports::extra::Child;
 use crate::runtime::Event;
+use aemp_ports::Host as _;
+use aemp_ports::exit::adopt;
+use aemp_ports::extra::Child;
 
 /// Why the database did not do what it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

@@ -12,8 +12,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::node::Node;
-use crate::ports::exit::end_port;
-use crate::ports::port_no::PortNo;
+use aemp_ports::exit::end_port;
+use aemp_ports::port_no::PortNo;
 
 /// Entries that are kept before those of answered calls are looked for.
 const KEEP: usize = 1024;
@@ -84,9 +84,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::ports::known::Known;
-    use crate::ports::mailbox::TaskQueue;
-    use crate::ports::slot::State;
+    use aemp_ports::known::Known;
+    use aemp_ports::mailbox::TaskQueue;
+    use aemp_ports::slot::State;
 
     #[tokio::test(start_paused = true)]
     async fn ports_end_in_the_order_of_their_deadlines() {

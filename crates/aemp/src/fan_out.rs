@@ -6,8 +6,8 @@ use crate::message::{Destination, IntoMessage};
 use crate::node::Node;
 use crate::port::context::Context;
 use crate::port::task::Mailbox;
-use crate::ports::pressure::Crowded;
 use crate::send::SendError;
+use aemp_ports::pressure::Crowded;
 
 impl Node {
     /// Sends one message to many ports, here and on any nodes. It is encoded once, and its bytes
@@ -69,7 +69,7 @@ impl Context<'_> {
         message: M,
     ) {
         match self.node().send_all_under_pressure(ports.into_iter().map(D::port_id), message) {
-            Ok(crowded) => crowded.into_iter().for_each(|receiver| self.wait_for(receiver)),
+            Ok(crowded) => crowded.into_receivers().for_each(|receiver| self.wait_for(receiver)),
             Err(error) => self.fail(error),
         }
     }

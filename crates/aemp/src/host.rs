@@ -15,14 +15,14 @@ use crate::node::Node;
 use crate::owned::own;
 use crate::port::Context;
 use crate::port::handlers::Change;
-use crate::ports::effects::Effects;
-use crate::ports::host::PortState;
-use crate::ports::monitor::Monitor;
-use crate::ports::node_ref::NodeRef;
-use crate::ports::owned::Owned;
-use crate::ports::{Host, PortNo, Ports};
 use crate::remote::{HIGH_WATER, Remote};
 use crate::spawn_share::SpawnShare;
+use aemp_ports::effects::Effects;
+use aemp_ports::host::PortState;
+use aemp_ports::monitor::Monitor;
+use aemp_ports::node_ref::NodeRef;
+use aemp_ports::owned::Owned;
+use aemp_ports::{Host, PortNo, Ports};
 
 impl Host for Node {
     type Context<'a> = Context<'a>;

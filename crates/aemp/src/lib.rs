@@ -31,7 +31,6 @@ mod monitor;
 mod node;
 mod owned;
 mod port;
-mod ports;
 mod remote;
 mod runtime;
 mod send;

@@ -17,12 +17,12 @@ use tokio::sync::oneshot;
 use crate::message::{Destination, IntoMessage};
 use crate::node::{Inner, Node, Place};
 use crate::port::Context;
-use crate::ports::Host as _;
-use crate::ports::exit::adopt;
-use crate::ports::extra::Child;
-use crate::ports::monitor::{Action, Gate, MakeMessage, Monitor, PortAction};
 use crate::remote::Remote;
 use crate::runtime::{Event, sender};
+use aemp_ports::Host as _;
+use aemp_ports::exit::adopt;
+use aemp_ports::extra::Child;
+use aemp_ports::monitor::{Action, Gate, MakeMessage, Monitor, PortAction};
 
 /// Lives as long as callbacks of monitors are to be run because a node was lost; its end is told to
 /// the driver.

@@ -19,26 +19,26 @@ use crate::deadline::Deadlines;
 use crate::log::LogSource;
 use crate::message::{Destination, FromMessage, IntoMessage};
 use crate::monitor::Telling;
-use crate::ports::node_ref::OwnRef;
 use crate::port::context::Context;
 use crate::port::handlers::Handlers;
 use crate::port::wake::wake_all;
-use crate::ports::Ports;
-use crate::ports::actor::{Callback, Closure};
-use crate::ports::known::Known;
-use crate::ports::mailbox::{Queue, Signal};
-use crate::ports::monitor::{Monitor, Telling as NewsTelling};
-use crate::ports::port_no::PortNo;
-use crate::ports::pressure::{Pressure, unpark};
-use crate::ports::scheduler::Scheduler;
-use crate::ports::signal::signal;
-use crate::ports::slot::State;
-use crate::ports::table::Table;
 use crate::remote::{Gate, Remote, Remotes};
 use crate::runtime::runner::Runners;
 use crate::runtime::{Event, sender};
 use crate::send::SendError;
 use crate::spawn::Functions;
+use aemp_ports::Ports;
+use aemp_ports::actor::{Callback, Closure};
+use aemp_ports::known::Known;
+use aemp_ports::mailbox::{Queue, Signal};
+use aemp_ports::monitor::{Monitor, Telling as NewsTelling};
+use aemp_ports::node_ref::OwnRef;
+use aemp_ports::port_no::PortNo;
+use aemp_ports::pressure::{Pressure, unpark};
+use aemp_ports::scheduler::Scheduler;
+use aemp_ports::signal::signal;
+use aemp_ports::slot::State;
+use aemp_ports::table::Table;
 
 /// Limits inside of a node.
 #[derive(Debug, Clone, Copy)]
@@ -135,8 +135,7 @@ pub(crate) struct Reset {
 
 impl Inner {
     pub(crate) fn new(
-        me: Weak<Inner>,
-        home: &'static Home,
+        (me, home): (Weak<Inner>, &'static Home),
         remotes: Remotes,
         (ports, runners): (Ports<Node>, Arc<Runners>),
         settings: NodeSettings,

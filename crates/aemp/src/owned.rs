@@ -1,13 +1,13 @@
 //! What a thread owns, and gives up when it ends. What it only knows is in
-//! [`ports::this_thread`](crate::ports::this_thread).
+//! [`aemp_ports::this_thread`].
 
 use std::cell::RefCell;
 use std::sync::{Arc, Weak};
 
 use crate::node::{Inner, Node};
-use crate::ports::owned::Owned as PortsOwned;
-use crate::ports::this_thread::this;
 use crate::remote::Remote;
+use aemp_ports::owned::Owned as PortsOwned;
+use aemp_ports::this_thread::this;
 
 /// The things themselves.
 pub(crate) struct Owned {

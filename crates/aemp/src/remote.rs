@@ -14,12 +14,12 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 use crate::node::{Inner, Node};
-use crate::ports::lock_order::{DELIVERING, OUTBOX, Ordered, WATCHING};
-use crate::ports::monitor::Monitor;
-use crate::ports::port_no::PortNo;
-use crate::ports::pressure::Pressure;
 use crate::runtime::writer::Outgoing;
 use crate::stats::counts::{Counted, PeerCounts};
+use aemp_ports::lock_order::{DELIVERING, OUTBOX, Ordered, WATCHING};
+use aemp_ports::monitor::Monitor;
+use aemp_ports::port_no::PortNo;
+use aemp_ports::pressure::Pressure;
 
 /// Above this backlog, ports that send to the node wait until it has drained, in bytes.
 pub(crate) const HIGH_WATER: usize = 64 << 20;

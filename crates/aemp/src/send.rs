@@ -10,13 +10,13 @@ use thiserror::Error;
 use crate::message::{Aside, EncodeError, IntoMessage};
 use crate::node::{Node, Place};
 use crate::owned::{Sending, own};
-use crate::ports::batch::at_end_of_batch;
-use crate::ports::deliver::deliver;
-use crate::ports::monitor::Monitor;
-use crate::ports::pressure::Pressure;
 use crate::remote::Remote;
 use crate::runtime::shutdown::SHUT_DOWN;
 use crate::runtime::{Event, sender};
+use aemp_ports::batch::at_end_of_batch;
+use aemp_ports::deliver::deliver;
+use aemp_ports::monitor::Monitor;
+use aemp_ports::pressure::Pressure;
 
 /// A message that could not be sent. Nothing of it was queued.
 #[derive(Debug, Error)]

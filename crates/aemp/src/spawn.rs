@@ -12,19 +12,19 @@ use crate::code::{Evaluate, FunctionResolver};
 use crate::message::{EncodeError, Envelope, misfit};
 use crate::node::{Node, Place};
 use crate::port::Context;
-use crate::ports::Host as _;
-use crate::ports::actor::{Callback, Handle};
-use crate::ports::extra::Extra;
-use crate::ports::known::Known;
-use crate::ports::mailbox::{Queue, Signal};
-use crate::ports::port_no::PortNo;
-use crate::ports::pressure::Pressure;
-use crate::ports::signal::signal;
-use crate::ports::slot::State;
 use crate::runtime::sender;
 use crate::spawn_share::{SpawnShare, SpawnedPorts};
 use crate::stream;
 use crate::tombstones::Tombstones;
+use aemp_ports::Host as _;
+use aemp_ports::actor::{Callback, Handle};
+use aemp_ports::extra::Extra;
+use aemp_ports::known::Known;
+use aemp_ports::mailbox::{Queue, Signal};
+use aemp_ports::port_no::PortNo;
+use aemp_ports::pressure::Pressure;
+use aemp_ports::signal::signal;
+use aemp_ports::slot::State;
 
 /// Characters of a function's name that are shown.
 const FUNCTION_SHOWN: usize = 200;

@@ -8,7 +8,7 @@ use aemp_proto::budget::{Charge, PeerBudgets};
 use aemp_proto::{NodeId, Reason};
 use parking_lot::Mutex;
 
-use crate::ports::port_no::PortNo;
+use aemp_ports::port_no::PortNo;
 
 /// Bytes of memory of all tombstones for one node.
 const BYTES_MAX: usize = 4 << 20;

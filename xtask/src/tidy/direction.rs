@@ -1,4 +1,4 @@
-//! Which crate may depend on which, and what the protocol crate may not bring with it.
+//! Which crate may depend on which, and what the pure ones may not bring with them.
 //!
 //! Only what ends up in a build counts: tests may use what they like.
 
@@ -12,8 +12,8 @@ use serde_json::Value;
 use super::Problem;
 
 /// Each crate of the workspace with those that it may depend on. Nothing points back up.
-const ALLOWED: [(&str, &[&str]); 13] = [
-    ("aemp", &["aemp-macros", "aemp-proto"]),
+const ALLOWED: [(&str, &[&str]); 14] = [
+    ("aemp", &["aemp-macros", "aemp-ports", "aemp-proto"]),
     ("aemp-bench", &["aemp", "aemp-proto", "aemp-sim"]),
     ("aemp-cli", &["aemp", "aemp-config", "aemp-gateway", "aemp-script"]),
     ("aemp-config", &["aemp", "aemp-proto"]),
@@ -21,6 +21,7 @@ const ALLOWED: [(&str, &[&str]); 13] = [
     ("aemp-interop", &["aemp", "aemp-config"]),
     ("aemp-macros", &[]),
     ("aemp-models", &[]),
+    ("aemp-ports", &["aemp-proto"]),
     ("aemp-proto", &[]),
     ("aemp-script", &["aemp"]),
     ("aemp-sim", &["aemp-proto"]),
@@ -28,8 +29,11 @@ const ALLOWED: [(&str, &[&str]); 13] = [
     ("xtask", &[]),
 ];
 
-/// Crates that read a clock, draw random numbers or do input and output. All that `aemp-proto`
-/// uses, none of these may come with it.
+/// Crates that others can run in their own runtime, or simulate.
+const PURE: [&str; 2] = ["aemp-ports", "aemp-proto"];
+
+/// Crates that read a clock, draw random numbers or do input and output: none of these may come
+/// with a pure one.
 const IMPURE: [&str; 11] = [
     "async-std",
     "chrono",
@@ -51,11 +55,14 @@ pub(super) fn check(root: &Path) -> Result<Vec<Problem>, Box<dyn Error>> {
     for package in list(&metadata["packages"]) {
         directions(package, &mut problems);
     }
-    let tree = cargo(root, &["tree", "--package=aemp-proto", "--edges=normal,build", "--prefix=none"])?;
-    let brought = tree.lines().filter_map(|line| line.split(' ').next()).filter(|name| IMPURE.contains(name));
-    problems.extend(
-        brought.map(|name| Problem::new("crates/aemp-proto/Cargo.toml", format!("it brings {name}"))),
-    );
+    for pure in PURE {
+        let package = format!("--package={pure}");
+        let tree = cargo(root, &["tree", &package, "--edges=normal,build", "--prefix=none"])?;
+        let names = tree.lines().filter_map(|line| line.split(' ').next());
+        let brought = names.filter(|name| IMPURE.contains(name));
+        let manifest = format!("crates/{pure}/Cargo.toml");
+        problems.extend(brought.map(|name| Problem::new(&manifest, format!("it brings {name}"))));
+    }
     Ok(problems)
 }
 

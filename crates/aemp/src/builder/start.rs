@@ -23,7 +23,6 @@ use tokio::time::Instant;
 use super::Builder;
 use crate::message::EncodeError;
 use crate::node::{Inner, Node, NodeSettings};
-use crate::ports::{MailboxLimits, Ports};
 use crate::remote::Remotes;
 use crate::runtime::Shared;
 use crate::runtime::backlog::Backlog;
@@ -37,6 +36,7 @@ use crate::runtime::tls::BundleError;
 use crate::runtime::tls::Tls;
 use crate::stream::{StreamFunctions, Streams};
 use crate::tombstones::Tombstones;
+use aemp_ports::{MailboxLimits, Ports};
 
 /// How long the name of an address may take that is advertised. Peers are told the name in any
 /// case.
@@ -137,7 +137,7 @@ impl Builder {
         let mailboxes = MailboxLimits { high: self.limits.mailbox_high, most: self.limits.mailbox };
         let ports = Ports::new(scheduler, mailboxes, self.always_encode);
         let inner = |me: &Weak<Inner>| {
-            Inner::new(me.clone(), own, remotes, (ports, runners), settings, self.functions, events, shared)
+            Inner::new((me.clone(), own), remotes, (ports, runners), settings, self.functions, events, shared)
         };
         let node = Node::from_inner(Arc::new_cyclic(inner));
         listen_all(&node, &self.binds).await?;

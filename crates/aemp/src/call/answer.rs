@@ -6,12 +6,12 @@
 
 use crate::node::Node;
 use crate::owned::{Keeper, try_own};
-use crate::ports::answer::AnswerBox;
-use crate::ports::known::Known;
-use crate::ports::slot::{Slot, State};
-use crate::ports::sync::SlotGuard;
-use crate::ports::this_thread::this;
-use crate::ports::{Host as _, PortNo};
+use aemp_ports::answer::AnswerBox;
+use aemp_ports::known::Known;
+use aemp_ports::slot::{Slot, State};
+use aemp_ports::sync::SlotGuard;
+use aemp_ports::this_thread::this;
+use aemp_ports::{Host as _, PortNo};
 
 impl Node {
     /// Opens a port for an answer.

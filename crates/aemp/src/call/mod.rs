@@ -22,17 +22,17 @@ use tokio::time::Instant;
 use crate::message::{Aside, DecodeError, Destination, IntoMessage, ReplyTo};
 use crate::monitor::MonitorGuard;
 use crate::node::{Node, Place};
-use crate::ports::Host as _;
-use crate::ports::answer::{AnswerBox, Given, Lost};
-use crate::ports::deliver::{self, Called, NotCalled, answered};
-use crate::ports::exit::end_port;
-use crate::ports::help::costs_budget;
-use crate::ports::monitor::{Action, Delivered, Gate, PortAction};
-use crate::ports::port_no::PortNo;
-use crate::ports::pressure::Pressure;
 use crate::runtime::sender;
 use crate::send::SendError;
-use crate::ports::this_thread::decode_at;
+use aemp_ports::Host as _;
+use aemp_ports::answer::{AnswerBox, Given, Lost};
+use aemp_ports::deliver::{self, Called, NotCalled, answered};
+use aemp_ports::exit::end_port;
+use aemp_ports::help::costs_budget;
+use aemp_ports::monitor::{Action, Delivered, Gate, PortAction};
+use aemp_ports::port_no::PortNo;
+use aemp_ports::pressure::Pressure;
+use aemp_ports::this_thread::decode_at;
 
 /// What the port for an answer dies of if the answer cannot be sent: this and why.
 const BAD_REPLY: &str = "bad_reply";

@@ -13,7 +13,7 @@ use super::clock;
 use super::limited::Limited;
 use super::source::{Line, LogSource};
 use super::{CAUGHT, Level};
-use crate::ports::this_thread::this;
+use aemp_ports::this_thread::this;
 
 /// Runs code whose records are not forwarded, or the first one would never end.
 pub(super) fn unheard<T>(code: impl FnOnce() -> T) -> T {

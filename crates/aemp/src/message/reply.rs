@@ -3,11 +3,12 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use aemp_ports::message::value_for::Value;
 use aemp_proto::PortId;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::ports::node_ref::NodeRef;
-use crate::ports::this_thread::this;
+use aemp_ports::node_ref::NodeRef;
+use aemp_ports::this_thread::this;
 
 /// Where the answer to a call goes, and of what type it is. On the wire it is a port ID.
 ///
@@ -46,6 +47,8 @@ impl<T> ReplyTo<T> {
         &self.port
     }
 }
+
+impl<R> Value<PortId> for ReplyTo<R> {}
 
 impl<T> Clone for ReplyTo<T> {
     fn clone(&self) -> ReplyTo<T> {

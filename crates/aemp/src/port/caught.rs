@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::Poll;
 
-use crate::ports::run::panic_text;
+use aemp_ports::run::panic_text;
 
 /// A future whose panic is a result: what it said.
 pub(crate) async fn caught<T>(future: impl Future<Output = T>) -> Result<T, String> {

@@ -15,15 +15,15 @@ use super::task::{ExitResult, Mailbox};
 use crate::message::{Destination, Envelope, FromMessage, IntoMessage, ReplyTo};
 use crate::monitor::MonitorGuard;
 use crate::node::Node;
-use crate::ports::actor::{Callback, Closure, Handle};
-use crate::ports::effects::{Becomes, Effects};
-use crate::ports::host::PortState;
-use crate::ports::known::Known;
-use crate::ports::mailbox::Queue;
-use crate::ports::monitor::{Action, PortAction};
-use crate::ports::pressure::Pressure;
-use crate::ports::{Host as _, PortNo};
 use crate::send::SendError;
+use aemp_ports::actor::{Callback, Closure, Handle};
+use aemp_ports::effects::{Becomes, Effects};
+use aemp_ports::host::PortState;
+use aemp_ports::known::Known;
+use aemp_ports::mailbox::Queue;
+use aemp_ports::monitor::{Action, PortAction};
+use aemp_ports::pressure::Pressure;
+use aemp_ports::{Host as _, PortNo};
 
 /// What code in a port has at hand. Everything it does takes effect in the order in which it is
 /// done.

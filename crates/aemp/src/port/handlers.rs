@@ -8,11 +8,11 @@ use serde::de::{DeserializeOwned, Error as _};
 use super::Context;
 use crate::message::{DecodeError, Envelope, FromMessage, misfit};
 use crate::node::Node;
-use crate::ports::actor::{Callback, Handle};
-use crate::ports::effects::Effects;
-use crate::ports::known::Known;
-use crate::ports::mailbox::Queue;
-use crate::ports::slot::State;
+use aemp_ports::actor::{Callback, Handle};
+use aemp_ports::effects::Effects;
+use aemp_ports::known::Known;
+use aemp_ports::mailbox::Queue;
+use aemp_ports::slot::State;
 
 type TagHandler = Box<dyn FnMut(&mut Context<'_>, &Body) -> Result<(), DecodeError> + Send>;
 type OtherHandler = Box<dyn FnMut(&mut Context<'_>, Envelope) -> Result<(), DecodeError> + Send>;

@@ -1,5 +1,5 @@
 //! Ports as users see them: what is at hand in one, and the kinds of them. What runs them is in
-//! [`ports`](crate::ports).
+//! [`aemp_ports`].
 //!
 //! Reading order: [`context`], [`handlers`], [`task`] (async ports) with [`port_task`], [`open`]
 //! (how ports come to be), [`waiting`] (for receivers that are behind).

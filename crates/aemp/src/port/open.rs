@@ -8,14 +8,14 @@ use tokio::task::AbortHandle;
 use super::Context;
 use super::caught::caught;
 use crate::node::Node;
-use crate::ports::actor::Actor;
-use crate::ports::exit::{adopt, end_port};
-use crate::ports::extra::{Child, Task};
-use crate::ports::known::BoxedMailbox;
-use crate::ports::mailbox::Signal;
-use crate::ports::signal::signal;
-use crate::ports::slot::State;
-use crate::ports::{Host as _, PortNo};
+use aemp_ports::actor::Actor;
+use aemp_ports::exit::{adopt, end_port};
+use aemp_ports::extra::{Child, Task};
+use aemp_ports::known::BoxedMailbox;
+use aemp_ports::mailbox::Signal;
+use aemp_ports::signal::signal;
+use aemp_ports::slot::State;
+use aemp_ports::{Host as _, PortNo};
 
 /// A task of the runtime that runs beside a port.
 struct Beside(AbortHandle);

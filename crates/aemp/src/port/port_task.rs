@@ -16,13 +16,13 @@ use aemp_proto::Reason;
 
 use super::task::ExitResult;
 use crate::node::Node;
-use crate::ports::Host as _;
-use crate::ports::exit::end_port;
-use crate::ports::mailbox::{Signal, TaskQueue, TaskState};
-use crate::ports::monitor::{Delivered, Gate};
-use crate::ports::port_no::PortNo;
-use crate::ports::run::panic_text;
-use crate::ports::sender;
+use aemp_ports::Host as _;
+use aemp_ports::exit::end_port;
+use aemp_ports::mailbox::{Signal, TaskQueue, TaskState};
+use aemp_ports::monitor::{Delivered, Gate};
+use aemp_ports::port_no::PortNo;
+use aemp_ports::run::panic_text;
+use aemp_ports::sender;
 
 /// The code of an async port.
 type Code = Pin<Box<dyn Future<Output = ExitResult> + Send>>;

@@ -17,17 +17,17 @@ use super::Context;
 use super::port_task::PortTask;
 use crate::message::{DecodeError, Envelope, FromMessage, misfit};
 use crate::node::Node;
-use crate::ports::Host as _;
-use crate::ports::items::{Item, Items};
-use crate::ports::known::Known;
-use crate::ports::mailbox::{ITEM_COST, Job, Signal, TaskQueue, TaskState};
-use crate::ports::monitor::{Action, Delivered, Gate, PortAction};
-use crate::ports::port_no::PortNo;
-use crate::ports::pressure::{Crowded, unpark};
-use crate::ports::run::panic_text;
-use crate::ports::signal::signal;
-use crate::ports::slot::State;
-use crate::ports::this_thread::decode_at;
+use aemp_ports::Host as _;
+use aemp_ports::items::{Item, Items};
+use aemp_ports::known::Known;
+use aemp_ports::mailbox::{ITEM_COST, Job, Signal, TaskQueue, TaskState};
+use aemp_ports::monitor::{Action, Delivered, Gate, PortAction};
+use aemp_ports::port_no::PortNo;
+use aemp_ports::pressure::{Crowded, unpark};
+use aemp_ports::run::panic_text;
+use aemp_ports::signal::signal;
+use aemp_ports::slot::State;
+use aemp_ports::this_thread::decode_at;
 
 /// How the code of an async port ends: `Ok` is a normal death, and an error is the reason of an
 /// abnormal one. `?` makes a `die, TEXT` of any error.

@@ -16,9 +16,9 @@ use bytes::Bytes;
 use super::{Context, Mailbox};
 use crate::message::ReplyTo;
 use crate::node::{Limits, Node};
-use crate::ports::deliver::deliver_spans;
-use crate::ports::port_no::PortNo;
-use crate::ports::slot::State;
+use aemp_ports::deliver::deliver_spans;
+use aemp_ports::port_no::PortNo;
+use aemp_ports::slot::State;
 
 const LIMIT: Duration = Duration::from_secs(20);
 

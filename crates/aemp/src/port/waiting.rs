@@ -5,15 +5,15 @@ use std::future::poll_fn;
 use aemp_proto::PortId;
 
 use crate::node::Node;
-use crate::ports::PortNo;
-use crate::ports::pressure::{Crowded, Pressure, poll_falls_behind, poll_ready};
 use crate::remote::HIGH_WATER;
+use aemp_ports::PortNo;
+use aemp_ports::pressure::{Crowded, Pressure, poll_falls_behind, poll_ready};
 
 impl Node {
     /// Waits until none of these receivers is behind any more, or the async port itself is: of any
     /// ring of ports at least one goes on.
     pub(crate) async fn all_drained(&self, number: PortNo, crowded: Crowded<Node>) {
-        for receiver in crowded.into_iter() {
+        for receiver in crowded.into_receivers() {
             tokio::select! {
                 () = self.drained(receiver) => {}
                 () = self.falls_behind(number) => return,
@@ -62,8 +62,8 @@ mod tests {
     use crate::message::ReplyTo;
     use crate::node::Limits;
     use crate::port::{Context, Mailbox};
-    use crate::ports::slot::State;
     use crate::remote::Remote;
+    use aemp_ports::slot::State;
 
     const HIGH: usize = 1000;
 

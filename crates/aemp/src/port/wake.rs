@@ -2,7 +2,7 @@
 
 use tokio::sync::Notify;
 
-use crate::ports::wake::guarded;
+use aemp_ports::wake::guarded;
 
 /// Wakes all tasks that wait.
 pub(crate) fn wake_all(waiters: &Notify) {

@@ -20,8 +20,8 @@ use super::shutdown::{ShutdownRequest, Undelivered};
 use super::{Command, Ended, Event, NodeEvent, link};
 use crate::database::{Told, WatchSender};
 use crate::node::Node;
-use crate::ports::wake::guarded;
 use crate::stats::counts::{BreakCause, KernelStats};
+use aemp_ports::wake::guarded;
 
 pub(crate) struct Driver {
     pub(super) node: Node,

@@ -12,10 +12,10 @@ use parking_lot::Mutex;
 
 use crate::node::Node;
 use crate::port::Context;
-use crate::ports::mailbox::Signal;
-use crate::ports::port_no::PortNo;
-use crate::ports::run::panic_text;
-use crate::ports::signal::signal;
+use aemp_ports::mailbox::Signal;
+use aemp_ports::port_no::PortNo;
+use aemp_ports::run::panic_text;
+use aemp_ports::signal::signal;
 
 /// Bytes of code of one node that may wait, with what the answers begin with.
 const BYTES_MAX: usize = 16 << 20;

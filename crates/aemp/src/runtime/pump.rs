@@ -27,10 +27,10 @@ use super::writer::{self, Outgoing, WriteError};
 use super::{Command, Ended, Event};
 use crate::message::Envelope;
 use crate::node::{Node, Place};
-use crate::ports::deliver::deliver_envelope;
-use crate::ports::port_no::PortNo;
 use crate::remote::Remote;
 use crate::stats::counts::BreakCause;
+use aemp_ports::deliver::deliver_envelope;
+use aemp_ports::port_no::PortNo;
 
 /// The name of the port that answers to our probes come to; it exists on every link by itself.
 pub(super) const PROBE_PORT: &str = "aemp::alive";

@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::link;
 use super::tcp::Abort;
 use crate::node::Node;
-use crate::ports::lock_order::{Ordered, OrderedGuard, RELAYING};
+use aemp_ports::lock_order::{Ordered, OrderedGuard, RELAYING};
 
 /// The relayed connections of a node.
 pub(crate) struct Relaying(Ordered<State, RELAYING>);

@@ -8,11 +8,11 @@ use aemp_proto::{Body, NodeId, PortId, Reason, Value};
 
 use crate::log::clock;
 use crate::node::{Node, Place};
-use crate::ports::port_no::PortNo;
-use crate::ports::signal::kill_from_afar;
 use crate::remote::Remote;
 use crate::stats::question::Question;
 use crate::trace;
+use aemp_ports::port_no::PortNo;
+use aemp_ports::signal::kill_from_afar;
 
 /// Requests that every node knows, for `can`.
 const KNOWN: [&str; 33] = [

@@ -8,8 +8,8 @@ use crossbeam_deque::Worker;
 use tokio::sync::Notify;
 
 use crate::node::Node;
-use crate::ports::clock::Clock;
-use crate::ports::scheduler::{Scheduler, Work, turn};
+use aemp_ports::clock::Clock;
+use aemp_ports::scheduler::{Scheduler, Work, turn};
 
 /// How long a runner goes on before it lets the runtime poll its sockets: at least so long, and as
 /// long as everything else took since its last turn, so that ports and tasks share the thread when

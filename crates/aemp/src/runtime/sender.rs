@@ -9,7 +9,7 @@ use std::thread;
 
 use tokio::task;
 
-use crate::ports::sender;
+use aemp_ports::sender;
 
 /// Tasks and threads are told from ports and callbacks by this bit.
 const OTHER: u64 = 1 << 63;
@@ -35,9 +35,9 @@ mod tests {
     use std::sync::Weak;
 
     use super::*;
-    use crate::ports::PortNo;
-    use crate::ports::node_ref::OwnRef;
-    use crate::ports::sender::as_port;
+    use aemp_ports::PortNo;
+    use aemp_ports::node_ref::OwnRef;
+    use aemp_ports::sender::as_port;
 
     #[test]
     fn a_port_is_the_same_sender_wherever_it_runs_and_after_another_ran_inside() {

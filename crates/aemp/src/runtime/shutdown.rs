@@ -17,12 +17,12 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::driver::Driver;
 use super::{Command, Ended, Event, NodeEvent};
 use crate::node::Node;
-use crate::ports::exit::end_port;
-use crate::ports::mailbox::Signal;
-use crate::ports::port_no::PortNo;
-use crate::ports::signal::{kill_task, signal};
-use crate::ports::wake::guarded;
 use crate::remote::Remote;
+use aemp_ports::exit::end_port;
+use aemp_ports::mailbox::Signal;
+use aemp_ports::port_no::PortNo;
+use aemp_ports::signal::{kill_task, signal};
+use aemp_ports::wake::guarded;
 
 /// How long [`Node::shutdown`] takes at most to deliver what was sent before.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);

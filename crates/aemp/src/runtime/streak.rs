@@ -10,8 +10,8 @@ use bytes::Bytes;
 
 use super::pump::PROBE_PORT;
 use crate::node::Node;
-use crate::ports::deliver::deliver_spans;
-use crate::ports::port_no::PortNo;
+use aemp_ports::deliver::deliver_spans;
+use aemp_ports::port_no::PortNo;
 
 /// Messages that are put into a mailbox at once. Its lock is held for as long as that takes.
 const LONGEST: usize = 256;

@@ -1,7 +1,7 @@
 //! Whose turn it is to write to a socket that any thread may write to. The crate `aemp-models`
 //! tries all interleavings.
 
-use crate::ports::sync::{Mutex, MutexGuard};
+use aemp_ports::sync::{Mutex, MutexGuard};
 
 /// What is being written, for one thread at a time.
 #[derive(Default)]

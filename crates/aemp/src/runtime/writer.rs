@@ -25,8 +25,8 @@ use tokio::net::tcp::OwnedWriteHalf;
 use super::write_turn::WriteTurn;
 use crate::node::Node;
 use crate::port::wake::wake_all;
-use crate::ports::pressure::unpark;
 use crate::remote::{HIGH_WATER, Remote};
+use aemp_ports::pressure::unpark;
 
 /// Bytes and pieces that are offered to the socket at once; between two such writes progress is
 /// noted.

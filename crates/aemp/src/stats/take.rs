@@ -12,9 +12,9 @@ use super::lost::{LostMessage, NO_SUCH_PORT};
 use super::snapshot::{FamilyStats, PeerStats, PortStats, Stats, VERSION};
 use crate::log::clock;
 use crate::node::Node;
-use crate::ports::port_no::PortNo;
-use crate::ports::slot::{Slot, State};
 use crate::runtime::Event;
+use aemp_ports::port_no::PortNo;
+use aemp_ports::slot::{Slot, State};
 
 impl Node {
     /// A snapshot of what this node counts and knows. It takes some microseconds, and some

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::lost::{Lost, Tag, reason};
 use crate::message::{Aside, IntoMessage};
 use crate::node::Node;
-use crate::ports::{Host as _, PortNo};
+use aemp_ports::{Host as _, PortNo};
 
 impl Node {
     fn lost_messages_here(&self) -> &Lost {

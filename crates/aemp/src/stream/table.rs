@@ -13,8 +13,8 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use super::io::Stream;
 use super::serve::StreamFunctions;
 use crate::node::Node;
-use crate::ports::Host as _;
 use crate::runtime::handshake;
+use aemp_ports::Host as _;
 
 /// Data connections that this node dials at once. A listener that has many unproven connections
 /// lets no more than sixteen of one address in, and that address may be the host of several nodes.

@@ -1,0 +1,146 @@
+//! What ports ask of the node that they belong to: all that they know of it.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aemp_proto::kernel::LinkId;
+use aemp_proto::wire::Span;
+use aemp_proto::{PortId, Reason};
+use bytes::Bytes;
+
+use super::effects::Effects;
+use super::monitor::Monitor;
+use super::node_ref::NodeRef;
+use super::owned::Owned;
+use super::port_no::PortNo;
+use super::scheduler::Scheduler;
+use super::table::Table;
+use crate::message::{Aside, IntoMessage};
+
+/// The state of a port: any value of its program.
+pub type PortState = Box<dyn Any + Send>;
+
+/// A handle of what ports belong to, and what it does for them.
+pub trait Host: Clone + Send + Sync + 'static {
+    /// What code in a port has at hand.
+    type Context<'a>
+    where
+        Self: 'a;
+    /// A change of the handlers of a port, which its code asks for in its context.
+    type Change: Send;
+    /// Another node, as far as ports know it: one that may be behind, or watches a port here. The
+    /// order only has to tell them apart.
+    type Peer: Clone + Ord + Send + Sync + 'static;
+    /// What counts a port among those of who has made it, until the port ends.
+    type Share: Send;
+
+    /// The ports.
+    fn ports(&self) -> &Ports<Self>;
+
+    /// Does something with what this thread owns.
+    fn own<R>(action: impl FnOnce(&Owned<Self>) -> R) -> R;
+
+    /// Something that no other host of this process has, also not after the end of this one.
+    fn identity(&self) -> usize;
+
+    /// What finds the host as long as it lives.
+    fn reference(&self) -> NodeRef;
+
+    /// A number that this host has not given before.
+    fn next_id(&self) -> u64;
+
+    /// The ID of a port whose name nobody else has chosen.
+    fn own_port(&self, number: PortNo) -> PortId;
+
+    /// The context for code of a port: its number, its ID if another node chose that, and its
+    /// state.
+    fn context(
+        &self,
+        number: PortNo,
+        name: Option<Arc<PortId>>,
+        state: Option<PortState>,
+    ) -> Self::Context<'_>;
+
+    /// What the code in this context has asked for, if anything.
+    fn effects<'c>(cx: &'c mut Self::Context<'_>) -> &'c mut Option<Box<Effects<Self>>>;
+
+    /// The code has ended: its state, and what it has asked for.
+    fn end_context(cx: Self::Context<'_>) -> (Option<PortState>, Option<Box<Effects<Self>>>);
+
+    /// A port with a name that another node knows is going to end. It is locked.
+    fn ends_named(&self, number: PortNo, name: &PortId, share: Option<&Self::Share>, reason: &Reason);
+
+    /// Such a port has ended, and its name can be forgotten.
+    fn forget_name(&self, name: &PortId);
+
+    /// Tells another node that a port has ended, which it watches over this link.
+    fn exited(&self, port: (PortNo, &PortId), watcher: (Self::Peer, LinkId), reason: &Reason);
+
+    /// A message is for a port that has ended, or takes nothing any more.
+    fn undelivered<M: IntoMessage>(&self, number: PortNo, message: Aside<M>);
+
+    /// The same for messages of another node, which lie in `batch`; leaves `spans` empty.
+    fn undelivered_spans(&self, number: PortNo, batch: &Bytes, spans: &mut Vec<Span>);
+
+    /// A port has ended, with this abnormal reason.
+    fn died(&self, reason: &Reason);
+
+    /// A handler of one of these ports did not return for long.
+    fn blocked(&self, ports: &[PortNo], took: Duration);
+
+    /// Nobody was told of this death. `counted` says that the port had a [`Host::Share`].
+    fn died_alone(&self, port: &PortId, counted: bool, reason: &Reason);
+
+    /// A monitor was withdrawn: forgets it wherever it is set.
+    fn unmonitor(&self, monitor: &Arc<Monitor<Self>>);
+
+    /// Lets a port that is parked go on when this node is not behind any more. False if it is not
+    /// behind now.
+    fn waits_for(&self, peer: &Self::Peer, port: PortNo) -> bool;
+
+    /// At the end of a batch: writes what was added for this node.
+    fn flush(&self, peer: &Self::Peer);
+}
+
+/// The ports of a host.
+pub struct Ports<H: Host> {
+    /// Where they are.
+    pub table: Table<H>,
+    /// Which one runs next.
+    pub scheduler: Scheduler<H>,
+    /// How much may wait for one.
+    pub limits: MailboxLimits,
+    /// Whether local messages are encoded, too.
+    pub always_encode: bool,
+}
+
+/// How much may wait in a mailbox, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct MailboxLimits {
+    /// Above this the port is behind: ports that send to it wait.
+    pub high: usize,
+    /// Above this it is killed.
+    pub most: usize,
+}
+
+impl MailboxLimits {
+    /// Above this a sender has to look closer.
+    #[inline]
+    pub fn crowd(&self) -> usize {
+        self.high.min(self.most)
+    }
+}
+
+impl<H: Host> Ports<H> {
+    /// No ports yet.
+    pub fn new(scheduler: Scheduler<H>, limits: MailboxLimits, always_encode: bool) -> Ports<H> {
+        Ports { table: Table::new(), scheduler, limits, always_encode }
+    }
+
+    /// The ID of a port.
+    pub fn id_of(&self, host: &H, number: PortNo) -> PortId {
+        let named = self.table.get(number).and_then(|cell| cell.name());
+        named.map_or_else(|| host.own_port(number), |name| PortId::clone(&name))
+    }
+}
