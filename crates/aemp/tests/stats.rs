@@ -8,8 +8,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aemp::stats::{AskError, LostMessage, Stats, Traffic, VERSION};
-use aemp::{AnyMessage, Context, Framing, Node, NodeEvent, PortId, Reason};
+use aemp::{AnyMessage, Context, Framing, Node, NodeEvent, PeerAddress, PortId, Reason};
 use support::{LIMIT, builder, in_both_modes, soon, up};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 /// A seed, and a node that is connected to it.
 async fn pair(mode: bool, framing: Framing) -> (Node, Node) {
@@ -45,6 +49,33 @@ async fn between(from: (&Node, &Stats), to: (&Node, &Stats)) -> Traffic {
         }
     })
     .await
+}
+
+/// Forwards one connection to `target`; while `stalled` says so, nothing that comes from the dialler
+/// is read.
+async fn stalling(target: String, stalled: watch::Receiver<bool>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        let (near, _) = listener.accept().await.unwrap();
+        let far = TcpStream::connect(target).await.unwrap();
+        let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
+        let (_always, never) = watch::channel(false);
+        tokio::join!(copy(near_in, far_out, stalled), copy(far_in, near_out, never));
+    });
+    address
+}
+
+async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut stalled: watch::Receiver<bool>) {
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        // An error says that nobody stalls it any more.
+        let _ = stalled.wait_for(|stalled| !stalled).await;
+        match from.read(&mut buffer).await {
+            Ok(n @ 1..) if to.write_all(&buffer[..n]).await.is_ok() => {}
+            _ => return,
+        }
+    }
 }
 
 /// Kills a port of another node, and waits until it is dead.
@@ -233,6 +264,45 @@ fn a_sign_of_life_tells_the_round_trip() {
         })
         .await;
         assert!(took > 0.0 && took < LIMIT.as_secs_f64());
+        near.shutdown().await;
+        far.shutdown().await;
+    });
+}
+
+#[test]
+fn a_connection_that_takes_no_more_shows_in_what_waits_and_for_how_long() {
+    in_both_modes(async |mode| {
+        let (stall, stalled) = watch::channel(false);
+        let node = |id: &str| builder(mode).id(id).secret("s").verify_peeraddr(PeerAddress::Off);
+        let far = node("far").bind("127.0.0.1:0").start().await.unwrap();
+        let proxy = stalling(far.local_addrs()[0].to_string(), stalled).await;
+        let near = node("near").seed(proxy).start().await.unwrap();
+        up(&near, far.id()).await;
+        let sink = far.port(|_: &mut Context<'_>, _: (String,)| {});
+        stall.send(true).unwrap();
+        // More than all buffers between the two take.
+        let text = "x".repeat(100 << 10);
+        (0..500).for_each(|_| near.send(&sink, (&text,)).unwrap());
+        let peer = async || near.stats().await.peers["far"].clone();
+        let age = soon("what waits", async {
+            loop {
+                if let Some(age) = peer().await.queue_age {
+                    return age;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        assert!(peer().await.queue_bytes > 0 && peer().await.queue_age.unwrap() >= age);
+        stall.send(false).unwrap();
+        soon("the end of the queue", async {
+            while peer().await.queue_bytes > 0 || far.stats().await.peers["near"].received.messages < 500 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        let peer = peer().await;
+        assert_eq!((peer.queue_age, peer.sent.messages, peer.lost), (None, 500, 0));
         near.shutdown().await;
         far.shutdown().await;
     });
