@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rustc_hash::FxHashMap;
 
 use super::facts::{Facts, LOST, Monitor, Run};
-use super::{Bounds, Violation, micros, report};
+use super::{Bounds, Violation, is_replaced, micros, report};
 use crate::history::{Event, node_of};
 
 /// What comes first in the reason if the function of a spawn cannot run. From outside no such port
@@ -81,6 +81,9 @@ fn alarm(
         return;
     }
     if facts.unreadable.contains_key(&(facts.run(at), monitor.p)) {
+        return;
+    }
+    if reason.get(2).is_some_and(|text| is_replaced(text)) {
         return;
     }
     // The news may have waited in a slow mailbox; what it tells of is a break, if that is known.
