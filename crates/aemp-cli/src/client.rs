@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use aemp::{AnyMessage, Node, NodeEvent, PortId, ShutdownReport};
+use aemp::{AnyMessage, Node, NodeEvents, PortId, ShutdownReport};
 use aemp_config::{Arguments, Settings, parse_argument, value_from_json};
 use clap::Args;
 use serde_json::{Value as Json, json};
-use tokio::sync::broadcast;
 
 use crate::failure::Failure;
 use crate::logging;
@@ -42,7 +41,7 @@ impl Limit {
 /// Whether a node has ever been connected, for what is said when nothing came of a request.
 pub(crate) struct Seeds<'a> {
     node: &'a Node,
-    events: broadcast::Receiver<NodeEvent>,
+    events: NodeEvents,
     connected: bool,
 }
 
@@ -56,7 +55,7 @@ impl<'a> Seeds<'a> {
     /// A failure that says why no seed was reached, if that is why nothing came of a request. To be
     /// asked before the node is shut down.
     pub(crate) fn failure(mut self) -> Option<Failure> {
-        if self.connected || self.events.try_recv().is_ok() {
+        if self.connected || self.events.try_next().is_some() {
             return None;
         }
         unreached(self.node).map(|why| Failure::failed(format!("no seed was reached: {why}")))

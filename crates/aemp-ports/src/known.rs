@@ -9,6 +9,7 @@
 #![allow(unsafe_code)] // one cast
 
 use std::any::{Any, TypeId};
+use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 use super::host::Host;
@@ -26,6 +27,12 @@ pub type BoxedMailbox<H> = Box<Known<dyn Mailbox<H>>>;
 
 /// As a message's own type sees the mailbox that it may go into.
 pub struct AnyMailbox<'a, H: Host>(pub &'a mut Known<dyn Mailbox<H>>);
+
+impl<H: Host> fmt::Debug for AnyMailbox<'_, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AnyMailbox")
+    }
+}
 
 impl<M> Known<M> {
     /// Forgets the type.

@@ -5,6 +5,7 @@
 //! send moves the value into it without a box.
 
 use std::any::{Any, TypeId};
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Waker;
@@ -85,6 +86,12 @@ pub trait Mailbox<H: Host>: Any + Send {
 /// A queue of items; the mailbox of callback ports.
 pub struct Queue<H: Host, M> {
     items: Items<H, M>,
+}
+
+impl<H: Host, M> fmt::Debug for Queue<H, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Queue")
+    }
 }
 
 impl<H: Host, M> Default for Queue<H, M> {

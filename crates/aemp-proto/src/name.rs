@@ -24,6 +24,7 @@ pub const PORT_NAME_MAX: usize = 4096;
 
 /// A text that cannot be a node ID or a port ID.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum NameError {
     /// The node ID is empty.
     #[error("a node ID must not be empty")]

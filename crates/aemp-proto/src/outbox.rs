@@ -54,6 +54,7 @@ const BULK: usize = 128 << 10;
 
 /// How much an outbox may hold, in bytes, counting 64 a frame.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct OutboxLimits {
     /// While a connection drains it: a peer that reads nothing for this long is as good as lost.
     pub connected: usize,
@@ -65,6 +66,36 @@ pub struct OutboxLimits {
     /// Bytes of one part of a large message, which is one that is four times as long. Another node
     /// that reads parts gets it piece by piece, between what others send to other ports there.
     pub part: usize,
+}
+
+impl OutboxLimits {
+    /// The same with this [`OutboxLimits::connected`].
+    #[must_use]
+    pub const fn connected(mut self, connected: usize) -> OutboxLimits {
+        self.connected = connected;
+        self
+    }
+
+    /// The same with this [`OutboxLimits::waiting`].
+    #[must_use]
+    pub const fn waiting(mut self, waiting: usize) -> OutboxLimits {
+        self.waiting = waiting;
+        self
+    }
+
+    /// The same with this [`OutboxLimits::message`].
+    #[must_use]
+    pub const fn message(mut self, message: usize) -> OutboxLimits {
+        self.message = message;
+        self
+    }
+
+    /// The same with this [`OutboxLimits::part`].
+    #[must_use]
+    pub const fn part(mut self, part: usize) -> OutboxLimits {
+        self.part = part;
+        self
+    }
 }
 
 impl Default for OutboxLimits {

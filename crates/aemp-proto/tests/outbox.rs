@@ -16,7 +16,7 @@ fn link() -> LinkId {
 
 fn outbox(connected: usize) -> (Outbox<()>, PortId) {
     let node = NodeId::new("far").unwrap();
-    let limits = OutboxLimits { connected, ..OutboxLimits::default() };
+    let limits = OutboxLimits::default().connected(connected);
     let mut outbox = Outbox::new(node.clone(), limits);
     assert!(!outbox.attach(link(), Framing::Native).waiting);
     (outbox, node.named("port"))
@@ -68,7 +68,7 @@ fn a_large_first_message_asks_for_a_connection_and_waits_for_it() {
 #[test]
 fn requests_keep_the_limit_of_a_message_and_deaths_are_told_all_the_same() {
     let node = NodeId::new("far").unwrap();
-    let limits = OutboxLimits { message: 1000, ..OutboxLimits::default() };
+    let limits = OutboxLimits::default().message(1000);
     let mut outbox: Outbox<()> = Outbox::new(node.clone(), limits);
     outbox.attach(link(), Framing::Native);
     let mut taken = Records::default();
@@ -200,7 +200,7 @@ fn what_waited_and_cannot_be_read_is_a_loss_for_its_port_and_for_nobody_else() {
 fn what_an_attached_peer_cannot_read_is_refused_before_it_is_queued() {
     let node = NodeId::new("far").unwrap();
     let port = node.named("port");
-    let limits = OutboxLimits { message: 1000, ..OutboxLimits::default() };
+    let limits = OutboxLimits::default().message(1000);
     let mut outbox: Outbox<u64> = Outbox::new(node.clone(), limits);
     let list_as_key = values(&[Value::Map(vec![(Value::List(Vec::new()), 1.into())])]);
     let wide = values(&[Value::Text("\u{1}".repeat(300))]);

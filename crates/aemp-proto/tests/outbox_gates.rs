@@ -35,7 +35,7 @@ fn outbox_within(limits: OutboxLimits) -> Outbox<u64> {
 }
 
 fn outbox(waiting: usize) -> Outbox<u64> {
-    outbox_within(OutboxLimits { waiting, ..OutboxLimits::default() })
+    outbox_within(OutboxLimits::default().waiting(waiting))
 }
 
 /// An outbox after a loss of which P has been told and Q has not. P has set monitor 3, which waits
@@ -51,7 +51,7 @@ fn half_told_within(limits: OutboxLimits) -> Outbox<u64> {
 }
 
 fn half_told(waiting: usize) -> Outbox<u64> {
-    half_told_within(OutboxLimits { waiting, ..OutboxLimits::default() })
+    half_told_within(OutboxLimits::default().waiting(waiting))
 }
 
 /// What a peer makes of all that was written since the last break.
@@ -244,7 +244,7 @@ fn an_outbox_that_overflows_when_a_gate_opens_says_so() {
     let body = Body::encode(&[Value::Bytes(vec![1; 1000].into())]).unwrap();
     let each = body.items().len() + 256;
     for sends in [3, 4] {
-        let limits = OutboxLimits { waiting: 3 * each, connected: each, ..OutboxLimits::default() };
+        let limits = OutboxLimits::default().waiting(3 * each).connected(each);
         let mut outbox = half_told_within(limits);
         // The fourth one does not fit at the gate.
         for _ in 0..sends {

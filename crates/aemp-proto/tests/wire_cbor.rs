@@ -132,7 +132,7 @@ fn what_is_not_well_formed_is_refused_where_it_is_wrong() {
 
 #[test]
 fn endless_pieces_of_a_string_stop_at_the_limit() {
-    let limits = Limits { frame: 1000, ..Limits::default() };
+    let limits = Limits::default().frame(1000);
     let stream = [hex("82 40 5f"), vec![0x40; 2000]].concat();
     let (frames, error) = read_in_pieces(Framing::Cbor, limits, &stream, &[64]);
     assert_eq!(frames, []);

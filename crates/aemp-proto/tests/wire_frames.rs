@@ -86,7 +86,7 @@ proptest! {
         stream in prop::collection::vec(any::<u8>(), 0..200), pieces in prop::collection::vec(1usize..9, 1..9),
     ) {
         for framing in Framing::ALL {
-            let limits = Limits { frame: 100, depth: 5 };
+            let limits = Limits::DEFAULT.frame(100).depth(5);
             let (whole, error) = read_in_pieces(framing, limits, &stream, &[]);
             let (frames, later) = read_in_pieces(framing, limits, &stream, &pieces);
             prop_assert_eq!(frames, whole);
@@ -213,7 +213,7 @@ fn the_frame_limit_is_exact() {
         for (limit, fits) in
             [(stream.len() - 1, false), (stream.len(), true), (stream.len() + 1, true), (0, true)]
         {
-            let limits = Limits { frame: limit, ..Limits::default() };
+            let limits = Limits::default().frame(limit);
             for pieces in [&[][..], &[1]] {
                 let (frames, error) = read_in_pieces(framing, limits, &stream, pieces);
                 assert_eq!(frames.len(), usize::from(fits), "{framing} {limit}");
@@ -229,7 +229,7 @@ fn the_depth_limit_is_exact() {
         for (levels, fits) in [(8, true), (9, true), (10, false)] {
             let value = (0..levels).fold(Value::Null, |inner, _| Value::List(vec![inner]));
             let stream = reframed(&[("p".into(), vec![value])], framing);
-            let limits = Limits { depth: 10, ..Limits::default() };
+            let limits = Limits::default().depth(10);
             let (frames, error) = read_in_pieces(framing, limits, &stream, &[3]);
             assert_eq!(frames.len(), usize::from(fits), "{framing} {levels}");
             // The reader of native bodies counts from the body's array on.

@@ -145,7 +145,7 @@ fn brackets_inside_of_strings_do_not_nest() {
 
 #[test]
 fn a_frame_that_never_ends_stops_at_the_limit() {
-    let limits = Limits { frame: 1000, ..Limits::default() };
+    let limits = Limits::default().frame(1000);
     for endless in [&b"[\"aaaa"[..], b"[   ", b"[1111"] {
         let stream = [endless, &endless[1..].repeat(400)].concat();
         let (_, error) = read_in_pieces(Framing::Json, limits, &stream, &[100]);

@@ -29,7 +29,7 @@ fn outbox<M>(limits: OutboxLimits) -> Outbox<M> {
 }
 
 fn small_parts() -> OutboxLimits {
-    OutboxLimits { part: PART, ..OutboxLimits::default() }
+    OutboxLimits::default().part(PART)
 }
 
 fn port(name: &str) -> PortId {
@@ -189,7 +189,7 @@ proptest! {
         steps in prop::collection::vec(step(), 1..60), pieces in prop::collection::vec(1usize..300, 1..9),
         message in prop_oneof![Just(1200usize), Just(2000), Just(64 << 20)],
     ) {
-        let mut outbox = outbox(OutboxLimits { message, ..small_parts() });
+        let mut outbox = outbox(small_parts().message(message));
         let (mut sent, mut stream) = (Vec::new(), Vec::new());
         for (index, step) in steps.iter().enumerate() {
             match act(&mut outbox, index, step) {
@@ -199,7 +199,7 @@ proptest! {
         }
         stream.extend(drained(&mut outbox));
         // All requests fit: one that does not is dropped, or its reason replaced (`outbox.rs`).
-        let limits = Limits { frame: message, ..Limits::default() };
+        let limits = Limits::default().frame(message);
         let (frames, error) = read_in_pieces(Framing::Native, limits, &stream, &pieces);
         prop_assert_eq!(error, None);
         prop_assert_eq!(frames.len(), sent.len());
@@ -270,7 +270,7 @@ fn small_messages_pass_a_large_one_and_those_that_belong_behind_it_wait() {
 
 #[test]
 fn what_waits_longer_begins_first_and_only_some_are_unfinished_at_once() {
-    let mut outbox: Outbox<()> = outbox(OutboxLimits { message: 1000, ..small_parts() });
+    let mut outbox: Outbox<()> = outbox(small_parts().message(1000));
     // Four of these are as long as two of the largest.
     for number in 0..20 {
         outbox.send(&port(&format!("p{number}")), &body(number, 480));
@@ -289,7 +289,7 @@ fn to_a_peer_that_reads_no_parts_everything_goes_as_before() {
         outbox.by(|| unreachable!("nobody wants to know")).send(&port("b"), &body(2, 10));
         outbox.request(&Request::Died("x".into(), Reason::NORMAL));
     };
-    let mut with_large_parts = outbox(OutboxLimits { part: usize::MAX, ..OutboxLimits::default() });
+    let mut with_large_parts = outbox(OutboxLimits::default().part(usize::MAX));
     let mut old = Outbox::new(NodeId::new("far").unwrap(), small_parts());
     old.attach(link(), Framing::Native);
     old.send_parts(LinkId::dialled(2)); // another link
@@ -302,7 +302,7 @@ fn to_a_peer_that_reads_no_parts_everything_goes_as_before() {
 
 #[test]
 fn what_is_held_counts_and_is_lost_by_a_break() {
-    let mut outbox: Outbox<()> = outbox(OutboxLimits { connected: 5000, ..small_parts() });
+    let mut outbox: Outbox<()> = outbox(small_parts().connected(5000));
     outbox.send(&port("a"), &body(1, 2000));
     let first = outbox.backlog();
     assert!((2000..2500).contains(&first), "{first}");
@@ -354,7 +354,7 @@ fn parts_that_no_sender_would_write_end_the_connection() {
 
 #[test]
 fn a_message_that_is_announced_as_longer_than_a_frame_is_refused_at_once() {
-    let limits = Limits { frame: 1000, ..Limits::default() };
+    let limits = Limits::default().frame(1000);
     for (len, fits) in [(984, true), (985, false), (u32::MAX, false)] {
         let (_, error) = read_in_pieces(Framing::Native, limits, &part(0, 1, len, b"x"), &[]);
         assert_eq!(error, (!fits).then_some(FrameError::TooLong { limit: 1000 }));
@@ -363,7 +363,7 @@ fn a_message_that_is_announced_as_longer_than_a_frame_is_refused_at_once() {
 
 #[test]
 fn no_more_may_be_unfinished_than_the_limits_allow() {
-    let limits = Limits { frame: 1000, ..Limits::default() };
+    let limits = Limits::default().frame(1000);
     let begin = |count: u32, len| -> Vec<u8> { (1..=count).flat_map(|n| part(0, n, len, b"x")).collect() };
     for (stream, fits) in [(begin(8, 250), true), (begin(9, 100), false), (begin(8, 251), false)] {
         let (frames, error) = read_in_pieces(Framing::Native, limits, &stream, &[]);

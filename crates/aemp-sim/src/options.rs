@@ -311,7 +311,7 @@ impl Options {
     pub fn calm(mut self) -> Options {
         self.faults = FaultOptions::default();
         self.mailbox = MailboxLimits { high: usize::MAX, most: usize::MAX };
-        self.outbox = OutboxLimits { part: self.outbox.part, ..OutboxLimits::default() };
+        self.outbox = OutboxLimits::default().part(self.outbox.part);
         self
     }
 
@@ -335,12 +335,7 @@ fn framings(random: &mut Random, mixed: bool) -> Vec<Framing> {
 /// Mostly so that nothing overflows, sometimes so small that it does.
 fn outbox(random: &mut Random) -> OutboxLimits {
     match random.percent(25) {
-        true => OutboxLimits {
-            connected: 48 << 10,
-            waiting: 12 << 10,
-            message: 8 << 10,
-            ..OutboxLimits::default()
-        },
+        true => OutboxLimits::default().connected(48 << 10).waiting(12 << 10).message(8 << 10),
         false => OutboxLimits::default(),
     }
 }

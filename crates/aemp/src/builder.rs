@@ -2,6 +2,7 @@
 
 mod start;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ pub use start::StartError;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The description of a node. Everything has a default; a node with nothing set works locally.
+#[must_use = "a node runs only after start()"]
 pub struct Builder {
     id: Option<String>,
     binds: Vec<String>,
@@ -57,6 +59,18 @@ pub struct Builder {
     #[cfg(feature = "logs")]
     logs: Option<LogSource>,
     streams: StreamFunctions,
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Neither secret nor certificate.
+        f.debug_struct("Builder")
+            .field("id", &self.id)
+            .field("binds", &self.binds)
+            .field("advertise", &self.advertise)
+            .field("seeds", &self.seeds)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Builder {

@@ -4,13 +4,17 @@
 //! subkey, one value shows, and a remaining owner's shows again when the other's is gone.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{self, Poll};
 
 use aemp_proto::budget::{Budget, Charge};
 use aemp_proto::kernel::{
     DbCommand, EntryError, QueryKind, check_entry, check_family_name, check_own_family,
 };
 use aemp_proto::{Addr, PortId, Value};
+use futures_core::Stream;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
@@ -22,6 +26,7 @@ use aemp_ports::extra::Child;
 
 /// Why the database did not do what it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum DatabaseError {
     /// The node was shut down.
     #[error("the node has been shut down")]
@@ -37,6 +42,7 @@ pub enum DatabaseError {
 /// A change of a watched family. The three lists are disjoint, and all empty only in the first
 /// event of a watch.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Change {
     /// Subkeys that were absent before.
     pub added: Vec<String>,
@@ -279,6 +285,13 @@ impl Drop for Registration {
 #[must_use = "the entry is deleted when its guard is dropped; use detach() to keep it"]
 pub struct DbGuard(Registration);
 
+impl fmt::Debug for DbGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let entry = self.0.entry.as_ref().map(|entry| (&entry.family, &entry.key));
+        f.debug_tuple("DbGuard").field(&entry).finish()
+    }
+}
+
 impl DbGuard {
     /// Keeps the entry until it is deleted or the node ends.
     pub fn detach(mut self) {
@@ -294,6 +307,12 @@ pub struct DbWatch {
     content: Arc<BTreeMap<String, Value>>,
 }
 
+impl fmt::Debug for DbWatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DbWatch({} entries, {} changes waiting)", self.content.len(), self.changes.len())
+    }
+}
+
 impl DbWatch {
     /// The next change; `None` after the node was shut down, and when changes of more than 64 MiB
     /// waited to be read.
@@ -302,7 +321,11 @@ impl DbWatch {
     ///
     /// No change is lost when the future is dropped.
     pub async fn next(&mut self) -> Option<Change> {
-        let (Told { added, changed, deleted, set }, _charge) = self.changes.recv().await?;
+        let (told, _charge) = self.changes.recv().await?;
+        Some(self.change(told))
+    }
+
+    fn change(&mut self, Told { added, changed, deleted, set }: Told) -> Change {
         if self.content.is_empty() {
             self.content = set;
         } else {
@@ -312,7 +335,16 @@ impl DbWatch {
             }
             content.extend(Arc::unwrap_or_clone(set));
         }
-        Some(Change { added, changed, deleted, content: self.content.clone() })
+        Change { added, changed, deleted, content: self.content.clone() }
+    }
+}
+
+impl Stream for DbWatch {
+    type Item = Change;
+
+    fn poll_next(mut self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Option<Change>> {
+        let told = self.changes.poll_recv(task);
+        told.map(|told| told.map(|(told, _charge)| self.change(told)))
     }
 }
 

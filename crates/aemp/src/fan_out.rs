@@ -41,7 +41,7 @@ impl Node {
         let ports: Vec<&PortId> = ports.into_iter().collect();
         for port in ports.iter().filter(|port| port.node() != self.id()) {
             let checked = self.remotes().get_or_create(port.node()).outbox.lock().check(port, body.items());
-            checked.map_err(|refused| SendError::refused(port.node(), refused))?;
+            checked.map_err(|refused| SendError::refused(port.node(), refused, body.clone()))?;
         }
         Ok(self.send_each(ports, &body))
     }

@@ -8,6 +8,7 @@
 //! - `logs`: lets other nodes catch what this program logs, with a layer for tracing-subscriber.
 // Says on docs.rs what needs a feature.
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![warn(missing_debug_implementations)]
 
 // Reading order: `node` (the handle), `send` (where a message goes), `ports/`
 // (mailboxes, and who runs them), `monitor`, `call/`, then `runtime/driver` (the loop around the
@@ -39,6 +40,7 @@ mod spawn_share;
 pub mod stats;
 pub mod stream;
 pub mod supervise;
+mod timer;
 mod tombstones;
 pub mod trace;
 pub mod tutorial;
@@ -60,10 +62,11 @@ pub use message::{DecodeError, EncodeError, Envelope, FromMessage, IntoMessage, 
 pub use monitor::{ExitFuture, MonitorGuard};
 pub use node::{Limits, Node};
 pub use port::{Context, ExitResult, Handlers, Mailbox};
-pub use runtime::NodeEvent;
 pub use runtime::shutdown::{SHUTDOWN_GRACE, ShutdownReport, Undelivered};
 #[cfg(feature = "tls")]
 pub use runtime::tls::{BundleError, check_bundle};
+pub use runtime::{NodeEvent, NodeEvents};
 pub use send::SendError;
 pub use stats::Stats;
 pub use stream::{Stream, StreamError};
+pub use timer::Timer;

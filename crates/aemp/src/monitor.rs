@@ -6,6 +6,7 @@
 //! the code that learns of the loss may send to the port or monitor it anew, and that must not be
 //! dropped or fire again.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
@@ -53,6 +54,12 @@ pub struct MonitorGuard {
     monitor: Option<Arc<Monitor<Node>>>,
 }
 
+impl fmt::Debug for MonitorGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("MonitorGuard").field(&self.target()).finish()
+    }
+}
+
 impl MonitorGuard {
     pub(crate) fn new(node: Node, monitor: Arc<Monitor<Node>>) -> MonitorGuard {
         MonitorGuard { node, monitor: Some(monitor) }
@@ -85,6 +92,12 @@ impl Drop for MonitorGuard {
 pub struct ExitFuture {
     reason: oneshot::Receiver<(Reason, Option<Gate>)>,
     _guard: MonitorGuard,
+}
+
+impl fmt::Debug for ExitFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ExitFuture").field(&self._guard.target()).finish()
+    }
 }
 
 impl ExitFuture {

@@ -27,6 +27,7 @@ use crate::runtime::runner::Runners;
 use crate::runtime::{Event, sender};
 use crate::send::SendError;
 use crate::spawn::Functions;
+use crate::timer::Timer;
 use aemp_ports::Ports;
 use aemp_ports::actor::{Callback, Closure};
 use aemp_ports::known::Known;
@@ -42,6 +43,7 @@ use aemp_ports::table::Table;
 
 /// Limits inside of a node.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct Limits {
     /// Bytes in the mailbox of a port above which ports that send to it wait (8 MiB).
     pub mailbox_high: usize,
@@ -59,6 +61,57 @@ pub struct Limits {
     /// Ports here that one other node may have made, by spawning them or by calling functions (64
     /// K). What is beyond is refused: of a spawn its monitors tell.
     pub peer_ports: usize,
+}
+
+impl Limits {
+    /// The same with this [`Limits::mailbox_high`].
+    #[must_use]
+    pub const fn mailbox_high(mut self, mailbox_high: usize) -> Limits {
+        self.mailbox_high = mailbox_high;
+        self
+    }
+
+    /// The same with this [`Limits::mailbox`].
+    #[must_use]
+    pub const fn mailbox(mut self, mailbox: usize) -> Limits {
+        self.mailbox = mailbox;
+        self
+    }
+
+    /// The same with this [`Limits::peer_monitors`].
+    #[must_use]
+    pub const fn peer_monitors(mut self, peer_monitors: usize) -> Limits {
+        self.peer_monitors = peer_monitors;
+        self
+    }
+
+    /// The same with this [`Limits::tombstones`].
+    #[must_use]
+    pub const fn tombstones(mut self, tombstones: usize) -> Limits {
+        self.tombstones = tombstones;
+        self
+    }
+
+    /// The same with this [`Limits::streams`].
+    #[must_use]
+    pub const fn streams(mut self, streams: usize) -> Limits {
+        self.streams = streams;
+        self
+    }
+
+    /// The same with this [`Limits::peer_streams`].
+    #[must_use]
+    pub const fn peer_streams(mut self, peer_streams: usize) -> Limits {
+        self.peer_streams = peer_streams;
+        self
+    }
+
+    /// The same with this [`Limits::peer_ports`].
+    #[must_use]
+    pub const fn peer_ports(mut self, peer_ports: usize) -> Limits {
+        self.peer_ports = peer_ports;
+        self
+    }
 }
 
 impl Default for Limits {
@@ -271,19 +324,24 @@ impl Node {
         self.scheduler().call(Box::new(code));
     }
 
-    /// Runs code once after a delay, outside of any port. Dropping the handle changes nothing;
-    /// `abort` on it cancels.
-    pub fn after(
-        &self,
-        delay: Duration,
-        code: impl FnOnce(&Node) + Send + 'static,
-    ) -> tokio::task::AbortHandle {
+    /// Runs code once after a delay, outside of any port. Dropping the timer changes nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # fn example(node: &aemp::Node) {
+    /// let timer = node.after(Duration::from_secs(5), |node| println!("{} is there", node.id()));
+    /// timer.cancel();
+    /// # }
+    /// ```
+    pub fn after(&self, delay: Duration, code: impl FnOnce(&Node) + Send + 'static) -> Timer {
         let node = self.clone();
         let timer = self.0.runtime.spawn(async move {
             tokio::time::sleep(delay).await;
             node.scheduler().call(Box::new(code));
         });
-        timer.abort_handle()
+        Timer::new(timer.abort_handle())
     }
 
     pub(crate) fn from_inner(inner: Arc<Inner>) -> Node {

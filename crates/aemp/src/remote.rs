@@ -1,6 +1,7 @@
 //! One remote node as the rest of this node sees it: its outbox under a lock, and who waits for it.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -55,6 +56,12 @@ pub struct Remote {
     pub(crate) delivering: Ordered<Option<LinkId>, DELIVERING>,
     /// Names of ports that this node spawns there.
     pub(crate) spawned: Arc<Home>,
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Remote({})", self.node)
+    }
 }
 
 impl PartialEq for Remote {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use aemp_proto::outbox::{Loss, Outbox, Queued, Refused};
 use aemp_proto::{Body, NodeId, PortId, wire};
+use bytes::Bytes;
 use thiserror::Error;
 
 use crate::message::{Aside, EncodeError, IntoMessage};
@@ -19,7 +20,8 @@ use aemp_ports::monitor::Monitor;
 use aemp_ports::pressure::Pressure;
 
 /// A message that could not be sent. Nothing of it was queued.
-#[derive(Debug, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum SendError {
     /// A value has no wire form.
     #[error("the message cannot be encoded: {0}")]
@@ -31,6 +33,8 @@ pub enum SendError {
         size: usize,
         /// Bytes that it may have.
         limit: usize,
+        /// The message.
+        message: Box<Body>,
     },
     /// The other node reads another framing than nodes of ours do, and a value has no form in it.
     #[error("the message cannot be sent to the node {node}: {error}")]
@@ -40,6 +44,8 @@ pub enum SendError {
         /// What has no form there.
         #[source]
         error: wire::EncodeError,
+        /// The message.
+        message: Box<Body>,
     },
     /// A reply that no port has decoded, so it is not known through which node it can be sent.
     #[error("the question was not decoded by a port, so its node is not known: answer with Node::reply")]
@@ -47,10 +53,33 @@ pub enum SendError {
 }
 
 impl SendError {
-    pub(crate) fn refused(node: &NodeId, refused: Refused) -> SendError {
+    pub(crate) fn refused(node: &NodeId, refused: Refused, message: Body) -> SendError {
+        let message = Box::new(message);
         match refused {
-            Refused::TooLarge { size, limit } => SendError::TooLarge { size, limit },
-            Refused::NoForm(error) => SendError::NoForm { node: node.clone(), error },
+            Refused::TooLarge { size, limit } => SendError::TooLarge { size, limit, message },
+            Refused::NoForm(error) => SendError::NoForm { node: node.clone(), error, message },
+        }
+    }
+
+    /// The message that was not sent, which can be sent elsewhere or read again; `None` if it could
+    /// not be encoded.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use aemp::{Node, PortId, SendError};
+    /// fn send(node: &Node, to: &PortId, text: &str, keeps: &PortId) -> Result<(), SendError> {
+    ///     match node.send(to, (text,)).map_err(SendError::into_message) {
+    ///         // A port of this node takes any size.
+    ///         Err(Some(unsent)) => node.send(keeps, unsent),
+    ///         _ => Ok(()),
+    ///     }
+    /// }
+    /// ```
+    pub fn into_message(self) -> Option<Body> {
+        match self {
+            SendError::TooLarge { message, .. } | SendError::NoForm { message, .. } => Some(*message),
+            SendError::Encode(_) | SendError::NoNode => None,
         }
     }
 }
@@ -123,17 +152,21 @@ impl Node {
         message: &impl IntoMessage,
     ) -> Result<Option<Pressure<Node>>, SendError> {
         if let Some(body) = message.encoded() {
-            return self
-                .append_there(remote, to, body.items(), |outbox| outbox.by(sender::current).send(to, body));
+            return self.append_there(remote, to, (body.count(), body.items()), |outbox| {
+                outbox.by(sender::current).send(to, body)
+            });
         }
         items.clear();
         let count = message.encode_into(items)?;
         if Outbox::<Arc<Monitor<Node>>>::shares(items.len()) {
             let body = Body::new(count, std::mem::replace(items, remote.spare.take()).into());
-            return self
-                .append_there(remote, to, body.items(), |outbox| outbox.by(sender::current).send(to, &body));
+            return self.append_there(remote, to, (body.count(), body.items()), |outbox| {
+                outbox.by(sender::current).send(to, &body)
+            });
         }
-        self.append_there(remote, to, items, |outbox| outbox.by(sender::current).send_items(to, count, items))
+        self.append_there(remote, to, (count, items), |outbox| {
+            outbox.by(sender::current).send_items(to, count, items)
+        })
     }
 
     /// Appends a message with these values to the outbox of a node, if the node can read it.
@@ -141,12 +174,15 @@ impl Node {
         &self,
         remote: &Arc<Remote>,
         to: &PortId,
-        items: &[u8],
+        (count, items): (u32, &[u8]),
         append: impl FnOnce(&mut Outbox<Arc<Monitor<Node>>>) -> Queued,
     ) -> Result<Option<Pressure<Node>>, SendError> {
         let (queued, backlog) = {
             let mut outbox = remote.outbox.lock();
-            outbox.check(to, items).map_err(|refused| SendError::refused(&remote.node, refused))?;
+            outbox.check(to, items).map_err(|refused| {
+                let unsent = Body::new(count, Bytes::copy_from_slice(items));
+                SendError::refused(&remote.node, refused, unsent)
+            })?;
             (append(&mut outbox), outbox.backlog())
         };
         self.queued(remote, queued);

@@ -1,6 +1,7 @@
 //! How many ports each of the other nodes has made here: one node must not take the room of all.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use aemp_proto::NodeId;
@@ -19,6 +20,12 @@ pub struct SpawnShare {
     ports: Arc<SpawnedPorts>,
     from: NodeId,
     _memory: Charge,
+}
+
+impl fmt::Debug for SpawnShare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SpawnShare")
+    }
 }
 
 /// Bytes of memory that a port takes beside its name.

@@ -5,7 +5,7 @@
 mod support;
 
 use aemp::{Context, DatabaseError, EntryError, Node, Reason, Value};
-use support::{builder, soon};
+use support::{builder, in_both_modes, soon};
 
 fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -128,5 +128,31 @@ fn what_cannot_be_an_entry_is_an_error_where_it_is_given() {
         let large = node.db().set("family", "key", "x".repeat(1 << 20)).err();
         assert!(matches!(large, Some(DatabaseError::Entry(EntryError::TooLarge { .. }))), "{large:?}");
         assert_eq!(value(&node, "key").await, None);
+    });
+}
+
+/// The next thing of a stream of the `futures` crates.
+async fn next<S: futures_core::Stream + Unpin>(stream: &mut S) -> Option<S::Item> {
+    let mut stream = std::pin::Pin::new(stream);
+    std::future::poll_fn(|task| stream.as_mut().poll_next(task)).await
+}
+
+#[test]
+fn watches_events_and_log_records_are_streams() {
+    in_both_modes(async |mode| {
+        let node = builder(mode).start().await.unwrap();
+        let mut watch = node.db().watch("family");
+        assert!(soon("the content", next(&mut watch)).await.unwrap().content.is_empty());
+        node.db().set("family", "key", 1).unwrap().detach();
+        assert_eq!(soon("the change", next(&mut watch)).await.unwrap().added, ["key"]);
+        let mut events = node.node_events();
+        let mut records = node.catch_logs(aemp::log::Level::Info);
+        node.shutdown().await;
+        soon("the ends", async {
+            while next(&mut watch).await.is_some() {}
+            assert_eq!(next(&mut events).await, None);
+            assert_eq!(next(&mut records).await, None);
+        })
+        .await;
     });
 }

@@ -340,10 +340,10 @@ fn callbacks_of_monitors_have_run_when_a_node_is_said_to_be_down() {
             gets_through(&pair.near, &port, &seen).await;
             let mut events = pair.near.node_events();
             pair.cut();
-            let event = soon("the loss", events.recv()).await.unwrap();
+            let event = soon("the loss", events.next()).await.unwrap();
             assert!(matches!(event, NodeEvent::Down(..)), "{event:?}");
             assert_eq!(told.load(Ordering::Relaxed), MONITORS as u64);
-            let event = soon("the next connection", events.recv()).await.unwrap();
+            let event = soon("the next connection", events.next()).await.unwrap();
             assert!(matches!(event, NodeEvent::Up(_)), "{event:?}");
         }
         pair.end().await;
@@ -359,8 +359,8 @@ fn a_loss_is_told_before_the_node_is_down_at_shutdown_too() {
         pair.near.monitor(&port, move |reason| said.send(reason).unwrap()).detach();
         let mut events = pair.near.node_events();
         pair.near.shutdown().await;
-        assert!(matches!(events.recv().await.unwrap(), NodeEvent::Down(..)));
-        assert!(events.recv().await.is_err(), "nothing follows");
+        assert!(matches!(events.next().await.unwrap(), NodeEvent::Down(..)));
+        assert!(events.next().await.is_none(), "nothing follows");
         assert_eq!(told.await.unwrap().identifier().as_deref(), Some("transport_error"));
         pair.far.shutdown().await;
     });

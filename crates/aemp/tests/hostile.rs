@@ -239,7 +239,7 @@ fn a_crowd_from_many_addresses_keeps_no_newcomer_out() {
 #[test]
 fn a_peer_that_never_reads_is_lost_when_too_much_waits_for_it() {
     run(async {
-        let limits = aemp::OutboxLimits { connected: 4 << 20, ..aemp::OutboxLimits::default() };
+        let limits = aemp::OutboxLimits::default().connected(4 << 20);
         let node = builder(false)
             .id("target")
             .bind("127.0.0.1:0")
@@ -298,7 +298,7 @@ fn the_whole_handshake_has_one_limit_however_slowly_it_goes_on() {
 fn a_frame_beyond_the_limit_ends_the_connection_and_one_at_the_limit_does_not() {
     run(async {
         for (extra, arrives) in [(-1, true), (0, true), (1, false)] {
-            let limits = aemp::FrameLimits { frame: 1000, ..aemp::FrameLimits::default() };
+            let limits = aemp::FrameLimits::default().frame(1000);
             let node = builder(false)
                 .id("target")
                 .bind("127.0.0.1:0")

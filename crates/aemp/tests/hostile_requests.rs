@@ -114,7 +114,7 @@ async fn greedy(node: &Node, name: &str) -> (OwnedReadHalf, JoinHandle<()>) {
 
 /// A node in whose messages the large family does not fit.
 async fn seed() -> Node {
-    let limits = OutboxLimits { message: 1 << 20, ..OutboxLimits::default() };
+    let limits = OutboxLimits::default().message(1 << 20);
     let node = builder(false).id("target").bind("127.0.0.1:0").secret(SECRET).outbox_limits(limits);
     node.monitor_timeout(Duration::from_secs(2)).start().await.unwrap()
 }
@@ -143,7 +143,7 @@ fn a_peer_that_asks_for_too_much_makes_nobody_else_wait_and_goes_when_it_ends() 
         flood.abort();
         drop((reader, flood.await));
         soon("the end of the peer", async {
-            while !matches!(events.recv().await.unwrap(), NodeEvent::Down(node, _) if node.as_str() == "greedy") {}
+            while !matches!(events.next().await.unwrap(), NodeEvent::Down(node, _) if node.as_str() == "greedy") {}
         })
         .await;
         asks(&mut peer(&node, "late", Framing::Json).await, 99).await;

@@ -148,7 +148,7 @@ fn a_link_that_an_async_port_withdraws_in_time_does_not_kill_it() {
 #[test]
 fn a_linked_port_that_waits_for_a_receiver_dies() {
     in_both_modes(async |mode| {
-        let limits = Limits { mailbox_high: 1000, ..Limits::default() };
+        let limits = Limits::default().mailbox_high(1000);
         let node = builder(mode).limits(limits).start().await.unwrap();
         let crowded = deaf(&node, "for ever", |_| {}).await;
         let (sent, mut told) = unbounded_channel();

@@ -413,7 +413,7 @@ fn a_port_that_sends_faster_than_its_receiver_works_waits_for_it() {
     const HIGH: usize = 64 << 10;
     const MESSAGES: u64 = 5_000;
     in_both_modes(async |mode| {
-        let limits = aemp::Limits { mailbox_high: HIGH, ..aemp::Limits::default() };
+        let limits = aemp::Limits::default().mailbox_high(HIGH);
         let node = builder(mode).limits(limits).start().await.unwrap();
         let (sent, most) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
         let (finished, mut finish) = mpsc::unbounded_channel();

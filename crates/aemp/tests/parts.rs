@@ -165,7 +165,7 @@ fn only_a_peer_that_says_that_it_reads_parts_gets_them() {
             let mut raw = peer(&node, caps).await;
             soon("the connection", async {
                 while node.connected_nodes().is_empty() {
-                    events.recv().await.unwrap();
+                    events.next().await.unwrap();
                 }
             })
             .await;
@@ -179,7 +179,7 @@ fn only_a_peer_that_says_that_it_reads_parts_gets_them() {
             drop(raw);
             soon("the end of the connection", async {
                 while !node.connected_nodes().is_empty() {
-                    events.recv().await.unwrap();
+                    events.next().await.unwrap();
                 }
             })
             .await;

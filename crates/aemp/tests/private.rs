@@ -15,8 +15,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 
 /// So little that hundreds of messages take many rounds.
-const SMALL: RelayLimits =
-    RelayLimits { connections: 64, of_one_node: 16, window: 2048, idle: Duration::from_secs(60) };
+fn small() -> RelayLimits {
+    RelayLimits::default().connections(64).of_one_node(16).window(2048).idle(Duration::from_secs(60))
+}
 
 fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -24,7 +25,7 @@ fn run(test: impl Future<Output = ()>) {
 }
 
 fn seed(mode: bool, id: &str) -> Builder {
-    builder(mode).id(id).bind("127.0.0.1:0").secret("s").global(true).relay_limits(SMALL)
+    builder(mode).id(id).bind("127.0.0.1:0").secret("s").global(true).relay_limits(small())
 }
 
 /// A node that listens nowhere and knows these seeds by their addresses.
@@ -50,7 +51,7 @@ async fn down(node: &Node, other: &Node) {
     let mut events = node.node_events();
     soon("the loss", async {
         while node.connected_nodes().contains(other.id()) {
-            events.recv().await.unwrap();
+            events.next().await.unwrap();
         }
     })
     .await;
@@ -277,7 +278,7 @@ async fn until(raw: &mut Raw, words: &str) {
 fn a_hostile_member_disturbs_no_connection_but_its_own() {
     run(async {
         let base = |id: &str| builder(false).id(id).secret(SECRET);
-        let seed = base("seed").bind("127.0.0.1:0").global(true).relay_limits(SMALL).start().await.unwrap();
+        let seed = base("seed").bind("127.0.0.1:0").global(true).relay_limits(small()).start().await.unwrap();
         let address = seed.local_addrs()[0].to_string();
         let a = base("a").seed(address.clone()).start().await.unwrap();
         let b = base("b").seed(address).start().await.unwrap();

@@ -36,9 +36,9 @@ async fn cut_until(cut: &watch::Sender<(u64, Cut)>, how: (u64, Cut), fires: [&wa
 fn between_two_fires_a_prefix_arrives() {
     in_both_modes(async |mode| {
         // So little that a burst, or a moment without connection, is more than it takes.
-        let tight = OutboxLimits { connected: 48 << 10, waiting: 16 << 10, ..OutboxLimits::default() };
+        let tight = OutboxLimits::default().connected(48 << 10).waiting(16 << 10);
         // So short that every message goes in parts.
-        let cut = OutboxLimits { part: 100, ..OutboxLimits::default() };
+        let cut = OutboxLimits::default().part(100);
         let kinds =
             [(Framing::Native, OutboxLimits::default()), (Framing::Native, cut), (Framing::Cbor, tight)];
         for (framing, limits) in kinds {

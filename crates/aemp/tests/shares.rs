@@ -43,7 +43,7 @@ async fn spawned(node: &Node, on: &Node) -> Result<PortId, Reason> {
 #[test]
 fn one_node_makes_so_many_ports_and_leaves_room_for_others() {
     in_both_modes(async |mode| {
-        let limits = Limits { peer_ports: 3, ..Limits::default() };
+        let limits = Limits::default().peer_ports(3);
         let seed = room(builder(mode)).id("seed").bind("127.0.0.1:0").limits(limits).start().await.unwrap();
         let (one, other) = (joined(mode, "one", &seed).await, joined(mode, "other", &seed).await);
         let mut ports = Vec::new();

@@ -133,7 +133,7 @@ fn a_scripted_run_is_counted_exactly_at_both_ends() {
             assert_eq!((peer.connects, peer.breaks.len(), peer.lost), (1, 0, 0));
             let mut events = far.node_events();
             near.shutdown().await;
-            while !matches!(soon("the end", events.recv()).await.unwrap(), NodeEvent::Down(..)) {}
+            while !matches!(soon("the end", events.next()).await.unwrap(), NodeEvent::Down(..)) {}
             let peer = far.stats().await.peers["near"].clone();
             let cause = if framing == Framing::Native { "shut_down" } else { "closed" };
             assert_eq!(peer.breaks, BTreeMap::from([(cause.to_string(), 1)]));
@@ -211,7 +211,7 @@ fn another_node_tells_what_it_counts_and_of_its_ports_unless_it_is_secure() {
             // A client is not worth an entry once it is gone; what went over is.
             let mut events = far.node_events();
             near.shutdown().await;
-            while !matches!(soon("the end", events.recv()).await.unwrap(), NodeEvent::Down(..)) {}
+            while !matches!(soon("the end", events.next()).await.unwrap(), NodeEvent::Down(..)) {}
             let stats = far.stats().await;
             assert_eq!((stats.peers.len(), stats.former_peers.connects), (0, 1));
             assert!(stats.former_peers.received.requests > 0);

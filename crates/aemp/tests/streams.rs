@@ -351,7 +351,7 @@ fn a_port_that_wants_a_stream_gets_it_or_dies() {
 #[test]
 fn places_are_limited_and_given_back() {
     run(async {
-        let limits = Limits { streams: 3, peer_streams: 2, ..Limits::default() };
+        let limits = Limits::default().streams(3).peer_streams(2);
         let seed = seed(with_secret("seed").limits(limits)).await;
         let one = joined(with_secret("one"), &seed).await;
         let two = joined(with_secret("two"), &seed).await;

@@ -1,5 +1,5 @@
 //! Addresses that know what may be sent: they are port IDs on the wire, and each verb that takes a
-//! port ID takes them. What does not compile stands in the documentation of `aemp::message::MessageFor`.
+//! port ID takes them. What does not compile stands in the documentation of `MessageFor`.
 
 #![allow(clippy::unwrap_used)] // a test may
 

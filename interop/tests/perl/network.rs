@@ -165,7 +165,7 @@ pub(crate) async fn up(node: &Node, peer: &NodeId) {
     let mut events = node.node_events();
     soon(&format!("the connection of {} to {peer}", node.id()), async {
         while !node.connected_nodes().contains(peer) {
-            events.recv().await.unwrap();
+            events.next().await.unwrap();
         }
     })
     .await;

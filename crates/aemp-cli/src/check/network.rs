@@ -35,7 +35,7 @@ pub(super) async fn check(
         }
     };
     let mut events = node.node_events();
-    let up = async { while node.connected_nodes().is_empty() && events.recv().await.is_ok() {} };
+    let up = async { while node.connected_nodes().is_empty() && events.next().await.is_some() {} };
     let connected = timeout(limit, up).await.is_ok();
     if connected && !node.unreached_seeds().is_empty() {
         sleep(OTHERS.min(limit)).await;

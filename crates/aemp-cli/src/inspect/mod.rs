@@ -55,7 +55,7 @@ pub(crate) async fn connected<T>(
 ) -> Result<T, Failure> {
     let node = client.start().await?;
     let mut events = node.node_events();
-    let up = async { while node.connected_nodes().is_empty() && events.recv().await.is_ok() {} };
+    let up = async { while node.connected_nodes().is_empty() && events.next().await.is_some() {} };
     let outcome = match timeout(limit.timeout, up).await {
         Ok(()) => work(&node).await,
         Err(_) => Err(Failure::failed(limit.no_seed(&node))),

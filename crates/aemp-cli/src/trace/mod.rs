@@ -85,7 +85,7 @@ impl Trace {
     async fn explore(&self, node: &Node, start: Option<NodeId>) -> Result<Network, Failure> {
         let mut events = node.node_events();
         if start.is_none() {
-            let up = async { while node.connected_nodes().is_empty() && events.recv().await.is_ok() {} };
+            let up = async { while node.connected_nodes().is_empty() && events.next().await.is_some() {} };
             timeout(self.limit.timeout, up).await.map_err(|_| Failure::failed(self.limit.no_seed(node)))?;
         }
         let began = Instant::now();
@@ -102,7 +102,7 @@ impl Trace {
             let Some(next) = survey.next_timeout() else { return Ok(survey.into_network()) };
             let mut news = tokio::select! {
                 news = inquirer.news.recv() => news,
-                _ = events.recv(), if start.is_none() => None,
+                _ = events.next(), if start.is_none() => None,
                 () = sleep_until((began + next).into()) => None,
             };
             // As many as can have waited: others may come for ever.

@@ -10,6 +10,7 @@ use super::{DecodeError, EncodeError, FromMessage, IntoMessage};
 
 /// A message whose type is not known here: a moved value or encoded bytes. Anyone who takes it as
 /// the type that was sent gets the value itself.
+#[non_exhaustive]
 pub enum Envelope {
     /// The value.
     Moved(Box<dyn Erased>),

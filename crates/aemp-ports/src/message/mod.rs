@@ -36,8 +36,9 @@ pub trait Message: Serialize + DeserializeOwned + Send + 'static {
     const VARIANTS: Variants;
 }
 
-/// What can be sent.
-pub trait IntoMessage: Sized {
+/// What can be sent: types that derive [`Message`], tuples and untyped messages. No other type can
+/// implement it.
+pub trait IntoMessage: sealed::IntoMessage + Sized {
     /// The wire form.
     ///
     /// # Errors
@@ -322,7 +323,23 @@ tuples_for_tuples! {
 mod sealed {
     use std::sync::Arc;
 
-    use aemp_proto::{Addr, PortId};
+    use aemp_proto::{Addr, AnyMessage, Body, PortId};
+
+    /// Implemented here alone.
+    pub trait IntoMessage {}
+    impl<T: super::Message> IntoMessage for T {}
+    impl IntoMessage for AnyMessage {}
+    impl IntoMessage for &AnyMessage {}
+    impl IntoMessage for super::Envelope {}
+    impl IntoMessage for Body {}
+    impl IntoMessage for &Body {}
+
+    macro_rules! tuples {
+        ($(($($name:ident)*))*) => {$(
+            impl<$($name),*> IntoMessage for ($($name,)*) {}
+        )*};
+    }
+    tuples! { () (A) (A B) (A B C) (A B C D) (A B C D E) (A B C D E F) (A B C D E F G) (A B C D E F G H) }
 
     /// Implemented here alone.
     pub trait Destination {}
@@ -338,6 +355,6 @@ pub fn misfit(error: &DecodeError) -> Reason {
         DecodeError::UnknownTag(tag) => {
             Reason::text("unhandled_message", format_args!("no handler for the tag {tag:?}"))
         }
-        DecodeError::Misfit(_) => Reason::text("bad_message", error),
+        error => Reason::text("bad_message", error),
     }
 }

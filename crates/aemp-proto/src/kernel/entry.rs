@@ -13,6 +13,7 @@ pub const FAMILY_NAME_MAX: usize = 1024;
 
 /// Why a program cannot set this entry of the shared database.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum EntryError {
     /// Families that begin with `'` belong to the network itself.
     #[error(

@@ -53,6 +53,7 @@ fn cost(bytes: usize) -> u64 {
 /// What a relay takes upon itself. Together it holds at most `connections * 2 * window` bytes,
 /// and for one node that reads slowly `of_one_node * window`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RelayLimits {
     /// Connections that are carried at once, and that may be carried to this node as an end: 1024.
     pub connections: usize,
@@ -65,6 +66,36 @@ pub struct RelayLimits {
     /// After this time without a byte a connection may have to make place for another one: 1 h.
     /// Ends that live send signs of life more often.
     pub idle: Duration,
+}
+
+impl RelayLimits {
+    /// The same with this [`RelayLimits::connections`].
+    #[must_use]
+    pub const fn connections(mut self, connections: usize) -> RelayLimits {
+        self.connections = connections;
+        self
+    }
+
+    /// The same with this [`RelayLimits::of_one_node`].
+    #[must_use]
+    pub const fn of_one_node(mut self, of_one_node: usize) -> RelayLimits {
+        self.of_one_node = of_one_node;
+        self
+    }
+
+    /// The same with this [`RelayLimits::window`].
+    #[must_use]
+    pub const fn window(mut self, window: u64) -> RelayLimits {
+        self.window = window;
+        self
+    }
+
+    /// The same with this [`RelayLimits::idle`].
+    #[must_use]
+    pub const fn idle(mut self, idle: Duration) -> RelayLimits {
+        self.idle = idle;
+        self
+    }
 }
 
 impl Default for RelayLimits {

@@ -12,6 +12,7 @@ const QUOTE_MAX: usize = 200;
 
 /// A value that cannot be a message.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum EncodeError {
     /// An integer that CBOR has no plain form for.
     #[error("the integer {0} is outside of -2^64..2^64-1, which is what a message can carry")]
@@ -54,6 +55,7 @@ impl serde::ser::Error for EncodeError {
 
 /// A message that does not fit a type.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum DecodeError {
     /// The tag belongs to no variant of the type.
     #[error("no variant has the tag {0:?}")]

@@ -61,6 +61,7 @@ pub enum FrameError {
 
 /// A value or message that cannot be written.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum EncodeError {
     /// The integer has no form on the wire.
     #[error("the integer {0} is outside of -2^64 to 2^64-1")]

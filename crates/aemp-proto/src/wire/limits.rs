@@ -2,6 +2,7 @@
 
 /// The limits on what is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
     /// The most bytes that one frame may have, 0 = none. A frame is held whole until it is
     /// complete, so this is also what one connection can make us keep.
@@ -19,6 +20,22 @@ impl Limits {
 
     /// 64 MiB and 512 levels; the depth is that of Perl's decoders.
     pub const DEFAULT: Limits = Limits { frame: 64 << 20, depth: 512 };
+}
+
+impl Limits {
+    /// The same with this [`Limits::frame`].
+    #[must_use]
+    pub const fn frame(mut self, frame: usize) -> Limits {
+        self.frame = frame;
+        self
+    }
+
+    /// The same with this [`Limits::depth`].
+    #[must_use]
+    pub const fn depth(mut self, depth: usize) -> Limits {
+        self.depth = depth;
+        self
+    }
 }
 
 impl Default for Limits {

@@ -13,7 +13,7 @@ use aemp_proto::wire::{
 };
 use bytes::{Bytes, BytesMut};
 
-const LIMITS: Limits = Limits { frame: 1 << 16, depth: 64 };
+const LIMITS: Limits = Limits::DEFAULT.frame(1 << 16).depth(64);
 
 /// Bytes read as frames: the same whole and in pieces, one by one and in runs, and what is accepted
 /// can be decoded and sent on.

@@ -8,7 +8,7 @@ use aemp_proto::NodeId;
 use aemp_proto::relay::{EndId, Relay, RelayAction, RelayLimits};
 use aemp_proto::wire::{Body, Frame, FrameReader, Framing, Limits, Request};
 
-const LIMITS: Limits = Limits { frame: 1 << 16, depth: 64 };
+const LIMITS: Limits = Limits::DEFAULT.frame(1 << 16).depth(64);
 const WINDOW: u64 = 4096;
 const CONNECTIONS: usize = 3;
 
@@ -28,12 +28,11 @@ struct Node {
 /// end is told once that it is over, and nothing is left when the peers are gone.
 pub(crate) fn relay(bytes: &[u8]) {
     let node = |id: &str| NodeId::new(id).expect("a node ID");
-    let limits = RelayLimits {
-        connections: CONNECTIONS,
-        of_one_node: 2,
-        window: WINDOW,
-        idle: Duration::from_secs(10),
-    };
+    let limits = RelayLimits::default()
+        .connections(CONNECTIONS)
+        .of_one_node(2)
+        .window(WINDOW)
+        .idle(Duration::from_secs(10));
     let mut own = Node {
         relay: Relay::new(node("own"), true, limits),
         peers: ["a", "b", "c"].map(node),

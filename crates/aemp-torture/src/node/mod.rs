@@ -24,11 +24,10 @@ use std::path::PathBuf;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-use aemp::{Context, Limits, Node, NodeEvent, NodeId, OutboxLimits, PortId, Reason};
+use aemp::{Context, Limits, Node, NodeEvent, NodeEvents, NodeId, OutboxLimits, PortId, Reason};
 use aemp_sim::history::{Event, FaultKind, RELAYED};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use serde::{Deserialize, Serialize};
-use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio::sync::mpsc;
 
 use crate::clock;
@@ -143,13 +142,13 @@ async fn live(start: Start) {
 
 async fn build(start: &Start, world: &Shared) -> Node {
     let plan = &start.plan;
-    let limits = Limits { mailbox_high: plan.mailbox_high, ..Limits::default() };
+    let limits = Limits::default().mailbox_high(plan.mailbox_high);
     let mut builder = Node::builder()
         .id(plan.name(start.index))
         .secret("torture")
         .monitor_timeout(plan.silence)
         .framings(plan.framings(start.index))
-        .outbox_limits(OutboxLimits { part: plan.part, ..OutboxLimits::default() })
+        .outbox_limits(OutboxLimits::default().part(plan.part))
         .limits(limits)
         .always_encode(plan.encode);
     if let Some(address) = &start.advertised {
@@ -218,7 +217,7 @@ fn probe(world: &Shared) {
 
 /// Notes who comes and goes. Those who were there early are told of again, if they came after
 /// `events` began.
-async fn follow(world: Shared, mut events: Receiver<NodeEvent>, mut early: Vec<NodeId>, index: usize) {
+async fn follow(world: Shared, mut events: NodeEvents, mut early: Vec<NodeId>, index: usize) {
     let private =
         |peer: &str| (0..world.plan.nodes).any(|n| world.plan.name(n) == peer && world.plan.is_private(n));
     let up = |node: &NodeId| {
@@ -231,17 +230,17 @@ async fn follow(world: Shared, mut events: Receiver<NodeEvent>, mut early: Vec<N
     };
     early.iter().for_each(up);
     loop {
-        match events.recv().await {
-            Ok(NodeEvent::Up(node)) => match early.iter().position(|known| *known == node) {
+        match events.next().await {
+            Some(NodeEvent::Up(node)) => match early.iter().position(|known| *known == node) {
                 Some(at) => drop(early.swap_remove(at)),
                 None => up(&node),
             },
-            Ok(NodeEvent::Down(node, reason)) => {
+            Some(NodeEvent::Down(node, reason)) => {
                 early.retain(|known| *known != node);
                 world.history.note(Event::Down { peer: node.to_string(), conn: 0, reason });
             }
-            Err(RecvError::Closed) => return,
-            Err(RecvError::Lagged(_)) => panic!("nodes come and go faster than can be noted"),
+            None => return,
+            Some(other) => panic!("nodes come and go faster than can be noted: {other:?}"),
         }
     }
 }

@@ -17,7 +17,7 @@ use aemp_proto::{AnyMessage, Home, NameError, NodeId};
 use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::runtime::Handle;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::Builder;
@@ -28,6 +28,7 @@ use crate::runtime::Shared;
 use crate::runtime::backlog::Backlog;
 use crate::runtime::driver::Driver;
 use crate::runtime::listen::Listening;
+use crate::runtime::node_events::Followers;
 use crate::runtime::relay::Relaying;
 use crate::runtime::resolve::{is_loopback, resolve};
 use crate::runtime::runner::Runners;
@@ -43,7 +44,8 @@ use aemp_ports::{MailboxLimits, Ports};
 const NAME_LIMIT: Duration = Duration::from_secs(2);
 
 /// Why a node did not start.
-#[derive(Debug, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum StartError {
     /// The node ID is not valid.
     #[error("the node ID is not usable: {0}")]
@@ -53,8 +55,10 @@ pub enum StartError {
     Listen {
         /// The address.
         address: String,
+        /// Which kind of error it is.
+        kind: std::io::ErrorKind,
         /// What the system says.
-        error: std::io::Error,
+        error: String,
     },
     /// An address beyond loopback, and nothing to authenticate with.
     #[error(
@@ -208,7 +212,7 @@ impl Builder {
             listening: Listening::new(self.advertise.clone(), self.is_protected()),
             failed_addresses: Default::default(),
             unreached_seeds: Default::default(),
-            events: Mutex::new(Some(broadcast::Sender::new(256))),
+            events: Mutex::new(Some(Followers::default())),
             accepted: AtomicU64::new(1),
             streams: Streams::new(streams),
             failures: Default::default(),
@@ -352,7 +356,8 @@ async fn listen_all(node: &Node, binds: &[String]) -> Result<(), StartError> {
     for bind in binds {
         if let Err(error) = listening.open(node, bind).await {
             listening.close();
-            return Err(StartError::Listen { address: bind.clone(), error });
+            let (kind, error) = (error.kind(), error.to_string());
+            return Err(StartError::Listen { address: bind.clone(), kind, error });
         }
     }
     Ok(())

@@ -6,6 +6,7 @@
 
 mod answer;
 
+use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::{Pin, pin};
@@ -38,7 +39,8 @@ use aemp_ports::this_thread::decode_at;
 const BAD_REPLY: &str = "bad_reply";
 
 /// Why a call had no answer.
-#[derive(Debug, Error)]
+#[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
 pub enum CallError {
     /// The port died, does not exist, or something sent to it may have been lost.
     #[error("the called port died: {0}")]
@@ -209,6 +211,12 @@ pub struct Call<F, R> {
     /// Makes what is to be sent.
     message: Option<F>,
     awaited: Awaited<R>,
+}
+
+impl<F, R> fmt::Debug for Call<F, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Call({})", self.port)
+    }
 }
 
 // Nothing in it is pinned: the function only waits here until it is called.

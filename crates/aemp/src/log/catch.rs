@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{self, Poll};
 use std::time::{Duration, Instant};
 
 use aemp_proto::{AnyMessage, Body, NodeId, PortId, Reason};
+use futures_core::Stream;
 use parking_lot::Mutex;
-use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -75,6 +77,14 @@ impl LogCatcher {
     }
 }
 
+impl Stream for LogCatcher {
+    type Item = Record;
+
+    fn poll_next(mut self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Option<Record>> {
+        self.records.poll_recv(task)
+    }
+}
+
 impl Drop for LogCatcher {
     fn drop(&mut self) {
         self.task.abort();
@@ -129,11 +139,11 @@ async fn catch(node: Node, wish: Wish) {
                 Some(change) => followed.change(1, change),
                 None => return,
             },
-            event = events.recv() => match event {
-                Ok(NodeEvent::Up(up)) => followed.up(up),
-                Ok(NodeEvent::Down(down, _)) => followed.down(&down),
-                Err(RecvError::Lagged(_)) => followed.look_again(),
-                Err(RecvError::Closed) => return,
+            event = events.next() => match event {
+                Some(NodeEvent::Up(up)) => followed.up(up),
+                Some(NodeEvent::Down(down, _)) => followed.down(&down),
+                Some(NodeEvent::Missed(_)) => followed.look_again(),
+                None => return,
             },
             Some(_) = followed.tasks.join_next() => {}
         }

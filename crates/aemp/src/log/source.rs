@@ -1,6 +1,7 @@
 //! What a program logs, on its way to those who catch it: a bounded queue for each of them.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -31,6 +32,12 @@ static ASKING: Mutex<()> = Mutex::new(());
 /// It costs next to nothing while nobody catches: what nobody wants is not even looked at.
 #[derive(Clone, Default)]
 pub struct LogSource(Arc<Hub>);
+
+impl fmt::Debug for LogSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LogSource(down to {:?})", self.wanted())
+    }
+}
 
 #[derive(Default)]
 struct Hub {

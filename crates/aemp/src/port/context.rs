@@ -1,7 +1,7 @@
 //! The context in which the code of a port runs: the verbs of the node, with the own port filled
 //! in.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +36,12 @@ pub struct Context<'a> {
     name: Option<Arc<PortId>>,
     state: Option<PortState>,
     pub(crate) effects: Option<Box<Effects<Node>>>,
+}
+
+impl fmt::Debug for Context<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Context({})", self.me())
+    }
 }
 
 impl<'a> Context<'a> {

@@ -1,6 +1,7 @@
 //! Ports with tagged handlers: the first value of a message says who handles it.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use aemp_proto::{Body, PortId, Reason, typed};
 use serde::de::{DeserializeOwned, Error as _};
@@ -23,6 +24,12 @@ pub enum Change {
     On(String, TagHandler),
     Off(String),
     Other(OtherHandler),
+}
+
+impl fmt::Debug for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a change of handlers")
+    }
 }
 
 impl Change {
@@ -114,6 +121,12 @@ pub struct Handlers {
     node: Node,
     tagged: Tagged,
     state: Option<Box<dyn std::any::Any + Send>>,
+}
+
+impl fmt::Debug for Handlers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Handlers(on {})", self.node.id())
+    }
 }
 
 impl Handlers {

@@ -26,8 +26,8 @@ impl Announcements {
     /// Adds an event of a node. Returns what can be announced now.
     pub(super) fn add(&mut self, node: &NodeId, event: NodeEvent) -> Vec<NodeEvent> {
         let telling = match event {
-            NodeEvent::Up(_) => Weak::new(),
             NodeEvent::Down(..) => self.losses.remove(node).unwrap_or_default(),
+            NodeEvent::Up(_) | NodeEvent::Missed(_) => Weak::new(),
         };
         self.waiting.entry(node.clone()).or_default().push_back((event, telling));
         self.ready(node)

@@ -318,9 +318,8 @@ impl Driver {
     }
 
     pub(super) fn announce(&self, event: NodeEvent) {
-        if let Some(events) = &*self.node.inner().shared.events.lock() {
-            // An error says that nobody listens.
-            guarded(|| drop(events.send(event)));
+        if let Some(events) = &mut *self.node.inner().shared.events.lock() {
+            guarded(|| events.tell(&event));
         }
     }
 

@@ -22,6 +22,7 @@ pub(crate) mod listen;
 mod machine;
 #[cfg(not(feature = "tls"))]
 pub(crate) mod no_tls;
+pub(crate) mod node_events;
 pub(crate) mod prefixed;
 pub(crate) mod pump;
 pub(crate) mod ration;
@@ -51,7 +52,7 @@ use aemp_proto::link::LinkConfig;
 use aemp_proto::wire::Limits as FrameLimits;
 use aemp_proto::{Framing, NodeId, Value};
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::database::WatchSender;
@@ -62,6 +63,8 @@ use crate::stream::Streams;
 use crate::tombstones::Tombstones;
 #[cfg(not(feature = "tls"))]
 pub(crate) use no_tls as tls;
+use node_events::Followers;
+pub use node_events::{NodeEvent, NodeEvents};
 use shutdown::ShutdownRequest;
 
 /// What the driver is told.
@@ -156,17 +159,6 @@ pub(crate) struct Ended {
     pub(crate) cause: BreakCause,
 }
 
-/// A node that came or went.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NodeEvent {
-    /// A connection to the node is up.
-    Up(NodeId),
-    /// It is lost, and why. All monitors on ports of the node were told before: callbacks have run,
-    /// messages and code for ports are in their mailboxes, and tasks that wait in [`Node::exited`]
-    /// are woken.
-    Down(NodeId, String),
-}
-
 /// What all links of a node share.
 pub(crate) struct Shared {
     pub(crate) link: Arc<LinkConfig>,
@@ -191,7 +183,7 @@ pub(crate) struct Shared {
     pub(crate) failed_addresses: dial::FailedAddresses,
     pub(crate) unreached_seeds: seeds::UnreachedSeeds,
     /// Gone when the node has ended.
-    pub(crate) events: Mutex<Option<broadcast::Sender<NodeEvent>>>,
+    pub(crate) events: Mutex<Option<Followers>>,
     pub(crate) accepted: AtomicU64,
     /// Data connections: what they may call, and which are awaited.
     pub(crate) streams: Streams,
@@ -225,13 +217,14 @@ impl Node {
         self.inner().shared.up.read().keys().cloned().collect()
     }
 
-    /// Nodes that come and go from now on. It is closed when the node has been shut down.
+    /// Nodes that come and go from now on. It ends when the node has been shut down.
     ///
     /// A seed may have come up before the first call, so subscribe first and then look at
     /// [`Node::connected_nodes`].
-    pub fn node_events(&self) -> broadcast::Receiver<NodeEvent> {
-        let events = self.inner().shared.events.lock();
-        events.as_ref().map_or_else(|| broadcast::channel(1).1, broadcast::Sender::subscribe)
+    pub fn node_events(&self) -> NodeEvents {
+        let mut events = self.inner().shared.events.lock();
+        // Of a node that has ended, those of nobody: they end at once.
+        events.as_mut().map_or_else(|| Followers::default().add(), Followers::add)
     }
 
     /// The addresses that the node listens on now. What others are told may differ, see

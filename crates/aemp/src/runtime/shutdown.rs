@@ -41,6 +41,7 @@ pub(crate) const SHUT_DOWN: &str = "this node has shut down";
 
 /// What a node could not deliver before it ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ShutdownReport {
     /// The nodes that may not have got everything that was sent to them, in no order.
     pub undelivered: Vec<Undelivered>,
@@ -48,6 +49,7 @@ pub struct ShutdownReport {
 
 /// A node that may not have got everything that was sent to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Undelivered {
     /// The node.
     pub node: NodeId,

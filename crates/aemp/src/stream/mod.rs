@@ -39,7 +39,8 @@ const CONNECT: &str = "_connect";
 const IDENTIFIER: &str = "AnyEvent::MP::DataConn";
 
 /// Why there is no stream.
-#[derive(Debug, Error)]
+#[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
 pub enum StreamError {
     /// An argument has no wire form.
     #[error("the arguments of the stream's function cannot be encoded: {0}")]

@@ -25,7 +25,7 @@ async fn walled(seed: &Node) -> Node {
     let node = builder("walled").bind("127.0.0.1:0").seed(seed.local_addrs()[0]).start().await.unwrap();
     let mut events = seed.node_events();
     while !seed.connected_nodes().contains(node.id()) {
-        events.recv().await.unwrap();
+        events.next().await.unwrap();
     }
     wall_in(&node).await;
     node
@@ -73,7 +73,7 @@ async fn who_listens_nowhere_and_reaches_nobody_is_told_at_once() {
     let hides = builder("hides").seed(seed.local_addrs()[0]).start().await.unwrap();
     let mut events = hides.node_events();
     while hides.connected_nodes().is_empty() {
-        events.recv().await.unwrap();
+        events.next().await.unwrap();
     }
     wall_in(&seed).await;
     let error = hides.connect_stream(seed.id(), "greet", (), LIMIT).await.unwrap_err();

@@ -64,6 +64,7 @@
 mod children;
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::time::Duration;
 
 use aemp_macros::Message;
@@ -117,6 +118,16 @@ pub struct Child {
     restart: Restart,
     stop: Stop,
     stop_within: Duration,
+}
+
+impl fmt::Debug for Child {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Child")
+            .field("name", &self.name)
+            .field("restart", &self.restart)
+            .field("stop_within", &self.stop_within)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Child {
@@ -216,6 +227,16 @@ pub struct Supervisor {
     strategy: Strategy,
     limit: (usize, Duration),
     children: Vec<Child>,
+}
+
+impl fmt::Debug for Supervisor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Supervisor")
+            .field("strategy", &self.strategy)
+            .field("limit", &self.limit)
+            .field("children", &self.children)
+            .finish()
+    }
 }
 
 impl Supervisor {

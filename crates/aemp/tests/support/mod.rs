@@ -36,7 +36,7 @@ pub(crate) async fn up(node: &Node, other: &NodeId) {
     let mut events = node.node_events();
     soon("the connection", async {
         while !node.connected_nodes().contains(other) {
-            events.recv().await.unwrap();
+            events.next().await.unwrap();
         }
     })
     .await;

@@ -9,7 +9,7 @@ use aemp_proto::wire::{Body, Frame, FrameReader, Framing, Limits};
 
 const CONNECT: &str = "AnyEvent::MP::LogCatcher::connect";
 
-const LIMITS: Limits = Limits { frame: 1 << 16, depth: 64 };
+const LIMITS: Limits = Limits::DEFAULT.frame(1 << 16).depth(64);
 
 /// Longer than two nodes on one busy machine take to connect and to tell each other something.
 const SOON: Duration = Duration::from_secs(20);

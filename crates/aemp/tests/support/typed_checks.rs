@@ -13,7 +13,7 @@ use aemp_proto::wire::Limits;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-const LIMITS: Limits = Limits { frame: 1 << 16, depth: 64 };
+const LIMITS: Limits = Limits::DEFAULT.frame(1 << 16).depth(64);
 
 /// Longer than a port takes to handle a message on a busy machine.
 const SOON: Duration = Duration::from_secs(20);

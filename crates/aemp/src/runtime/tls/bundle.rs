@@ -13,16 +13,17 @@ use thiserror::Error as ThisError;
 use super::verify::{roots, verify_chain};
 
 /// A certificate that cannot be used.
-#[derive(Debug, ThisError)]
+#[derive(Debug, Clone, PartialEq, Eq, ThisError)]
+#[non_exhaustive]
 pub enum BundleError {
     /// No private key in the bundle.
     #[error(
         "the certificate bundle has no private key (PEM: key, certificate, then any CA certificates): {0}"
     )]
-    NoKey(rustls::pki_types::pem::Error),
+    NoKey(String),
     /// A certificate in the bundle cannot be read.
     #[error("the certificate bundle cannot be read: {0}")]
-    Pem(rustls::pki_types::pem::Error),
+    Pem(String),
     /// No certificate in the bundle.
     #[error("the certificate bundle has no certificate")]
     NoCertificate,
@@ -45,10 +46,16 @@ pub enum BundleError {
     NotYetValid(Duration),
     /// The certificate cannot be read.
     #[error("the certificate is malformed: {0}")]
-    Malformed(webpki::Error),
+    Malformed(String),
     /// Key or certificate are of a kind that is not supported.
     #[error("the certificate cannot be used: {0}")]
-    Unusable(#[from] Error),
+    Unusable(String),
+}
+
+impl From<Error> for BundleError {
+    fn from(error: Error) -> BundleError {
+        BundleError::Unusable(error.to_string())
+    }
 }
 
 /// What was read, in the order of the bundle.
@@ -61,9 +68,11 @@ pub(super) struct Bundle {
 impl Bundle {
     /// Reads a bundle.
     pub(super) fn read(pem: &[u8], provider: &CryptoProvider) -> Result<Bundle, BundleError> {
-        let key = PrivateKeyDer::from_pem_slice(pem).map_err(BundleError::NoKey)?;
-        let certificates: Vec<CertificateDer<'static>> =
-            CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(BundleError::Pem)?;
+        let key =
+            PrivateKeyDer::from_pem_slice(pem).map_err(|error| BundleError::NoKey(error.to_string()))?;
+        let certificates: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(pem)
+            .collect::<Result<_, _>>()
+            .map_err(|error| BundleError::Pem(error.to_string()))?;
         let bundle = Bundle { key, certificates };
         bundle.check(UnixTime::now(), provider)?;
         Ok(bundle)
@@ -76,11 +85,11 @@ impl Bundle {
         match webpki::EndEntityCert::try_from(own) {
             Ok(_) => {}
             Err(webpki::Error::UnsupportedCertVersion) => return Err(BundleError::Version),
-            Err(error) => return Err(BundleError::Malformed(error)),
+            Err(error) => return Err(BundleError::Malformed(error.to_string())),
         }
         match CertifiedKey::from_der(self.certificates.clone(), self.key.clone_key(), provider) {
             Err(Error::InconsistentKeys(_)) => return Err(BundleError::OtherKey),
-            Err(error) => return Err(BundleError::Unusable(error)),
+            Err(error) => return Err(error.into()),
             Ok(_) => {}
         }
         // A certificate that no other one of the bundle has issued is trusted by those who have it
