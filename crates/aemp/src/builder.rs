@@ -14,11 +14,11 @@ use aemp_proto::{Framing, Reason, Value};
 use serde::de::DeserializeOwned;
 
 use crate::code::{Evaluate, FunctionResolver};
+use crate::functions::{Functions, function};
 #[cfg(feature = "logs")]
 use crate::log::{self, LogSource};
 use crate::node::{Limits, Node};
 use crate::port::Context;
-use crate::spawn::{Functions, function};
 use crate::stream::{Stream, StreamFunctions};
 
 pub use start::StartError;
@@ -70,6 +70,13 @@ impl fmt::Debug for Builder {
             .field("advertise", &self.advertise)
             .field("seeds", &self.seeds)
             .finish_non_exhaustive()
+    }
+}
+
+impl Node {
+    /// Begins the description of a node.
+    pub fn builder() -> Builder {
+        Builder::new()
     }
 }
 

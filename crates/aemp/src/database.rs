@@ -3,6 +3,8 @@
 //! Every node owns the entries that it has set; they go when it goes. Where two nodes set the same
 //! subkey, one value shows, and a remaining owner's shows again when the other's is gone.
 
+mod told;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
@@ -23,6 +25,8 @@ use crate::runtime::Event;
 use aemp_ports::Host as _;
 use aemp_ports::exit::adopt;
 use aemp_ports::extra::Child;
+use told::WATCH_MAX;
+pub(crate) use told::{Told, WatchSender};
 
 /// Why the database did not do what it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -53,48 +57,6 @@ pub struct Change {
     /// The family as it is after the change. A change that is kept while more of them come costs a
     /// copy of the family each time.
     pub content: Arc<BTreeMap<String, Value>>,
-}
-
-/// Bytes of memory of the changes that may wait for a program that does not read them.
-const WATCH_MAX: usize = 64 << 20;
-
-/// What a change takes beside what it names.
-const CHANGE_COST: usize = 256;
-
-/// Where the driver puts the changes of a watch.
-pub(crate) struct WatchSender {
-    sender: mpsc::UnboundedSender<(Told, Option<Charge>)>,
-    waiting: Arc<Budget>,
-}
-
-impl WatchSender {
-    /// Tells a change. False if too much waits already: then the watch has to end. One change fits
-    /// in any case.
-    pub(crate) fn tell(&self, told: Told) -> bool {
-        let charge = self.waiting.charge(told.memory());
-        if charge.is_none() && self.waiting.used() > 0 {
-            return false;
-        }
-        // A dropped watch says so by itself.
-        let _ = self.sender.send((told, charge));
-        true
-    }
-}
-
-/// What the driver tells a watch: a change, and in place of the whole family what it puts in.
-pub(crate) struct Told {
-    pub(crate) added: Vec<String>,
-    pub(crate) changed: Vec<String>,
-    pub(crate) deleted: Vec<String>,
-    pub(crate) set: Arc<BTreeMap<String, Value>>,
-}
-
-impl Told {
-    fn memory(&self) -> usize {
-        let keys = [&self.added, &self.changed, &self.deleted].into_iter().flatten();
-        let set = self.set.iter().map(|(key, value)| CHANGE_COST + key.len() + value.memory());
-        CHANGE_COST + keys.map(|key| size_of::<String>() + key.len()).chain(set).sum::<usize>()
-    }
 }
 
 /// The shared database, as [`Node::db`] gives it.

@@ -11,8 +11,6 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::node::Node;
-use aemp_ports::exit::end_port;
 use aemp_ports::port_no::PortNo;
 
 /// Entries that are kept before those of answered calls are looked for.
@@ -47,35 +45,27 @@ impl Deadlines {
         self.earlier.notified().await;
     }
 
-    fn due(&self, now: Instant) -> Option<PortNo> {
+    /// Adds the time at which a port ends that waits for an answer. `lives` says whether an earlier
+    /// one still waits: the others are thrown out when many have come together.
+    pub(crate) fn add(&self, at: Instant, number: PortNo, lives: impl Fn(PortNo) -> bool) {
         let mut heap = self.heap.lock();
-        let Reverse((at, _)) = heap.entries.peek()?;
-        if *at > now { None } else { heap.entries.pop().map(|Reverse((_, number))| number) }
-    }
-}
-
-impl Node {
-    /// Ends the port, which waits for an answer, at this time.
-    pub(crate) fn end_at(&self, at: Instant, number: PortNo) {
-        let deadlines = self.deadlines();
-        let mut heap = deadlines.heap.lock();
         let first = heap.entries.peek().is_none_or(|Reverse((earliest, _))| at < *earliest);
         heap.entries.push(Reverse((at, number)));
         if heap.entries.len() > heap.crowded {
-            heap.entries.retain(|Reverse((_, number))| self.table().get(*number).is_some());
+            heap.entries.retain(|Reverse((_, number))| lives(*number));
             heap.crowded = KEEP.max(2 * heap.entries.len());
         }
         drop(heap);
         if first {
-            deadlines.earlier.notify_one();
+            self.earlier.notify_one();
         }
     }
 
-    /// Ends the ports whose time has come.
-    pub(crate) fn end_due(&self) {
-        while let Some(number) = self.deadlines().due(Instant::now()) {
-            end_port(self, number, aemp_proto::Reason::NORMAL);
-        }
+    /// The next port whose time has come; it is forgotten.
+    pub(crate) fn due(&self, now: Instant) -> Option<PortNo> {
+        let mut heap = self.heap.lock();
+        let Reverse((at, _)) = heap.entries.peek()?;
+        if *at > now { None } else { heap.entries.pop().map(|Reverse((_, number))| number) }
     }
 }
 
@@ -84,35 +74,30 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use aemp_ports::known::Known;
-    use aemp_ports::mailbox::TaskQueue;
-    use aemp_ports::slot::State;
 
-    #[tokio::test(start_paused = true)]
-    async fn ports_end_in_the_order_of_their_deadlines() {
-        let node = Node::builder().start().await.expect("it starts");
-        let open = || node.table().insert(State::Unscheduled, Known::boxed(TaskQueue::default()), None, None);
-        let (late, early) = (open(), open());
-        let now = Instant::now();
-        node.end_at(now + Duration::from_secs(2), late);
-        node.end_at(now + Duration::from_secs(1), early);
-        let exists = |number| node.table().get(number).is_some();
-        tokio::time::sleep_until(now + Duration::from_millis(1500)).await; // sleep: the clock is a paused one
-        assert!(exists(late) && !exists(early));
-        tokio::time::sleep_until(now + Duration::from_millis(2500)).await; // sleep: the clock is a paused one
-        assert!(!exists(late));
+    fn port(index: u32) -> PortNo {
+        PortNo::of_slot(index, 0)
     }
 
-    #[tokio::test]
-    async fn deadlines_of_answered_calls_do_not_pile_up() {
-        let node = Node::builder().start().await.expect("it starts");
-        let far = Instant::now() + Duration::from_secs(3600);
-        for _ in 0..10 * KEEP {
-            let number =
-                node.table().insert(State::Unscheduled, Known::boxed(TaskQueue::default()), None, None);
-            node.end_at(far, number);
-            end_port(&node, number, aemp_proto::Reason::NORMAL);
+    #[test]
+    fn ports_end_in_the_order_of_their_deadlines() {
+        let (deadlines, now) = (Deadlines::new(), Instant::now());
+        let at = |seconds| now + Duration::from_secs(seconds);
+        deadlines.add(at(2), port(2), |_| true);
+        deadlines.add(at(1), port(1), |_| true);
+        assert_eq!((deadlines.next(), deadlines.due(now)), (Some(at(1)), None));
+        assert_eq!(deadlines.due(at(1)), Some(port(1)));
+        assert_eq!((deadlines.due(at(1)), deadlines.due(at(3))), (None, Some(port(2))));
+        assert_eq!(deadlines.next(), None);
+    }
+
+    #[test]
+    fn deadlines_of_answered_calls_do_not_pile_up() {
+        let (deadlines, far) = (Deadlines::new(), Instant::now() + Duration::from_secs(3600));
+        for index in 0..10 * KEEP as u32 {
+            deadlines.add(far, port(index), |other| other == port(0));
         }
-        assert!(node.deadlines().heap.lock().entries.len() <= KEEP + 1);
+        assert!(deadlines.heap.lock().entries.len() <= KEEP + 1);
+        assert_eq!(deadlines.due(far), Some(port(0)));
     }
 }

@@ -6,7 +6,7 @@ use crate::message::{Destination, IntoMessage};
 use crate::node::Node;
 use crate::port::context::Context;
 use crate::port::task::Mailbox;
-use crate::send::SendError;
+use crate::send_error::SendError;
 use aemp_ports::pressure::Crowded;
 
 impl Node {

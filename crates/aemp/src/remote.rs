@@ -2,20 +2,20 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
 
 use aemp_proto::budget::{Budget, Charge};
 use aemp_proto::kernel::LinkId;
-use aemp_proto::outbox::{Outbox, OutboxLimits, Queued};
+use aemp_proto::outbox::{Outbox, OutboxLimits};
 use aemp_proto::wire::Room;
-use aemp_proto::{Body, Framing, Home, NodeId, PortId};
+use aemp_proto::{Body, Framing, Home, NodeId};
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
-use crate::node::{Inner, Node};
-use crate::runtime::writer::Outgoing;
+use crate::node::Node;
+use crate::runtime::outgoing::Outgoing;
 use crate::stats::counts::{Counted, PeerCounts};
 use aemp_ports::lock_order::{DELIVERING, OUTBOX, Ordered, WATCHING};
 use aemp_ports::monitor::Monitor;
@@ -137,16 +137,6 @@ impl Remote {
     /// Nothing waits for a connection any more.
     pub(crate) fn forwarded(&self) {
         self.forwarded.lock().clear();
-    }
-
-    /// Writes what waits, as far as that is possible without waiting; the link's writer does what
-    /// is left.
-    pub(crate) fn flush(&self, node: &Node) {
-        let direct = self.direct.lock().clone();
-        match direct {
-            Some(outgoing) => outgoing.flush_in_passing(node, self),
-            None => self.wake.notify_one(),
-        }
     }
 }
 
@@ -386,36 +376,6 @@ impl Remotes {
         let mut nodes = self.nodes.write();
         if nodes.known.get(node).is_some_and(Remote::is_unused) {
             nodes.known.remove(node);
-        }
-    }
-}
-
-/// Holds a port gated after a loss; dropping it reports that the monitor with this ID has fired.
-pub(crate) struct Gate {
-    node: Weak<Inner>,
-    remote: Arc<Remote>,
-    port: PortId,
-    monitor: u64,
-}
-
-impl Gate {
-    pub(crate) fn new(node: &Node, remote: &Arc<Remote>, port: PortId, monitor: u64) -> Gate {
-        Gate { node: node.weak(), remote: remote.clone(), port, monitor }
-    }
-}
-
-impl Drop for Gate {
-    fn drop(&mut self) {
-        let queued = self.remote.outbox.lock().fired(&self.port, self.monitor);
-        match queued {
-            Queued::Dropped | Queued::Behind => {}
-            // Not written here: a gate is dropped wherever a monitor ends, under locks too.
-            Queued::Wake | Queued::Bulk => self.remote.wake.notify_one(),
-            Queued::Wanted | Queued::Overflow | Queued::Refused => {
-                if let Some(node) = self.node.upgrade() {
-                    Node::from_inner(node).queued(&self.remote, queued);
-                }
-            }
         }
     }
 }

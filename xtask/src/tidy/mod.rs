@@ -8,6 +8,7 @@ mod circles;
 mod direction;
 mod documents;
 mod figures;
+mod floors;
 mod modules;
 mod operations;
 mod packages;
@@ -78,6 +79,7 @@ pub(crate) fn run(root: &Path, mode: Mode) -> Result<Vec<Problem>, Box<dyn Error
     problems.extend(vocabulary::check(root, &sources, mode)?);
     problems.extend(modules::check(&sources));
     problems.extend(circles::check(&sources));
+    problems.extend(floors::check(&sources));
     problems.extend(parity::check(&sources));
     problems.extend(operations::check(&sources));
     problems.extend(proof::check(&sources));

@@ -27,11 +27,11 @@ use crate::remote::Remotes;
 use crate::runtime::Shared;
 use crate::runtime::backlog::Backlog;
 use crate::runtime::driver::Driver;
-use crate::runtime::listen::Listening;
+use crate::runtime::listening::Listening;
 use crate::runtime::node_events::Followers;
-use crate::runtime::relay::Relaying;
+use crate::runtime::relaying::Relaying;
 use crate::runtime::resolve::{is_loopback, resolve};
-use crate::runtime::runner::Runners;
+use crate::runtime::runners::Runners;
 #[cfg(feature = "tls")]
 use crate::runtime::tls::BundleError;
 use crate::runtime::tls::Tls;

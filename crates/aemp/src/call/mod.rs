@@ -5,6 +5,10 @@
 //! of this node that has nothing else to do runs at once, on the thread that waits for it anyway.
 
 mod answer;
+mod error;
+mod timeout;
+
+pub use error::CallError;
 
 use std::fmt;
 use std::future::Future;
@@ -16,15 +20,14 @@ use std::time::Duration;
 use aemp_proto::{PortId, Reason, Value, typed};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, Error as _};
-use thiserror::Error;
 use tokio::task::coop::consume_budget;
 use tokio::time::Instant;
 
+use crate::guard::MonitorGuard;
 use crate::message::{Aside, DecodeError, Destination, IntoMessage, ReplyTo};
-use crate::monitor::MonitorGuard;
 use crate::node::{Node, Place};
 use crate::runtime::sender;
-use crate::send::SendError;
+use crate::send_error::SendError;
 use aemp_ports::Host as _;
 use aemp_ports::answer::{AnswerBox, Given, Lost};
 use aemp_ports::deliver::{self, Called, NotCalled, answered};
@@ -37,25 +40,6 @@ use aemp_ports::this_thread::decode_at;
 
 /// What the port for an answer dies of if the answer cannot be sent: this and why.
 const BAD_REPLY: &str = "bad_reply";
-
-/// Why a call had no answer.
-#[derive(Debug, Clone, PartialEq, Error)]
-#[non_exhaustive]
-pub enum CallError {
-    /// The port died, does not exist, or something sent to it may have been lost.
-    #[error("the called port died: {0}")]
-    Died(Reason),
-    /// There was no answer in time. The call may have been handled all the same.
-    #[error("no answer within {0:?}")]
-    TimedOut(Duration),
-    /// The answer is of another type, or cannot be sent: it has no form, or is too large for a
-    /// frame.
-    #[error("the reply has the wrong type: {0}")]
-    BadReply(#[from] DecodeError),
-    /// The call could not be sent.
-    #[error(transparent)]
-    Send(#[from] SendError),
-}
 
 impl Node {
     /// Calls a port: sends what `message` makes of the port for the answer, and waits for that.

@@ -7,10 +7,10 @@ use super::clock::now;
 use super::layer::unheard;
 use super::source::{Batch, Feeding, Line};
 use super::{CONNECT, Level};
+use crate::functions::{Functions, function};
 use crate::node::Node;
 use crate::port::Context;
-use crate::send::SendError;
-use crate::spawn::{Functions, function};
+use crate::send_error::SendError;
 
 /// More than this is not queued for a node on behalf of its catcher, in bytes: the log must not
 /// crowd out messages.

@@ -49,6 +49,7 @@ pub(crate) mod forward;
 mod layer;
 mod level;
 mod limited;
+mod names;
 mod one_line;
 mod record;
 #[cfg(feature = "logs")]
@@ -56,13 +57,9 @@ mod source;
 
 pub use catch::LogCatcher;
 pub use level::{Level, LevelError};
+pub use names::CAUGHT;
+pub(crate) use names::CONNECT;
 pub use one_line::{OneLine, is_plain};
 pub use record::Record;
 #[cfg(feature = "logs")]
 pub use source::LogSource;
-
-/// The target of records that come from other nodes. What has it is not forwarded.
-pub const CAUGHT: &str = "aemp::caught";
-
-/// The function that a catcher calls on every other node.
-pub(crate) const CONNECT: &str = "AnyEvent::MP::LogCatcher::connect";

@@ -10,12 +10,13 @@ use aemp_proto::{NodeId, PortId, Reason};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::exit_result::ExitResult;
 use super::handlers::{Change, Tagged};
-use super::task::{ExitResult, Mailbox};
+use super::task::Mailbox;
+use crate::guard::MonitorGuard;
 use crate::message::{Destination, Envelope, FromMessage, IntoMessage, ReplyTo};
-use crate::monitor::MonitorGuard;
 use crate::node::Node;
-use crate::send::SendError;
+use crate::send_error::SendError;
 use aemp_ports::actor::{Callback, Closure, Handle};
 use aemp_ports::effects::{Becomes, Effects};
 use aemp_ports::host::PortState;

@@ -6,6 +6,7 @@
 
 pub(crate) mod caught;
 pub(crate) mod context;
+mod exit_result;
 pub(crate) mod handlers;
 pub(crate) mod open;
 mod port_task;
@@ -17,5 +18,6 @@ pub(crate) mod waiting;
 pub(crate) mod wake;
 
 pub use context::Context;
+pub use exit_result::ExitResult;
 pub use handlers::Handlers;
-pub use task::{ExitResult, Mailbox};
+pub use task::Mailbox;

@@ -2,17 +2,19 @@
 
 use std::future::Future;
 
-use aemp_proto::{PortId, Reason};
+use aemp_proto::{Addr, PortId, Reason};
 use tokio::task::AbortHandle;
 
 use super::Context;
 use super::caught::caught;
+use super::handlers::Handlers;
+use crate::message::FromMessage;
 use crate::node::Node;
-use aemp_ports::actor::Actor;
+use aemp_ports::actor::{Actor, Callback, Closure};
 use aemp_ports::exit::{adopt, end_port};
 use aemp_ports::extra::{Child, Task};
-use aemp_ports::known::BoxedMailbox;
-use aemp_ports::mailbox::Signal;
+use aemp_ports::known::{BoxedMailbox, Known};
+use aemp_ports::mailbox::{Queue, Signal};
 use aemp_ports::signal::signal;
 use aemp_ports::slot::State;
 use aemp_ports::{Host as _, PortNo};
@@ -31,6 +33,19 @@ impl Task for Beside {
 }
 
 impl Node {
+    /// Opens a port with one handler and one message type. What does not decode as `M` kills the
+    /// port with `bad_message`, an unknown tag with `unhandled_message`.
+    #[doc(alias = "rcv")]
+    pub fn port<M: FromMessage>(&self, handler: impl FnMut(&mut Context<'_>, M) + Send + 'static) -> Addr<M> {
+        let actor = Callback::<Node, M, _>::new(Closure(handler), None);
+        self.open(State::Idle, Known::boxed(Queue::<Node, M>::default()), Some(Box::new(actor))).assume()
+    }
+
+    /// Begins a port with tagged handlers.
+    pub fn handlers(&self) -> Handlers {
+        Handlers::new(self.clone())
+    }
+
     /// Opens a port of any kind. After the end of the node it ends at once.
     pub(crate) fn open(
         &self,

@@ -14,7 +14,7 @@ use std::task::{Context as TaskContext, Poll, Waker};
 
 use aemp_proto::Reason;
 
-use super::task::ExitResult;
+use super::exit_result::ExitResult;
 use crate::node::Node;
 use aemp_ports::Host as _;
 use aemp_ports::exit::end_port;

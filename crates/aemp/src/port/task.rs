@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use tokio::task::coop::consume_budget;
 
 use super::Context;
+use super::exit_result::ExitResult;
 use super::port_task::PortTask;
 use crate::message::{DecodeError, Envelope, FromMessage, misfit};
 use crate::node::Node;
@@ -28,10 +29,6 @@ use aemp_ports::run::panic_text;
 use aemp_ports::signal::signal;
 use aemp_ports::slot::State;
 use aemp_ports::this_thread::decode_at;
-
-/// How the code of an async port ends: `Ok` is a normal death, and an error is the reason of an
-/// abnormal one. `?` makes a `die, TEXT` of any error.
-pub type ExitResult = Result<(), Reason>;
 
 /// The code's end of an async port.
 ///

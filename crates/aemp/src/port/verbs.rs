@@ -10,9 +10,9 @@ use serde::de::DeserializeOwned;
 
 use super::task::Mailbox;
 use crate::call::Call;
+use crate::guard::{ExitFuture, MonitorGuard};
 use crate::message::{Destination, EncodeError, IntoMessage, ReplyTo};
-use crate::monitor::{ExitFuture, MonitorGuard};
-use crate::send::SendError;
+use crate::send_error::SendError;
 
 impl Mailbox {
     /// Sends a message, see [`Node::send`](crate::Node::send).

@@ -1,6 +1,6 @@
 //! Dialling: all addresses of a name, until somebody greets at one of them who is expected there.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -9,37 +9,15 @@ use aemp_proto::address::Race;
 use aemp_proto::kernel::Peer;
 use aemp_proto::link::{Handshake, HandshakeEvent, Side};
 use bytes::BytesMut;
-use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::handshake::{Failure, Stream, next_event, nonce};
+use super::handshake::{Failure, next_event, nonce};
 use super::resolve::resolve_to_dial;
+use super::socket::Stream;
 use super::tcp;
 use crate::node::Node;
-
-/// Addresses that are remembered as failed. Beyond this all are forgotten: they are only dialled
-/// earlier then.
-const FAILED_MAX: usize = 1024;
-
-/// Addresses that were of no use when they were dialled last.
-#[derive(Default)]
-pub(crate) struct FailedAddresses(Mutex<HashSet<SocketAddr>>);
-
-impl FailedAddresses {
-    pub(crate) fn add(&self, address: SocketAddr) {
-        let mut failed = self.0.lock();
-        if failed.len() >= FAILED_MAX {
-            failed.clear();
-        }
-        failed.insert(address);
-    }
-
-    pub(crate) fn remove(&self, address: &SocketAddr) {
-        self.0.lock().remove(address);
-    }
-}
 
 /// The addresses of one `host:port` while they are dialled. Dropping it ends all attempts.
 pub(crate) struct Dialling<T> {
@@ -74,7 +52,7 @@ impl<T: Send + 'static> Dialling<T> {
     {
         let shared = &node.inner().shared;
         let found = resolve_to_dial(address).await.map_err(|error| Failure::Name(error.to_string()))?;
-        self.race = Race::new(found, |address| shared.failed_addresses.0.lock().contains(address));
+        self.race = Race::new(found, |address| shared.failed_addresses.contains(address));
         loop {
             while let Some(address) = self.race.next(shared.now()) {
                 let id = self.attempts.spawn(attempt(address)).id();

@@ -6,9 +6,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
-use aemp_proto::budget::PeerBudgets;
 use aemp_proto::{Body, NodeId, PortId, Value};
-use parking_lot::Mutex;
 
 use crate::node::Node;
 use crate::port::Context;
@@ -17,25 +15,8 @@ use aemp_ports::port_no::PortNo;
 use aemp_ports::run::panic_text;
 use aemp_ports::signal::signal;
 
-/// Bytes of code of one node that may wait, with what the answers begin with.
-const BYTES_MAX: usize = 16 << 20;
-
 /// What an evaluation costs beside these.
 const COST: usize = 256;
-
-/// The evaluations of a node.
-pub(crate) struct Evaluations {
-    /// Number of the port that they run in, once there is one.
-    port: Mutex<Option<PortNo>>,
-    /// Those that have not begun.
-    waiting: PeerBudgets,
-}
-
-impl Default for Evaluations {
-    fn default() -> Evaluations {
-        Evaluations { port: Mutex::default(), waiting: PeerBudgets::new(BYTES_MAX) }
-    }
-}
 
 /// An answer that is given in any case.
 struct Answer {

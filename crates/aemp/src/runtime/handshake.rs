@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::admission::Permit;
 use super::shutdown::SHUT_DOWN;
-use super::tls::{TlsStream, below};
+use super::socket::Stream;
 use super::{Command, Event};
 use crate::node::Node;
 use crate::stream::{Claim, Unawaited};
@@ -72,22 +72,6 @@ impl Failure {
             Failure::Unreachable(_) => "unreachable",
             Failure::Itself | Failure::Closed(_) => return None,
         })
-    }
-}
-
-/// A stream after its handshake.
-pub(crate) enum Stream<S = TcpStream> {
-    Plain(S),
-    Tls(Box<TlsStream<S>>),
-}
-
-impl Stream {
-    /// The socket below.
-    pub(crate) fn socket(&self) -> &TcpStream {
-        match self {
-            Stream::Plain(stream) => stream,
-            Stream::Tls(stream) => below(stream),
-        }
     }
 }
 

@@ -11,10 +11,11 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use super::admission::Permit;
-use super::handshake::{Failure, Greeter, Opened, Stream};
+use super::handshake::{Failure, Greeter, Opened};
 use super::pump::Pump;
 use super::relay::Relayed;
 use super::shutdown::SHUT_DOWN;
+use super::socket::Stream;
 use super::{Command, Ended, Event, tcp};
 use crate::node::Node;
 use crate::remote::Remote;

@@ -6,23 +6,21 @@
 //! time. It is asked, rather than listened to: that needs no library for each system's
 //! notifications, and what is found a moment later is early enough for a directory.
 
-use std::collections::BTreeSet;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use aemp_proto::address::{Advertised, Listener, Reach, advertised, is_elsewhere};
+use aemp_proto::address::{Advertised, Listener, Reach, is_elsewhere};
 use aemp_proto::kernel::LinkId;
-use parking_lot::Mutex;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
-use tokio::task::AbortHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::admission::{Admission, Permit};
+use super::listening::Listening;
 use super::machine::{is_own_name, usable_addresses};
 use super::resolve::{EVERY, resolve, split};
 use super::{Event, link};
@@ -37,39 +35,7 @@ const AFTER_ERROR: Duration = Duration::from_millis(100);
 /// From one look at the addresses of the machine to the next.
 const FOLLOW: Duration = Duration::from_secs(2);
 
-/// All listeners of a node.
-pub(crate) struct Listening {
-    admission: Arc<Admission>,
-    /// What the operator says that others can dial.
-    configured: Vec<String>,
-    /// Whether the node can tell friend from foe: without that it listens on loopback only.
-    protected: bool,
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    sockets: Vec<Listener>,
-    tasks: Vec<AbortHandle>,
-    machine: Vec<IpAddr>,
-    /// Ports to be opened at every address of the machine.
-    everywhere: Vec<u16>,
-    /// What could not be bound, and was said.
-    unusable: BTreeSet<SocketAddr>,
-    advertised: Option<Advertised>,
-    /// Whether a node on another host is connected, which can dial no loopback address of ours.
-    elsewhere: bool,
-    closed: bool,
-}
-
 impl Listening {
-    /// No listeners yet. `configured` is what the operator says that others can dial, as in
-    /// [`advertised`].
-    pub(crate) fn new(configured: Vec<String>, protected: bool) -> Listening {
-        let state = State { machine: usable_addresses(), ..State::default() };
-        Listening { admission: Default::default(), configured, protected, state: Mutex::new(state) }
-    }
-
     /// Listens on all addresses that this `host:port` stands for.
     ///
     /// # Errors
@@ -193,26 +159,6 @@ impl Listening {
         }
     }
 
-    /// Says once of an address that it cannot be listened on.
-    fn complain(&self, address: SocketAddr, error: &io::Error) {
-        if self.state.lock().unusable.insert(address) {
-            tracing::warn!(%address, %error, "cannot listen on this address of the machine; going on without it");
-        }
-    }
-
-    /// What the node advertises now; `None` if it is what it was.
-    fn advertise(&self) -> Option<Advertised> {
-        let mut state = self.state.lock();
-        let now = advertised(&state.sockets, &state.machine, &self.configured);
-        let is_news = state.advertised.as_ref() != Some(&now);
-        is_news.then(|| state.advertised.insert(now).clone())
-    }
-
-    /// What the node advertises at its start.
-    pub(crate) fn advertised(&self) -> Advertised {
-        self.advertise().unwrap_or(Advertised { addresses: Vec::new(), reach: Reach::Nowhere })
-    }
-
     /// Tells the kernel what is advertised, if that has changed.
     fn announce(&self, node: &Node) {
         if let Some(Advertised { addresses, reach }) = self.advertise() {
@@ -240,42 +186,6 @@ impl Listening {
              the network, or set `advertise`"
         );
         node.event(Event::Binds { binds: addresses, unreachable: true });
-    }
-
-    /// Where the node listens.
-    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
-        self.state.lock().sockets.iter().map(|socket| socket.address).collect()
-    }
-
-    /// Accepts nothing from now on.
-    pub(crate) fn close(&self) {
-        let mut state = self.state.lock();
-        state.closed = true;
-        state.tasks.iter().for_each(AbortHandle::abort);
-    }
-}
-
-impl State {
-    /// The addresses to be listened on that are not.
-    fn missing(&self) -> Vec<SocketAddr> {
-        let mut missing = Vec::new();
-        for (at, port) in self.everywhere.iter().enumerate() {
-            for ip in &self.machine {
-                let here = |socket: &&Listener| socket.follows_machine && socket.address.ip() == *ip;
-                let listens = match port {
-                    // Each chosen port is a listener of its own.
-                    0 => self.sockets.iter().filter(here).count() > at,
-                    port => self.sockets.iter().any(|socket| {
-                        socket.address.port() == *port
-                            && (socket.address.ip() == *ip || socket.address.ip().is_unspecified())
-                    }),
-                };
-                if !listens {
-                    missing.push(SocketAddr::new(*ip, *port));
-                }
-            }
-        }
-        missing
     }
 }
 

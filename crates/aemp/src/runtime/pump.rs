@@ -20,10 +20,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::outgoing::Outgoing;
 use super::shutdown::SHUT_DOWN;
 use super::streak::Streak;
 use super::tcp::Abort;
-use super::writer::{self, Outgoing, WriteError};
+use super::writer::{self, WriteError};
 use super::{Command, Ended, Event};
 use crate::message::Envelope;
 use crate::node::{Node, Place};

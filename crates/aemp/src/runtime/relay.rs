@@ -5,63 +5,23 @@
 //! what runs on a socket. Bytes arrive with the reader of the relay's link, which never waits:
 //! they lie here, bounded by the window, until they are read.
 
-use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use aemp_proto::relay::{CLOSED, EndId, Relay, RelayAction};
+use aemp_proto::relay::{CLOSED, EndId, RelayAction};
 use aemp_proto::wire::{RelayRequest, Request};
 use aemp_proto::{NodeId, kernel::Route};
 use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::link;
+use super::relaying::{Call, Piece, Pipe, Relaying, State};
 use super::tcp::Abort;
 use crate::node::Node;
-use aemp_ports::lock_order::{Ordered, OrderedGuard, RELAYING};
-
-/// The relayed connections of a node.
-pub(crate) struct Relaying(Ordered<State, RELAYING>);
-
-struct State {
-    relay: Relay,
-    pipes: HashMap<EndId, Pipe>,
-    /// Connections that have come and that nobody has taken yet.
-    calls: Vec<Call>,
-}
-
-struct Call {
-    end: EndId,
-    via: NodeId,
-    from: NodeId,
-}
-
-/// What has come for one end, and who waits.
-#[derive(Default)]
-struct Pipe {
-    came: VecDeque<Piece>,
-    ended: Option<String>,
-    reader: Option<Waker>,
-    writer: Option<Waker>,
-}
-
-struct Piece {
-    left: Bytes,
-    /// How long it was.
-    bytes: usize,
-}
+use aemp_ports::lock_order::{OrderedGuard, RELAYING};
 
 impl Relaying {
-    pub(crate) fn new(relay: Relay) -> Relaying {
-        Relaying(Ordered::new(State { relay, pipes: HashMap::new(), calls: Vec::new() }))
-    }
-
-    /// A native node is up, over a connection that is not carried itself.
-    pub(crate) fn up(&self, node: &NodeId) {
-        self.0.lock().relay.up(node);
-    }
-
     /// The outbox of a node broke, and nothing of the old connection is delivered any more.
     pub(crate) fn down(&self, node: &Node, peer: &NodeId, reason: &str) {
         let mut state = self.0.lock();
@@ -89,11 +49,6 @@ impl Relaying {
         state.pipes.insert(end, Pipe::default());
         state.settle(node);
         Relayed { node: node.clone(), end }
-    }
-
-    /// Connections that this node carries for others.
-    pub(crate) fn relayed(&self) -> usize {
-        self.0.lock().relay.relayed()
     }
 }
 
@@ -132,13 +87,6 @@ impl State {
         if let Some(pipe) = self.pipes.get_mut(&end) {
             pipe.end(CLOSED.into());
         }
-    }
-}
-
-impl Pipe {
-    fn end(&mut self, reason: String) {
-        self.ended.get_or_insert(reason);
-        self.reader.take().into_iter().chain(self.writer.take()).for_each(Waker::wake);
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crossbeam_deque::Worker;
 use tokio::sync::Notify;
 
+use super::runners::Runners;
 use crate::node::Node;
 use aemp_ports::clock::Clock;
 use aemp_ports::scheduler::{Scheduler, Work, turn};
@@ -22,12 +23,6 @@ const TURN_MAX: Duration = Duration::from_millis(20);
 /// How long runners of a stopped node go on with what is queued, such as monitors that fired
 /// because of it.
 const LAST_TURNS: Duration = Duration::from_secs(1);
-
-/// What runners of a node wait for, and who waits for them.
-pub(crate) struct Runners {
-    wakers: Vec<Notify>,
-    end: Notify,
-}
 
 impl Runners {
     /// This many runners, and what they run.

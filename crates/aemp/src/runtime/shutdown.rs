@@ -5,7 +5,6 @@
 //! then the direct ones are, which carry the others.
 
 use std::collections::{HashMap, HashSet};
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::driver::Driver;
+use super::report::{ShutdownReport, ShutdownRequest, Undelivered};
 use super::{Command, Ended, Event, NodeEvent};
 use crate::node::Node;
 use crate::remote::Remote;
@@ -38,43 +38,6 @@ const GRACE_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// Why a node that has ended has lost all others.
 pub(crate) const SHUT_DOWN: &str = "this node has shut down";
-
-/// What a node could not deliver before it ended.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ShutdownReport {
-    /// The nodes that may not have got everything that was sent to them, in no order.
-    pub undelivered: Vec<Undelivered>,
-}
-
-/// A node that may not have got everything that was sent to it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Undelivered {
-    /// The node.
-    pub node: NodeId,
-    /// What is known of the cause.
-    pub reason: String,
-}
-
-impl ShutdownReport {
-    /// Whether each node has read all that was sent to it. What its ports did with it is not known.
-    pub fn is_complete(&self) -> bool {
-        self.undelivered.is_empty()
-    }
-}
-
-impl fmt::Display for Undelivered {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "node {} may not have got everything that was sent to it: {}", self.node, self.reason)
-    }
-}
-
-/// Somebody wants the node to end.
-pub(crate) struct ShutdownRequest {
-    grace: Duration,
-    done: oneshot::Sender<ShutdownReport>,
-}
 
 impl Node {
     /// Ends the node in order: what was sent before is delivered, connections are closed, ports are

@@ -17,9 +17,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::outgoing::Outgoing;
 use super::pump::Pump;
 use super::tcp::Abort;
-use super::writer::Outgoing;
 use super::{Command, Ended, Event};
 use crate::message::ReplyTo;
 use crate::node::Node;

@@ -18,8 +18,8 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf, copy, sink};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use crate::runtime::handshake;
 use crate::runtime::prefixed::Prefixed;
+use crate::runtime::socket;
 use crate::runtime::tcp::Abort;
 
 /// How long a stream that was ended in order, and dropped, goes on to read what the other side
@@ -168,11 +168,11 @@ impl Drop for Stream {
     }
 }
 
-impl From<handshake::Stream> for Box<dyn Socket> {
-    fn from(stream: handshake::Stream) -> Box<dyn Socket> {
+impl From<socket::Stream> for Box<dyn Socket> {
+    fn from(stream: socket::Stream) -> Box<dyn Socket> {
         match stream {
-            handshake::Stream::Plain(stream) => Box::new(stream),
-            handshake::Stream::Tls(stream) => stream,
+            socket::Stream::Plain(stream) => Box::new(stream),
+            socket::Stream::Tls(stream) => stream,
         }
     }
 }

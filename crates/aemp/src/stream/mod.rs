@@ -10,9 +10,11 @@
 
 mod connect;
 mod dial;
+mod functions;
 mod io;
 mod pipe;
 mod serve;
+mod streams;
 mod table;
 
 use std::time::Duration;
@@ -20,13 +22,13 @@ use std::time::Duration;
 use aemp_proto::{NodeId, Reason};
 use thiserror::Error;
 
+pub(crate) use functions::StreamFunctions;
 pub use io::Stream;
-pub(crate) use serve::StreamFunctions;
-pub(crate) use table::{Claim, Streams, Unawaited};
+pub(crate) use streams::{Claim, Streams, Unawaited};
 
 use crate::message::EncodeError;
 use crate::node::Node;
-use crate::send::SendError;
+use crate::send_error::SendError;
 
 /// What the requests of data connections begin with.
 pub(crate) const REQUESTS: &str = "AnyEvent::MP::DataConn::";

@@ -1,21 +1,20 @@
 //! The side that is asked for a data connection: it awaits what was announced, and runs a
 //! registered function with it.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::pending;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aemp_proto::{Body, NodeId, PortId, Reason, typed};
-use serde::de::DeserializeOwned;
 use tokio::time::{sleep, timeout};
 
+use super::functions::Ready;
 use super::io::{Returned, Stream};
-use super::table::{Arrival, Arriving, Place};
+use super::streams::Arrival;
+use super::table::{Arriving, Place};
 use super::{CONNECT, EXPECT, IDENTIFIER};
-use crate::message::misfit;
 use crate::node::Node;
 use crate::port::caught::caught;
 
@@ -26,50 +25,6 @@ const LONGEST: Duration = Duration::from_secs(300);
 /// The longest ID: it has to stand in a greeting line beside a node ID. That of a Perl node has its
 /// node ID in it.
 const ID_MAX: usize = 1200;
-
-/// What runs with a stream.
-pub(super) type Work = Pin<Box<dyn Future<Output = Result<(), Reason>> + Send>>;
-
-/// A function whose arguments have been read.
-pub(super) type Ready = Box<dyn FnOnce(Node, Stream) -> Work + Send>;
-
-type Function = Arc<dyn Fn(&Body) -> Result<Ready, Reason> + Send + Sync>;
-
-/// The functions that take streams, by name.
-#[derive(Default)]
-pub(crate) struct StreamFunctions(HashMap<String, Function>);
-
-impl StreamFunctions {
-    /// Registers a function.
-    pub(crate) fn add<A, F, E>(
-        &mut self,
-        name: &str,
-        code: impl Fn(Node, Stream, A) -> F + Send + Sync + 'static,
-    ) where
-        A: DeserializeOwned + Send + 'static,
-        F: Future<Output = Result<(), E>> + Send + 'static,
-        E: Into<Reason>,
-    {
-        let code = Arc::new(code);
-        let function = move |args: &Body| {
-            let args: A = typed::from_body(args).map_err(|error| misfit(&error))?;
-            let code = code.clone();
-            let work = move |node, stream| -> Work {
-                Box::pin(async move { code(node, stream, args).await.map_err(Into::into) })
-            };
-            Ok(Box::new(work) as Ready)
-        };
-        self.0.insert(name.into(), Arc::new(function));
-    }
-
-    /// The function with this name. It reads its arguments with code of their types.
-    fn find(&self, name: &str, node: &NodeId) -> Result<Function, Reason> {
-        self.0.get(name).cloned().ok_or_else(|| {
-            let text = format_args!("no function {name:?} for streams is registered on node {node}");
-            Reason::text("refused", text)
-        })
-    }
-}
 
 /// An announced data connection: `_expect ID PORTID TIMEOUT FUNCTION ARG…`.
 struct Announced {

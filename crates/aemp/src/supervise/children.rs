@@ -5,7 +5,7 @@ use std::ops::Range;
 use aemp_proto::{PortId, Reason};
 
 use super::{Child, Event, Restart, stopped};
-use crate::monitor::MonitorGuard;
+use crate::guard::MonitorGuard;
 use crate::node::Node;
 use crate::pick;
 use crate::port::Mailbox;

@@ -75,7 +75,7 @@ use tokio::time::Instant;
 use crate::message::ReplyTo;
 use crate::node::Node;
 use crate::port::{ExitResult, Mailbox};
-use crate::send::SendError;
+use crate::send_error::SendError;
 use children::Children;
 
 /// Restarts that are allowed unless [`Supervisor::limit`] says otherwise: more than three in five

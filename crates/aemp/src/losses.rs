@@ -1,0 +1,102 @@
+//! The connections of outboxes, as far as ports and monitors are concerned: attached, broken, and
+//! what was lost.
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+use aemp_ports::monitor::{Monitor, Telling as NewsTelling};
+use aemp_ports::pressure::unpark;
+use aemp_proto::kernel::LinkId;
+use aemp_proto::outbox::{Loss, LostPort};
+use aemp_proto::{Framing, NodeId, Reason};
+
+use crate::gate::Gate;
+use crate::monitor::Telling;
+use crate::node::Node;
+use crate::port::wake::wake_all;
+use crate::remote::Remote;
+
+/// What breaking an outbox leaves to be done.
+pub(crate) struct Reset {
+    /// The link that drained it, to be closed.
+    pub(crate) link: Option<LinkId>,
+    /// Whether something was queued.
+    pub(crate) lost: bool,
+    /// Alive until all callbacks of monitors have run.
+    pub(crate) telling: Weak<Telling>,
+}
+
+impl Node {
+    /// From now on this link drains the outbox of a node, and what it brings is delivered.
+    pub(crate) fn attach_remote(&self, remote: &Arc<Remote>, link: LinkId, framing: Framing) {
+        *remote.delivering.lock() = Some(link);
+        let attached = remote.outbox.lock().attach(link, framing);
+        remote.forwarded();
+        if framing != Framing::Native {
+            self.remotes().foreign_node(true);
+        }
+        for LostPort { port, why, fires } in attached.lost {
+            self.lost(remote, &port, fires, &why);
+        }
+        self.left_out(&remote.node, attached.left_out);
+    }
+
+    /// This many entries of the database were not told to a node.
+    pub(crate) fn left_out(&self, node: &NodeId, entries: usize) {
+        if entries > 0
+            && let Some(withheld) = self.may_complain()
+        {
+            tracing::warn!(peer = %node, entries, withheld, "database entries were left out that the node cannot read");
+        }
+    }
+
+    /// Breaks the outbox of a node: its monitors fire, what it monitors here is forgotten.
+    pub(crate) fn break_remote(&self, remote: &Arc<Remote>, reason: &str) -> Reset {
+        // Its reader may not have heard yet: what it still has came before the break, and would
+        // arrive after it.
+        *remote.delivering.lock() = None;
+        let broken = {
+            let mut outbox = remote.outbox.lock();
+            if outbox.framing() != Framing::Native {
+                self.remotes().foreign_node(false);
+            }
+            outbox.break_now()
+        };
+        self.not_sent(broken.dropped());
+        remote.counts.broke(broken.counts);
+        remote.forwarded();
+        self.inner().shared.relaying.down(self, &remote.node, reason);
+        self.forget_watchers(remote);
+        self.inner().shared.tombstones.forget(&remote.node);
+        let telling = Telling::of(self, &remote.node);
+        self.fire_losses(remote, broken.fires, reason, Some(&(telling.clone() as NewsTelling)));
+        wake_all(&remote.drained);
+        let blocked = std::mem::take(&mut *remote.blocked.lock());
+        unpark(self, blocked);
+        let lost = broken.counts.lost > 0;
+        Reset { link: broken.link, lost, telling: Arc::downgrade(&telling) }
+    }
+
+    /// More was sent to gated ports of a node than may be held: what was held is lost, and its
+    /// monitors fire.
+    pub(crate) fn fire_refused(&self, remote: &Arc<Remote>) {
+        let (losses, lost) = remote.outbox.lock().refused();
+        drop(lost);
+        let reason = "more was sent to the port than may wait while earlier monitors are told of a loss";
+        self.fire_losses(remote, losses, reason, None);
+    }
+
+    pub(crate) fn fire_losses(
+        &self,
+        remote: &Arc<Remote>,
+        losses: Vec<Loss<Arc<Monitor<Node>>>>,
+        reason: impl fmt::Display,
+        telling: Option<&NewsTelling>,
+    ) {
+        let reason = Reason::transport(&remote.node, reason);
+        for Loss { port, id, monitor } in losses {
+            let gate = Gate::new(self, remote, port, id);
+            monitor.fire_loss(self, reason.clone(), Box::new(gate), telling);
+        }
+    }
+}
