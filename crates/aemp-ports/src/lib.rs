@@ -17,8 +17,8 @@
 //! [`scheduler::turn`] and wakes its runners when it is told to.
 //!
 //! Reading order: [`message`], [`mailbox`] and [`items`] (what waits), [`slot`] and [`table`]
-//! (where ports are), [`actor`] (what handles it), [`run`] (one run of one port), [`effects`] (what its
-//! code has asked for), [`scheduler`], [`help`] and [`here`] (which port runs next, and where),
+//! (where ports are), [`actor`] (what handles it), [`run`] (one run of one port), [`effects`] (what
+//! its code has asked for), [`scheduler`], [`help`] and [`here`] (which port runs next, and where),
 //! [`pressure`] (which one waits for another), [`signal`] and [`exit`] (how one is told something,
 //! and ends), [`monitor`] (who is told of it).
 //!

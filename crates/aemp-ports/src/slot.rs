@@ -5,14 +5,14 @@
 //!
 //! | from | to | by |
 //! |---|---|---|
-//! | free | idle, task, unscheduled | [`Slot::open`], [`Slot::reopen`] |
+//! | free | idle, task, unscheduled | `Slot::open`, `Slot::reopen` |
 //! | idle | queued | [`Slot::added`], [`Slot::queue`] |
 //! | idle, queued | running | [`Slot::begin_run`] |
 //! | running | idle, queued | [`Slot::end_run`] |
 //! | running | parked | [`Slot::park`] |
 //! | parked | queued | [`Slot::queue`] |
 //! | running | task | [`Slot::become_task`] |
-//! | any | free | [`Slot::vacate`], [`Slot::keep`] |
+//! | any | free | `Slot::vacate`, `Slot::keep` |
 //!
 //! Beside that a port is *closing* from the moment when a kill, or the answer that it waited for,
 //! is queued.

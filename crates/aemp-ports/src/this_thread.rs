@@ -73,7 +73,7 @@ thread_local! {
     };
 }
 
-/// Decodes for a node: a [`ReplyTo`](crate::ReplyTo) is answered through it.
+/// Decodes for a node: a `ReplyTo` is answered through it.
 pub fn decode_at<R>(node: NodeRef, decode: impl FnOnce() -> R) -> R {
     let outer = this(|this| this.node.replace(Some(node)));
     let result = decode();
