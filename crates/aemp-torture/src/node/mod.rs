@@ -118,7 +118,7 @@ async fn live(start: Start) {
     let world = World::new(plan, index, start.inc, history);
     let node = build(&start, &world).await;
     let events = node.node_events();
-    world.node.set(node.clone()).unwrap_or_else(|_| panic!("a process has one node"));
+    world.node.get_or_init(|| node.clone());
     // They came up while the node started, before anybody could follow.
     let early = node.connected_nodes();
     tokio::spawn(follow(world.clone(), events, early, index));
@@ -162,6 +162,8 @@ async fn build(start: &Start, world: &Shared) -> Node {
     }
     let of = world.clone();
     let function = move |cx: &mut Context<'_>, (): ()| {
+        // Others may spawn here before the start of the node has returned.
+        of.node.get_or_init(|| cx.node().clone());
         ports::spawned(cx, &of);
         Ok::<(), Reason>(())
     };
