@@ -7,7 +7,8 @@
 //! at once and breaks both when two finish together: towards it we always do so.
 //!
 //! A node that is up already is not displaced: the old connection is probed first. Only a relayed
-//! connection gives way at once, to a direct one with the same run of the node.
+//! connection gives way at once, to a direct one with the same run of the node; but not a young one,
+//! for both may come from dialling every address and relay that is known.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -25,6 +26,9 @@ const PROBE_LIMIT: Duration = Duration::from_millis(1500);
 /// connection to the node could go on, gives way: anybody can listen somewhere, greet with the ID
 /// of a node and say nothing more.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A relayed connection that is up for so long may be replaced by a direct one.
+const SETTLED: Duration = Duration::from_secs(5);
 
 /// Why a relayed connection ends when a direct one takes its place.
 pub(super) const DIRECT_INSTEAD: &str = "a direct connection replaces the relayed one";
@@ -71,6 +75,8 @@ enum Stage {
 struct Link {
     stage: Stage,
     peer: Option<Peer>,
+    /// When it was established.
+    since: Time,
 }
 
 /// All connections of a node.
@@ -118,7 +124,7 @@ impl Links {
 
     /// A connection is being dialled, and must be established by `deadline`.
     pub(super) fn dialled(&mut self, link: LinkId, deadline: Time) {
-        self.links.insert(link, Link { stage: Stage::Dialling, peer: None });
+        self.links.insert(link, Link { stage: Stage::Dialling, peer: None, since: Time::ZERO });
         self.connects.set(&link, Some(deadline));
     }
 
@@ -129,7 +135,7 @@ impl Links {
             let Some(known) = self.links.get_mut(&link).filter(|link| link.peer.is_none()) else { return };
             known.peer = Some(peer);
         } else {
-            self.links.insert(link, Link { stage: Stage::Greeted, peer: Some(peer) });
+            self.links.insert(link, Link { stage: Stage::Greeted, peer: Some(peer), since: Time::ZERO });
         }
         self.greeted.entry(node).or_default().insert(link);
         if link.is_dialled() {
@@ -152,6 +158,7 @@ impl Links {
             return;
         }
         known.stage = Stage::Open;
+        known.since = self.now;
         self.connects.clear(&link);
         // The peer would not have finished this one if the old one were still alive for it.
         let reason = if self.is_more_direct(link) { DIRECT_INSTEAD } else { "replaced by a new connection" };
@@ -287,7 +294,7 @@ impl Links {
             self.set_stage(link, Stage::Held);
             return self.decide(&node);
         };
-        if self.is_more_direct(link) {
+        if self.may_replace(link) {
             self.set_stage(link, Stage::Held);
             return self.decide(&node);
         }
@@ -326,12 +333,18 @@ impl Links {
 
     fn proceed_with_held(&mut self, node: &NodeId) {
         for link in self.rivals(node, |stage| stage == Stage::Held) {
-            let is_needed = !self.is_up(node) || self.is_more_direct(link);
+            let is_needed = !self.is_up(node) || self.may_replace(link);
             if is_needed && !self.must_wait(link, node) {
                 self.set_stage(link, Stage::Proceeding);
                 self.out.push_back(Verdict::Proceed(link));
             }
         }
+    }
+
+    /// Whether this link may take the place of a relayed one that is alive.
+    fn may_replace(&self, link: LinkId) -> bool {
+        let up = self.node_of(link).and_then(|node| self.links.get(&self.link_to(&node)?));
+        self.is_more_direct(link) && up.is_some_and(|up| up.since + SETTLED <= self.now)
     }
 
     /// Whether this link is a direct one, and the one to the same run of its node is relayed.
