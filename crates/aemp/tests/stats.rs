@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use aemp::stats::{AskError, LostMessage, Stats, Traffic, VERSION};
 use aemp::{AnyMessage, Context, Framing, Node, NodeEvent, PeerAddress, PortId, Reason};
+use support::reserved::Reserved;
 use support::{LIMIT, builder, in_both_modes, soon, up};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -25,8 +26,9 @@ async fn pair(mode: bool, framing: Framing) -> (Node, Node) {
     (near, far)
 }
 
-/// What went from `from` to `to` since these snapshots, once both say the same.
-async fn between(from: (&Node, &Stats), to: (&Node, &Stats)) -> Traffic {
+/// What went from `from` to `to` since these snapshots, once both say the same, and it is at least
+/// this number of messages.
+async fn between(from: (&Node, &Stats), to: (&Node, &Stats), messages: u64) -> Traffic {
     let traffic = |stats: &Stats, peer: &Node, sent: bool| {
         let peer = stats.peers.get(peer.id().as_str()).cloned().unwrap_or_default();
         if sent { peer.sent } else { peer.received }
@@ -42,8 +44,9 @@ async fn between(from: (&Node, &Stats), to: (&Node, &Stats)) -> Traffic {
         loop {
             let sent = traffic(&from.0.stats().await, to.0, true);
             let received = traffic(&to.0.stats().await, from.0, false);
-            if sent == received {
-                return less(sent, traffic(from.1, to.0, true));
+            let now = less(sent, traffic(from.1, to.0, true));
+            if sent == received && now.messages >= messages {
+                return now;
             }
             tokio::task::yield_now().await;
         }
@@ -51,8 +54,7 @@ async fn between(from: (&Node, &Stats), to: (&Node, &Stats)) -> Traffic {
     .await
 }
 
-/// Forwards one connection to `target`; while `stalled` says so, nothing that comes from the dialler
-/// is read.
+/// Forwards one connection to `target`; while `stalled` says so, nothing is read of the dialler.
 async fn stalling(target: String, stalled: watch::Receiver<bool>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -99,8 +101,8 @@ fn a_scripted_run_is_counted_exactly_at_both_ends() {
             }
             near.send(&victims[0], ("late", 1)).unwrap();
             near.send(&victims[1], ("later", 2)).unwrap();
-            assert_eq!(between((&near, &before), (&far, &there)).await.messages, 1002);
-            let back = between((&far, &there), (&near, &before)).await;
+            assert_eq!(between((&near, &before), (&far, &there), 1002).await.messages, 1002);
+            let back = between((&far, &there), (&near, &before), 0).await;
             assert_eq!(back.messages, 0);
             assert!(back.requests >= 3 && back.bytes > 0, "the deaths: {back:?}");
 
@@ -146,7 +148,10 @@ fn a_scripted_run_is_counted_exactly_at_both_ends() {
 #[test]
 fn what_waited_for_a_node_that_cannot_be_reached_is_counted_as_lost() {
     in_both_modes(async |mode| {
-        let node = builder(mode).id("alone").start().await.unwrap();
+        // Its seed may still tell of the node that is sent to, so that is waited for.
+        let nobody = Reserved::new();
+        let alone = builder(mode).id("alone").secret("s").seed(nobody.address());
+        let node = alone.monitor_timeout(Duration::from_secs(2)).start().await.unwrap();
         let port: PortId = "nowhere#port".parse().unwrap();
         let dead = node.exited(&port);
         (0..10).for_each(|n| node.send(&port, ("work", n)).unwrap());
@@ -306,4 +311,32 @@ fn a_connection_that_takes_no_more_shows_in_what_waits_and_for_how_long() {
         near.shutdown().await;
         far.shutdown().await;
     });
+}
+
+#[test]
+fn signs_of_life_are_counted_at_both_ends_in_every_framing() {
+    for framing in Framing::ALL {
+        in_both_modes(async |mode| {
+            let node = |id: &str| {
+                builder(mode).id(id).secret("s").framings([framing]).monitor_timeout(Duration::from_secs(2))
+            };
+            let far = node("far").bind("127.0.0.1:0").start().await.unwrap();
+            let near = node("near").seed(far.local_addrs()[0]).start().await.unwrap();
+            up(&near, far.id()).await;
+            up(&far, near.id()).await;
+            let (before, there) = (near.stats().await, far.stats().await);
+            // What is said at the beginning comes first, and then there is nothing to say.
+            let settled = between((&near, &before), (&far, &there), 0).await;
+            let now = near.stats().await.peers["far"].sent.bytes;
+            soon("a sign of life", async {
+                while near.stats().await.peers["far"].sent.bytes == now {
+                    tokio::task::yield_now().await;
+                }
+            })
+            .await;
+            assert!(between((&near, &before), (&far, &there), 0).await.bytes > settled.bytes);
+            near.shutdown().await;
+            far.shutdown().await;
+        });
+    }
 }

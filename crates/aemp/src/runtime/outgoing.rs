@@ -86,6 +86,7 @@ impl Outgoing {
         let mut waiting = self.control.lock();
         if waiting.len() < CONTROL_MAX {
             reframe(&record, self.framing, &mut waiting)?;
+            remote.counts.wrote_aside();
         }
         drop(waiting);
         remote.wake.notify_one();

@@ -138,6 +138,8 @@ pub(crate) struct PeerCounts {
     bytes_out: AtomicU64,
     messages_in: AtomicU64,
     requests_in: AtomicU64,
+    /// Signs of life that are requests, which stand in no outbox.
+    asides: AtomicU64,
     connects: AtomicU64,
     breaks: Named,
     /// What the earlier epochs of the outbox have counted.
@@ -177,6 +179,11 @@ impl PeerCounts {
         if requests > 0 {
             self.requests_in.fetch_add(requests, Relaxed);
         }
+    }
+
+    /// A sign of life was written as a request.
+    pub(crate) fn wrote_aside(&self) {
+        self.asides.fetch_add(1, Relaxed);
     }
 
     /// The connection takes no more now.
@@ -250,6 +257,7 @@ impl PeerCounts {
         self.wrote(bytes_out as usize);
         self.received(messages, requests);
         self.connects.fetch_add(connects, Relaxed);
+        self.asides.fetch_add(other.asides.load(Relaxed), Relaxed);
         self.breaks.add_all(&other.breaks);
         let counts = *other.outbox.lock();
         let mut sum = self.outbox.lock();
@@ -261,7 +269,11 @@ impl PeerCounts {
         let Queue { bytes, attached, counts } = queue;
         let all = add(*self.outbox.lock(), counts);
         let load = |counter: &AtomicU64| counter.load(Relaxed);
-        let sent = Traffic { bytes: load(&self.bytes_out), messages: all.messages, requests: all.requests };
+        let sent = Traffic {
+            bytes: load(&self.bytes_out),
+            messages: all.messages,
+            requests: all.requests + load(&self.asides),
+        };
         let received = Traffic {
             bytes: load(&self.bytes_in),
             messages: load(&self.messages_in),
