@@ -181,6 +181,8 @@ fn answers(facts: &Facts<'_>, out: &mut Vec<Violation>) {
     let mut open: BTreeMap<(Run<'_>, u64), (usize, &str, Kind, usize)> = BTreeMap::new();
     let expected = expected(facts);
     let mut agreed: BTreeMap<&str, (&str, &[String])> = BTreeMap::new();
+    // From outside, programs go on for a while after the last fault.
+    let settled = if facts.outside.is_some() { facts.first_rest } else { facts.quiet };
     for (at, record) in facts.records.iter().enumerate() {
         let run = facts.run(at);
         match &record.event {
@@ -193,7 +195,7 @@ fn answers(facts: &Facts<'_>, out: &mut Vec<Violation>) {
                     continue;
                 };
                 *count += 1;
-                let last = facts.quiet.is_some_and(|quiet| *asked > quiet);
+                let last = settled.is_some_and(|settled| *asked > settled);
                 if !last || *kind == Kind::Values {
                     continue;
                 }
