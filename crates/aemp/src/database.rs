@@ -79,10 +79,24 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// [`DatabaseError::Entry`]: the family has no such name, or key and value have more than 1 MiB.
+    /// [`DatabaseError::Entry`]: the family has no such name, or key and value have more than 1
+    /// MiB. [`DatabaseError::Shutdown`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use aemp::{DatabaseError, Node};
+    /// fn example(node: &Node) -> Result<(), DatabaseError> {
+    ///     let own = node.id().as_str();
+    ///     let _guard = node.db().set("example::load", own, 0.7)?; // as long as this lives
+    ///     node.db().set("example::version", own, "1.2")?.detach(); // as long as the node
+    ///     Ok(())
+    /// }
+    /// ```
     pub fn set(&self, family: &str, key: &str, value: impl Into<Value>) -> Result<DbGuard, DatabaseError> {
         let (family, key, value) = (family.to_owned(), key.to_owned(), value.into());
         check_entry(&family, &key, &value, &self.node.inner().shared.database)?;
+        self.check_alive()?;
         let id = self.node.next_id();
         self.command(DbCommand::Set { family: family.clone(), key: key.clone(), value, id });
         Ok(DbGuard(Registration { node: self.node.clone(), entry: Some(Entry { family, key, id }) }))
@@ -95,6 +109,7 @@ impl Database {
     /// [`DatabaseError::Entry`]: the family cannot have entries of programs.
     pub fn delete(&self, family: &str, key: &str) -> Result<(), DatabaseError> {
         check_own_family(family)?;
+        self.check_alive()?;
         self.command(DbCommand::Delete { family: family.into(), key: key.into() });
         Ok(())
     }
@@ -105,6 +120,18 @@ impl Database {
     /// # Errors
     ///
     /// [`DatabaseError::Entry`]: the family cannot have entries of programs.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use aemp::{Context, DatabaseError, Node};
+    /// fn example(node: &Node) -> Result<(), DatabaseError> {
+    ///     let port = node.port(|_: &mut Context<'_>, (job,): (String,)| println!("{job}"));
+    ///     node.db().register("example::workers", &port)
+    /// }
+    /// ```
+    #[doc(alias = "grp_reg")]
+    #[doc(alias = "pg")]
     pub fn register(&self, family: &str, port: &PortId) -> Result<(), DatabaseError> {
         let DbGuard(registration) = self.set(family, &port.to_string(), Value::Null)?;
         match self.node.local_number(port) {
@@ -149,6 +176,18 @@ impl Database {
     /// Watches a family: its current content comes first, even when it is empty, and then every
     /// change. Of a family that fits into no message the first part comes first, and the others
     /// follow as changes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # async fn example(node: aemp::Node) {
+    /// let mut watch = node.db().watch("example::workers");
+    /// while let Some(change) = watch.next().await {
+    ///     println!("{:?} came, {:?} went", change.added, change.deleted);
+    /// }
+    /// # }
+    /// ```
+    #[doc(alias = "db_mon")]
     pub fn watch(&self, family: &str) -> DbWatch {
         let id = self.node.next_id();
         let (sender, changes) = mpsc::unbounded_channel();
@@ -201,6 +240,11 @@ impl Database {
     #[doc(alias = "pg")]
     pub async fn any_of<M>(&self, family: &str) -> Result<Addr<M>, DatabaseError> {
         Ok(self.any(family).await?.assume())
+    }
+
+    /// A node that was shut down sets and deletes nothing.
+    fn check_alive(&self) -> Result<(), DatabaseError> {
+        if self.node.is_over() { Err(DatabaseError::Shutdown) } else { Ok(()) }
     }
 
     fn command(&self, command: DbCommand) {

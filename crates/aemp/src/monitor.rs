@@ -56,6 +56,15 @@ impl Node {
     ///
     /// Monitoring a node port tells when the connection to that node is lost or cannot be made. On
     /// the wire: `mon1`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use aemp::{Node, PortId};
+    /// fn example(node: &Node, port: &PortId) {
+    ///     node.monitor(port, |reason| println!("it is gone: {reason}")).detach();
+    /// }
+    /// ```
     #[doc(alias = "mon")]
     pub fn monitor(&self, port: &PortId, callback: impl FnOnce(Reason) + Send + 'static) -> MonitorGuard {
         self.set_monitor(port, Action::Outside(Box::new(move |_, reason| callback(reason))))
@@ -64,6 +73,16 @@ impl Node {
     /// Monitors `port` and sends `message(reason)` to `to` when it dies. If `to` is a port of this
     /// node, the message counts as received, and the way to `port` opens again after a loss, when
     /// `to` takes it out of its mailbox.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use aemp::{Addr, Node, PortId};
+    /// fn example(node: &Node, port: &PortId, told: &Addr<(String, String)>) {
+    ///     let name = port.to_string();
+    ///     node.monitor_send(port, told, move |reason| (name, reason.to_string())).detach();
+    /// }
+    /// ```
     pub fn monitor_send<M>(
         &self,
         port: &PortId,
@@ -91,6 +110,16 @@ impl Node {
     }
 
     /// Monitors `port` and kills `victim` with the same reason if it dies abnormally.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use aemp::{Node, PortId};
+    /// fn link(node: &Node, one: &PortId, other: &PortId) {
+    ///     node.monitor_kill(one, other).detach();
+    ///     node.monitor_kill(other, one).detach();
+    /// }
+    /// ```
     #[doc(alias = "link")]
     pub fn monitor_kill(&self, port: &PortId, victim: &PortId) -> MonitorGuard {
         let action = match self.local_number(victim) {
@@ -133,6 +162,17 @@ impl Node {
     /// # Cancel safety
     ///
     /// Dropping the future withdraws the monitor.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use aemp::{Node, PortId, Reason};
+    /// async fn end(node: &Node, port: &PortId) -> Reason {
+    ///     let death = node.exited(port); // before it can happen
+    ///     node.kill(port, Reason::NORMAL);
+    ///     death.await
+    /// }
+    /// ```
     pub fn exited(&self, port: &PortId) -> ExitFuture {
         ExitFuture::of(self, port)
     }

@@ -114,7 +114,8 @@ impl Default for Limits {
 /// A node: cheap to clone, without global state; one process may have several.
 ///
 /// A node that was configured with nothing works locally. It lives until [`Node::shutdown`] or
-/// until its runtime ends.
+/// until its runtime ends. To drop this, or the last clone of it, ends nothing: ports go on and
+/// others still reach them. A program that ends without a shutdown may lose what it sent last.
 #[derive(Clone)]
 pub struct Node(Arc<Inner>);
 

@@ -27,6 +27,16 @@ impl Node {
     /// # Errors
     ///
     /// The message cannot be encoded or is too large for a frame; nothing was sent.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use aemp::{AnyMessage, Node, PortId, SendError};
+    /// fn example(node: &Node, port: &PortId, message: AnyMessage) -> Result<(), SendError> {
+    ///     node.send(port, ("resize", 640, 480))?; // a tuple, or a type that derives `Message`
+    ///     node.send(port, message) // or untyped values
+    /// }
+    /// ```
     #[doc(alias = "snd")]
     #[doc(alias = "tell")]
     #[doc(alias = "cast")]

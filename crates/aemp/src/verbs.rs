@@ -21,6 +21,19 @@ impl Node {
     /// # Cancel safety
     ///
     /// Nothing is lost when the future is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use aemp::{Node, PortId, SendError};
+    /// async fn send(node: &Node, to: &PortId, lines: Vec<String>) -> Result<(), SendError> {
+    ///     for line in lines {
+    ///         node.ready(to).await;
+    ///         node.send(to, (line,))?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
     pub async fn ready(&self, to: &PortId) {
         self.ready_below(to, HIGH_WATER).await;
     }
@@ -41,7 +54,18 @@ impl Node {
     /// Kills a port with this reason, after what was sent to it before. The empty reason is a
     /// normal death. Killing a dead port does nothing. An async port ends at its next `await`,
     /// no matter what it has not looked at yet; monitors fire then, behind what it has sent.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use aemp::{Node, PortId, Reason};
+    /// fn example(node: &Node, done: &PortId, broken: &PortId) {
+    ///     node.kill(done, Reason::NORMAL);
+    ///     node.kill(broken, Reason::text("disk_full", "/var"));
+    /// }
+    /// ```
     #[doc(alias = "kil")]
+    #[doc(alias = "exit")]
     pub fn kill(&self, port: &PortId, reason: Reason) {
         self.kill_under_pressure(port, reason);
     }
@@ -67,6 +91,16 @@ impl Node {
 
     /// Runs code in a port of this node, in order with its messages and exclusive with its handlers
     /// (Perl's `psub`). Nothing happens if there is no such port here.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use aemp::{Node, PortId};
+    /// fn example(node: &Node, counter: &PortId) {
+    ///     node.run_in(counter, |cx| println!("{} has counted {}", cx.me(), cx.state::<u64>()));
+    /// }
+    /// ```
+    #[doc(alias = "psub")]
     pub fn run_in(&self, port: &PortId, code: impl FnOnce(&mut Context<'_>) + Send + 'static) {
         if let Some(number) = self.local_number(port) {
             signal(self, number, Signal::Job(Box::new(code)));

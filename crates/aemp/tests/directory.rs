@@ -131,6 +131,19 @@ fn what_cannot_be_an_entry_is_an_error_where_it_is_given() {
     });
 }
 
+#[test]
+fn a_node_that_was_shut_down_refuses_to_set_and_to_delete() {
+    in_both_modes(async |mode| {
+        let node = builder(mode).start().await.unwrap();
+        let port = node.port(|_: &mut Context<'_>, (): ()| {});
+        node.db().set("family", "key", 1).unwrap().detach();
+        node.shutdown().await;
+        assert_eq!(node.db().set("family", "other", 1).map(drop), Err(DatabaseError::Shutdown));
+        assert_eq!(node.db().delete("family", "key"), Err(DatabaseError::Shutdown));
+        assert_eq!(node.db().register("family", &port), Err(DatabaseError::Shutdown));
+    });
+}
+
 /// The next thing of a stream of the `futures` crates.
 async fn next<S: futures_core::Stream + Unpin>(stream: &mut S) -> Option<S::Item> {
     let mut stream = std::pin::Pin::new(stream);

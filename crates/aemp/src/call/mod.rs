@@ -55,6 +55,16 @@ impl Node {
     /// # Errors
     ///
     /// See [`CallError`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use aemp::{CallError, Node, PortId};
+    /// async fn add(node: &Node, adder: &PortId) -> Result<i64, CallError> {
+    ///     node.call(adder, Duration::from_secs(1), |reply| ("add", 20, 22, reply)).await
+    /// }
+    /// ```
     #[doc(alias = "cal")]
     #[doc(alias = "ask")]
     pub fn call<M, R, F>(

@@ -64,6 +64,7 @@ impl<'a> Context<'a> {
     }
 
     /// The ID of the own port.
+    #[doc(alias = "self")]
     #[inline]
     pub fn me(&self) -> PortId {
         match &self.name {

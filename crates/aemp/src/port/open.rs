@@ -35,6 +35,17 @@ impl Task for Beside {
 impl Node {
     /// Opens a port with one handler and one message type. What does not decode as `M` kills the
     /// port with `bad_message`, an unknown tag with `unhandled_message`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use aemp::{Context, Node, SendError};
+    /// # fn example(node: &Node) -> Result<(), SendError> {
+    /// let mut total = 0;
+    /// let adder = node.port(move |_: &mut Context<'_>, (n,): (i64,)| total += n);
+    /// node.send(&adder, (42,))
+    /// # }
+    /// ```
     #[doc(alias = "rcv")]
     pub fn port<M: FromMessage>(&self, handler: impl FnMut(&mut Context<'_>, M) + Send + 'static) -> Addr<M> {
         let actor = Callback::<Node, M, _>::new(Closure(handler), None);

@@ -66,6 +66,7 @@ impl Drop for Ticket {
 
 impl Mailbox {
     /// The ID of the port.
+    #[doc(alias = "self")]
     pub fn id(&self) -> &PortId {
         &self.id
     }
