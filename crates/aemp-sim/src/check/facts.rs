@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
 
-use crate::history::{FaultKind, Record, node_of};
+use crate::history::{Event, FaultKind, Record, node_of};
 
 /// What comes first in the reason of a loss.
 pub(super) const LOST: &str = "transport_error";
@@ -255,6 +255,19 @@ impl<'a> Facts<'a> {
     pub(super) fn faulty_at(&self, nodes: [&str; 2], time: u64, before: u64) -> bool {
         let concerns = |fault: &Fault<'_>| fault.nodes.iter().any(|node| nodes.contains(&node.as_str()));
         self.faults.iter().any(|fault| concerns(fault) && fault.touches(time, before))
+    }
+
+    /// Whether a relayed connection between two nodes was lost at about this time because a direct
+    /// one took its place: one end was needed as a relay. The other one may hear of the end first.
+    pub(super) fn replaced(&self, nodes: [&str; 2], time: u64) -> bool {
+        self.records.iter().any(|record| match &record.event {
+            Event::Down { peer, reason, .. } => {
+                reason == "a direct connection replaces the relayed one"
+                    && record.t.abs_diff(time) < 2_000_000
+                    && (nodes == [record.node.as_str(), peer] || nodes == [peer, record.node.as_str()])
+            }
+            _ => false,
+        })
     }
 
     /// Where a kill, or a full mailbox, has closed the mailbox of a port.

@@ -93,12 +93,6 @@ pub fn all(history: &History, bounds: &Bounds) -> Vec<Violation> {
     out
 }
 
-/// Whether a relayed connection was lost because a direct one took its place: its other end was
-/// needed as a relay.
-fn is_replaced(reason: &str) -> bool {
-    reason == "a direct connection replaces the relayed one"
-}
-
 fn report(out: &mut Vec<Violation>, rule: &'static str, text: impl fmt::Display) {
     out.push(Violation { rule, text: text.to_string() });
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rustc_hash::FxHashMap;
 
 use super::facts::{Facts, LOST, Monitor, Run};
-use super::{Bounds, Violation, is_replaced, micros, report};
+use super::{Bounds, Violation, micros, report};
 use crate::history::{Event, node_of};
 
 /// What comes first in the reason if the function of a spawn cannot run. From outside no such port
@@ -83,13 +83,13 @@ fn alarm(
     if facts.unreadable.contains_key(&(facts.run(at), monitor.p)) {
         return;
     }
-    if reason.get(2).is_some_and(|text| is_replaced(text)) {
-        return;
-    }
     // The news may have waited in a slow mailbox; what it tells of is a break, if that is known.
     let breaks = facts.breaks.get(&(facts.run(at), node_of(monitor.p)));
     let broke = breaks.and_then(|breaks| breaks.iter().rfind(|broke| **broke < at)).unwrap_or(&at);
-    if !facts.faulty(facts.time(*broke), micros(bounds.detect.max(bounds.heal))) {
+    let time = facts.time(*broke);
+    if !facts.faulty(time, micros(bounds.detect.max(bounds.heal)))
+        && !facts.replaced([facts.run(at).0, node_of(monitor.p)], time)
+    {
         let (m, p) = (monitor.m, monitor.p);
         report(out, "M6", format_args!("monitor {m} of {p} fired, and nothing was wrong: {reason:?}"));
     }

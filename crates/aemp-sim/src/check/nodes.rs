@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use rustc_hash::FxHashMap;
 
 use super::facts::{Facts, Monitor, Run};
-use super::{Bounds, Violation, is_replaced, micros, report};
+use super::{Bounds, Violation, micros, report};
 use crate::history::{Event, FaultKind, RELAYED, node_of};
 
 /// The least time between two dials of one address, in microseconds.
@@ -124,7 +124,7 @@ fn without_faults(facts: &Facts<'_>, bounds: &Bounds, out: &mut Vec<Violation>) 
                     Some(_) => facts.faulty_at([run.0, peer], record.t, slack),
                     // A relay may have failed; or the other end gave up, for it had waited too long
                     // for the answer of a third node.
-                    None => is_replaced(reason) || facts.faulty(record.t, slack),
+                    None => facts.faulty(record.t, slack) || facts.replaced([run.0, peer], record.t),
                 };
                 if !excused {
                     let node = run.0;
@@ -241,8 +241,8 @@ fn settled(facts: &Facts<'_>, bounds: &Bounds, out: &mut Vec<Violation>) {
     for record in &facts.records[quiet..] {
         if let Event::Down { peer, reason, .. } = &record.event
             && record.t > healed
-            && !is_replaced(reason)
             && !facts.faulty(record.t, OVERFLOW)
+            && !facts.replaced([&record.node, peer], record.t)
         {
             let node = &record.node;
             report(out, "N4", format_args!("{peer} went down at {node} long after the last fault: {reason}"));
