@@ -62,8 +62,8 @@ fn what_a_gate_still_holds_when_a_node_ends_is_reported() {
         let mut events = pair.near.node_events();
         pair.cut();
         soon("the connection after the loss", async {
-            while !matches!(events.recv().await.unwrap(), NodeEvent::Down(..)) {}
-            while !matches!(events.recv().await.unwrap(), NodeEvent::Up(..)) {}
+            while !matches!(events.next().await, Some(NodeEvent::Down(..))) {}
+            while !matches!(events.next().await, Some(NodeEvent::Up(..))) {}
         })
         .await;
         let (sent, is_sent) = oneshot::channel();
