@@ -72,7 +72,10 @@ fn what_a_gate_still_holds_when_a_node_ends_is_reported() {
         let lost_again = Arc::new(AtomicU64::new(0));
         let lost = lost_again.clone();
         pair.near.run_in(speaker.as_ref(), move |cx| {
-            cx.monitor(&target, move |_, _| drop(lost.fetch_add(1, Ordering::SeqCst))).detach();
+            let count = move |_: &mut Context<'_>, _| {
+                lost.fetch_add(1, Ordering::SeqCst);
+            };
+            cx.monitor(&target, count).detach();
             cx.send(&target, (1u64, 1u64));
             sent.send(()).unwrap();
         });
