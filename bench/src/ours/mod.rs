@@ -10,7 +10,7 @@
 //! | [`mesh`] | a network of many processes |
 //! | [`remote`] | to a port of another process |
 //! | [`far`] | that other process |
-//! | [`way`] | how the two talk |
+//! | [`transport`] | how the two talk |
 //! | [`database`] | entries that one process sets and the other watches |
 //! | [`latency`] | times under load |
 //! | [`costs`] | starting, dialling, being idle, many nodes |
