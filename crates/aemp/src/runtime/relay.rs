@@ -1,7 +1,7 @@
 //! Carried connections as this node has them: the machine under a lock, outboxes on one side of it,
 //! streams on the other.
 //!
-//! A relayed connection is a stream of bytes like a socket, [`Carried`], and what runs on it is
+//! A relayed connection is a stream of bytes like a socket, [`Relayed`], and what runs on it is
 //! what runs on a socket. Bytes arrive with the reader of the relay's link, which never waits:
 //! they lie here, bounded by the window, until they are read.
 
