@@ -75,12 +75,14 @@ pub fn adopt<H: Host>(host: &H, number: PortNo, child: Child<H>) {
 fn end_child<H: Host>(host: &H, child: Child<H>) {
     match child {
         Child::Task(task) => task.abort(),
-        Child::Guard(guard) => drop(guard),
-        Child::Monitor(monitor) => {
-            // The code that it would have run is dropped here, and may panic.
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| monitor.withdraw(host))) {
-                tracing::error!(text = panic_text(&*panic), "a monitor panicked while it was dropped");
-            }
-        }
+        Child::Guard(guard) => drop_caught(|| drop(guard)),
+        Child::Monitor(monitor) => drop_caught(|| monitor.withdraw(host)),
+    }
+}
+
+/// Drops what may be code of users, which may panic.
+fn drop_caught(code: impl FnOnce()) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(code)) {
+        tracing::error!(text = panic_text(&*panic), "a monitor panicked while it was dropped");
     }
 }

@@ -4,6 +4,7 @@ use aemp_proto::Reason;
 
 use super::deliver::delivered;
 use super::exit::end_port;
+use super::extra::Child;
 use super::host::Host;
 use super::mailbox::{Signal, TaskQueue};
 use super::monitor::Notification;
@@ -31,9 +32,23 @@ pub fn signal<H: Host>(host: &H, number: PortNo, signal: Signal<H>) {
 /// Brings a monitor that has fired to its port. The thread may hold locks, and must not drop what
 /// belongs to the monitor.
 pub fn notify<H: Host>(host: &H, number: PortNo, notification: Notification<H>) {
-    if let Signalled::Refused(signal) = queue(host, number, Signal::Notification(notification)) {
+    if let Signalled::Refused(signal) = queue(host, number, Signal::Notification(notification))
+        && let Some(signal) = keep_until_end(host, number, signal)
+    {
         host.ports().scheduler.call(Box::new(move |_| drop(signal)));
     }
+}
+
+/// What comes too late for a port that is to die ends with it: until then the gate of a lost port
+/// stays closed for what this one still sends, for it does not hear of the loss. Gives the signal
+/// back if there is no such port. Who waits for an answer sends nothing.
+fn keep_until_end<H: Host>(host: &H, number: PortNo, signal: Signal<H>) -> Option<Signal<H>> {
+    let Some(mut cell) = host.ports().table.get(number) else { return Some(signal) };
+    if !cell.is_closing() || cell.mailbox().is_none_or(|mailbox| mailbox.wants_reasons()) {
+        return Some(signal);
+    }
+    cell.make_extra().children.push(Child::Guard(Box::new(signal)));
+    None
 }
 
 /// Kills a port from a thread that must not run code of users, such as the drop of what the port

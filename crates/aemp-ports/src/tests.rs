@@ -18,6 +18,9 @@ use crate::message::Envelope;
 
 type Log<T> = Arc<Mutex<Vec<T>>>;
 
+/// Messages that are not handled in one turn.
+const MANY: u32 = 5000;
+
 fn alone() -> Alone {
     Alone::new(MailboxLimits { high: 1 << 10, most: 1 << 20 })
 }
@@ -46,6 +49,33 @@ fn messages_and_signals_take_effect_in_order() {
     host.run();
     assert_eq!(*log.lock(), [1, 2, 3]);
     assert!(!host.lives(port) && host.unseen().is_empty());
+}
+
+#[test]
+fn a_loss_of_which_a_dying_port_does_not_hear_keeps_its_gate_closed_until_the_port_ends() {
+    let (host, log) = (alone(), Log::default());
+    let gate: Arc<()> = Arc::default();
+    let (seen, closed, open) = (log.clone(), Arc::downgrade(&gate), Arc::downgrade(&gate));
+    // It notes whether the gate is closed when it could send.
+    let port =
+        host.open(move |_: &mut Code<'_>, (n,): (u32,)| seen.lock().push((n, closed.upgrade().is_some())));
+    let job = PortAction::Job(Box::new(|_: &mut Code<'_>, _: Reason| panic!("it comes too late")));
+    let monitor = Monitor::new(host.next_id(), host.own_port(port), Action::Port(port, job));
+    // The port takes several turns for them, and others have theirs in between.
+    (0..MANY).for_each(|n| send(&host, port, n));
+    signal(&host, port, Signal::Kill(Reason::NORMAL));
+    monitor.fire_loss(&host, Reason::died("lost"), Box::new(gate), None);
+    host.run();
+    assert_eq!(*log.lock(), (0..MANY).map(|n| (n, true)).collect::<Vec<_>>());
+    assert!(!host.lives(port) && open.upgrade().is_none());
+    // The port is gone, and a further loss keeps nothing closed.
+    let gate: Arc<()> = Arc::default();
+    let closed = Arc::downgrade(&gate);
+    let job = PortAction::Job(Box::new(|_: &mut Code<'_>, _: Reason| {}));
+    let late = Monitor::new(host.next_id(), host.own_port(port), Action::Port(port, job));
+    late.fire_loss(&host, Reason::died("lost"), Box::new(gate), None);
+    host.run();
+    assert!(closed.upgrade().is_none());
 }
 
 #[test]

@@ -141,6 +141,8 @@ pub enum Sabotage {
     NoGate,
     /// A gate stays closed though everybody has been told.
     KeepGate,
+    /// A port that is to die and does not hear of a loss does not keep the gate closed.
+    OpenForDying,
     /// What is held at a gate is dropped.
     DropHeld,
     LoseFire,
@@ -189,7 +191,7 @@ pub enum Sabotage {
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Sabotage; 35] = [
+    pub const ALL: [Sabotage; 36] = [
         Sabotage::DropMessage,
         Sabotage::DoubleMessage,
         Sabotage::SwapMessages,
@@ -197,6 +199,7 @@ impl Sabotage {
         Sabotage::InventMessage,
         Sabotage::NoGate,
         Sabotage::KeepGate,
+        Sabotage::OpenForDying,
         Sabotage::DropHeld,
         Sabotage::LoseFire,
         Sabotage::FireTwice,

@@ -34,7 +34,7 @@ fn missed(sabotage: Sabotage, wanted: &[&str]) -> Option<String> {
 /// What has to notice each bug.
 fn rules(sabotage: Sabotage) -> &'static [&'static str] {
     match sabotage {
-        Sabotage::DropMessage | Sabotage::NoGate => &["M4"],
+        Sabotage::DropMessage | Sabotage::NoGate | Sabotage::OpenForDying => &["M4"],
         Sabotage::KeepGate => &["M13"],
         Sabotage::DropHeld => &["M4", "M5"],
         Sabotage::DoubleMessage => &["M2"],

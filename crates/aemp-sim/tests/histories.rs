@@ -109,16 +109,23 @@ fn a_kill_that_is_lost_makes_no_port_deaf() {
 }
 
 #[test]
-fn a_kill_that_has_arrived_makes_a_port_deaf() {
-    let mut story = Story::new();
-    story.monitor(1);
-    story.kill("a#2");
-    story.at("a", Event::PortClosed { p: "a#2".into() });
-    story.send(1, TARGET, 0);
-    story.lose();
-    story.send(2, TARGET, 1);
-    story.receive(2, TARGET, 1);
-    assert_eq!(story.broken(), [""; 0]);
+fn of_what_a_port_that_is_to_die_cannot_hear_nothing_passes_before_it_is_gone() {
+    let broken = |gone: bool| {
+        let mut story = Story::new();
+        story.monitor(1);
+        story.kill("a#2");
+        story.at("a", Event::PortClosed { p: "a#2".into() });
+        story.send(1, TARGET, 0);
+        story.lose();
+        if gone {
+            story.at("a", Event::PortDied { p: "a#2".into(), reason: vec!["killed".into()] });
+        }
+        story.send(2, TARGET, 1);
+        story.receive(2, TARGET, 1);
+        story.broken()
+    };
+    assert!(broken(false).contains(&"M4"));
+    assert_eq!(broken(true), [""; 0]);
 }
 
 /// Seeds 102575 and 105836.

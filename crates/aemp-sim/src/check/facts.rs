@@ -217,21 +217,13 @@ impl<'a> Facts<'a> {
     }
 
     /// Where nobody listens to a monitor any more, without it having fired: withdrawn, or the port
-    /// that is told is gone. A kill that arrives closes a mailbox at once, though what is in it is
-    /// still handled.
+    /// that is told is gone. One that is to die hears of nothing more, but until it is gone nothing
+    /// that it sends passes either.
     pub(super) fn deaf(&self, monitor: &Monitor<'_>) -> Option<usize> {
-        let closed = monitor.to.and_then(|to| self.closed.get(to).copied().or_else(|| self.killed(to)));
         let gone = monitor.to.and_then(|to| self.end_of(to));
         // A normal death kills nobody, and nothing of it is seen outside.
         let spared = (monitor.link && self.outside.is_some()).then(|| self.normal_end(monitor.p)).flatten();
-        monitor.withdrawn.into_iter().chain(closed).chain(gone).chain(spared).min()
-    }
-
-    /// Where the kill was sent that a port died of. From outside it is not seen when it arrives and
-    /// closes the mailbox.
-    fn killed(&self, port: &str) -> Option<usize> {
-        let (_, reason) = self.ports.get(port).filter(|_| self.outside.is_some())?.died.first()?;
-        Some(self.kills.get(reason).filter(|kill| kill.p == port)?.at)
+        monitor.withdrawn.into_iter().chain(gone).chain(spared).min()
     }
 
     /// Whether a monitor is set, and neither fired nor deaf, at this place.

@@ -49,6 +49,9 @@ pub(super) struct Port {
     pub(super) mailbox: VecDeque<Item>,
     /// A kill is on its way: nothing later counts.
     closing: bool,
+    /// Monitors that fired too late for it. Their gates open when it ends: until then what it sends
+    /// must not pass a loss that it does not hear of.
+    unheard: Vec<Fire>,
     scheduled: bool,
     /// Receivers that were behind when its handler sent to them, and may be so still.
     pub(super) behind: Vec<u64>,
@@ -144,6 +147,7 @@ impl Node {
             id,
             mailbox: VecDeque::new(),
             closing: false,
+            unheard: Vec::new(),
             scheduled: false,
             behind: Vec::new(),
             pace,
@@ -181,9 +185,13 @@ impl Node {
 
     /// Puts something other than a message into a mailbox. After a kill nothing counts.
     pub(super) fn signal(&mut self, number: u64, item: Item, cx: &mut Cx) {
-        let Some(port) = self.ports.table.get_mut(&number).filter(|port| !port.closing) else {
-            return self.discard(item, cx);
-        };
+        let Some(port) = self.ports.table.get_mut(&number) else { return self.discard(item, cx) };
+        if port.closing {
+            return match item {
+                Item::Fire(fire) if !cx.sabotage(Sabotage::OpenForDying, 1) => port.unheard.push(fire),
+                item => self.discard(item, cx),
+            };
+        }
         let task = port.task;
         match item {
             Item::Kill(reason) => return self.close(number, reason, cx),
@@ -211,12 +219,16 @@ impl Node {
     pub(super) fn close(&mut self, number: u64, reason: Reason, cx: &mut Cx) {
         let Some(port) = self.ports.port(number) else { return };
         port.closing = true;
-        let left = if port.task { std::mem::take(&mut port.mailbox) } else { VecDeque::new() };
+        // An async port looks at nothing more, and ends a moment later.
+        if port.task {
+            for item in std::mem::take(&mut port.mailbox) {
+                if let Item::Fire(fire) = item {
+                    port.unheard.push(fire);
+                }
+            }
+        }
         let (p, busy) = (port.id.to_string(), port.scheduled || !port.mailbox.is_empty());
         self.record(Event::PortClosed { p }, cx);
-        for item in left {
-            self.discard(item, cx);
-        }
         if busy {
             self.push(number, Item::Kill(reason));
             self.schedule(number, cx);
@@ -353,7 +365,7 @@ impl Node {
                 }
             }
         }
-        for item in port.mailbox {
+        for item in port.mailbox.into_iter().chain(port.unheard.into_iter().map(Item::Fire)) {
             self.discard(item, cx);
         }
     }
