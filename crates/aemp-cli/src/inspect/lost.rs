@@ -4,7 +4,7 @@ use aemp::Node;
 use clap::Args;
 use serde_json::json;
 
-use super::{connected, node_id, unanswered};
+use super::{ask, node_id};
 use crate::client::{Client, Limit};
 use crate::failure::Failure;
 use crate::output::{Output, Table};
@@ -29,11 +29,8 @@ pub(crate) struct Lost {
 impl Lost {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let target = node_id(&self.node)?;
-        let list = async |node: &Node| match node.lost_messages_of(&target, self.limit.timeout).await {
-            Ok(lost) => Ok(lost),
-            Err(error) => Err(unanswered(node, &target, error, self.limit.timeout).await),
-        };
-        let lost = connected(&self.client, &self.limit, list).await?;
+        let question = async |node: &Node| node.lost_messages_of(&target, self.limit.timeout).await;
+        let lost = ask(&self.client, &self.limit, &target, question).await?;
         let mut table = Table::new(&["time", "port", "tag", "reason"]);
         for message in lost {
             let time = super::stats::time(message.time);

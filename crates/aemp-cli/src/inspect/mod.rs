@@ -64,6 +64,20 @@ pub(crate) async fn connected<T>(
     outcome
 }
 
+/// Asks one node a question as a client of the network.
+pub(crate) async fn ask<T>(
+    client: &Client,
+    limit: &Limit,
+    asked: &NodeId,
+    question: impl AsyncFn(&Node) -> Result<T, AskError>,
+) -> Result<T, Failure> {
+    let ask = async |node: &Node| match question(node).await {
+        Ok(answer) => Ok(answer),
+        Err(error) => Err(unanswered(node, asked, error, limit.timeout).await),
+    };
+    connected(client, limit, ask).await
+}
+
 /// Nodes that are asked at the same time.
 const AT_ONCE: usize = 32;
 

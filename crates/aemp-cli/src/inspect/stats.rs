@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::{Value as Json, json};
 use time::OffsetDateTime;
 
-use super::{connected, node_id, unanswered};
+use super::{ask, node_id};
 use crate::client::{Client, Limit};
 use crate::failure::Failure;
 use crate::output::{Format, Output, Table};
@@ -34,11 +34,8 @@ pub(crate) struct Stats {
 impl Stats {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let target = node_id(&self.node)?;
-        let ask = async |node: &Node| match node.stats_of(&target, self.limit.timeout).await {
-            Ok(stats) => Ok(stats),
-            Err(error) => Err(unanswered(node, &target, error, self.limit.timeout).await),
-        };
-        let stats = connected(&self.client, &self.limit, ask).await?;
+        let question = async |node: &Node| node.stats_of(&target, self.limit.timeout).await;
+        let stats = ask(&self.client, &self.limit, &target, question).await?;
         match self.output.format {
             Format::Json => crate::print(&json_text(&json!(stats))),
             Format::Table => {
