@@ -38,7 +38,7 @@ who they are and what they may do. The line ends with the address of the gateway
 With metrics HOST:PORT a monitoring system finds there /metrics (OpenMetrics text), /ready (200 when the node is a part of its network) and
 /alive (200 while the loop of the node answers); the line ends with metrics HOST:PORT. Nobody is asked who they are there.
 
-Example: aemp run norc 1 nodeid echo secret geheim binds 127.0.0.1:4040 services aemp::echo,aemp::sink")]
+Example: aemp run norc 1 nodeid echo secret hush binds 127.0.0.1:4040 services aemp::echo,aemp::sink")]
 pub(crate) struct Run {
     /// [PROFILE] [KEY VALUE]… as Perl's `configure` takes them; JSON where a value starts with [, {
     /// or "

@@ -114,7 +114,7 @@ pub struct Extra<H: Host> {
     pub children: Vec<Child<H>>,
     /// Ports that wait until this one has drained.
     pub blocked: Vec<PortNo>,
-    /// The same for what is no port.
+    /// The same for tasks, which are not ports.
     pub drained: Vec<Waker>,
     /// Code of this async port goes on when the port has fallen behind itself.
     pub falls_behind: Vec<Waker>,

@@ -34,7 +34,7 @@ const FIRST_QUOTA: u16 = 8;
 /// What a port is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// There is no port: the slot is free, or kept for another one.
+    /// The slot is free, or kept for another port.
     Free,
     /// Nothing waits.
     Idle,

@@ -19,7 +19,7 @@
 //! - **Nodes are told apart by an address** (`Node::identity`), which `last_node` and `reply_slot`
 //!   keep after the end of the node. That is right because the address is that of memory which is
 //!   never given back (`Home::lasting`): another node never has it.
-//! - **A kept slot belongs to the thread** (`reply_slot`): there is no port in it, nobody else gets
+//! - **A kept slot belongs to the thread** (`reply_slot`): it holds no port, nobody else gets
 //!   it, and `owned::Keeper` gives it back when the thread ends or works for another node.
 
 use std::cell::Cell;

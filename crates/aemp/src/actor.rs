@@ -71,7 +71,7 @@
 //! }
 //!
 //! fn add(node: &Node, counter: &Addr<Count>) {
-//!     let _ = node.send(counter, ("add", 1)); // error: a tuple is no message for an `Addr<Count>`
+//!     let _ = node.send(counter, ("add", 1)); // error: a tuple cannot be sent to an `Addr<Count>`
 //! }
 //! ```
 //!

@@ -270,7 +270,7 @@ pub trait Destination<M>: sealed::Destination {
 /// them a [`ValueFor`] the one that is expected. [`AnyMessage`], [`Envelope`] and [`Body`] take
 /// every message.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no message for an `Addr<{T}>`",
+    message = "`{Self}` cannot be sent to an `Addr<{T}>`",
     note = "anything may be sent to the port ID, `addr.port()`; it is checked when it arrives"
 )]
 pub trait MessageFor<T>: IntoMessage {}

@@ -244,7 +244,7 @@ async fn the_port_of_a_call_stays_gated_until_the_caller_hears_of_the_loss() {
     node.break_remote(&remote, "test");
     assert_eq!(remote.outbox.lock().gated_ports(), 1);
     assert_eq!(soon(told.recv()).await, Some((true, 0)));
-    // A sender that is no port.
+    // A sender that is not a port.
     node.attach_remote(&remote, LinkId::dialled(2), Framing::Native);
     let call = node.call(&far, LIMIT, |_: ReplyTo<u64>| ("call",));
     tokio::pin!(call);

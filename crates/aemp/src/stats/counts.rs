@@ -76,7 +76,7 @@ pub(crate) enum BreakCause {
     Closed,
     /// The system says that the connection is broken.
     Socket,
-    /// The peer has sent what is no frame.
+    /// The peer has sent a malformed frame.
     Malformed,
     /// Nothing was heard of it for too long.
     Silent,
