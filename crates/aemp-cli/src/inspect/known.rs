@@ -82,6 +82,8 @@ pub(crate) fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a String>) -
     let small = name.to_lowercase();
     let likeness = |other: &str| match other.to_lowercase() {
         other if other.contains(&small) && !small.is_empty() => 1.0,
+        // One slip of the finger, which weighs much in a short name.
+        other if small.len() > 2 && strsim::osa_distance(&small, &other) == 1 => 1.0,
         other => strsim::jaro_winkler(&small, &other),
     };
     let names: BTreeSet<&String> = names.collect();
@@ -108,6 +110,7 @@ mod tests {
         assert_eq!(near("sed1"), ["seed1", "seed2"]);
         assert_eq!(near("ECHO"), ["aemp::echo"]);
         assert_eq!(near("zzz"), Vec::<&str>::new());
+        assert_eq!(nearest("wkr", [String::from("wrk"), String::from("seed")].iter()), ["wrk"]);
         assert_eq!(proposal("workr/a", names.iter()), "; did you mean worker/a?");
         assert_eq!(proposal("zzz", names.iter()), "");
     }
