@@ -133,7 +133,7 @@ fn broken(out: &mut String, library: &Path, mistake: &Mistake) {
         mistake.name
     )
     .expect("a string");
-    out.push_str("use crate::{actor, extra, host, known, mailbox, port_no, sync};\n");
+    out.push_str("use crate::{actor, extra, host, known, mailbox, mailbox_limits, port_no, sync};\n");
     for (name, file) in MODULES {
         let mut text = read(&library.join(file));
         if name == mistake.module {

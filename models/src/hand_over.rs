@@ -13,6 +13,7 @@ use super::sleepers::Sleepers;
 use super::slot::{Added, State};
 use super::table::Table;
 use crate::check;
+use crate::mailbox_limits::MailboxLimits;
 use crate::port_no::PortNo;
 use crate::stand_ins::actor::Actor;
 use crate::stand_ins::host::Model;
@@ -61,7 +62,7 @@ struct Node {
 impl Node {
     fn new(all: usize) -> Node {
         Node {
-            table: Table::new(),
+            table: Table::new(MailboxLimits::NONE),
             queue: Mutex::new(VecDeque::new()),
             sleepers: Sleepers::new(),
             bell: Notify::new(),
@@ -80,7 +81,7 @@ impl Node {
         let Some(mut cell) = self.table.get(port) else { return };
         let Some(mailbox) = cell.mailbox() else { return };
         mailbox.downcast_mut::<Numbers>().expect("its type").0.push(n);
-        match cell.added(1, usize::MAX) {
+        match cell.added(1) {
             Added::Nothing => {}
             Added::Schedule => {
                 drop(cell);

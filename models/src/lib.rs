@@ -14,6 +14,8 @@
 mod decision;
 #[path = "../../crates/aemp-ports/src/doom.rs"]
 mod doom;
+#[path = "../../crates/aemp-ports/src/mailbox_limits.rs"]
+mod mailbox_limits;
 #[path = "../../crates/aemp-ports/src/port_no.rs"]
 mod port_no;
 #[path = "../../crates/aemp-ports/src/reply_slot.rs"]

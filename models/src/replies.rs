@@ -11,6 +11,7 @@ use super::reply_slot::ReplySlot;
 use super::slot::State;
 use super::table::Table;
 use crate::check;
+use crate::mailbox_limits::MailboxLimits;
 use crate::port_no::PortNo;
 use crate::stand_ins::Bell;
 use crate::stand_ins::host::Model;
@@ -56,7 +57,7 @@ fn wait(table: &Table<Model>, port: PortNo, bell: &Arc<Bell>) -> (u32, PortNo) {
 #[test]
 pub(crate) fn a_late_answer_does_not_reach_the_next_call() {
     check(3, || {
-        let table = LoomArc::new(Table::<Model>::new());
+        let table = LoomArc::new(Table::<Model>::new(MailboxLimits::NONE));
         let bell = Bell::new();
         let first = table.insert(State::Unscheduled, Known::boxed(Answer(ReplySlot::new())), None, None);
         let other = table.clone();

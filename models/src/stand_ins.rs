@@ -115,6 +115,7 @@ pub(crate) mod extra {
 
     use aemp_proto::PortId;
 
+    use crate::mailbox_limits::MailboxLimits;
     use crate::port_no::PortNo;
 
     /// No port of the models has any of it.
@@ -122,11 +123,12 @@ pub(crate) mod extra {
         host: PhantomData<fn() -> H>,
         pub(crate) name: Option<Arc<PortId>>,
         pub(crate) kills: u32,
+        pub(crate) mailbox: Option<MailboxLimits>,
     }
 
     impl<H> Default for Extra<H> {
         fn default() -> Extra<H> {
-            Extra { host: PhantomData, name: None, kills: 0 }
+            Extra { host: PhantomData, name: None, kills: 0, mailbox: None }
         }
     }
 

@@ -144,7 +144,7 @@ pub fn delivered<H: Host>(
     mut cell: SlotGuard<'_, Slot<H>>,
     bytes: usize,
 ) -> Option<Pressure<H>> {
-    match cell.added(bytes, host.ports().limits.crowd()) {
+    match cell.added(bytes) {
         Added::Nothing => {}
         Added::Schedule => {
             drop(cell);
@@ -162,7 +162,7 @@ fn delivered_otherwise<H: Host>(
     number: PortNo,
     mut cell: SlotGuard<'_, Slot<H>>,
 ) -> Option<Pressure<H>> {
-    let limits = host.ports().limits;
+    let limits = cell.limits(host.ports().limits);
     let mailbox = cell.mailbox()?;
     let (kept, after) = (mailbox.kept(), mailbox.after());
     // One that is to die already is only seen to: a parked one has to run for it.
@@ -237,8 +237,8 @@ pub fn call<H: Host, M: IntoMessage>(
         cell.count(bytes);
         if help
             && cell.state() == State::Idle
-            && cell.waiting() <= ports.limits.crowd()
-            && let Some(taken) = Taken::out_of(&mut cell, ports.limits.high)
+            && !cell.is_crowded()
+            && let Some(taken) = Taken::out_of(&mut cell, ports.limits)
         {
             return Ok(Called::Run(taken));
         }

@@ -10,6 +10,7 @@ use aemp_proto::PortId;
 use aemp_proto::kernel::LinkId;
 
 use super::host::Host;
+use super::mailbox_limits::MailboxLimits;
 use super::monitor::Monitor;
 use super::port_no::PortNo;
 use super::pressure::Crowded;
@@ -120,6 +121,8 @@ pub struct Extra<H: Host> {
     pub falls_behind: Vec<Waker>,
     /// Receivers that were behind when this port was parked, and may be so still.
     pub crowded: Crowded<H>,
+    /// The limits of its mailbox, if it has its own.
+    pub mailbox: Option<MailboxLimits>,
     /// How many monitors wait in the mailbox that kill the port, unless they are withdrawn in time.
     pub kills: u32,
     /// The name that another node has chosen for it.
@@ -137,6 +140,7 @@ impl<H: Host> Default for Extra<H> {
             drained: Vec::new(),
             falls_behind: Vec::new(),
             crowded: Crowded::default(),
+            mailbox: None,
             kills: 0,
             name: None,
             share: None,

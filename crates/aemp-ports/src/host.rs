@@ -10,6 +10,7 @@ use aemp_proto::{PortId, Reason};
 use bytes::Bytes;
 
 use super::effects::Effects;
+use super::mailbox_limits::MailboxLimits;
 use super::monitor::Monitor;
 use super::node_ref::NodeRef;
 use super::owned::Owned;
@@ -115,27 +116,10 @@ pub struct Ports<H: Host> {
     pub always_encode: bool,
 }
 
-/// How much may wait in a mailbox, in bytes.
-#[derive(Debug, Clone, Copy)]
-pub struct MailboxLimits {
-    /// Above this the port is behind: ports that send to it wait.
-    pub high: usize,
-    /// Above this it is killed.
-    pub most: usize,
-}
-
-impl MailboxLimits {
-    /// Above this a sender has to look closer.
-    #[inline]
-    pub fn crowd(&self) -> usize {
-        self.high.min(self.most)
-    }
-}
-
 impl<H: Host> Ports<H> {
     /// No ports yet.
     pub fn new(scheduler: Scheduler<H>, limits: MailboxLimits, always_encode: bool) -> Ports<H> {
-        Ports { table: Table::new(), scheduler, limits, always_encode }
+        Ports { table: Table::new(limits), scheduler, limits, always_encode }
     }
 
     /// The ID of a port.

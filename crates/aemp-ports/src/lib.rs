@@ -44,6 +44,7 @@ pub mod items;
 pub mod known;
 pub mod lock_order;
 pub mod mailbox;
+pub mod mailbox_limits;
 pub mod message;
 pub mod monitor;
 pub mod node_ref;
@@ -68,5 +69,6 @@ mod tests;
 pub mod this_thread;
 pub mod wake;
 
-pub use host::{Host, MailboxLimits, Ports};
+pub use host::{Host, Ports};
+pub use mailbox_limits::MailboxLimits;
 pub use port_no::PortNo;

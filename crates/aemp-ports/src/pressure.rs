@@ -104,7 +104,7 @@ fn waits_for<H: Host>(host: &H, number: PortNo, receiver: &Pressure<H>) -> bool 
     match receiver {
         Pressure::Port(target) => match host.ports().table.get(*target) {
             Some(mut cell) => {
-                let behind = cell.waiting() > host.ports().limits.high;
+                let behind = cell.waiting() > cell.limits(host.ports().limits).high;
                 if behind {
                     cell.make_extra().blocked.push(number);
                 }
@@ -119,7 +119,7 @@ fn waits_for<H: Host>(host: &H, number: PortNo, receiver: &Pressure<H>) -> bool 
 /// Waits until an async port is behind, or gone.
 pub fn poll_falls_behind<H: Host>(host: &H, number: PortNo, task: &Context<'_>) -> Poll<()> {
     let Some(mut cell) = host.ports().table.get(number) else { return Poll::Ready(()) };
-    if cell.waiting() > host.ports().limits.high {
+    if cell.waiting() > cell.limits(host.ports().limits).high {
         return Poll::Ready(());
     }
     // Under the lock, and so before something is added.
@@ -130,7 +130,7 @@ pub fn poll_falls_behind<H: Host>(host: &H, number: PortNo, task: &Context<'_>) 
 /// Waits until a port is not behind any more, or gone.
 pub fn poll_ready<H: Host>(host: &H, number: PortNo, task: &Context<'_>) -> Poll<()> {
     let Some(mut cell) = host.ports().table.get(number) else { return Poll::Ready(()) };
-    if cell.is_closing() || cell.waiting() <= host.ports().limits.high {
+    if cell.is_closing() || cell.waiting() <= cell.limits(host.ports().limits).high {
         return Poll::Ready(());
     }
     // Under the lock, and so before who drains looks.

@@ -13,6 +13,7 @@ use super::exit::end_port;
 use super::host::Host;
 use super::known::{BoxedMailbox, Known};
 use super::mailbox::{Signal, TaskQueue};
+use super::mailbox_limits::MailboxLimits;
 use super::port_no::PortNo;
 use super::pressure::{Crowded, go_on_if_drained, unpark};
 use super::sender;
@@ -47,14 +48,9 @@ pub struct Taken<H: Host> {
 impl<H: Host> Taken<H> {
     /// Takes code and messages of a port that is to be run, and not run by anybody yet.
     #[inline(always)]
-    pub fn out_of(cell: &mut Slot<H>, mailbox_high: usize) -> Option<Taken<H>> {
+    pub fn out_of(cell: &mut Slot<H>, limits: MailboxLimits) -> Option<Taken<H>> {
         let actor = cell.begin_run()?;
-        Some(Taken {
-            actor,
-            name: cell.name(),
-            quota: cell.quota(),
-            blocked: cell.take_blocked(mailbox_high),
-        })
+        Some(Taken { actor, name: cell.name(), quota: cell.quota(), blocked: cell.take_blocked(limits) })
     }
 }
 
@@ -65,7 +61,7 @@ pub fn run_port<H: Host>(host: &H, number: PortNo, clock: Option<&mut Clock>) ->
     if cell.state() != State::Queued {
         return Next::Rest;
     }
-    let Some(taken) = Taken::out_of(&mut cell, host.ports().limits.high) else { return Next::Rest };
+    let Some(taken) = Taken::out_of(&mut cell, host.ports().limits) else { return Next::Rest };
     drop(cell);
     run_taken(host, (number, seat), taken, clock)
 }
@@ -205,7 +201,7 @@ fn become_another<H: Host>(
 fn put_back<H: Host>(host: &H, seat: Seat<'_, H>, actor: Box<dyn Actor<H>>, quota: u16, left: bool) -> Next {
     let Some(mut cell) = seat.lock() else { return Next::Rest };
     let more = cell.end_run(actor, quota, left);
-    let blocked = cell.take_blocked(host.ports().limits.high);
+    let blocked = cell.take_blocked(host.ports().limits);
     drop(cell);
     if !blocked.is_empty() {
         unpark(host, blocked);
@@ -225,13 +221,13 @@ fn park<H: Host>(
     let Some(mut cell) = seat.lock() else { return Next::Rest };
     // A port that is behind itself is never parked: so of any ring of ports at least one goes on.
     // Nor is one that is to die.
-    if cell.is_doomed() || cell.waiting() >= host.ports().limits.high {
+    if cell.is_doomed() || cell.waiting() >= cell.limits(host.ports().limits).high {
         drop(cell);
         return put_back(host, seat, actor, quota, left);
     }
     cell.park(actor, quota);
     cell.make_extra().crowded = crowded;
-    let blocked = cell.take_blocked(host.ports().limits.high);
+    let blocked = cell.take_blocked(host.ports().limits);
     drop(cell);
     unpark(host, blocked);
     go_on_if_drained(host, number);

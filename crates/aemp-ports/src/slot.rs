@@ -26,6 +26,7 @@ use super::extra::Extra;
 use super::host::Host;
 use super::known::{BoxedMailbox, Known};
 use super::mailbox::Mailbox;
+use super::mailbox_limits::MailboxLimits;
 use super::port_no::PortNo;
 
 /// How many items the first run of a port may handle.
@@ -60,6 +61,8 @@ pub struct Slot<H: Host> {
     quota: u16,
     /// Bytes that wait in the mailbox; 0 exactly if nothing does.
     waiting: usize,
+    /// Bytes above which more has to be done than to put a message into the mailbox.
+    crowd: usize,
     mailbox: Option<BoxedMailbox<H>>,
     /// The code; a runner has it while it runs.
     actor: Option<Box<dyn Actor<H>>>,
@@ -95,16 +98,18 @@ impl<H: Host> Slot<H> {
             closing: false,
             quota: FIRST_QUOTA,
             waiting: 0,
+            crowd: usize::MAX,
             mailbox: None,
             actor: None,
             extra: None,
         }
     }
 
-    /// Puts a port into the slot, which is free. Gives the generation that belongs to its number.
+    /// Puts a port into the slot, which is free; above `crowd` bytes in its mailbox it is crowded.
+    /// Gives the generation that belongs to its number.
     pub(crate) fn open(
         &mut self,
-        state: State,
+        (state, crowd): (State, usize),
         mailbox: BoxedMailbox<H>,
         actor: Option<Box<dyn Actor<H>>>,
         extra: Option<Box<Extra<H>>>,
@@ -114,6 +119,7 @@ impl<H: Host> Slot<H> {
         self.closing = false;
         self.quota = FIRST_QUOTA;
         self.waiting = 0;
+        self.crowd = crowd;
         self.mailbox = Some(mailbox);
         self.actor = actor;
         self.extra = extra;
@@ -159,11 +165,11 @@ impl<H: Host> Slot<H> {
         true
     }
 
-    /// Bytes were added to the mailbox; above `crowd` the port is crowded.
+    /// Bytes were added to the mailbox.
     #[inline]
-    pub fn added(&mut self, bytes: usize, crowd: usize) -> Added {
+    pub fn added(&mut self, bytes: usize) -> Added {
         self.waiting += bytes;
-        let crowded = self.waiting > crowd;
+        let crowded = self.is_crowded();
         match self.state {
             State::Running | State::Queued if !crowded => Added::Nothing,
             State::Idle if !crowded => {
@@ -178,6 +184,23 @@ impl<H: Host> Slot<H> {
     #[inline]
     pub fn count(&mut self, bytes: usize) {
         self.waiting += bytes;
+    }
+
+    /// Whether so much waits that more has to be done than to put a message into the mailbox.
+    #[inline]
+    pub fn is_crowded(&self) -> bool {
+        self.waiting > self.crowd
+    }
+
+    /// From now on the port has limits of its own.
+    pub fn limit_mailbox(&mut self, limits: MailboxLimits) {
+        self.crowd = limits.crowd();
+        self.make_extra().mailbox = Some(limits);
+    }
+
+    /// The limits of the mailbox, if those of the host are these.
+    pub fn limits(&self, of_host: MailboxLimits) -> MailboxLimits {
+        self.extra.as_ref().and_then(|extra| extra.mailbox).unwrap_or(of_host)
     }
 
     /// All that waited was taken out of the mailbox.
@@ -264,12 +287,13 @@ impl<H: Host> Slot<H> {
         self.mailbox.as_mut()
     }
 
-    /// The ports that waited for this one to take what it had, if no more than `high` bytes are
-    /// left.
+    /// The ports that waited for this one to take what it had, if it is not behind any more.
     #[inline]
-    pub fn take_blocked(&mut self, high: usize) -> Vec<PortNo> {
+    pub fn take_blocked(&mut self, of_host: MailboxLimits) -> Vec<PortNo> {
         match &mut self.extra {
-            Some(extra) if extra.holds_up() && self.waiting <= high => extra.unblock(),
+            Some(extra) if extra.holds_up() && self.waiting <= extra.mailbox.unwrap_or(of_host).high => {
+                extra.unblock()
+            }
             _ => Vec::new(),
         }
     }

@@ -9,6 +9,7 @@ use super::extra::Extra;
 use super::host::Host;
 use super::known::{BoxedMailbox, Known};
 use super::mailbox::Mailbox;
+use super::mailbox_limits::MailboxLimits;
 use super::port_no::PortNo;
 use super::slot::{Removed, Slot, State};
 use super::sync::{AtomicU32, Mutex, OnceLock, Ordering, SlotGuard, SlotMutex};
@@ -25,15 +26,17 @@ pub struct Table<H: Host> {
     segments: [Segment<H>; SEGMENTS],
     used: AtomicU32,
     free: Mutex<Vec<u32>>,
+    limits: MailboxLimits,
 }
 
 impl<H: Host> Table<H> {
-    /// No ports.
-    pub fn new() -> Table<H> {
+    /// No ports. Those that come have these limits, unless they get their own.
+    pub fn new(limits: MailboxLimits) -> Table<H> {
         Table {
             segments: [const { OnceLock::new() }; SEGMENTS],
             used: AtomicU32::new(0),
             free: Mutex::new(Vec::new()),
+            limits,
         }
     }
 
@@ -47,7 +50,7 @@ impl<H: Host> Table<H> {
     ) -> PortNo {
         let reused = self.free.lock().pop();
         let index = reused.unwrap_or_else(|| self.used.fetch_add(1, Ordering::Relaxed));
-        let generation = self.slot(index).lock().open(state, mailbox, actor, extra);
+        let generation = self.slot(index).lock().open((state, self.limits.crowd()), mailbox, actor, extra);
         PortNo::of_slot(index, generation)
     }
 

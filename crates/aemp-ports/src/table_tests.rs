@@ -2,11 +2,14 @@
 
 use super::known::Known;
 use super::mailbox::Queue;
+use super::mailbox_limits::MailboxLimits;
 use super::port_no::PortNo;
 use super::slot::State;
 use super::table::*;
 use super::test_host::Alone;
 use crate::message::Envelope;
+
+const LIMITS: MailboxLimits = MailboxLimits { high: 1 << 10, most: 1 << 20 };
 
 fn insert(table: &Table<Alone>) -> PortNo {
     table.insert(State::Idle, Known::boxed(Queue::<Alone, Envelope>::default()), None, None)
@@ -27,7 +30,7 @@ fn places_are_dense_and_in_order() {
 
 #[test]
 fn a_number_is_never_given_twice() {
-    let table = Table::<Alone>::new();
+    let table = Table::<Alone>::new(LIMITS);
     let mut seen = std::collections::HashSet::new();
     for _ in 0..3 {
         let numbers: Vec<PortNo> = (0..200).map(|_| insert(&table)).collect();
@@ -44,7 +47,7 @@ fn a_number_is_never_given_twice() {
 
 #[test]
 fn a_kept_slot_is_no_port_until_it_is_begun_and_then_another_one() {
-    let table = Table::<Alone>::new();
+    let table = Table::<Alone>::new(LIMITS);
     let mut number = insert(&table);
     for _ in 0..10 {
         let cell = table.get(number).expect("it is there");
@@ -68,7 +71,7 @@ fn a_kept_slot_is_no_port_until_it_is_begun_and_then_another_one() {
 
 #[test]
 fn numbers_that_were_never_given_name_nothing() {
-    let table = Table::<Alone>::new();
+    let table = Table::<Alone>::new(LIMITS);
     assert_eq!(PortNo::new(0), None);
     assert!(table.get(PortNo::FIRST).is_none());
     assert!(PortNo::new(u64::MAX).is_some_and(|last| table.get(last).is_none()));

@@ -8,8 +8,9 @@ use parking_lot::Mutex;
 use super::deliver::deliver;
 use super::exit::{adopt, end_port};
 use super::extra::Child;
-use super::host::{Host as _, MailboxLimits};
+use super::host::Host as _;
 use super::mailbox::Signal;
+use super::mailbox_limits::MailboxLimits;
 use super::monitor::{Action, Monitor, PortAction};
 use super::port_no::PortNo;
 use super::signal::signal;
@@ -147,4 +148,30 @@ fn a_panic_ends_its_port_alone() {
     host.run();
     assert_eq!((host.lives(bad), host.lives(good)), (false, true));
     assert_eq!((host.unseen(), &log.lock()[..]), (vec![Reason::died("on purpose")], &[1][..]));
+}
+
+#[test]
+fn a_port_with_a_limit_of_its_own_is_behind_and_full_by_that_one() {
+    let (host, log) = (alone(), Log::default());
+    let (received, sent) = (log.clone(), log.clone());
+    let slow = host.open(move |_: &mut Code<'_>, (n,): (u32,)| received.lock().push(n));
+    let fast = host.open(move |cx: &mut Code<'_>, (n,): (u32,)| {
+        sent.lock().push(1000 * n);
+        cx.send(slow, (n,));
+    });
+    let limits = MailboxLimits { high: 0, most: 500 };
+    host.ports().table.get(slow).expect("it lives").limit_mailbox(limits);
+    // Below the limits of the host: each message makes the sender wait until it was taken.
+    (1..=3).for_each(|n| send(&host, fast, n));
+    host.run();
+    assert_eq!(*log.lock(), [1000, 1, 2000, 2, 3000, 3]);
+    // Who does not wait makes it die of its own limit, and others have that of the host.
+    for _ in 0..100 {
+        assert!(deliver(&host, slow, (4u32,)).is_ok() && deliver(&host, fast, (4u32,)).is_ok());
+    }
+    host.run();
+    assert!(!host.lives(slow) && host.lives(fast));
+    let [reason] = &host.unseen()[..] else { panic!("one port has died: {:?}", host.unseen()) };
+    assert_eq!(reason.identifier().as_deref(), Some("mailbox_full"));
+    assert!(reason.to_string().contains("500"), "{reason}");
 }

@@ -21,6 +21,11 @@ pub struct Inbox<M> {
 }
 
 impl<M: FromMessage> Inbox<M> {
+    /// What takes messages of one type out of this mailbox.
+    pub(crate) fn new(mailbox: Mailbox) -> Inbox<M> {
+        Inbox { mailbox, message: PhantomData }
+    }
+
     /// The address of the port.
     pub fn addr(&self) -> Addr<M> {
         self.mailbox.id().clone().assume()
@@ -130,6 +135,6 @@ impl Node {
         M: FromMessage,
         F: Future<Output = ExitResult> + Send + 'static,
     {
-        self.port_async(move |mailbox| code(Inbox { mailbox, message: PhantomData })).assume()
+        self.port_async(move |mailbox| code(Inbox::new(mailbox))).assume()
     }
 }

@@ -18,12 +18,15 @@
 extern crate self as aemp;
 
 pub mod actor;
+mod async_actor;
 mod builder;
 pub mod call;
+mod close_on_drop;
 mod code;
 pub mod database;
 mod deadline;
 mod fan_out;
+mod flush;
 mod functions;
 mod gate;
 mod guard;
@@ -59,8 +62,10 @@ pub use aemp_proto::outbox::OutboxLimits;
 pub use aemp_proto::relay::RelayLimits;
 pub use aemp_proto::wire::Limits as FrameLimits;
 pub use aemp_proto::{Addr, AnyMessage, Body, Framing, NameError, NodeId, PortId, Reason, Value};
+pub use async_actor::AsyncActor;
 pub use builder::{Builder, StartError};
 pub use call::{Call, CallError};
+pub use close_on_drop::CloseOnDrop;
 pub use code::{EvalReply, Evaluate, FunctionResolver};
 pub use database::{Change, Database, DatabaseError, DbGuard, DbWatch};
 pub use guard::{ExitFuture, MonitorGuard};

@@ -7,7 +7,7 @@ mod support;
 
 use std::time::Duration;
 
-use aemp::{Actor, Addr, CallError, Context, Message, Node, Reason, ReplyTo};
+use aemp::{Actor, Addr, AsyncActor, CallError, Context, Inbox, Message, Node, Reason, ReplyTo};
 use serde::{Deserialize, Serialize};
 use support::{LIMIT, builder, in_both_modes, soon};
 use tokio::sync::mpsc;
@@ -169,5 +169,106 @@ fn other_nodes_spawn_actors_by_name() {
         assert_eq!(soon("the total", total(&near, &port)).await.unwrap(), 42);
         let failed = near.spawn(far.id(), "test::counter", (-1, Teller::default())).unwrap();
         assert_eq!(soon("the failure", near.exited(&failed)).await, Reason::text("negative", -1));
+    });
+}
+
+/// Passes questions on to another actor, and waits for the answers.
+struct Proxy {
+    to: Addr<Order>,
+    dropped: Option<mpsc::UnboundedSender<()>>,
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        if let Some(dropped) = self.dropped.take() {
+            let _ = dropped.send(());
+        }
+    }
+}
+
+impl AsyncActor for Proxy {
+    type Args = (Addr<Order>, Dropped);
+    type Message = Order;
+
+    async fn init(inbox: &mut Inbox<Order>, (to, dropped): (Addr<Order>, Dropped)) -> Result<Proxy, Reason> {
+        let total: i64 = inbox.call(&to, LIMIT, |reply| Order::Total { reply }).await?;
+        if total < 0 {
+            return Err(Reason::text("negative", total));
+        }
+        Ok(Proxy { to, dropped: dropped.to })
+    }
+
+    async fn handle(&mut self, inbox: &mut Inbox<Order>, order: Order) -> Result<(), Reason> {
+        match order {
+            Order::Total { reply } => {
+                let total = inbox.call(&self.to, LIMIT, |reply| Order::Total { reply }).await?;
+                inbox.reply(reply, total + 1)?;
+            }
+            Order::Later(_) => std::future::pending().await,
+            Order::Panic => panic!("as told"),
+            Order::Refuse => return Err(Reason::text("refused", "")),
+            Order::Leave => return Err(Reason::NORMAL),
+            other => inbox.send(&self.to, other)?,
+        }
+        Ok(())
+    }
+}
+
+/// Where the end of a proxy is told; a spawned one tells nobody.
+#[derive(Default, Deserialize, Serialize)]
+struct Dropped {
+    #[serde(skip)]
+    to: Option<mpsc::UnboundedSender<()>>,
+}
+
+#[test]
+fn an_actor_with_async_handlers_waits_for_answers_and_keeps_the_order() {
+    in_both_modes(|mode| async move {
+        let node = builder(mode).async_actor::<Proxy>("test::proxy").start().await.unwrap();
+        let counter = node.start_actor::<Counter>((0, Teller { to: None }));
+        let here = node.start_async_actor::<Proxy>((counter.clone(), Dropped::default()));
+        let args = (counter.clone(), Dropped::default());
+        let spawned = node.spawn(node.id(), "test::proxy", args).unwrap().assume::<Order>();
+        for (proxy, expected) in [(&here, 43), (&spawned, 85)] {
+            node.send(proxy, Order::Add(42)).unwrap();
+            let total = node.call(proxy, LIMIT, |reply| Order::Total { reply }).await;
+            assert_eq!(total, Ok(expected));
+        }
+        node.shutdown().await;
+    });
+}
+
+#[test]
+fn an_actor_with_async_handlers_ends_by_error_panic_and_kill_and_is_dropped() {
+    in_both_modes(|mode| async move {
+        let node = builder(mode).start().await.unwrap();
+        let counter = node.start_actor::<Counter>((0, Teller { to: None }));
+        let ends = [
+            (Order::Refuse, Some("refused")),
+            (Order::Leave, None),
+            (Order::Panic, Some("die")),
+            // It waits for ever, and is killed there.
+            (Order::Later(0), Some("enough")),
+        ];
+        for (order, expected) in ends {
+            let (to, mut dropped) = mpsc::unbounded_channel();
+            let proxy = node.start_async_actor::<Proxy>((counter.clone(), Dropped { to: Some(to) }));
+            let death = node.exited(&proxy);
+            // Not before it has begun.
+            node.call(&proxy, LIMIT, |reply| Order::Total { reply }).await.unwrap();
+            node.send(&proxy, order).unwrap();
+            if expected == Some("enough") {
+                node.kill(&proxy, Reason::text("enough", ""));
+            }
+            assert_eq!(soon("the death", death).await.identifier().as_deref(), expected);
+            soon("the drop", dropped.recv()).await.unwrap();
+        }
+        let wrong = node.start_actor::<Counter>((0, Teller { to: None }));
+        node.send(&wrong, Order::Add(-1)).unwrap();
+        let proxy = node.start_async_actor::<Proxy>((wrong, Dropped::default()));
+        let asked = node.call(&proxy, LIMIT, |reply| Order::Total { reply }).await;
+        let Err(CallError::Died(reason)) = asked else { panic!("{asked:?}") };
+        assert_eq!(reason.identifier().as_deref(), Some("negative"));
+        node.shutdown().await;
     });
 }

@@ -249,3 +249,32 @@ fn a_node_answers_before_it_is_started_again() {
         }
     });
 }
+
+#[test]
+fn a_node_that_is_to_close_on_drop_delivers_and_ends_and_a_kept_one_lives() {
+    in_both_modes(|mode| async move {
+        let far = builder(mode).id("far").secret("s").bind("127.0.0.1:0").start().await.unwrap();
+        let seed = far.local_addrs()[0].to_string();
+        let (told, seen) = tokio::sync::oneshot::channel();
+        let mut told = Some(told);
+        let port = far.port(move |_: &mut Context<'_>, (n,): (u64,)| {
+            let _ = told.take().map(|told| told.send(n));
+        });
+        let near = builder(mode).id("near").secret("s").seed(seed).start().await.unwrap().close_on_drop();
+        let copy = Node::clone(&near);
+        let own = copy.port(|_: &mut Context<'_>, (): ()| {});
+        let death = copy.exited(&own);
+        // It still has to connect.
+        near.send(port.port(), (7u64,)).unwrap();
+        drop(near);
+        assert_eq!(soon("the message", seen).await, Ok(7));
+        soon("the end of its ports", death).await;
+        // Nobody waits for it, and nothing is left to do.
+        assert!(copy.shutdown().await.is_complete());
+
+        let kept = far.close_on_drop().keep();
+        let own = kept.port(|cx: &mut Context<'_>, (reply,): (aemp::ReplyTo<u8>,)| cx.reply(reply, 1));
+        assert_eq!(kept.call(&own, LIMIT, |reply| (reply,)).await, Ok(1));
+        kept.shutdown().await;
+    });
+}

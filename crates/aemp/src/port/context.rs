@@ -32,7 +32,7 @@ use aemp_ports::{Host as _, PortNo};
 /// An error or panic of the code kills the port with the reason `die, TEXT`.
 pub struct Context<'a> {
     node: &'a Node,
-    number: PortNo,
+    pub(super) number: PortNo,
     /// The own ID, if another node chose the name.
     name: Option<Arc<PortId>>,
     state: Option<PortState>,

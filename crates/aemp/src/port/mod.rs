@@ -8,6 +8,7 @@ pub(crate) mod caught;
 pub(crate) mod context;
 mod exit_result;
 pub(crate) mod handlers;
+mod mailbox_limit;
 pub(crate) mod open;
 mod port_task;
 pub(crate) mod task;

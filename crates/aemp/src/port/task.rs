@@ -225,7 +225,7 @@ impl Mailbox {
             }
             mailbox.queue.take(&mut self.batch);
             cell.emptied();
-            let blocked = cell.take_blocked(self.node.limits().mailbox_high);
+            let blocked = cell.take_blocked(self.node.ports().limits);
             drop(cell);
             unpark(&self.node, blocked);
             Poll::Ready(())

@@ -59,10 +59,19 @@ impl Node {
     /// As [`Node::shutdown`], with another grace. What waits for a connection, too, is lost when it
     /// is over.
     pub async fn shutdown_within(&self, grace: Duration) -> ShutdownReport {
+        // An error says that the node has ended already.
+        self.request_shutdown(grace).await.unwrap_or_default()
+    }
+
+    /// Begins a shutdown of which nobody wants to hear.
+    pub(crate) fn begin_shutdown(&self) {
+        drop(self.request_shutdown(SHUTDOWN_GRACE));
+    }
+
+    fn request_shutdown(&self, grace: Duration) -> oneshot::Receiver<ShutdownReport> {
         let (done, report) = oneshot::channel();
         self.event(Event::Shutdown(ShutdownRequest { grace, done }));
-        // An error says that the node has ended already.
-        report.await.unwrap_or_default()
+        report
     }
 }
 
