@@ -2,10 +2,10 @@
 //! the figures and how to read them.
 //!
 //! ```text
-//!   cargo run --release -p aemp-bench                    everything of ours and the floors, five rounds, then the curves
-//!   cargo run --release -p aemp-bench -- --peers         other frameworks too
-//!   cargo run --release -p aemp-bench -- --only l        workloads and curves whose name begins so
-//!   cargo run --release -p aemp-bench -- instructions    instructions of the hot paths against their budget
+//!   cargo run --release -p aemp-bench                   ours and the floors, five rounds, and curves
+//!   cargo run --release -p aemp-bench -- --peers        other frameworks too
+//!   cargo run --release -p aemp-bench -- --only l       workloads and curves whose name begins so
+//!   cargo run --release -p aemp-bench -- instructions   those of the hot paths, and their budget
 //! ```
 //!
 //! | file | what |

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_process_left_is_in_nobodys_way() {
+    fn what_a_killed_process_left_hinders_nobody() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rc");
         fs::write(folder.path().join(".rc.new"), "half").unwrap();

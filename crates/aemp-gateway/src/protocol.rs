@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn values_pass_both_ways() {
+    fn values_pass_in_both_directions() {
         let json = json!([null, true, -1, u64::MAX, i64::MIN, 0.5, "é€", [[]], {"a": {"b": []}}]);
         assert_eq!(to_json(&to_value(json.clone())), json);
         assert_eq!(to_json(&Value::Bytes(vec![0, 0xe9].into())), json!("\0é"));

@@ -2,7 +2,8 @@
 //! know nothing of the code.
 //!
 //! ```text
-//!   options ──► world ──► nodes (kernel, outboxes, handshakes, frames: all real) ──► history ──► check
+//!   options ──► world ──► nodes (kernel, outboxes, handshakes, frames: all real)
+//!                           ──► history ──► check
 //!                 └─────► net (streams of bytes: slow, stuck, cut, ended, reset)
 //! ```
 //!

@@ -36,7 +36,10 @@
 //!
 //!     fn handle(&mut self, cx: &mut Context<'_>, message: Count) -> Result<(), Reason> {
 //!         match message {
-//!             Count::Add(n) => self.total = self.total.checked_add(n).ok_or_else(|| Reason::died("overflow"))?,
+//!             Count::Add(n) => {
+//!                 let total = self.total.checked_add(n);
+//!                 self.total = total.ok_or_else(|| Reason::died("overflow"))?;
+//!             }
 //!             Count::Total { reply } => cx.reply(reply, self.total),
 //!         }
 //!         Ok(())

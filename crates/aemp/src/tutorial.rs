@@ -66,10 +66,12 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let node = Node::builder().start().await?;
 //! # let (seen, mut sees) = tokio::sync::mpsc::unbounded_channel();
-//! # let counter = node.port(move |_: &mut Context<'_>, message: Counter| seen.send(message).unwrap());
+//! # let seen = move |_: &mut Context<'_>, message: Counter| seen.send(message).unwrap();
+//! # let counter = node.port(seen);
 //! node.send(&counter, Counter::Add { n: 20 })?; // moved to the port if it takes just this type
 //! node.send(counter.port(), ("add", 20))?; // a tuple
-//! node.send(counter.port(), AnyMessage(vec![Value::from("add"), Value::from("20")]))?; // a list; numbers may be texts, as in Perl
+//! // A list; numbers may be texts, as in Perl:
+//! node.send(counter.port(), AnyMessage(vec![Value::from("add"), Value::from("20")]))?;
 //! # for _ in 0..3 { assert_eq!(sees.recv().await, Some(Counter::Add { n: 20 })); }
 //! # Ok(())
 //! # }
@@ -100,11 +102,12 @@
 //! # let node = Node::builder().start().await?;
 //! let adder = node.port(|cx: &mut Context<'_>, Work::Add { a, b, reply }| cx.reply(reply, a + b));
 //!
-//! let sum = node.call(&adder, Duration::from_secs(1), |reply| Work::Add { a: 20, b: 22, reply }).await?;
+//! let limit = Duration::from_secs(1);
+//! let sum = node.call(&adder, limit, |reply| Work::Add { a: 20, b: 22, reply }).await?;
 //! assert_eq!(sum, 42);
 //!
 //! node.kill(&adder, aemp::Reason::NORMAL);
-//! let none = node.call(&adder, Duration::from_secs(1), |reply| Work::Add { a: 1, b: 1, reply }).await;
+//! let none = node.call(&adder, limit, |reply| Work::Add { a: 1, b: 1, reply }).await;
 //! assert!(matches!(none, Err(CallError::Died(_)))); // at once, not after a second
 //! # Ok(())
 //! # }
@@ -159,7 +162,8 @@
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let seed = Node::builder().id("seed").bind("127.0.0.1:0").secret("not a good one").start().await?;
+//! let seed = Node::builder().id("seed").bind("127.0.0.1:0").secret("not a good one");
+//! let seed = seed.start().await?;
 //! let other = Node::builder().seed(seed.local_addrs()[0]).secret("not a good one").start().await?;
 //!
 //! # let (said, mut says) = tokio::sync::mpsc::unbounded_channel();
@@ -208,7 +212,8 @@
 //! /// Runs in the new port, and gives it a receiver.
 //! fn session(cx: &mut Context<'_>, (client,): (Addr<Client>,)) -> Result<(), Reason> {
 //!     cx.monitor_kill(&client).detach();
-//!     cx.monitor(&client, |cx, _| cx.end(Reason::NORMAL)).detach(); // a normal end of the client as well
+//!     // A normal end of the client as well:
+//!     cx.monitor(&client, |cx, _| cx.end(Reason::NORMAL)).detach();
 //!     let mut sum = 0;
 //!     cx.receive(move |cx, Session::Add { n }| {
 //!         sum += n;
@@ -273,7 +278,8 @@
 //! #   started.send(port.clone()).unwrap();
 //!     Ok(port)
 //! });
-//! let supervisor = Supervisor::new(Strategy::OneForOne).limit(3, Duration::from_secs(5)).child(worker).start(&node);
+//! let supervisor = Supervisor::new(Strategy::OneForOne).limit(3, Duration::from_secs(5));
+//! let supervisor = supervisor.child(worker).start(&node);
 //! # let first = starts.recv().await.unwrap();
 //! # node.send(&first, (13,))?;
 //! # assert_ne!(starts.recv().await.unwrap(), first);
@@ -306,12 +312,14 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let node = Node::builder().start().await?;
 //! let cook = node.port_async(async |mut port| {
-//!     let crates = port.recv_match(pick!(Kitchen::Delivery { crates } => crates)).await; // in spite of what came before
+//!     // In spite of what came before:
+//!     let crates = port.recv_match(pick!(Kitchen::Delivery { crates } => crates)).await;
 //!     for _ in 0..crates {
 //!         let dish = port.recv_match(pick!(Kitchen::Order { dish } => dish)).await;
 //!         println!("cooking {dish}");
 //!     }
-//!     let more = port.recv_match_timeout(Duration::from_millis(1), pick!(Kitchen::Order { .. } => ())).await;
+//!     let soon = Duration::from_millis(1);
+//!     let more = port.recv_match_timeout(soon, pick!(Kitchen::Order { .. } => ())).await;
 //!     assert!(more.is_none());
 //!     Ok(())
 //! });

@@ -75,7 +75,7 @@ fn telling(node: &Node, name: &'static str, told: &mpsc::UnboundedSender<(&'stat
 }
 
 #[test]
-fn small_messages_arrive_while_a_large_one_is_on_its_way() {
+fn small_messages_arrive_while_a_large_one_is_being_sent() {
     in_both_modes(async |mode| {
         let (mut gate, near, far) = gated(mode).await;
         let (told, mut arrived) = mpsc::unbounded_channel();

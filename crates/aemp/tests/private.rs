@@ -228,7 +228,7 @@ async fn copy(
 }
 
 #[test]
-fn a_slow_receiver_is_in_nobodys_way() {
+fn a_slow_receiver_holds_up_nobody_else() {
     run(async {
         let seed = seed(false, "seed").start().await.unwrap();
         let address = seed.local_addrs()[0].to_string();

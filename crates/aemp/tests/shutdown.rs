@@ -104,7 +104,7 @@ fn what_is_queued_is_delivered_while_the_other_side_sends_too() {
 }
 
 #[test]
-fn large_messages_and_those_that_other_nodes_carry_are_delivered() {
+fn large_messages_and_relayed_ones_are_delivered() {
     in_both_modes(async |mode| {
         for (number, with) in setups().into_iter().enumerate() {
             let seed = with(builder(mode).id("seed").bind("127.0.0.1:0").global(true)).start().await.unwrap();

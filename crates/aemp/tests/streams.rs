@@ -239,7 +239,7 @@ fn large_data_arrive_whole() {
 }
 
 #[test]
-fn many_streams_at_once_do_not_get_in_each_others_way() {
+fn many_streams_at_once_do_not_disturb_each_other() {
     run(async {
         let (listens, hides) = pair().await;
         let streams: Vec<_> = (0..40)

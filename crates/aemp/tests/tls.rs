@@ -96,7 +96,7 @@ fn nodes_of_one_private_ca_trust_each_other_and_nobody_else() {
 }
 
 #[test]
-fn a_certificate_on_one_side_falls_back_to_the_secret_and_there_is_no_way_back_from_tls() {
+fn a_certificate_on_one_side_falls_back_to_the_secret_and_tls_is_never_left() {
     run(async {
         let pem = shared();
         assert!(reaches(with(&pem).secret("s"), builder(false).secret("s")).await);

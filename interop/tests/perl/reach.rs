@@ -105,18 +105,18 @@ fn is_unreachable(reason: &Reason) -> bool {
 /// A Perl node that nobody can dial has nobody who carries its connections: that is an error on
 /// both sides, which breaks nothing else.
 pub(crate) async fn out_of_reach(setup: Setup) {
-    let carrier = setup.rust("carrier").global(true).start().await.unwrap();
-    let mut config = setup.perl("hidden/perl", &addresses(&carrier));
+    let relay = setup.rust("relay").global(true).start().await.unwrap();
+    let mut config = setup.perl("hidden/perl", &addresses(&relay));
     config["binds"] = json!([]);
     let mut perl = Perl::start(config).await;
-    perl.up(carrier.id()).await;
+    perl.up(relay.id()).await;
     let hidden = |id: &'static str| {
-        let builder = seeds(Node::builder().id(id).secret(crate::network::SECRET), &addresses(&carrier));
+        let builder = seeds(Node::builder().id(id).secret(crate::network::SECRET), &addresses(&relay));
         async move { builder.start().await.unwrap() }
     };
     let (one, other) = (hidden("hidden/one").await, hidden("hidden/other").await);
     for node in [&one, &other] {
-        up(node, carrier.id()).await;
+        up(node, relay.id()).await;
     }
     listed(&one, "hidden/perl").await;
     let there = perl.port("$echo = port; peval $echo, \\&echo; $echo").await;
@@ -130,13 +130,13 @@ pub(crate) async fn out_of_reach(setup: Setup) {
             ["transport_error", "hidden/one", "no known address"].map(Json::from)
         );
     }
-    // The carrier talks to it, and carries for those who can.
-    assert_eq!(carrier.call::<_, (u8,), _>(&there, LIMIT, |reply| (7, reply)).await.unwrap(), (7,));
+    // The relay talks to it, and carries for those who can.
+    assert_eq!(relay.call::<_, (u8,), _>(&there, LIMIT, |reply| (7, reply)).await.unwrap(), (7,));
     let (own, mut received) = inbox(&other);
     one.send(&own, ("carried",)).unwrap();
     assert_eq!(words(&next(&mut received).await), ["carried"]);
     perl.finish().await;
-    for node in [one, other, carrier] {
+    for node in [one, other, relay] {
         node.shutdown().await;
     }
 }

@@ -55,7 +55,7 @@ fn hash(sources: &Sources) -> String {
             digest.update("\n");
         }
     }
-    digest.finalize().iter().take(16).map(|octet| format!("{octet:02x}")).collect()
+    digest.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

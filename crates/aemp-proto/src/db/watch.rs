@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_carries_what_it_puts_in_and_not_the_whole_family() {
+    fn an_event_has_what_it_puts_in_and_not_the_whole_family() {
         let mut watches = Watches::default();
         watches.watch(1, "f");
         watches.content("f", family(&[("a", 1), ("b", 2)]));

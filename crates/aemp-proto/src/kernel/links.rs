@@ -7,8 +7,8 @@
 //! at once and breaks both when two finish together: towards it we always do so.
 //!
 //! A node that is up already is not displaced: the old connection is probed first. Only a relayed
-//! connection gives way at once, to a direct one with the same run of the node; but not a young one,
-//! for both may come from dialling every address and relay that is known.
+//! connection is replaced at once, by a direct one with the same run of the node; but not a young
+//! one, for both may come from dialling every address and relay that is known.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;

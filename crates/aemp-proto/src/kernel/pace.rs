@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_are_under_way_than_may_be() {
+    fn no_more_are_dialled_at_once_than_may_be() {
         let mut pace = Pace::new();
         assert_eq!(dial_all(&mut pace, Cause::Mesh, Time::from_secs(9)), MESH_IN_FLIGHT);
         assert_eq!(pace.ready_at(Cause::Mesh), Time::MAX);

@@ -3,9 +3,9 @@
 //!
 //! ```text
 //!   both          greeting, nonce                 at once, without waiting
-//!   both          TLS                             if both greetings say so: [`HandshakeEvent::StartTls`]
-//!   dialler       METHOD;PROOF;FRAMING            after [`Handshake::proceed`]
-//!   acceptor      METHOD;PROOF;FRAMING            once the dialler's is verified, after [`Handshake::proceed`]
+//!   both          TLS                             if both greetings say so: `StartTls`
+//!   dialler       METHOD;PROOF;FRAMING            after `proceed`
+//!   acceptor      METHOD;PROOF;FRAMING            once that is verified, after `proceed`
 //! ```
 //!
 //! Who may proceed is the kernel's decision, for it alone knows the other connections to the same

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   records   small   small   small …                          written first, each time
-//!   lane 1    [large, half of it sent] → small → large → …     the lanes take turns, a part at a time
+//!   lane 1    [large, half of it sent] → small → large → …     lanes take turns, a part at a time
 //!   lane 2    [large] → …
 //! ```
 //!

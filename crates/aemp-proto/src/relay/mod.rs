@@ -4,7 +4,8 @@
 //! ```text
 //!   end ─────────── relay ─────────── end        each line is an ordinary connection
 //!      x_dial 5 B            x_call 8 A            begun
-//!      x_data 5 …            x_data 8 …            bytes of a connection like any other: greeting, proofs, frames
+//!      x_data 5 …            x_data 8 …            bytes of a connection like any other:
+//!                                                 greeting, proofs, frames
 //! ```
 //!
 //! What is carried is a stream of bytes with everything that a connection has, from the greeting

@@ -165,7 +165,7 @@ fn an_end_that_does_not_read_stops_the_other_one_at_the_window_and_nobody_else()
 }
 
 #[test]
-fn many_small_pieces_are_no_way_around_the_window() {
+fn many_small_pieces_do_not_get_around_the_window() {
     let mut net = Net::new(1 << 12);
     let (near, _) = net.join("b");
     let pieces = (0..10_000).filter(|_| net.at("a").write(near, b"x") == 1).count();

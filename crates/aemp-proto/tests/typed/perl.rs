@@ -70,7 +70,7 @@ fn numbers_are_numbers() {
 }
 
 #[test]
-fn floats_that_perl_sends_as_integers_are_floats_and_the_other_way_round() {
+fn floats_that_perl_sends_as_integers_are_floats_and_the_reverse() {
     let recorded = Recorded::new(include_str!("../fixtures/aemp-2.02/values_cbor_numbers.json"));
     recorded.is("float_100000_0", 100_000.0f64);
     recorded.is("float_2p24p1", 16_777_217.0f64);

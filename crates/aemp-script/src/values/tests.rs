@@ -110,7 +110,7 @@ fn captured_values_have_weight() {
 }
 
 #[test]
-fn depth_is_limited_both_ways() {
+fn depth_is_limited_in_both_directions() {
     let mut deep = Value::Null;
     let mut inside = Dynamic::UNIT;
     for _ in 0..DEPTH {

@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_numbers_go_both_ways() {
+    fn names_and_numbers_go_in_both_directions() {
         for (number, level) in (1..).zip(Level::ALL) {
             assert_eq!(i128::from(level.number()), number);
             assert_eq!(level.name().parse(), Ok(level));

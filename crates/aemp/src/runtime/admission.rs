@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn when_all_places_are_taken_the_oldest_gives_way() {
+    fn when_all_places_are_taken_the_oldest_is_dropped() {
         let admission = Arc::new(Admission::default());
         let crowd: Vec<Permit> = (0..MAX).map(|n| admission.enter(v4(n as u8))).collect();
         assert!(!crowd.iter().any(is_displaced));

@@ -28,7 +28,8 @@
 //!     node.db().register("echo", &port)?;
 //!     Ok(port)
 //! });
-//! let once = Child::new("once", |node| Ok(node.port_async(async |_| Ok(())))).restart(Restart::Never);
+//! let once = Child::new("once", |node| Ok(node.port_async(async |_| Ok(()))));
+//! let once = once.restart(Restart::Never);
 //!
 //! let supervisor = Supervisor::new(Strategy::OneForOne)
 //!     .limit(5, Duration::from_secs(10))
@@ -278,7 +279,8 @@ impl Supervisor {
     /// use aemp::supervise::{Child, Strategy, Supervisor};
     /// use aemp::{Context, Node, Reason};
     ///
-    /// let builder = Node::builder().function("example::pool", |cx: &mut Context<'_>, (size,): (u32,)| {
+    /// let builder = Node::builder();
+    /// let builder = builder.function("example::pool", |cx: &mut Context<'_>, (size,): (u32,)| {
     ///     let mut pool = Supervisor::new(Strategy::OneForOne);
     ///     for n in 0..size {
     ///         pool = pool.child(Child::new(format!("worker {n}"), |node| {

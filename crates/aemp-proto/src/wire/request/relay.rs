@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_request_survives_the_way() {
+    fn every_request_survives_the_wire() {
         let node = NodeId::new("far").unwrap();
         let (mine, yours) =
             (RelayId { by_sender: true, number: 7 }, RelayId { by_sender: false, number: 1 << 62 });
