@@ -72,7 +72,7 @@ impl<H: Host> Scheduler<H> {
 
     /// A helper has run a port. What belongs to it may panic while it is put away; panics of
     /// handlers end in `run_taken`.
-    #[inline]
+    #[inline(always)]
     fn helped(&self, host: &H, number: PortNo, next: std::thread::Result<Next>) {
         match next {
             Ok(Next::Rest) => {}

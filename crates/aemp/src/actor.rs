@@ -133,10 +133,15 @@ pub trait Actor: Sized + Send + 'static {
     /// nothing reaches the actor any more. It also runs after a panic in the actor's code, and then
     /// sees what that has left.
     ///
-    /// Unless it is overridden it logs an abnormal reason.
-    fn stopped(self, _node: &Node, reason: Reason) {
-        if !reason.is_normal() {
-            tracing::warn!(actor = std::any::type_name::<Self>(), %reason, "an actor died");
+    /// Unless it is overridden it logs an abnormal reason, at most one a second as a warning.
+    fn stopped(self, node: &Node, reason: Reason) {
+        if reason.is_normal() {
+            return;
+        }
+        let (actor, shared) = (std::any::type_name::<Self>(), &node.inner().shared);
+        match shared.actors.take(shared.now()) {
+            Some(withheld) => tracing::warn!(actor, %reason, withheld, "an actor died"),
+            None => tracing::debug!(actor, %reason, "an actor died"),
         }
     }
 }

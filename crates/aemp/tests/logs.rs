@@ -8,7 +8,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
-use aemp::{Context, Node, PortId, Reason};
+use aemp::{Actor, Context, Node, PortId, Reason};
 use support::raw::{Raw, SECRET};
 use support::{builder, soon};
 
@@ -97,5 +97,37 @@ async fn one_who_knocks_all_the_time_does_not_fill_the_log() {
         assert!(raw.closed().await.is_empty());
     }
     let lines = log.count("no connection", "GET / HTTP/1.0");
+    assert!(lines >= 1 && lines as u64 <= 1 + began.elapsed().as_secs(), "{lines} lines");
+}
+
+/// Ends with its first message.
+struct Short;
+
+impl Actor for Short {
+    type Args = ();
+    type Message = (u64,);
+
+    fn init(_: &mut Context<'_>, (): ()) -> Result<Short, Reason> {
+        Ok(Short)
+    }
+
+    fn handle(&mut self, _: &mut Context<'_>, (n,): (u64,)) -> Result<(), Reason> {
+        Err(Reason::text("short", n))
+    }
+}
+
+#[tokio::test]
+async fn actors_that_die_one_after_the_other_do_not_fill_the_log() {
+    let log = log();
+    let node = builder(false).actor::<Short>("test::short").start().await.unwrap();
+    let began = Instant::now();
+    for n in 0..100u64 {
+        let actor = node.spawn(node.id(), "test::short", ()).unwrap();
+        let death = node.exited(&actor);
+        node.send(&actor, (n,)).unwrap();
+        soon("the death", death).await;
+    }
+    node.shutdown().await;
+    let lines = log.count("an actor died", "short");
     assert!(lines >= 1 && lines as u64 <= 1 + began.elapsed().as_secs(), "{lines} lines");
 }

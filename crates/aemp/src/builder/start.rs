@@ -219,6 +219,7 @@ impl Builder {
             unencrypted: Default::default(),
             suspicious: Default::default(),
             refusals: Default::default(),
+            actors: Default::default(),
             coming: Default::default(),
             unreachable: Default::default(),
             counts: Default::default(),

@@ -86,13 +86,18 @@ impl<'a> Context<'a> {
 
     /// What follows from having sent: a port whose receiver is behind waits for it, one that could
     /// not send ends.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn sent(&mut self, sent: Result<Option<Pressure<Node>>, SendError>) {
         match sent {
             Ok(None) => {}
             Ok(Some(receiver)) => self.wait_for(receiver),
-            Err(error) => self.fail(error),
+            Err(error) => self.not_sent(error),
         }
+    }
+
+    #[cold]
+    fn not_sent(&mut self, error: SendError) {
+        self.fail(error);
     }
 
     /// The port runs again only when this receiver, and all others that it has to wait for, have
@@ -107,12 +112,16 @@ impl<'a> Context<'a> {
     /// [`CallError::BadReply`](crate::CallError::BadReply), and a line is logged.
     pub fn reply<T: Serialize + Send + 'static>(&mut self, to: ReplyTo<T>, answer: T) {
         match self.node.answer_call(to.port(), answer) {
-            Err(error) => {
-                if let Some(withheld) = self.node.may_complain() {
-                    tracing::error!(port = %self.me(), %error, withheld, "an answer was not sent");
-                }
-            }
-            sent => self.sent(sent),
+            Ok(None) => {}
+            Ok(Some(caller)) => self.wait_for(caller),
+            Err(error) => self.not_answered(&error),
+        }
+    }
+
+    #[cold]
+    fn not_answered(&self, error: &SendError) {
+        if let Some(withheld) = self.node.may_complain() {
+            tracing::error!(port = %self.me(), %error, withheld, "an answer was not sent");
         }
     }
 

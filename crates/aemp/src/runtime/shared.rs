@@ -61,6 +61,8 @@ pub(crate) struct Shared {
     pub(crate) unencrypted: Ration,
     pub(crate) suspicious: Ration,
     pub(crate) refusals: Ration,
+    /// Lines about actors that died: other nodes may spawn and kill them as they like.
+    pub(crate) actors: Ration,
     /// Lines about nodes that come and go.
     pub(crate) coming: NodeRations,
     /// Lines about nodes and seeds that cannot be reached.
