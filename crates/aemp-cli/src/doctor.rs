@@ -101,7 +101,7 @@ fn of_node(stats: &Stats, (difference, doubt): (f64, f64), findings: &mut Findin
         findings.add(Finding::warning(
             name,
             format_args!("{} times a handler blocked its thread", stats.blocked_handlers),
-            "look into its log for the ports, and move slow work to tasks",
+            "`aemp stats` names the last one and its log all; move slow work to tasks",
         ));
     }
     if let Some(files) = stats.descriptors

@@ -2,13 +2,13 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::time::Duration;
 
 use aemp_proto::kernel::LinkId;
 use aemp_proto::wire::Span;
 use aemp_proto::{PortId, Reason};
 use bytes::Bytes;
 
+use super::clock::Lap;
 use super::effects::Effects;
 use super::mailbox_limits::MailboxLimits;
 use super::monitor::Monitor;
@@ -87,8 +87,8 @@ pub trait Host: Clone + Send + Sync + 'static {
     /// A port has ended, with this abnormal reason.
     fn died(&self, reason: &Reason);
 
-    /// A handler of one of these ports did not return for long.
-    fn blocked(&self, ports: &[PortNo], took: Duration);
+    /// So long have handlers taken that ran one after the other.
+    fn measured(&self, lap: &Lap<'_>);
 
     /// Nobody was told of this death. `counted` says that the port had a [`Host::Share`].
     fn died_alone(&self, port: &PortId, counted: bool, reason: &Reason);

@@ -133,15 +133,8 @@ fn apply<H: Host>(
 }
 
 fn measured<H: Host>(host: &H, quota: u16, lap: &Lap<'_>) -> u16 {
-    report_if_blocked(host, lap);
+    host.measured(lap);
     quota_after(quota, lap.items, lap.took)
-}
-
-/// Says which ports held up the others, if any did.
-pub fn report_if_blocked<H: Host>(host: &H, lap: &Lap<'_>) {
-    if lap.is_blocked() {
-        host.blocked(lap.ports, lap.took);
-    }
 }
 
 /// The code of a port that has become another, or what starts its task.

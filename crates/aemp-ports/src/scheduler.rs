@@ -22,7 +22,7 @@ use super::exit::end_port;
 use super::here::{self, Here};
 use super::host::Host;
 use super::port_no::PortNo;
-use super::run::{Next, panic_text, report_if_blocked, run_port};
+use super::run::{Next, panic_text, run_port};
 use super::sender;
 use super::sleepers::Sleepers;
 
@@ -365,7 +365,7 @@ fn call<H: Host>(host: &H, code: Code<H>, clock: &mut Clock) {
 /// Measures the runs that were not measured yet.
 pub(crate) fn finish_lap<H: Host>(host: &H, clock: &mut Clock) {
     if !clock.is_read() {
-        report_if_blocked(host, &clock.read());
+        host.measured(&clock.read());
     }
 }
 

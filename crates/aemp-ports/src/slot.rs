@@ -288,14 +288,18 @@ impl<H: Host> Slot<H> {
     }
 
     /// The ports that waited for this one to take what it had, if it is not behind any more.
-    #[inline]
+    #[inline(always)]
     pub fn take_blocked(&mut self, of_host: MailboxLimits) -> Vec<PortNo> {
-        match &mut self.extra {
-            Some(extra) if extra.holds_up() && self.waiting <= extra.mailbox.unwrap_or(of_host).high => {
-                extra.unblock()
-            }
+        match &self.extra {
+            Some(extra) if extra.holds_up() => self.unblock(of_host),
             _ => Vec::new(),
         }
+    }
+
+    #[cold]
+    fn unblock(&mut self, of_host: MailboxLimits) -> Vec<PortNo> {
+        let behind = self.waiting > self.limits(of_host).high;
+        self.extra.as_mut().filter(|_| !behind).map(|extra| extra.unblock()).unwrap_or_default()
     }
 
     /// Whether the port of this generation is here.

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 
 use super::actor::{Callback, Closure, ask};
 use super::clock::Clock;
+use super::clock::Lap;
 use super::deliver::deliver;
 use super::effects::Effects;
 use super::host::{Host, PortState, Ports};
@@ -167,7 +168,7 @@ impl Host for Alone {
 
     fn died(&self, _reason: &Reason) {}
 
-    fn blocked(&self, _ports: &[PortNo], _took: Duration) {}
+    fn measured(&self, _lap: &Lap<'_>) {}
 
     fn died_alone(&self, _port: &PortId, _counted: bool, reason: &Reason) {
         self.0.unseen.lock().push(reason.clone());

@@ -41,8 +41,8 @@ const POOL: usize = 40;
 
 /// Rules that cannot be judged when the machine has stood still after the last fault: they are
 /// about time, or what there is in the end.
-const TIMED: [&str; 14] =
-    ["C2", "D1", "DB1", "DB6", "M6", "M13", "MON2", "N2", "N4", "N5", "N6", "N7", "NET1", "NET2"];
+const TIMED: [&str; 15] =
+    ["C2", "D1", "DB1", "DB6", "DB8", "M6", "M13", "MON2", "N2", "N4", "N5", "N6", "N7", "NET1", "NET2"];
 
 /// What came of a seed.
 #[derive(Debug)]

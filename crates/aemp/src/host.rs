@@ -17,6 +17,7 @@ use crate::port::Context;
 use crate::port::handlers::Change;
 use crate::remote::{HIGH_WATER, Remote};
 use crate::spawn_share::SpawnShare;
+use aemp_ports::clock::Lap;
 use aemp_ports::effects::Effects;
 use aemp_ports::host::PortState;
 use aemp_ports::monitor::Monitor;
@@ -118,17 +119,10 @@ impl Host for Node {
         self.inner().shared.counts.kills.add(&reason.identifier().unwrap_or_default());
     }
 
-    fn blocked(&self, ports: &[PortNo], took: Duration) {
-        self.inner().shared.counts.blocked_handlers.fetch_add(1, Ordering::Relaxed);
-        let numbers: BTreeSet<PortNo> = ports.iter().copied().collect();
-        let ports: Vec<String> = numbers.into_iter().map(|number| self.port_id(number).to_string()).collect();
-        match &ports[..] {
-            [port] => tracing::warn!(port, ?took, "a handler blocked its thread; use a task for slow work"),
-            _ => tracing::warn!(
-                ports = ports.join(" "),
-                ?took,
-                "a handler of one of these ports blocked its thread; use a task for slow work"
-            ),
+    fn measured(&self, lap: &Lap<'_>) {
+        self.inner().shared.counts.handlers.ran(lap.items, lap.took);
+        if lap.is_blocked() {
+            self.blocked(lap.ports, lap.took);
         }
     }
 
@@ -153,5 +147,25 @@ impl Host for Node {
 
     fn flush(&self, remote: &Arc<Remote>) {
         remote.flush(self);
+    }
+}
+
+impl Node {
+    /// One of these ports has held up the others for so long.
+    #[cold]
+    fn blocked(&self, ports: &[PortNo], took: Duration) {
+        let numbers: BTreeSet<PortNo> = ports.iter().copied().collect();
+        let ports: Vec<String> = numbers.into_iter().map(|number| self.port_id(number).to_string()).collect();
+        match &ports[..] {
+            [port] => tracing::warn!(port, ?took, "a handler blocked its thread; use a task for slow work"),
+            _ => tracing::warn!(
+                ports = ports.join(" "),
+                ?took,
+                "a handler of one of these ports blocked its thread; use a task for slow work"
+            ),
+        }
+        let shared = &self.inner().shared;
+        shared.counts.blocked_handlers.fetch_add(1, Ordering::Relaxed);
+        shared.counts.handlers.blocked(shared.now(), took, ports);
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aemp::stats::{AskError, LostMessage, Stats, Traffic, VERSION};
-use aemp::{AnyMessage, Context, Framing, Node, NodeEvent, PeerAddress, PortId, Reason};
+use aemp::{AnyMessage, Context, Framing, Node, NodeEvent, PeerAddress, PortId, Reason, ReplyTo};
 use support::reserved::Reserved;
 use support::{LIMIT, builder, in_both_modes, soon, up};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -339,4 +339,43 @@ fn signs_of_life_are_counted_at_both_ends_in_every_framing() {
             far.shutdown().await;
         });
     }
+}
+
+#[test]
+fn handlers_are_measured_and_one_that_blocks_is_named() {
+    in_both_modes(async |mode| {
+        let node = builder(mode).start().await.unwrap();
+        let port = node.port(|cx: &mut Context<'_>, (block, reply): (bool, ReplyTo<()>)| {
+            if block {
+                std::thread::sleep(Duration::from_millis(150)); // sleep: the handler that blocks is the fault
+            }
+            cx.reply(reply, ());
+        });
+        let task = port.port().clone();
+        let own = node.clone();
+        // From a task of its own, whose thread is not one that only waits.
+        let calls = tokio::spawn(async move {
+            for n in 0..1000 {
+                own.call(&task, LIMIT, |reply: ReplyTo<()>| (n == 500, reply)).await.unwrap();
+            }
+        });
+        soon("the calls", calls).await.unwrap();
+        let stats = soon("the measure", async {
+            loop {
+                let stats = node.stats().await;
+                if !stats.handlers.blocked.is_empty() {
+                    return stats;
+                }
+                node.call(&port, LIMIT, |reply: ReplyTo<()>| (true, reply)).await.unwrap();
+            }
+        })
+        .await;
+        let handlers = &stats.handlers;
+        assert!(handlers.count > 0 && handlers.count >= *handlers.within.last().unwrap());
+        assert!(handlers.within.is_sorted() && handlers.seconds >= 0.15, "{handlers:?}");
+        let blocked = &handlers.blocked[0];
+        assert!(blocked.ports.contains(&port.to_string()) && blocked.seconds >= 0.15, "{blocked:?}");
+        assert_eq!(stats.blocked_handlers, handlers.blocked.len() as u64);
+        node.shutdown().await;
+    });
 }

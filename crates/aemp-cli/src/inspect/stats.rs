@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use aemp::stats::{PeerStats, Traffic};
+use aemp::stats::{HANDLER_BOUNDS, HandlerStats, PeerStats, Traffic};
 use aemp::{Node, Stats as Snapshot};
 use clap::Args;
 use serde_json::{Value as Json, json};
@@ -76,7 +76,8 @@ pub(super) fn text(stats: &Snapshot) -> String {
     let entries: u64 = stats.families.values().map(|family| family.entries).sum();
     line("families", format!("{}, with {entries} entries", stats.families.len()));
     line("kills", counts(&stats.kills));
-    line("blocked handlers", stats.blocked_handlers.to_string());
+    line("handlers", handlers(&stats.handlers));
+    line("blocked handlers", blocked(stats));
     line("undeliverable", counts(&stats.undeliverable));
     line("failed handshakes", counts(&stats.handshake_failures));
     if let Some(files) = stats.descriptors {
@@ -87,6 +88,34 @@ pub(super) fn text(stats: &Snapshot) -> String {
         line("former peers", format!("{} connections of clients and nodes that are gone", former.connects));
     }
     text.trim_end().to_owned()
+}
+
+/// How many were measured, and how long they took.
+fn handlers(handlers: &HandlerStats) -> String {
+    if handlers.count == 0 {
+        return "none measured".into();
+    }
+    let mean = Duration::try_from_secs_f64(handlers.seconds / handlers.count as f64).unwrap_or_default();
+    // The smallest bound within which 99 of 100 stay.
+    let most = handlers.count - handlers.count / 100;
+    let bound = HANDLER_BOUNDS.iter().zip(&handlers.within).find(|(_, within)| **within >= most);
+    let bound = bound.map_or("more than a second is not rare".into(), |(bound, _)| {
+        format!("99 % within {:?}", Duration::try_from_secs_f64(*bound).unwrap_or_default())
+    });
+    format!("{} measured, {mean:?} on average, {bound}", handlers.count)
+}
+
+fn blocked(stats: &Snapshot) -> String {
+    match stats.handlers.blocked.last() {
+        None => stats.blocked_handlers.to_string(),
+        Some(last) => {
+            let ports: Vec<String> = last.ports.iter().map(|port| escaped(port)).collect();
+            let (seconds, ago) = (last.seconds, last.ago);
+            let one_of = if ports.len() > 1 { "one of " } else { "" };
+            let ports = ports.join(" ");
+            format!("{}, the last {ago:.0} s ago: {one_of}{ports} for {seconds:.1} s", stats.blocked_handlers)
+        }
+    }
 }
 
 fn uptime(seconds: f64) -> String {

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use aemp::Stats;
-use aemp::stats::{PeerStats, Traffic};
+use aemp::stats::{HANDLER_BOUNDS, HandlerStats, PeerStats, Traffic};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -40,6 +40,7 @@ struct Metric {
 enum Values {
     Counters(Vec<(Labels, u64)>),
     Gauges(Vec<(Labels, f64)>),
+    Histogram { sum: f64, count: u64, buckets: Vec<(f64, u64)> },
 }
 
 /// The snapshot as OpenMetrics text.
@@ -69,6 +70,10 @@ impl Collector for Snapshot {
                     for (labels, value) in gauges {
                         ConstGauge::new(value).encode(metric.encode_family(&labels)?)?;
                     }
+                }
+                Values::Histogram { sum, count, buckets } => {
+                    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
+                    metric.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
                 }
             }
         }
@@ -122,6 +127,7 @@ fn of_the_node(stats: &Stats) -> Vec<Metric> {
             "Handlers that blocked their thread",
             vec![(Vec::new(), stats.blocked_handlers)],
         ),
+        handlers(&stats.handlers),
         counters("aemp_kills", "Ports that died of something", by_reason(&stats.kills)),
         counters("aemp_undeliverable", "Messages not delivered", by_reason(&stats.undeliverable)),
         counters("aemp_handshake_failures", "Connections not made", by_reason(&stats.handshake_failures)),
@@ -129,6 +135,21 @@ fn of_the_node(stats: &Stats) -> Vec<Metric> {
         gauge("aemp_open_files", "Open files and sockets", files.map(|files| files.open as f64)),
         gauge("aemp_open_files_limit", "Files that may be open", files.map(|files| files.limit as f64)),
     ]
+}
+
+/// Of each interval between two bounds, and beyond the last one.
+fn handlers(handlers: &HandlerStats) -> Metric {
+    let bounds = HANDLER_BOUNDS.into_iter().chain([f64::INFINITY]);
+    let within = handlers.within.iter().copied().chain([handlers.count]);
+    let mut below = 0;
+    let buckets = bounds.zip(within).map(|(bound, within)| {
+        let more = within.saturating_sub(below);
+        below = within;
+        (bound, more)
+    });
+    let values =
+        Values::Histogram { sum: handlers.seconds, count: handlers.count, buckets: buckets.collect() };
+    Metric { name: "aemp_handler_seconds", help: "How long messages took to be handled", values }
 }
 
 /// The peers with most traffic, and the sum of the others.
@@ -215,7 +236,7 @@ pub(super) fn names() -> Vec<String> {
     metrics
         .map(|metric| match metric.values {
             Values::Counters(_) => format!("{}_total", metric.name),
-            Values::Gauges(_) => metric.name.to_owned(),
+            Values::Gauges(_) | Values::Histogram { .. } => metric.name.to_owned(),
         })
         .collect()
 }
@@ -231,6 +252,8 @@ mod tests {
         let mut peer = PeerStats::default();
         peer.sent.bytes = 7;
         stats.peers.insert("a/b".into(), peer);
+        (stats.handlers.count, stats.handlers.seconds) = (9, 2.5);
+        stats.handlers.within = vec![1, 1, 4, 4, 8, 8, 8];
         let text = text(stats).unwrap();
         for line in [
             "# TYPE aemp_kills counter",
@@ -238,6 +261,10 @@ mod tests {
             "aemp_peer_sent_bytes_total{peer=\"a/b\"} 7",
             "aemp_peer_up{peer=\"a/b\"} 0.0",
             "aemp_ports 0.0",
+            "aemp_handler_seconds_bucket{le=\"0.0001\"} 4",
+            "aemp_handler_seconds_bucket{le=\"+Inf\"} 9",
+            "aemp_handler_seconds_count 9",
+            "aemp_handler_seconds_sum 2.5",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }

@@ -7,7 +7,10 @@ use super::collect::names;
 /// Words of a query that begin as our metrics do.
 fn asked(queries: &str) -> BTreeSet<String> {
     let words = queries.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-    words.filter(|word| word.starts_with("aemp_")).map(str::to_owned).collect()
+    let words = words.filter(|word| word.starts_with("aemp_"));
+    // A histogram is asked for in parts.
+    let name = |word: &str| word.strip_suffix("_bucket").unwrap_or(word).to_owned();
+    words.map(name).collect()
 }
 
 /// All values of `"expr"` and `"query"` in a document.

@@ -11,6 +11,7 @@ use aemp_proto::link::Terms;
 use aemp_proto::outbox::Counts;
 use parking_lot::Mutex;
 
+use super::handlers::HandlerCounts;
 use super::lost::Lost;
 use super::snapshot::{ConnectionStats, PeerStats, Traffic};
 
@@ -57,6 +58,7 @@ pub(crate) struct NodeCounts {
     pub(crate) kills: Named,
     pub(crate) handshake_failures: Named,
     pub(crate) blocked_handlers: AtomicU64,
+    pub(crate) handlers: HandlerCounts,
     pub(crate) lost: Lost,
     /// Questions of other nodes that are being answered.
     pub(super) questions: AtomicU64,

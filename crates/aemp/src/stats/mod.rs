@@ -8,6 +8,7 @@
 mod ask;
 pub(crate) mod counts;
 mod descriptors;
+mod handlers;
 mod lost;
 pub(crate) mod question;
 mod snapshot;
@@ -16,6 +17,7 @@ mod undelivered;
 
 pub use ask::AskError;
 pub use descriptors::Descriptors;
+pub use handlers::{BlockedHandler, HANDLER_BOUNDS, HandlerStats};
 pub use lost::LostMessage;
 pub use snapshot::{
     ConnectionStats, FamilyStats, MailboxStats, PeerStats, PortStats, Stats, Traffic, VERSION,

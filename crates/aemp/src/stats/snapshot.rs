@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::descriptors::Descriptors;
+use super::handlers::HandlerStats;
 
 /// The form of [`Stats`]. It is raised when a field changes its meaning; new fields do not count.
 pub const VERSION: u32 = 1;
@@ -43,6 +44,8 @@ pub struct Stats {
     pub kills: BTreeMap<String, u64>,
     /// Handlers that blocked their thread, and were logged.
     pub blocked_handlers: u64,
+    /// How long handlers took, and which blocked their thread last.
+    pub handlers: HandlerStats,
     /// Messages that were not delivered, by reason: `no_such_port` (the port is dead or has never
     /// been), `connection_lost` (queued when a connection was lost or could not be made), `gated`
     /// (sent before the monitors of the port had told of an earlier loss), `queue_full` (sent after

@@ -36,6 +36,7 @@ impl Node {
             merges_database: kernel.serving,
             kills: counts.kills.all(),
             blocked_handlers: counts.blocked_handlers.load(Relaxed),
+            handlers: counts.handlers.stats(self.inner().shared.now()),
             undeliverable: undeliverable(counts.lost.no_such_port(), peers.values().chain([&former_peers])),
             families: kernel.families.into_iter().map(|(name, size)| (name, family(size))).collect(),
             handshake_failures: counts.handshake_failures.all(),
