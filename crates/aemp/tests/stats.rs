@@ -87,62 +87,108 @@ async fn kill(node: &Node, port: &PortId, reason: Reason) {
     assert_eq!(soon("the death", dead).await.to_string(), reason.to_string());
 }
 
+/// Runs a script between two connected nodes, of which the second one is called `far`, and compares
+/// what they count.
+async fn counts_are_exact(near: Node, far: Node, connection: (Framing, bool, Option<&str>)) {
+    let (framing, tls, relay) = connection;
+    let sink = far.port(|_: &mut Context<'_>, _: (String, u64)| {});
+    let victims = [(); 3].map(|()| far.port(|_: &mut Context<'_>, _: (String, u64)| {}));
+    let (before, there) = (near.stats().await, far.stats().await);
+    (0..1000).for_each(|n| near.send(&sink, ("work", n)).unwrap());
+    for victim in &victims {
+        kill(&near, victim, Reason::text("bored", "of it")).await;
+    }
+    near.send(&victims[0], ("late", 1)).unwrap();
+    near.send(&victims[1], ("later", 2)).unwrap();
+    assert_eq!(between((&near, &before), (&far, &there), 1002).await.messages, 1002);
+    let back = between((&far, &there), (&near, &before), 0).await;
+    assert_eq!(back.messages, 0);
+    assert!(back.requests >= 3 && back.bytes > 0, "the deaths: {back:?}");
+
+    let stats = soon("the last messages", async {
+        loop {
+            let stats = far.stats().await;
+            if stats.undeliverable.contains_key("no_such_port") {
+                return stats;
+            }
+        }
+    })
+    .await;
+    assert_eq!((stats.version, &*stats.node), (VERSION, "far"));
+    assert_eq!(stats.kills, BTreeMap::from([("bored".to_string(), 3)]));
+    assert_eq!(stats.undeliverable, BTreeMap::from([("no_such_port".to_string(), 2)]));
+    assert_eq!(there.ports - stats.ports, 3);
+    let lost = far.lost_messages();
+    let seen: Vec<_> = lost.iter().map(|lost| (&*lost.port, lost.tag.as_deref(), &*lost.reason)).collect();
+    let names = [victims[0].to_string(), victims[1].to_string()];
+    assert_eq!(
+        seen,
+        [(&*names[0], Some("late"), "no_such_port"), (&*names[1], Some("later"), "no_such_port")]
+    );
+    assert!(lost.iter().all(|lost| lost.time <= stats.time && lost.time > stats.time - 60.0));
+
+    let (peer, before) = (&stats.peers["near"], &there.peers["near"]);
+    let connection = peer.connection.as_ref().unwrap();
+    assert_eq!((&connection.framing, connection.tls), (&framing.to_string(), tls));
+    assert_eq!(connection.relay.as_deref(), relay);
+    assert_eq!((peer.connects, peer.breaks.len(), peer.lost), (1, 0, 0));
+    let mut events = far.node_events();
+    let id = near.id().clone();
+    near.shutdown().await;
+    while !matches!(soon("the end", events.next()).await.unwrap(), NodeEvent::Down(node, _) if node == id) {}
+    let peer = far.stats().await.peers["near"].clone();
+    let cause = if framing == Framing::Native { "shut_down" } else { "closed" };
+    assert_eq!(peer.breaks, BTreeMap::from([(cause.to_string(), 1)]));
+    assert_eq!((peer.connection, peer.received.messages - before.received.messages), (None, 1002));
+    far.shutdown().await;
+}
+
 #[test]
 fn a_scripted_run_is_counted_exactly_at_both_ends() {
     for framing in Framing::ALL {
         in_both_modes(async |mode| {
             let (near, far) = pair(mode, framing).await;
-            let sink = far.port(|_: &mut Context<'_>, _: (String, u64)| {});
-            let victims = [(); 3].map(|()| far.port(|_: &mut Context<'_>, _: (String, u64)| {}));
-            let (before, there) = (near.stats().await, far.stats().await);
-            (0..1000).for_each(|n| near.send(&sink, ("work", n)).unwrap());
-            for victim in &victims {
-                kill(&near, victim, Reason::text("bored", "of it")).await;
-            }
-            near.send(&victims[0], ("late", 1)).unwrap();
-            near.send(&victims[1], ("later", 2)).unwrap();
-            assert_eq!(between((&near, &before), (&far, &there), 1002).await.messages, 1002);
-            let back = between((&far, &there), (&near, &before), 0).await;
-            assert_eq!(back.messages, 0);
-            assert!(back.requests >= 3 && back.bytes > 0, "the deaths: {back:?}");
-
-            let stats = soon("the last messages", async {
-                loop {
-                    let stats = far.stats().await;
-                    if stats.undeliverable.contains_key("no_such_port") {
-                        return stats;
-                    }
-                }
-            })
-            .await;
-            assert_eq!((stats.version, &*stats.node), (VERSION, "far"));
-            assert_eq!(stats.kills, BTreeMap::from([("bored".to_string(), 3)]));
-            assert_eq!(stats.undeliverable, BTreeMap::from([("no_such_port".to_string(), 2)]));
-            assert_eq!(there.ports - stats.ports, 3);
-            let lost = far.lost_messages();
-            let seen: Vec<_> =
-                lost.iter().map(|lost| (&*lost.port, lost.tag.as_deref(), &*lost.reason)).collect();
-            let names = [victims[0].to_string(), victims[1].to_string()];
-            assert_eq!(
-                seen,
-                [(&*names[0], Some("late"), "no_such_port"), (&*names[1], Some("later"), "no_such_port")]
-            );
-            assert!(lost.iter().all(|lost| lost.time <= stats.time && lost.time > stats.time - 60.0));
-
-            let peer = &stats.peers["near"];
-            let connection = peer.connection.as_ref().unwrap();
-            assert_eq!((&connection.framing, connection.tls), (&framing.to_string(), false));
-            assert_eq!((peer.connects, peer.breaks.len(), peer.lost), (1, 0, 0));
-            let mut events = far.node_events();
-            near.shutdown().await;
-            while !matches!(soon("the end", events.next()).await.unwrap(), NodeEvent::Down(..)) {}
-            let peer = far.stats().await.peers["near"].clone();
-            let cause = if framing == Framing::Native { "shut_down" } else { "closed" };
-            assert_eq!(peer.breaks, BTreeMap::from([(cause.to_string(), 1)]));
-            assert_eq!((peer.connection, peer.received.messages), (None, 1002));
-            far.shutdown().await;
+            counts_are_exact(near, far, (framing, false, None)).await;
         });
     }
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn a_scripted_run_is_counted_exactly_over_tls() {
+    let own = rcgen::generate_simple_self_signed(vec!["x".into()]).unwrap();
+    let pem = own.signing_key.serialize_pem() + &own.cert.pem();
+    for framing in Framing::ALL {
+        in_both_modes(async |mode| {
+            let node = |id: &str| builder(mode).id(id).certificate_pem(pem.as_str()).framings([framing]);
+            let far = node("far").bind("127.0.0.1:0").start().await.unwrap();
+            let near = node("near").seed(far.local_addrs()[0]).start().await.unwrap();
+            up(&near, far.id()).await;
+            up(&far, near.id()).await;
+            counts_are_exact(near, far, (framing, true, None)).await;
+        });
+    }
+}
+
+#[test]
+fn a_scripted_run_is_counted_exactly_through_a_relay() {
+    in_both_modes(async |mode| {
+        let node = |id: &str| builder(mode).id(id).secret("s");
+        let relay = node("relay").bind("127.0.0.1:0").global(true).start().await.unwrap();
+        let [near, far] = ["near", "far"].map(|id| node(id).seed(relay.local_addrs()[0]).start());
+        let (near, far) = (near.await.unwrap(), far.await.unwrap());
+        let echo = far.port(|cx: &mut Context<'_>, (reply,): (ReplyTo<()>,)| cx.reply(reply, ()));
+        let mut routes = near.db().watch("'x");
+        soon("the route", async { while !routes.next().await.unwrap().content.contains_key("far") {} }).await;
+        near.call(&echo, LIMIT, |reply: ReplyTo<()>| (reply,)).await.unwrap();
+        far.kill(&echo, Reason::NORMAL);
+        // What belongs to the question has been counted.
+        let nothing = (Stats::default(), Stats::default());
+        between((&near, &nothing.0), (&far, &nothing.1), 1).await;
+        between((&far, &nothing.1), (&near, &nothing.0), 1).await;
+        counts_are_exact(near, far, (Framing::Native, false, Some("relay"))).await;
+        relay.shutdown().await;
+    });
 }
 
 #[test]
