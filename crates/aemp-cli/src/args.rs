@@ -1,7 +1,9 @@
 //! The command line, defined once: it yields the parser, the help and the way commands are chained.
 
-use clap::{ColorChoice, CommandFactory, Parser, Subcommand};
+use clap::builder::FalseyValueParser;
+use clap::{ArgAction, ColorChoice, CommandFactory, Parser, Subcommand};
 
+use crate::bench::Bench;
 use crate::cal::Cal;
 use crate::check::Check;
 use crate::completions::Completions;
@@ -11,14 +13,17 @@ use crate::doctor::Doctor;
 use crate::edit::Edit;
 use crate::eval::Eval;
 use crate::examples::with_examples;
+use crate::explain::Explain;
 use crate::failure::EXIT_STATUSES;
 use crate::gather::Gather;
 use crate::inspect::Inspect;
 use crate::kill::{Kill, Spawn};
 use crate::listen::Listen;
 use crate::log::Log;
-use crate::logging::Logging;
+use crate::logging::{self, Logging};
+use crate::man::Manual;
 use crate::mon::Mon;
+use crate::names::CompleteNames;
 use crate::overview::{Config, with_overview};
 use crate::ping::{Latency, Ping};
 use crate::profile::Profile;
@@ -26,6 +31,7 @@ use crate::restart::Restart;
 use crate::run::Run;
 use crate::shell::Shell;
 use crate::snd::Snd;
+use crate::top::Top;
 use crate::trace::Trace;
 use crate::wait::Wait;
 
@@ -39,6 +45,15 @@ pub(crate) struct Cli {
     /// When to use colours; auto is on a terminal, unless $NO_COLOR is set
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: ColorChoice,
+    /// Refuse what sends, kills, spawns, evaluates or changes the database
+    #[arg(
+        long,
+        global = true,
+        env = "AEMP_READ_ONLY",
+        action = ArgAction::SetTrue,
+        value_parser = FalseyValueParser::new()
+    )]
+    pub(crate) read_only: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -59,6 +74,9 @@ pub(crate) enum Command {
     Edit(Edit),
     Config(Config),
     Completions(Completions),
+    Explain(Explain),
+    #[command(name = "man")]
+    Manual(Manual),
 }
 
 /// The commands that make a node.
@@ -77,6 +95,7 @@ pub(crate) enum NodeCommand {
     Latency(Latency),
     #[command(flatten)]
     Inspect(Inspect),
+    Top(Top),
     Check(Check),
     Doctor(Doctor),
     Gather(Gather),
@@ -86,8 +105,55 @@ pub(crate) enum NodeCommand {
     Trace(Trace),
     Shell(Shell),
     Demo(Demo),
+    Bench(Bench),
     #[command(hide = true)]
     DemoNode(DemoNode),
+    #[command(hide = true)]
+    CompleteNames(CompleteNames),
+}
+
+impl NodeCommand {
+    /// The name of a command that does something to the network, rather than look at it.
+    pub(crate) fn acting(&self) -> Option<&'static str> {
+        match self {
+            NodeCommand::Restart(_) => Some("restart"),
+            NodeCommand::Snd(_) => Some("snd"),
+            NodeCommand::Cal(_) => Some("cal"),
+            NodeCommand::Listen(listen) => listen.registers().then_some("listen --family"),
+            NodeCommand::Kill(_) => Some("kill"),
+            NodeCommand::Spawn(_) => Some("spawn"),
+            NodeCommand::Eval(_) => Some("eval"),
+            NodeCommand::Shell(_) => Some("shell"),
+            NodeCommand::Run(_)
+            | NodeCommand::Mon(_)
+            | NodeCommand::Wait(_)
+            | NodeCommand::Ping(_)
+            | NodeCommand::Latency(_)
+            | NodeCommand::Inspect(_)
+            | NodeCommand::Top(_)
+            | NodeCommand::Check(_)
+            | NodeCommand::Doctor(_)
+            | NodeCommand::Gather(_)
+            | NodeCommand::Db(_)
+            | NodeCommand::Log(_)
+            | NodeCommand::Trace(_)
+            | NodeCommand::Demo(_)
+            | NodeCommand::Bench(_)
+            | NodeCommand::DemoNode(_)
+            | NodeCommand::CompleteNames(_) => None,
+        }
+    }
+
+    /// What is logged unless something else is asked for.
+    pub(crate) fn logs(&self) -> &'static str {
+        match self {
+            NodeCommand::Run(_) => logging::OF_NODES,
+            NodeCommand::Top(top) => top.logs(),
+            // What is proposed is no place for them.
+            NodeCommand::CompleteNames(_) => "off",
+            _ => logging::OF_COMMANDS,
+        }
+    }
 }
 
 #[cfg(test)]

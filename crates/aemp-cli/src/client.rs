@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aemp::{AnyMessage, Node, NodeEvents, PortId, ShutdownReport};
-use aemp_config::{Arguments, Settings, parse_argument, value_from_json};
+use aemp_config::{Arguments, ConfigFile, Places, Settings, parse_argument, value_from_json};
 use clap::Args;
 use serde_json::{Value as Json, json};
 
@@ -13,13 +13,22 @@ use crate::logging;
 /// How such a command gets into the network.
 #[derive(Debug, Args)]
 pub(crate) struct Client {
-    /// The profile to use, which names seeds and secret; by default the one called aemp, if there
-    /// is one
-    #[arg(long)]
+    /// The profile to use, which names seeds and secret; by default that of `aemp use`, else the
+    /// one called aemp, if there is one
+    #[arg(long, env = "AEMP_PROFILE", hide_env_values = true)]
     profile: Option<String>,
     /// A setting that wins over the configuration file, e.g. `--set seeds=127.0.0.1:4040`
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
+}
+
+/// How a command gets into the network, and how long it waits there.
+#[derive(Debug, Args)]
+pub(crate) struct Access {
+    #[command(flatten)]
+    pub(crate) limit: Limit,
+    #[command(flatten)]
+    pub(crate) client: Client,
 }
 
 /// How long to wait.
@@ -107,7 +116,8 @@ impl Client {
     /// The settings of the node. Its ID, its services and where it listens are its own, not those
     /// of a node that the file describes: it may be one of many on this machine.
     fn settings(&self, binds: Json) -> Result<Settings, Failure> {
-        let mut arguments = match &self.profile {
+        let file = ConfigFile::open(&Places::from_env())?;
+        let mut arguments = match self.profile.as_deref().or(file.used_profile()) {
             Some(name) => Arguments::parse(["profile", name])?,
             None => Arguments::for_profile("aemp"),
         }

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::client::{self, Client, Limit};
+use crate::client::{self, Access};
 use crate::failure::Failure;
 use crate::inspect::known::Known;
 use crate::run;
@@ -32,9 +32,7 @@ pub(crate) struct Db {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    limit: Limit,
-    #[command(flatten)]
-    client: Client,
+    access: Access,
 }
 
 impl Db {
@@ -42,9 +40,9 @@ impl Db {
         if self.watch {
             return self.follow().await;
         }
-        let node = self.client.start().await?;
-        let content = timeout(self.limit.timeout, node.db().family(&self.family)).await;
-        let no_seed = self.limit.no_seed(&node);
+        let node = self.access.client.start().await?;
+        let content = timeout(self.access.limit.timeout, node.db().family(&self.family)).await;
+        let no_seed = self.access.limit.no_seed(&node);
         let missing = match &content {
             Ok(Ok(content)) if content.is_empty() => self.missing(&node).await,
             _ => None,
@@ -63,14 +61,14 @@ impl Db {
         if self.family.starts_with('\'') {
             return None;
         }
-        let like = Known::of(node, self.limit.timeout).await.families_like(&self.family);
+        let like = Known::of(node, self.access.limit.timeout).await.families_like(&self.family);
         Some(Failure::failed(format!("{}: there is no such family{like}", escaped(&self.family))))
     }
 
     /// Prints what is there, and then each change, until it is interrupted.
     async fn follow(self) -> Result<(), Failure> {
         let mut ending = std::pin::pin!(run::ending()?);
-        let node = self.client.start().await?;
+        let node = self.access.client.start().await?;
         let mut watch = node.db().watch(&self.family);
         let outcome = async {
             loop {

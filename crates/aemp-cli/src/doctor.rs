@@ -7,7 +7,7 @@ use aemp::{CallError, Node, Stats};
 use clap::Args;
 
 use crate::check::finding::{Finding, Findings, Format};
-use crate::client::{Client, Limit};
+use crate::client::Access;
 use crate::failure::Failure;
 use crate::inspect::known::Known;
 use crate::inspect::{Asked, ask_all, connected};
@@ -36,14 +36,12 @@ pub(crate) struct Doctor {
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
     #[command(flatten)]
-    limit: Limit,
-    #[command(flatten)]
-    client: Client,
+    access: Access,
 }
 
 impl Doctor {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let findings = connected(&self.client, &self.limit, async |node: &Node| {
+        let findings = connected(&self.access, async |node: &Node| {
             let mut findings = self.examine(node).await;
             // What has just changed is not everywhere yet: only what stays counts.
             if findings.status() > 0 {
@@ -56,8 +54,8 @@ impl Doctor {
     }
 
     async fn examine(&self, node: &Node) -> Findings {
-        let known = Known::of(node, self.limit.timeout).await;
-        let asked = ask_all(node, &known, self.limit.timeout).await;
+        let known = Known::of(node, self.access.limit.timeout).await;
+        let asked = ask_all(node, known.node_ids(), self.access.limit.timeout).await;
         let mut findings = Findings::default();
         let mut answers = BTreeMap::new();
         for Asked { node: id, stats, clock } in asked {

@@ -3,7 +3,7 @@
 use aemp::{AnyMessage, CallError, ReplyTo, Value};
 use clap::Args;
 
-use crate::client::{self, Client, Limit, Seeds};
+use crate::client::{self, Access, Seeds};
 use crate::failure::Failure;
 use crate::values;
 
@@ -24,19 +24,17 @@ pub(crate) struct Eval {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    limit: Limit,
-    #[command(flatten)]
-    client: Client,
+    access: Access,
 }
 
 impl Eval {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let target = client::port(&self.node)?.node().clone();
         let code = self.text.join(" ");
-        let node = self.client.start().await?;
+        let node = self.access.client.start().await?;
         let seeds = Seeds::of(&node);
         let request = |reply: ReplyTo<AnyMessage>| ("eval", code, reply.port().clone());
-        let answer = node.call(&target.control_port(), self.limit.timeout, request).await;
+        let answer = node.call(&target.control_port(), self.access.limit.timeout, request).await;
         let no_seed = seeds.failure();
         client::end(&node, answer.is_ok()).await;
         let AnyMessage(values) = match answer {

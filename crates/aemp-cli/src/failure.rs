@@ -16,7 +16,7 @@ Exit status:
   1  it failed: no connection, no answer in time, the port is gone, the code has an error, the counts differ
   2  the command line is wrong
   3  the configuration cannot be read, written or used
-  130  interrupted (mon, listen, db --watch, shell, demo)";
+  130  interrupted (mon, listen, top, db --watch, shell, demo)";
 
 /// An error that ends the command.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use aemp_config::{Arguments, ConfigFile, Host, KEYS, Places, Shape, effective};
 use clap::Args;
 use serde_json::{Map, Value as Json, json};
 
-use crate::client::{Client, Limit};
+use crate::client::Access;
 use crate::failure::Failure;
 use crate::inspect::connected;
 use crate::inspect::known::Known;
@@ -25,15 +25,13 @@ pub(crate) struct Gather {
     /// Where to write it; must not be there
     file: PathBuf,
     #[command(flatten)]
-    limit: Limit,
-    #[command(flatten)]
-    client: Client,
+    access: Access,
 }
 
 impl Gather {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let network = connected(&self.client, &self.limit, async |node: &Node| {
-            let known = Known::of(node, self.limit.timeout).await;
+        let network = connected(&self.access, async |node: &Node| {
+            let known = Known::of(node, self.access.limit.timeout).await;
             let mut nodes = Map::new();
             for (name, addresses) in &known.nodes {
                 nodes.insert(name.clone(), self.of_node(node, name, addresses).await);
@@ -62,11 +60,11 @@ impl Gather {
 
     async fn of_node(&self, node: &Node, name: &str, addresses: &[String]) -> Json {
         let Ok(id) = aemp::NodeId::new(name) else { return Json::Null };
-        let stats = match node.stats_of(&id, self.limit.timeout).await {
+        let stats = match node.stats_of(&id, self.access.limit.timeout).await {
             Ok(stats) => json!(stats),
             Err(error) => json!({"failure": error.to_string()}),
         };
-        let lost = node.lost_messages_of(&id, self.limit.timeout).await.unwrap_or_default();
+        let lost = node.lost_messages_of(&id, self.access.limit.timeout).await.unwrap_or_default();
         let lost = lost.iter().map(|lost| json!([lost.time, lost.port, lost.reason])).collect::<Vec<_>>();
         json!({"listens": addresses, "stats": stats, "lost": lost})
     }

@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::client::{self, Client, Limit};
+use crate::client::{self, Access};
 use crate::failure::Failure;
 use crate::inspect::{connected, node_id};
 use crate::values::{self, escaped};
@@ -31,9 +31,7 @@ pub(crate) struct Kill {
     #[arg(short, long)]
     yes: bool,
     #[command(flatten)]
-    limit: Limit,
-    #[command(flatten)]
-    client: Client,
+    access: Access,
 }
 
 /// Make a port on a node with one of its functions, and print the ID of the port
@@ -53,9 +51,7 @@ pub(crate) struct Spawn {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    limit: Limit,
-    #[command(flatten)]
-    client: Client,
+    access: Access,
 }
 
 impl Kill {
@@ -74,11 +70,14 @@ impl Kill {
             return Err(Failure::failed("nothing was killed"));
         }
         let reason = Reason::new(reason);
-        let died = connected(&self.client, &self.limit, async |node: &Node| {
+        let died = connected(&self.access, async |node: &Node| {
             let died = node.exited(&port);
             node.kill(&port, reason.clone());
-            timeout(self.limit.timeout, died).await.map_err(|_| {
-                Failure::failed(format!("{port}: no news of its death within {:?}", self.limit.timeout))
+            timeout(self.access.limit.timeout, died).await.map_err(|_| {
+                Failure::failed(format!(
+                    "{port}: no news of its death within {:?}",
+                    self.access.limit.timeout
+                ))
             })
         })
         .await?;
@@ -101,16 +100,17 @@ impl Spawn {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let target = node_id(&self.node)?;
         let arguments = client::message(&self.arguments)?;
-        let port = connected(&self.client, &self.limit, async |node: &Node| {
+        let port = connected(&self.access, async |node: &Node| {
             let port = node.spawn(&target, &self.function, &arguments).map_err(Failure::failed)?;
             let mut died = std::pin::pin!(node.exited(&port));
             let dead = |reason: Reason| {
                 let why = values::to_words(reason.values());
                 Failure::failed(format!("{}: {why}", escaped(&self.function)))
             };
-            let time = node.call::<_, AnyMessage, _>(&target.control_port(), self.limit.timeout, |reply| {
-                ("time", reply.port().clone())
-            });
+            let time =
+                node.call::<_, AnyMessage, _>(&target.control_port(), self.access.limit.timeout, |reply| {
+                    ("time", reply.port().clone())
+                });
             tokio::select! {
                 reason = &mut died => return Err(dead(reason)),
                 time = time => time.map_err(|error| Failure::of_call(&target, error))?,

@@ -35,6 +35,11 @@ pub(crate) struct Listen {
 }
 
 impl Listen {
+    /// Whether the port stands in the database.
+    pub(crate) fn registers(&self) -> bool {
+        self.family.is_some()
+    }
+
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let mut ending = std::pin::pin!(run::ending()?);
         let node = self.client.stay().await?;

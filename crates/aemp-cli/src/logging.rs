@@ -17,6 +17,9 @@ use crate::failure::Failure;
 /// this log.
 pub(crate) const OF_NODES: &str = "info,aemp::caught=trace";
 
+/// What other commands log.
+pub(crate) const OF_COMMANDS: &str = "warn";
+
 /// All that this process logs, no matter what of it is shown here.
 static SOURCE: LazyLock<LogSource> = LazyLock::new(LogSource::new);
 

@@ -11,6 +11,7 @@ compile_error!(
 );
 
 mod args;
+mod bench;
 mod cal;
 mod chain;
 mod check;
@@ -25,6 +26,7 @@ mod document;
 mod edit;
 mod eval;
 mod examples;
+mod explain;
 mod failure;
 mod gate;
 mod gather;
@@ -33,14 +35,17 @@ mod kill;
 mod listen;
 mod log;
 mod logging;
+mod man;
 #[cfg(feature = "scripts")]
 mod memory;
 mod metrics;
 mod mon;
+mod names;
 mod output;
 mod overview;
 mod ping;
 mod profile;
+mod repeat;
 mod restart;
 mod run;
 mod scripts;
@@ -48,6 +53,7 @@ mod services;
 mod session;
 mod shell;
 mod snd;
+mod top;
 mod trace;
 mod values;
 mod wait;
@@ -74,39 +80,52 @@ fn main() -> ExitCode {
 /// the end; not at all if a command before that fails.
 fn run_all(commands: Vec<Cli>) -> Result<(), Failure> {
     let mut session = Session::default();
-    if let Some(Cli { logging, color, command }) = commands.first() {
+    refuse_if_read_only(&commands)?;
+    if let Some(Cli { logging, color, command, .. }) = commands.first() {
         match color {
             ColorChoice::Auto => anstream::ColorChoice::Auto,
             ColorChoice::Always => anstream::ColorChoice::Always,
             ColorChoice::Never => anstream::ColorChoice::Never,
         }
         .write_global();
-        logging.start(if matches!(command, Command::Node(NodeCommand::Run(_))) {
-            logging::OF_NODES
-        } else {
-            "warn"
+        logging.start(match command {
+            Command::Node(command) => command.logs(),
+            _ => logging::OF_COMMANDS,
         })?;
     }
-    for Cli { logging, command, .. } in commands {
+    for Cli { logging, command, read_only, .. } in commands {
         match command {
             Command::Edit(edit) => edit.run(&mut session)?,
             Command::Profile(profile) => profile.run(&mut session)?,
             Command::Config(config) => config.run()?,
             Command::Completions(completions) => completions.run()?,
+            Command::Explain(explain) => explain.run()?,
+            Command::Manual(manual) => manual.run()?,
             Command::Node(command) => {
                 session.save()?;
-                run_node_command(command, &logging)?;
+                run_node_command(command, &logging, read_only)?;
             }
         }
     }
     session.save()
 }
 
+/// Fails before the first command is run if one of them would do something to the network.
+fn refuse_if_read_only(commands: &[Cli]) -> Result<(), Failure> {
+    let acting = commands.iter().filter(|cli| cli.read_only).find_map(|cli| match &cli.command {
+        Command::Node(command) => command.acting(),
+        _ => None,
+    });
+    acting.map_or(Ok(()), |name| {
+        Err(Failure::failed(format!("{name} is refused, for --read-only (or $AEMP_READ_ONLY) is set")))
+    })
+}
+
 /// Scripts may need so much; with less each call into one would have to get a stack of its own.
 /// What is not used costs nothing.
 const THREAD_STACK: usize = 20 << 20;
 
-fn run_node_command(command: NodeCommand, logging: &Logging) -> Result<(), Failure> {
+fn run_node_command(command: NodeCommand, logging: &Logging, read_only: bool) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_stack_size(THREAD_STACK)
@@ -126,6 +145,7 @@ fn run_node_command(command: NodeCommand, logging: &Logging) -> Result<(), Failu
             NodeCommand::Ping(ping) => ping.run().await,
             NodeCommand::Latency(latency) => latency.run().await,
             NodeCommand::Inspect(inspect) => inspect.run().await,
+            NodeCommand::Top(top) => top.run(read_only).await,
             NodeCommand::Check(check) => check.run().await,
             NodeCommand::Doctor(doctor) => doctor.run().await,
             NodeCommand::Gather(gather) => gather.run().await,
@@ -135,7 +155,9 @@ fn run_node_command(command: NodeCommand, logging: &Logging) -> Result<(), Failu
             NodeCommand::Trace(trace) => trace.run().await,
             NodeCommand::Shell(shell) => shell.run().await,
             NodeCommand::Demo(demo) => demo.run(logging).await,
+            NodeCommand::Bench(bench) => bench.run().await,
             NodeCommand::DemoNode(node) => node.run().await,
+            NodeCommand::CompleteNames(names) => names.run().await,
         }
     });
     // Nothing that is left is worth waiting for: the commands have shut their nodes down.

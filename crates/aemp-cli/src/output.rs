@@ -13,6 +13,8 @@ use crate::values::{escaped, json_text};
 pub(crate) enum Format {
     /// Columns
     Table,
+    /// More columns, where there are
+    Wide,
     /// One JSON list
     Json,
     /// One JSON object a line
@@ -30,14 +32,15 @@ pub(crate) struct Output {
 }
 
 /// A list: rows of cells under the names of their columns. What is not known is null.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Table {
-    columns: &'static [&'static str],
+    columns: Vec<&'static str>,
     rows: Vec<Vec<Json>>,
 }
 
 impl Table {
-    pub(crate) fn new(columns: &'static [&'static str]) -> Table {
-        Table { columns, rows: Vec::new() }
+    pub(crate) fn new(columns: &[&'static str]) -> Table {
+        Table { columns: columns.to_vec(), rows: Vec::new() }
     }
 
     /// Adds a row, which has a cell for each column.
@@ -54,11 +57,26 @@ impl Table {
 
     fn text(&self, format: Format) -> String {
         match format {
-            Format::Table => self.aligned(),
-            Format::Json => json_text(&self.objects().collect()),
+            Format::Table | Format::Wide => self.aligned(),
+            Format::Json => json_text(&self.json()),
             Format::Jsonl => self.objects().map(|object| json_text(&object)).collect::<Vec<_>>().join("\n"),
             Format::Csv => self.csv(),
         }
+    }
+
+    /// The names of the columns.
+    pub(crate) fn columns(&self) -> &[&'static str] {
+        &self.columns
+    }
+
+    /// The rows, as they were added.
+    pub(crate) fn rows(&self) -> &[Vec<Json>] {
+        &self.rows
+    }
+
+    /// The rows as JSON.
+    pub(crate) fn json(&self) -> Json {
+        self.objects().collect()
     }
 
     fn objects(&self) -> impl Iterator<Item = Json> {
@@ -108,7 +126,7 @@ impl Table {
 }
 
 /// A cell as text.
-fn shown(cell: &Json) -> String {
+pub(crate) fn shown(cell: &Json) -> String {
     match cell {
         Json::Null => String::new(),
         Json::String(text) => escaped(text),

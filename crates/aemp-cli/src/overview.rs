@@ -24,7 +24,7 @@ const GROUPS: [Group; 5] = [
         &[
             (&["run", "restart"], "Run a node until it is ended; restart one that runs under a watchdog"),
             (&["check", "gather"], "Check settings without running a node; gather what a report needs"),
-            (&["demo"], "Count words in a network of processes, one of which is killed"),
+            (&["demo", "bench"], "Show a network of processes that count words; measure this machine"),
         ],
     ),
     (
@@ -41,7 +41,10 @@ const GROUPS: [Group; 5] = [
         &[
             (&["nodes", "ports", "describe"], "List the nodes; the ports of a node; tell of one of them"),
             (&["stats", "lost"], "Show what a node counts; what it could not deliver"),
-            (&["ping", "latency"], "Measure how long a message takes to a node; between two nodes"),
+            (
+                &["top", "ping", "latency"],
+                "Watch all of it; measure how long a message takes to a node; between two",
+            ),
             (
                 &["log", "trace", "doctor"],
                 "Show what all nodes log; their connections; what is wrong with them",
@@ -55,10 +58,18 @@ const GROUPS: [Group; 5] = [
     (
         "Configure",
         &[
-            (&["profile", "showconfig"], "Name the profile for what follows; show the settings"),
+            (&["profile", "use"], "Name the profile for what follows; the one that commands use"),
+            (&["showconfig", "explain"], "Show the settings; explain one of them, or a reason"),
             (&["config"], ""),
         ],
     ),
+];
+
+/// Options of all commands, line by line, and what is said of them.
+const OPTIONS: [(&[&str], &str); 3] = [
+    (&["log", "log-format"], "What is logged on stderr (error … trace); text or json"),
+    (&["color", "read-only"], "auto, always or never; refuse what sends, kills or changes something"),
+    (&["help", "version"], "Print this; print the version (also -h, -V)"),
 ];
 
 /// What stands under the groups.
@@ -115,24 +126,16 @@ fn overview(cli: &Command) -> String {
     }
     let _ = writeln!(help, "\n{heading}Help:{heading:#}");
     help += &line(
-        "help, completions",
-        "Explain a command, or `config`; print a script for completion in a shell",
+        "help, completions, man",
+        "Explain a command, or `config`; scripts that complete words; manual pages",
     );
     let _ = writeln!(help, "\n{heading}Options:{heading:#}");
-    for argument in cli.get_arguments() {
-        let long = argument.get_long().map(|long| format!("--{long}")).unwrap_or_default();
-        let value =
-            argument.get_value_names().and_then(|names| names.first()).filter(|_| takes_value(argument));
-        let option = value.map_or(long.clone(), |value| format!("{long} <{value}>"));
-        help += &line(&option, &argument.get_help().map(ToString::to_string).unwrap_or_default());
+    for (options, text) in OPTIONS {
+        let options: Vec<String> = options.iter().map(|option| format!("--{option}")).collect();
+        help += &line(&options.join(", "), text);
     }
-    help += &line("--help, --version", "Print this; print the version (also -h, -V)");
     let _ = write!(help, "\n{MORE}\n");
     help
-}
-
-fn takes_value(argument: &clap::Arg) -> bool {
-    argument.get_action().takes_values()
 }
 
 /// The commands that change the configuration, one a line.
@@ -179,10 +182,13 @@ mod tests {
         let (first, config) = (help(), plain(&configuration(&cli)));
         for command in cli.get_subcommands().filter(|command| !command.is_hide_set()) {
             let name = command.get_name();
-            let listed = name == "completions"
+            let listed = ["completions", "man"].contains(&name)
                 || GROUPS.iter().flat_map(|(_, rows)| *rows).any(|(names, _)| names.contains(&name));
             let row = format!("  {name} ");
             assert!(listed || first.contains(&row) || config.contains(&row), "{name}");
+        }
+        for argument in cli.get_arguments().filter_map(clap::Arg::get_long) {
+            assert!(OPTIONS.iter().any(|(options, _)| options.contains(&argument)), "--{argument}");
         }
         for name in GROUPS.iter().flat_map(|(_, rows)| *rows).flat_map(|(names, _)| *names) {
             assert!(cli.find_subcommand(name).is_some(), "{name}");

@@ -10,7 +10,7 @@ use clap::Args;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use crate::client::{self, Client, Limit};
+use crate::client::{self, Access};
 use crate::failure::Failure;
 use crate::inspect::{connected, known::Known, node_id};
 
@@ -31,9 +31,7 @@ pub(crate) struct Ping {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    limit: Limit,
-    #[command(flatten)]
-    client: Client,
+    access: Access,
 }
 
 /// Measure the round trip between two nodes
@@ -53,23 +51,21 @@ pub(crate) struct Latency {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    limit: Limit,
-    #[command(flatten)]
-    client: Client,
+    access: Access,
 }
 
 impl Ping {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let target = node_id(&self.node)?;
-        let times = connected(&self.client, &self.limit, async |node: &Node| {
+        let times = connected(&self.access, async |node: &Node| {
             let route = [target.clone()];
-            round_trip(node, &route, self.limit.timeout).await?;
+            round_trip(node, &route, self.access.limit.timeout).await?;
             let mut times = Vec::new();
             for number in 1..=self.count {
                 if number > 1 {
                     sleep(self.interval).await;
                 }
-                let took = round_trip(node, &route, self.limit.timeout).await?;
+                let took = round_trip(node, &route, self.access.limit.timeout).await?;
                 if !self.json {
                     crate::print(&format!("{target}: answer {number} after {} ms", millis(took)))?;
                 }
@@ -80,7 +76,7 @@ impl Ping {
         .await?;
         let summary = Summary::of(times);
         crate::print(&match self.json {
-            true => summary.json(&target.to_string()).to_string(),
+            true => summary.json("node", &target.to_string()).to_string(),
             false => summary.text(),
         })
     }
@@ -89,14 +85,14 @@ impl Ping {
 impl Latency {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let (a, b) = (node_id(&self.a)?, node_id(&self.b)?);
-        let (near, far) = connected(&self.client, &self.limit, async |node: &Node| {
+        let (near, far) = connected(&self.access, async |node: &Node| {
             let (near, far) = ([a.clone()], [a.clone(), b.clone()]);
-            round_trip(node, &near, self.limit.timeout).await?;
-            round_trip(node, &far, self.limit.timeout).await?;
+            round_trip(node, &near, self.access.limit.timeout).await?;
+            round_trip(node, &far, self.access.limit.timeout).await?;
             let mut times = (Vec::new(), Vec::new());
             for _ in 0..self.count {
-                times.0.push(round_trip(node, &near, self.limit.timeout).await?);
-                times.1.push(round_trip(node, &far, self.limit.timeout).await?);
+                times.0.push(round_trip(node, &near, self.access.limit.timeout).await?);
+                times.1.push(round_trip(node, &far, self.access.limit.timeout).await?);
             }
             Ok((Summary::of(times.0), Summary::of(times.1)))
         })
@@ -161,7 +157,7 @@ fn message(rest: &[NodeId], first: &NodeId, reply: &ReplyTo<AnyMessage>) -> AnyM
 }
 
 /// What was measured.
-struct Summary {
+pub(crate) struct Summary {
     count: usize,
     least: Duration,
     median: Duration,
@@ -169,23 +165,24 @@ struct Summary {
 }
 
 impl Summary {
-    fn of(mut times: Vec<Duration>) -> Summary {
+    pub(crate) fn of(mut times: Vec<Duration>) -> Summary {
         times.sort();
         let at = |at: usize| times.get(at).copied().unwrap_or_default();
         let last = times.len().saturating_sub(1);
         Summary { count: times.len(), least: at(0), median: at(last / 2), most: at(last) }
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let Summary { count, least, median, most } = self;
         let (least, median, most) = (millis(*least), millis(*median), millis(*most));
         format!("{count} answers: least {least} ms, median {median} ms, most {most} ms")
     }
 
-    fn json(&self, node: &str) -> serde_json::Value {
+    /// As JSON, with the name of what has answered.
+    pub(crate) fn json(&self, kind: &str, name: &str) -> serde_json::Value {
         let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
         json!({
-            "node": node, "count": self.count, "min_ms": milliseconds(self.least),
+            kind: name, "count": self.count, "min_ms": milliseconds(self.least),
             "median_ms": milliseconds(self.median), "max_ms": milliseconds(self.most),
         })
     }

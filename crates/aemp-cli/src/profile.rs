@@ -5,6 +5,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value as Json, json};
 
 use crate::failure::Failure;
+use crate::inspect::known::proposal;
 use crate::session::Session;
 
 /// Profiles, and what is in them.
@@ -34,6 +35,20 @@ pub(crate) enum Profile {
     /// Remove the parent, so that the profile inherits from the global settings
     #[command(name = "delparent")]
     UnsetParent,
+    /// Let commands that talk to a network use this profile where none is named
+    ///
+    /// It stands in the configuration file. `--profile` and $AEMP_PROFILE win over it; without any
+    /// of them it is the profile called aemp. `run` and `showconfig` do not use it: theirs has this
+    /// host's name. Without NAME the name is printed.
+    #[command(name = "use")]
+    Use {
+        /// Its name
+        #[arg(value_parser = parse_text)]
+        name: Option<String>,
+        /// Use none any more
+        #[arg(long, conflicts_with = "name")]
+        none: bool,
+    },
     /// Show the settings of a profile, without those that it inherits
     #[command(name = "showprofile")]
     Show {
@@ -78,6 +93,18 @@ impl Profile {
                 if !session.remove_profile(&name)? {
                     note(session.file()?, &name);
                 }
+            }
+            Profile::Use { name: Some(name), .. } => {
+                let known: Vec<String> = session.file()?.profiles().map(str::to_owned).collect();
+                if !known.contains(&name) {
+                    let like = proposal(&name, known.iter());
+                    return Err(Failure::usage(format!("{name}: there is no such profile{like}")));
+                }
+                session.use_profile(Some(&name))?;
+            }
+            Profile::Use { none: true, .. } => session.use_profile(None)?,
+            Profile::Use { name: None, none: false } => {
+                crate::print(session.file()?.used_profile().unwrap_or("aemp"))?;
             }
             Profile::SetParent { name } => {
                 session.section_mut()?.insert("parent".into(), json!(name));

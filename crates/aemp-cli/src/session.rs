@@ -47,7 +47,17 @@ impl Session {
     pub(crate) fn remove_profile(&mut self, name: &str) -> Result<bool, Failure> {
         let was_there = self.change()?.file_mut().remove_profile(name);
         self.changed |= was_there;
+        if self.file()?.used_profile() == Some(name) {
+            self.use_profile(None)?;
+        }
         Ok(was_there)
+    }
+
+    /// Commands that talk to a network use this profile from now on.
+    pub(crate) fn use_profile(&mut self, name: Option<&str>) -> Result<(), Failure> {
+        self.change()?.file_mut().use_profile(name);
+        self.changed = true;
+        Ok(())
     }
 
     /// Writes the file if a command changed it. Others may change it from now on.

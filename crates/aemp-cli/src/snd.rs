@@ -1,22 +1,31 @@
-//! `aemp snd`: send a message, and make sure that it has arrived at its node.
+//! `aemp snd`: send messages, and make sure that they have arrived at their node.
 
-use aemp::{AnyMessage, Reason, Value};
+use aemp::{AnyMessage, Node, PortId, Reason, Value};
 use clap::Args;
 use serde_json::json;
-use tokio::sync::oneshot;
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::client::{self, Client, Limit, Seeds};
+use crate::client::{self, Access, Seeds};
 use crate::failure::Failure;
+use crate::repeat::{Messages, Repeat};
 use crate::values;
 
 /// What the node of the port sends back when all that went before has arrived, and what is printed
 /// then.
 const ARRIVED: &str = "message sent successfully";
 
-/// Send a message to a port
+/// Messages after which the node of the port is asked whether they have arrived: a port that is
+/// dead is not sent to any longer than that.
+const AT_ONCE: u64 = 1000;
+
+/// Send a message to a port, or several
 ///
 /// Ends when the message has reached the node of the port; fails if the port does not exist.
+///
+/// With --count, --interval or --stdin there are several, and {n} in their texts, those inside of
+/// JSON too, is the number of the message. With --stdin {line} is the line without its end. What is
+/// put in is text, and is not looked through again; everything else in braces stays as it is.
 #[derive(Debug, Args)]
 pub(crate) struct Snd {
     /// NODE#PORT, or NODE for its node port
@@ -24,48 +33,83 @@ pub(crate) struct Snd {
     /// The values of the message; JSON where one starts with [, { or "
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     values: Vec<String>,
-    /// Print `{"port":…,"sent":true}` when it has arrived
+    /// Print `{"port":…,"sent":true}` when it has arrived; of several `"count"` as well
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    limit: Limit,
+    repeat: Repeat,
     #[command(flatten)]
-    client: Client,
+    access: Access,
 }
 
 impl Snd {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let (port, message) = (client::port(&self.port)?, client::message(&self.values)?);
-        let node = self.client.start().await?;
+        let port = client::port(&self.port)?;
+        let mut messages = self.repeat.messages(&self.values)?;
+        let node = self.access.client.start().await?;
         let seeds = Seeds::of(&node);
-        let (sender, first) = oneshot::channel();
-        let mut waiting = Some(sender);
+        let sent = self.send(&node, &port, &mut messages).await;
+        let no_seed = seeds.failure();
+        client::end(&node, sent.is_ok()).await;
+        match (sent, no_seed) {
+            (Ok(()), _) => {}
+            (Err(_), Some(no_seed)) => return Err(no_seed),
+            (Err(failure), None) => return Err(failure),
+        }
+        let (is_one, count) = (!self.repeat.is_used(), messages.count());
+        crate::print(&match (self.json, is_one) {
+            (true, true) => json!({"port": port.to_string(), "sent": true}).to_string(),
+            (true, false) => json!({"port": port.to_string(), "sent": true, "count": count}).to_string(),
+            (false, true) => ARRIVED.into(),
+            (false, false) => format!("{count} messages sent successfully"),
+        })
+    }
+
+    async fn send(&self, node: &Node, port: &PortId, messages: &mut Messages) -> Result<(), Failure> {
+        let (sender, mut told) = mpsc::unbounded_channel();
         // Both the death of the port and the echo of its node come into this mailbox, in the order
         // in which they happened.
-        let news = node.port(move |_, news: AnyMessage| {
-            waiting.take().map(|waiting| waiting.send(news));
-        });
+        let news = node.port(move |_, news: AnyMessage| drop(sender.send(news)));
         let died = |reason: Reason| reason.values().iter().cloned().collect::<AnyMessage>();
-        let _monitor = node.monitor_send(&port, &news, died);
-        node.send(&port, message).map_err(Failure::failed)?;
-        node.send(&port.node().control_port(), ("snd", Value::from(news.port()), ARRIVED))
-            .map_err(Failure::failed)?;
-        let first = timeout(self.limit.timeout, first).await;
-        let no_seed = seeds.failure();
-        client::end(&node, matches!(first, Ok(Ok(_)))).await;
-        match first {
-            Ok(Ok(news)) if news.tag().as_deref() == Some(ARRIVED) => crate::print(&if self.json {
-                json!({"port": port.to_string(), "sent": true}).to_string()
-            } else {
-                ARRIVED.into()
-            }),
-            _ if no_seed.is_some() => no_seed.map_or(Ok(()), Err),
-            Ok(Ok(AnyMessage(reason))) => {
-                Err(Failure::failed(format!("{port}: {}", values::to_words(&reason))))
-            }
-            Ok(Err(_)) | Err(_) => {
-                Err(Failure::failed(format!("{port}: nothing came back within {:?}", self.limit.timeout)))
+        let _monitor = node.monitor_send(port, &news, died);
+        loop {
+            let message = tokio::select! {
+                biased;
+                news = told.recv() => return Err(death(port, news)),
+                message = messages.next() => message?,
+            };
+            let Some(message) = message else { break };
+            node.send(port, message).map_err(Failure::failed)?;
+            if messages.count().is_multiple_of(AT_ONCE) {
+                self.confirm(node, port, news.port(), &mut told).await?;
             }
         }
+        self.confirm(node, port, news.port(), &mut told).await
     }
+
+    /// Waits until all that was sent has arrived.
+    async fn confirm(
+        &self,
+        node: &Node,
+        port: &PortId,
+        news: &PortId,
+        told: &mut mpsc::UnboundedReceiver<AnyMessage>,
+    ) -> Result<(), Failure> {
+        let question = ("snd", Value::from(news), ARRIVED);
+        node.send(&port.node().control_port(), question).map_err(Failure::failed)?;
+        match timeout(self.access.limit.timeout, told.recv()).await {
+            Ok(Some(news)) if news.tag().as_deref() == Some(ARRIVED) => Ok(()),
+            Ok(news) => Err(death(port, news)),
+            Err(_) => Err(Failure::failed(format!(
+                "{port}: nothing came back within {:?}",
+                self.access.limit.timeout
+            ))),
+        }
+    }
+}
+
+/// What is told of a port that is dead.
+fn death(port: &PortId, news: Option<AnyMessage>) -> Failure {
+    let AnyMessage(reason) = news.unwrap_or_default();
+    Failure::failed(format!("{port}: {}", values::to_words(&reason)))
 }

@@ -6,7 +6,7 @@ use aemp::{AnyMessage, Node, PortId};
 use clap::{Args, ValueEnum};
 use tokio::time::{sleep, timeout};
 
-use crate::client::{self, Client, Limit};
+use crate::client::{self, Access};
 use crate::failure::Failure;
 use crate::inspect::connected;
 use crate::values::escaped;
@@ -30,9 +30,7 @@ pub(crate) struct Wait {
     #[arg(long)]
     family: bool,
     #[command(flatten)]
-    limit: Limit,
-    #[command(flatten)]
-    client: Client,
+    access: Access,
 }
 
 /// What is waited for.
@@ -49,24 +47,25 @@ impl Wait {
         let is_family = self.family || !self.name.contains('#') && self.name.contains("::");
         let port = if is_family { None } else { Some(client::port(&self.name)?) };
         let name = escaped(&self.name);
-        connected(&self.client, &self.limit, async |node: &Node| {
+        connected(&self.access, async |node: &Node| {
             let happened = async {
                 match &port {
                     None => family(node, &self.name, self.state).await,
                     Some(port) if self.state == State::Gone => drop(node.exited(port).await),
                     Some(port) => {
-                        while !is_there(node, port, self.limit.timeout).await {
+                        while !is_there(node, port, self.access.limit.timeout).await {
                             sleep(LOOK).await;
                         }
                     }
                 }
             };
             let what = if self.state == State::Up { "up" } else { "gone" };
-            match timeout(self.limit.timeout, happened).await {
+            match timeout(self.access.limit.timeout, happened).await {
                 Ok(()) => Ok(format!("{name} is {what}")),
-                Err(_) => {
-                    Err(Failure::failed(format!("{name} is not {what} within {:?}", self.limit.timeout)))
-                }
+                Err(_) => Err(Failure::failed(format!(
+                    "{name} is not {what} within {:?}",
+                    self.access.limit.timeout
+                ))),
             }
         })
         .await

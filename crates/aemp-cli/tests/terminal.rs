@@ -5,82 +5,12 @@
 
 mod support;
 
-use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Child, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use support::User;
-
-/// Nothing in these tests takes so long, unless it hangs.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A command on a terminal of its own.
-struct Terminal {
-    child: Child,
-    keyboard: File,
-    screen: Receiver<Vec<u8>>,
-    /// What was shown and not looked at yet.
-    shown: String,
-    /// What was looked at last.
-    passed: String,
-}
-
-impl Terminal {
-    fn start(user: &User, args: &[&str]) -> Terminal {
-        let pty = nix::pty::openpty(None, None).unwrap();
-        let [stdin, stdout] = [pty.slave.try_clone().unwrap(), pty.slave];
-        let mut command = user.command(args);
-        command.env("TERM", "xterm").stdin(Stdio::from(stdin)).stdout(Stdio::from(stdout));
-        let child = command.spawn().unwrap();
-        let keyboard = File::from(pty.master);
-        let mut output = keyboard.try_clone().unwrap();
-        let (sender, screen) = channel();
-        thread::spawn(move || {
-            let mut bytes = [0; 4096];
-            // An error is the end: the command has closed its side.
-            while let Ok(count) = output.read(&mut bytes) {
-                if count == 0 || sender.send(bytes[..count].to_vec()).is_err() {
-                    return;
-                }
-            }
-        });
-        Terminal { child, keyboard, screen, shown: String::new(), passed: String::new() }
-    }
-
-    fn press(&mut self, keys: &str) {
-        self.keyboard.write_all(keys.as_bytes()).unwrap();
-    }
-
-    /// Whether this is shown within a time; what is before it has been looked at then.
-    fn shows(&mut self, text: &str, within: Duration) -> bool {
-        let start = Instant::now();
-        loop {
-            if let Some(at) = self.shown.find(text) {
-                self.passed = self.shown.drain(..at + text.len()).collect();
-                return true;
-            }
-            let Some(left) = within.checked_sub(start.elapsed()) else { return false };
-            let Ok(bytes) = self.screen.recv_timeout(left) else { return false };
-            self.shown.push_str(&String::from_utf8_lossy(&bytes));
-        }
-    }
-
-    fn expect(&mut self, text: &str) {
-        assert!(self.shows(text, PATIENCE), "{text:?} is not shown, but {:?}", self.shown);
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use support::terminal::Terminal;
 
 #[test]
 fn lines_are_completed_given_up_and_remembered() {
@@ -133,7 +63,7 @@ fn lines_are_completed_given_up_and_remembered() {
     terminal.expect("\"aemp/");
     terminal.expect("seed/1> ");
     terminal.press("\x04");
-    assert_eq!(terminal.child.wait().unwrap().code(), Some(0));
+    assert_eq!(terminal.wait(), Some(0));
     let history = user.home().join(".local/state/aemp/shell_history");
     assert_eq!(fs::metadata(&history).unwrap().permissions().mode() & 0o777, 0o600);
     let lines = fs::read_to_string(history).unwrap();

@@ -81,7 +81,7 @@ fn inherited(file: &ConfigFile, profile: &str) -> Result<Map<String, Json>, Conf
         settings.extend(with_current_names(file.section(Some(name))));
     }
     // These describe the file, not a node.
-    for key in ["profile", "parent", "version"] {
+    for key in ["profile", "parent", "use", "version"] {
         settings.remove(key);
     }
     Ok(settings)

@@ -19,6 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Where the profiles are in the object of the file.
 const PROFILES: &str = "profile";
 
+/// Where the name of the profile is that commands use.
+const USED: &str = "use";
+
 /// The configuration file in memory. What is not understood is kept as it is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConfigFile {
@@ -110,6 +113,19 @@ impl ConfigFile {
             None => &mut self.root,
             Some(name) => object(object(&mut self.root, PROFILES), name),
         }
+    }
+
+    /// The profile that commands use for which none is named, if that was set.
+    pub fn used_profile(&self) -> Option<&str> {
+        self.root.get(USED)?.as_str()
+    }
+
+    /// Sets it, or removes it.
+    pub fn use_profile(&mut self, name: Option<&str>) {
+        match name {
+            Some(name) => self.root.insert(USED.into(), name.into()),
+            None => self.root.remove(USED),
+        };
     }
 
     /// Removes a profile. False if it was not there.
@@ -414,6 +430,22 @@ mod tests {
         file.section_mut(Some("p")).insert("nodeid".into(), json!("n"));
         assert!(file.remove_profile("p"));
         assert!(file.section(Some("p")).is_none());
+    }
+
+    #[test]
+    fn the_profile_that_commands_use_is_kept_and_is_no_setting() {
+        let (_folder, places) = folder();
+        let mut change = ConfigChange::begin(&places).unwrap();
+        assert_eq!(change.file().used_profile(), None);
+        change.file_mut().use_profile(Some("p"));
+        change.save().unwrap();
+        let mut file = ConfigFile::open(&places).unwrap();
+        assert_eq!(file.used_profile(), Some("p"));
+        let host = crate::Host { name: "h".into(), addresses: vec![] };
+        let settings = crate::effective(Some(&file), &crate::Arguments::default(), &host).unwrap().settings;
+        assert!(!settings.contains_key("use"));
+        file.use_profile(None);
+        assert_eq!(file.used_profile(), None);
     }
 
     #[test]

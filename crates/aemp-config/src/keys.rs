@@ -1,5 +1,6 @@
 //! The settings that are known, and how their values are read.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use aemp_proto::kernel::{CONNECT_TIMEOUTS, MONITOR_TIMEOUTS};
@@ -108,6 +109,12 @@ impl Key {
         })
     }
 
+    /// The limits of a timeout; other settings have none.
+    pub fn bounds(self) -> Option<RangeInclusive<Duration>> {
+        let bounds = if self.name == "monitor_timeout" { MONITOR_TIMEOUTS } else { CONNECT_TIMEOUTS };
+        (self.shape == Shape::Seconds).then_some(bounds)
+    }
+
     pub(super) fn text(self, value: &Json) -> Result<String, ConfigError> {
         match value {
             Json::String(text) => Ok(text.clone()),
@@ -141,7 +148,7 @@ impl Key {
     }
 
     pub(super) fn seconds(self, value: &Json) -> Result<Duration, ConfigError> {
-        let range = if self.name == "monitor_timeout" { MONITOR_TIMEOUTS } else { CONNECT_TIMEOUTS };
+        let range = self.bounds().unwrap_or(CONNECT_TIMEOUTS);
         let number = match value {
             Json::Number(number) => number.as_f64(),
             Json::String(text) => text.parse().ok(),

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::known::Known;
 use super::{connected, node_id, stats, unanswered};
-use crate::client::{self, Client, Limit};
+use crate::client::{self, Access};
 use crate::failure::Failure;
 use crate::values::{escaped, to_line};
 
@@ -26,14 +26,12 @@ pub(crate) struct Describe {
     /// NODE, NODE#PORT or a family of the shared database
     name: String,
     #[command(flatten)]
-    limit: Limit,
-    #[command(flatten)]
-    client: Client,
+    access: Access,
 }
 
 impl Describe {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let text = connected(&self.client, &self.limit, async |node: &Node| self.text(node).await).await?;
+        let text = connected(&self.access, async |node: &Node| self.text(node).await).await?;
         crate::print(text.trim_end())
     }
 
@@ -41,11 +39,11 @@ impl Describe {
         if self.name.contains('#') {
             return self.port(node, &client::port(&self.name)?).await;
         }
-        let known = Known::of(node, self.limit.timeout).await;
+        let known = Known::of(node, self.access.limit.timeout).await;
         if let Some(addresses) = known.nodes.get(&self.name) {
             return self.node(node, &node_id(&self.name)?, addresses).await;
         }
-        let family = tokio::time::timeout(self.limit.timeout, node.db().family(&self.name)).await;
+        let family = tokio::time::timeout(self.access.limit.timeout, node.db().family(&self.name)).await;
         match family {
             Ok(Ok(content)) if !content.is_empty() => {
                 let mut text = format!("family {}\nentries {}\n", escaped(&self.name), content.len());
@@ -70,21 +68,21 @@ impl Describe {
             [] => "nowhere".into(),
             addresses => escaped(&addresses.join(" ")),
         };
-        match node.stats_of(id, self.limit.timeout).await {
+        match node.stats_of(id, self.access.limit.timeout).await {
             Ok(stats) => Ok(format!("{}\n{:<20} {listens}", stats::text(&stats), "listens")),
             Err(AskError::Unknown) => Ok(format!(
                 "{:<20} {id}\n{:<20} a Perl node, or an older one of this kind\n{:<20} {listens}",
                 "node", "kind", "listens"
             )),
-            Err(error) => Err(unanswered(node, id, error, self.limit.timeout).await),
+            Err(error) => Err(unanswered(node, id, error, self.access.limit.timeout).await),
         }
     }
 
     async fn port(&self, node: &Node, port: &PortId) -> Result<String, Failure> {
         let name = port.to_string();
-        let ports = match node.port_stats_of(port.node(), PORTS_MAX, self.limit.timeout).await {
+        let ports = match node.port_stats_of(port.node(), PORTS_MAX, self.access.limit.timeout).await {
             Ok(ports) => ports,
-            Err(error) => return Err(unanswered(node, port.node(), error, self.limit.timeout).await),
+            Err(error) => return Err(unanswered(node, port.node(), error, self.access.limit.timeout).await),
         };
         let Some(found) = ports.iter().find(|found| found.port == name) else {
             let names: Vec<String> = ports.into_iter().map(|port| port.port).collect();

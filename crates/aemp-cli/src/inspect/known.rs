@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use aemp::stats::FamilyStats;
-use aemp::{Node, NodeId, Value};
+use aemp::{Node, NodeId, Stats, Value};
 use tokio::time::timeout;
 
+use super::ask_all;
 use crate::values;
 
 /// Names that are proposed at most.
@@ -27,25 +28,44 @@ pub(crate) struct Known {
 impl Known {
     /// What the connected nodes know. What does not answer in time is left out.
     pub(crate) async fn of(node: &Node, limit: Duration) -> Known {
+        let mut known = Known::listening(node, limit).await;
+        for asked in ask_all(node, node.connected_nodes(), limit).await {
+            if let Ok(stats) = asked.stats {
+                known.add(&stats);
+            }
+        }
+        known.nodes.remove(node.id().as_str());
+        known
+    }
+
+    /// The nodes that are connected, and those that listen somewhere.
+    pub(crate) async fn listening(node: &Node, limit: Duration) -> Known {
         let mut known = Known::default();
         if let Ok(Ok(listeners)) = timeout(limit, node.db().family("'l")).await {
             known.nodes = listeners.into_iter().map(|(node, binds)| (node, addresses(&binds))).collect();
         }
         for seed in node.connected_nodes() {
             known.nodes.entry(seed.to_string()).or_default();
-            let Ok(stats) = node.stats_of(&seed, limit).await else { continue };
-            for (peer, stats) in stats.peers {
-                // Clients come and go.
-                if stats.connection.is_some_and(|connection| !connection.client) {
-                    known.nodes.entry(peer).or_default();
-                }
-            }
-            if stats.merges_database {
-                known.families = Some(stats.families);
+        }
+        known
+    }
+
+    /// Adds what a node tells.
+    pub(crate) fn add(&mut self, stats: &Stats) {
+        for (peer, stats) in &stats.peers {
+            // Clients come and go.
+            if stats.connection.as_ref().is_some_and(|connection| !connection.client) {
+                self.nodes.entry(peer.clone()).or_default();
             }
         }
-        known.nodes.remove(node.id().as_str());
-        known
+        if stats.merges_database {
+            self.families = Some(stats.families.clone());
+        }
+    }
+
+    /// The nodes.
+    pub(crate) fn node_ids(&self) -> impl Iterator<Item = NodeId> {
+        self.nodes.keys().filter_map(|name| NodeId::new(name).ok())
     }
 
     /// Whether there is a node with this ID.

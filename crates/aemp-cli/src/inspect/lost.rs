@@ -1,11 +1,12 @@
 //! `aemp lost`: the messages that a node could not deliver.
 
 use aemp::Node;
+use aemp::stats::LostMessage;
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use super::{ask, node_id};
-use crate::client::{Client, Limit};
+use crate::client::Access;
 use crate::failure::Failure;
 use crate::output::{Output, Table};
 
@@ -21,21 +22,26 @@ pub(crate) struct Lost {
     #[command(flatten)]
     output: Output,
     #[command(flatten)]
-    limit: Limit,
-    #[command(flatten)]
-    client: Client,
+    access: Access,
 }
 
 impl Lost {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let target = node_id(&self.node)?;
-        let question = async |node: &Node| node.lost_messages_of(&target, self.limit.timeout).await;
-        let lost = ask(&self.client, &self.limit, &target, question).await?;
-        let mut table = Table::new(&["time", "port", "tag", "reason"]);
+        let question = async |node: &Node| node.lost_messages_of(&target, self.access.limit.timeout).await;
+        let lost = ask(&self.access, &target, question).await?;
+        let mut table = Table::new(&COLUMNS);
         for message in lost {
-            let time = super::stats::time(message.time);
-            table.row(vec![json!(time), json!(message.port), json!(message.tag), json!(message.reason)]);
+            table.row(row(&message));
         }
         table.print(self.output.format)
     }
+}
+
+/// What is shown of a message.
+pub(crate) const COLUMNS: [&str; 4] = ["time", "port", "tag", "reason"];
+
+pub(crate) fn row(message: &LostMessage) -> Vec<Json> {
+    let time = super::stats::time(message.time);
+    vec![json!(time), json!(message.port), json!(message.tag), json!(message.reason)]
 }

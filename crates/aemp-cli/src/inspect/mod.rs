@@ -4,12 +4,12 @@
 //! into the shared database. [`known`] has the names of what there is, for what was misspelt.
 
 mod describe;
-mod families;
+pub(crate) mod families;
 pub(crate) mod known;
-mod lost;
-mod nodes;
-mod ports;
-mod stats;
+pub(crate) mod lost;
+pub(crate) mod nodes;
+pub(crate) mod ports;
+pub(crate) mod stats;
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -19,7 +19,7 @@ use clap::Subcommand;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::client::{self, Client, Limit};
+use crate::client::{self, Access};
 use crate::failure::Failure;
 use known::Known;
 
@@ -49,16 +49,15 @@ impl Inspect {
 
 /// Starts a client, waits until it is connected, and ends it behind `work`.
 pub(crate) async fn connected<T>(
-    client: &Client,
-    limit: &Limit,
+    access: &Access,
     work: impl AsyncFnOnce(&Node) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let node = client.start().await?;
+    let node = access.client.start().await?;
     let mut events = node.node_events();
     let up = async { while node.connected_nodes().is_empty() && events.next().await.is_some() {} };
-    let outcome = match timeout(limit.timeout, up).await {
+    let outcome = match timeout(access.limit.timeout, up).await {
         Ok(()) => work(&node).await,
-        Err(_) => Err(Failure::failed(limit.no_seed(&node))),
+        Err(_) => Err(Failure::failed(access.limit.no_seed(&node))),
     };
     client::end(&node, outcome.is_ok()).await;
     outcome
@@ -66,20 +65,19 @@ pub(crate) async fn connected<T>(
 
 /// Asks one node a question as a client of the network.
 pub(crate) async fn ask<T>(
-    client: &Client,
-    limit: &Limit,
+    access: &Access,
     asked: &NodeId,
     question: impl AsyncFn(&Node) -> Result<T, AskError>,
 ) -> Result<T, Failure> {
     let ask = async |node: &Node| match question(node).await {
         Ok(answer) => Ok(answer),
-        Err(error) => Err(unanswered(node, asked, error, limit.timeout).await),
+        Err(error) => Err(unanswered(node, asked, error, access.limit.timeout).await),
     };
-    connected(client, limit, ask).await
+    connected(access, ask).await
 }
 
 /// Nodes that are asked at the same time.
-const AT_ONCE: usize = 32;
+pub(crate) const AT_ONCE: usize = 32;
 
 /// A node that was asked for its snapshot.
 pub(crate) struct Asked {
@@ -89,25 +87,33 @@ pub(crate) struct Asked {
     pub(crate) clock: (f64, f64),
 }
 
-/// Asks all nodes for their snapshots.
-pub(crate) async fn ask_all(node: &Node, known: &Known, limit: Duration) -> Vec<Asked> {
+/// Asks nodes for their snapshots.
+pub(crate) async fn ask_all(
+    node: &Node,
+    ids: impl IntoIterator<Item = NodeId>,
+    limit: Duration,
+) -> Vec<Asked> {
     let (mut asked, mut answers) = (JoinSet::new(), Vec::new());
-    for id in known.nodes.keys().filter_map(|name| NodeId::new(name).ok()) {
+    for id in ids {
         if asked.len() == AT_ONCE {
             answers.extend(asked.join_next().await.and_then(Result::ok));
         }
         let node = node.clone();
         asked.spawn(async move {
-            let (began, here) = (Instant::now(), SystemTime::now());
+            let (began, here) = (Instant::now(), now());
             let stats = node.stats_of(&id, limit).await;
             let doubt = began.elapsed().as_secs_f64() / 2.0;
-            let here = here.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64() + doubt;
-            let ahead = stats.as_ref().map_or(0.0, |stats| stats.time - here);
+            let ahead = stats.as_ref().map_or(0.0, |stats| stats.time - here - doubt);
             Asked { node: id, stats, clock: (ahead, doubt) }
         });
     }
     answers.extend(asked.join_all().await);
     answers
+}
+
+/// The time here, in seconds since 1970.
+pub(crate) fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
 /// Reads the ID of a node; of a port ID that of its node.

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{connected, node_id, unanswered};
-use crate::client::{Client, Limit};
+use crate::client::Access;
 use crate::failure::Failure;
 use crate::output::{Output, Table};
 
@@ -24,29 +24,32 @@ pub(crate) struct Ports {
     #[command(flatten)]
     output: Output,
     #[command(flatten)]
-    limit: Limit,
-    #[command(flatten)]
-    client: Client,
+    access: Access,
 }
 
 impl Ports {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let target = self.node.as_deref().map(node_id).transpose()?;
         let list = async |node: &Node| {
-            let mut table = Table::new(&["port", "state", "bytes", "monitors"]);
+            let mut table = Table::new(&COLUMNS);
             let nodes = target.clone().map_or_else(|| node.connected_nodes(), |node| vec![node]);
             for asked in nodes {
-                match node.port_stats_of(&asked, self.max, self.limit.timeout).await {
+                match node.port_stats_of(&asked, self.max, self.access.limit.timeout).await {
                     Ok(ports) => ports.iter().for_each(|port| table.row(row(port))),
-                    Err(error) => return Err(unanswered(node, &asked, error, self.limit.timeout).await),
+                    Err(error) => {
+                        return Err(unanswered(node, &asked, error, self.access.limit.timeout).await);
+                    }
                 }
             }
             Ok(table)
         };
-        connected(&self.client, &self.limit, list).await?.print(self.output.format)
+        connected(&self.access, list).await?.print(self.output.format)
     }
 }
 
-fn row(port: &PortStats) -> Vec<serde_json::Value> {
+/// What is shown of a port.
+pub(crate) const COLUMNS: [&str; 4] = ["port", "state", "bytes", "monitors"];
+
+pub(crate) fn row(port: &PortStats) -> Vec<serde_json::Value> {
     vec![json!(port.port), json!(port.state), json!(port.bytes), json!(port.monitors)]
 }

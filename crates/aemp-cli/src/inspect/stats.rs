@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 use time::OffsetDateTime;
 
 use super::{ask, node_id};
-use crate::client::{Client, Limit};
+use crate::client::Access;
 use crate::failure::Failure;
 use crate::output::{Format, Output, Table};
 use crate::values::{escaped, json_text};
@@ -26,19 +26,17 @@ pub(crate) struct Stats {
     #[command(flatten)]
     output: Output,
     #[command(flatten)]
-    limit: Limit,
-    #[command(flatten)]
-    client: Client,
+    access: Access,
 }
 
 impl Stats {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let target = node_id(&self.node)?;
-        let question = async |node: &Node| node.stats_of(&target, self.limit.timeout).await;
-        let stats = ask(&self.client, &self.limit, &target, question).await?;
+        let question = async |node: &Node| node.stats_of(&target, self.access.limit.timeout).await;
+        let stats = ask(&self.access, &target, question).await?;
         match self.output.format {
             Format::Json => crate::print(&json_text(&json!(stats))),
-            Format::Table => {
+            Format::Table | Format::Wide => {
                 crate::print(&text(&stats))?;
                 if stats.peers.is_empty() { Ok(()) } else { peers(&stats).print(Format::Table) }
             }
@@ -48,7 +46,7 @@ impl Stats {
 }
 
 /// Seconds since 1970 as people write them, in UTC.
-pub(super) fn time(seconds: f64) -> String {
+pub(crate) fn time(seconds: f64) -> String {
     let Ok(since) = Duration::try_from_secs_f64(seconds) else { return "-".into() };
     let Some(time) =
         OffsetDateTime::UNIX_EPOCH.checked_add(time::Duration::try_from(since).unwrap_or_default())
@@ -118,7 +116,7 @@ fn blocked(stats: &Snapshot) -> String {
     }
 }
 
-fn uptime(seconds: f64) -> String {
+pub(crate) fn uptime(seconds: f64) -> String {
     let seconds = seconds as u64;
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {
@@ -140,48 +138,55 @@ fn counts(counters: &BTreeMap<String, u64>) -> String {
     format!("{sum} ({})", each.join(", "))
 }
 
+/// What is shown of a peer.
+pub(crate) const PEER_COLUMNS: [&str; 12] = [
+    "peer",
+    "connection",
+    "round_trip_ms",
+    "queue_bytes",
+    "queue_age",
+    "sent",
+    "received",
+    "sent_bytes",
+    "received_bytes",
+    "connects",
+    "breaks",
+    "lost",
+];
+
 fn peers(stats: &Snapshot) -> Table {
-    let mut table = Table::new(&[
-        "peer",
-        "connection",
-        "round_trip_ms",
-        "queue_bytes",
-        "queue_age",
-        "sent",
-        "received",
-        "sent_bytes",
-        "received_bytes",
-        "connects",
-        "breaks",
-        "lost",
-    ]);
+    let mut table = Table::new(&PEER_COLUMNS);
     for (name, peer) in &stats.peers {
         table.row(peer_row(name, peer));
     }
     table
 }
 
-fn peer_row(name: &str, peer: &PeerStats) -> Vec<Json> {
+pub(crate) fn peer_row(name: &str, peer: &PeerStats) -> Vec<Json> {
     let connection = peer.connection.as_ref().map(|connection| {
         let tls = if connection.tls { "+tls" } else { "" };
         let relay = connection.relay.as_ref().map(|relay| format!(" via {relay}")).unwrap_or_default();
         format!("{}{tls}{relay}", connection.framing)
     });
-    let all = |traffic: &Traffic| traffic.messages + traffic.requests;
     vec![
         json!(name),
         json!(connection),
         json!(peer.round_trip.map(|seconds| (seconds * 1e6).round() / 1e3)),
         json!(peer.queue_bytes),
         json!(peer.queue_age.map(|seconds| (seconds * 1e3).round() / 1e3)),
-        json!(all(&peer.sent)),
-        json!(all(&peer.received)),
+        json!(messages(&peer.sent)),
+        json!(messages(&peer.received)),
         json!(peer.sent.bytes),
         json!(peer.received.bytes),
         json!(peer.connects),
         json!(peer.breaks.values().sum::<u64>()),
         json!(peer.lost + peer.gated + peer.refused),
     ]
+}
+
+/// Messages and requests.
+pub(crate) fn messages(traffic: &Traffic) -> u64 {
+    traffic.messages + traffic.requests
 }
 
 #[cfg(test)]

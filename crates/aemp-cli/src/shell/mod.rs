@@ -11,7 +11,7 @@ mod line;
 use aemp::{Node, NodeId};
 use clap::Args;
 
-use crate::client::{self, Client, Limit};
+use crate::client::{self, Access};
 use crate::failure::Failure;
 use complete::Names;
 use dialogue::Dialogue;
@@ -45,15 +45,13 @@ pub(crate) struct Shell {
     /// The node to begin with; the one of the shell itself by default
     node: Option<String>,
     #[command(flatten)]
-    limit: Limit,
-    #[command(flatten)]
-    client: Client,
+    access: Access,
 }
 
 impl Shell {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let start = self.node.as_deref().map(NodeId::new).transpose().map_err(Failure::usage)?;
-        let node = self.client.join().await?;
+        let node = self.access.client.join().await?;
         let ended = self.serve(&node, start).await;
         let report = client::end(&node, ended.is_ok()).await;
         ended?;
@@ -64,7 +62,7 @@ impl Shell {
     async fn serve(&self, node: &Node, start: Option<NodeId>) -> Result<(), Failure> {
         let names = Names::default();
         let mut keyboard = Keyboard::start(names.clone())?;
-        let mut dialogue = Dialogue::open(node, &self.limit)?;
+        let mut dialogue = Dialogue::open(node, &self.access.limit)?;
         if let Some(start) = start {
             dialogue.switch(start, &keyboard).await.map_err(Failure::failed)?;
         }

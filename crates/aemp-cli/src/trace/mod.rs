@@ -18,7 +18,7 @@ use clap::Args;
 use tokio::sync::mpsc;
 use tokio::time::{sleep_until, timeout};
 
-use crate::client::{self, Client, Limit};
+use crate::client::{self, Access};
 use crate::failure::Failure;
 use crate::values;
 use network::Network;
@@ -47,15 +47,13 @@ pub(crate) struct Trace {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    limit: Limit,
-    #[command(flatten)]
-    client: Client,
+    access: Access,
 }
 
 impl Trace {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let start = self.node.as_deref().map(NodeId::new).transpose().map_err(Failure::usage)?;
-        let node = self.client.start().await?;
+        let node = self.access.client.start().await?;
         let network = self.explore(&node, start).await;
         client::end(&node, network.is_ok()).await;
         let network = network?;
@@ -86,11 +84,13 @@ impl Trace {
         let mut events = node.node_events();
         if start.is_none() {
             let up = async { while node.connected_nodes().is_empty() && events.next().await.is_some() {} };
-            timeout(self.limit.timeout, up).await.map_err(|_| Failure::failed(self.limit.no_seed(node)))?;
+            timeout(self.access.limit.timeout, up)
+                .await
+                .map_err(|_| Failure::failed(self.access.limit.no_seed(node)))?;
         }
         let began = Instant::now();
         let mut inquirer = Inquirer::new(node);
-        let mut survey = Survey::new(node.id().clone(), self.limit.timeout);
+        let mut survey = Survey::new(node.id().clone(), self.access.limit.timeout);
         loop {
             let roots = start.clone().map_or_else(|| node.connected_nodes(), |start| vec![start]);
             let mut questions: Vec<Question> =

@@ -16,6 +16,8 @@ use tempfile::TempDir;
 pub(crate) mod hosts;
 #[path = "../../../aemp/tests/support/reserved.rs"]
 pub(crate) mod reserved;
+#[cfg(unix)]
+pub(crate) mod terminal;
 
 /// Nothing in these tests takes so long, unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(60);

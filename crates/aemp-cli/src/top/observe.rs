@@ -1,0 +1,214 @@
+//! Looking at a network again and again: what `nodes`, `ports`, `families`, `stats` and `lost` ask
+//! for, as lists.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use aemp::stats::{AskError, PeerStats};
+use aemp::{CallError, Node, NodeId, Stats};
+use serde_json::{Value as Json, json};
+use tokio::task::JoinSet;
+
+use super::view::View;
+use crate::inspect::known::Known;
+use crate::inspect::{self, AT_ONCE, Asked, ask_all, families, lost, ports, stats};
+use crate::output::Table;
+
+/// Ports of each node that are shown when no node was chosen.
+const PORTS_OF_EACH: usize = 20;
+
+/// Ports that are shown of a node that was chosen.
+const PORTS_OF_ONE: usize = 1000;
+
+/// What to look at besides nodes, links and families, which one answer of each node tells.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) ports: bool,
+    pub(super) lost: bool,
+    /// Only of this node.
+    pub(super) of: Option<String>,
+}
+
+/// What was seen.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Picture {
+    /// When, in seconds since 1970 by the clock here.
+    pub(super) time: f64,
+    /// A list for each [`View`]; `None` if it was not wanted.
+    pub(super) tables: [Option<Table>; 5],
+}
+
+/// Who looks, and what the nodes told before.
+pub(super) struct Observer {
+    node: Node,
+    limit: Duration,
+    before: BTreeMap<String, Stats>,
+}
+
+impl Observer {
+    /// Looks through this node, and waits no longer than this for an answer.
+    pub(super) fn new(node: Node, limit: Duration) -> Observer {
+        Observer { node, limit, before: BTreeMap::new() }
+    }
+
+    /// Looks once.
+    pub(super) async fn look(&mut self, wanted: &Wanted) -> Picture {
+        let mut known = Known::listening(&self.node, self.limit).await;
+        // Those that only others are connected to.
+        self.before.values().for_each(|stats| known.add(stats));
+        known.nodes.remove(self.node.id().as_str());
+        let mut answers = ask_all(&self.node, known.node_ids(), self.limit).await;
+        answers.iter().filter_map(|asked| asked.stats.as_ref().ok()).for_each(|stats| known.add(stats));
+        known.nodes.remove(self.node.id().as_str());
+        let unasked = known.node_ids().filter(|id| !answers.iter().any(|asked| asked.node == *id));
+        let unasked: Vec<NodeId> = unasked.collect();
+        answers.extend(ask_all(&self.node, unasked, self.limit).await);
+        answers.sort_by(|one, other| one.node.cmp(&other.node));
+
+        let mut picture = Picture { time: inspect::now(), ..Picture::default() };
+        let mut put = |view: View, table| picture.tables[view.index()] = Some(table);
+        put(View::Nodes, self.nodes(&answers, &known));
+        put(View::Links, self.links(&answers));
+        if let Some(families) = &known.families {
+            put(View::Families, families::table(families));
+        }
+        let asked: Vec<NodeId> = answers
+            .iter()
+            .filter(|asked| asked.stats.is_ok())
+            .map(|asked| asked.node.clone())
+            .filter(|id| wanted.of.as_ref().is_none_or(|of| id.as_str() == of))
+            .collect();
+        if wanted.ports {
+            let most = if wanted.of.is_some() { PORTS_OF_ONE } else { PORTS_OF_EACH };
+            put(View::Ports, self.ports(&asked, most).await);
+        }
+        if wanted.lost {
+            put(View::Lost, self.lost(&asked).await);
+        }
+        let told = answers.into_iter().filter_map(|asked| asked.stats.ok());
+        self.before = told.map(|stats| (stats.node.clone(), stats)).collect();
+        picture
+    }
+
+    fn nodes(&self, answers: &[Asked], known: &Known) -> Table {
+        let mut table = Table::new(&View::Nodes.columns());
+        for Asked { node, stats, .. } in answers {
+            let stats = stats.as_ref();
+            let of = |known: fn(&Stats) -> Json| stats.map_or(Json::Null, known);
+            let [messages, bytes] = stats.map_or([Json::Null, Json::Null], |now| {
+                self.rates(now, |stats| sum(stats.peers.values().chain([&stats.former_peers])))
+            });
+            let addresses = known.nodes.get(node.as_str()).filter(|addresses| !addresses.is_empty());
+            table.row(vec![
+                json!(node.as_str()),
+                json!(stats.map_or_else(state, |_| "up")),
+                of(|stats| json!(stats.program)),
+                of(|stats| json!(stats.uptime as u64)),
+                of(|stats| json!(stats.ports)),
+                of(|stats| json!(stats.peers.values().filter(|peer| peer.connection.is_some()).count())),
+                of(|stats| json!(stats.mailboxes.bytes)),
+                messages,
+                bytes,
+                of(|stats| json!(stats.kills.values().sum::<u64>())),
+                of(|stats| json!(stats.undeliverable.values().sum::<u64>())),
+                addresses.map_or(Json::Null, |addresses| json!(addresses)),
+            ]);
+        }
+        table
+    }
+
+    fn links(&self, answers: &[Asked]) -> Table {
+        let mut table = Table::new(&View::Links.columns());
+        for stats in answers.iter().filter_map(|asked| asked.stats.as_ref().ok()) {
+            let is_member =
+                |peer: &PeerStats| peer.connection.as_ref().is_none_or(|connection| !connection.client);
+            for (name, peer) in stats.peers.iter().filter(|(_, peer)| is_member(peer)) {
+                let of_peer = |stats: &Stats| sum(stats.peers.get(name).into_iter());
+                let mut row = vec![json!(stats.node)];
+                row.extend(stats::peer_row(name, peer));
+                row.splice(6..6, self.rates(stats, of_peer));
+                table.row(row);
+            }
+        }
+        table
+    }
+
+    /// Messages and bytes a second since a node was asked last; unknown the first time.
+    fn rates(&self, now: &Stats, of: impl Fn(&Stats) -> [u64; 2]) -> [Json; 2] {
+        let before = self.before.get(&now.node).filter(|before| now.uptime > before.uptime);
+        let Some(before) = before else { return [Json::Null, Json::Null] };
+        let (count, counted, seconds) = (of(now), of(before), now.uptime - before.uptime);
+        [0, 1].map(|at| json!((count[at].saturating_sub(counted[at]) as f64 / seconds).round() as u64))
+    }
+
+    async fn ports(&self, asked: &[NodeId], most: usize) -> Table {
+        let limit = self.limit;
+        let ports = all(asked, &self.node, move |node: Node, id| async move {
+            node.port_stats_of(&id, most, limit).await
+        });
+        let mut table = Table::new(&View::Ports.columns());
+        for (_, ports) in ports.await {
+            ports.iter().for_each(|port| table.row(ports::row(port)));
+        }
+        table
+    }
+
+    async fn lost(&self, asked: &[NodeId]) -> Table {
+        let limit = self.limit;
+        let lost =
+            all(
+                asked,
+                &self.node,
+                move |node: Node, id| async move { node.lost_messages_of(&id, limit).await },
+            );
+        let mut table = Table::new(&View::Lost.columns());
+        for (node, messages) in lost.await {
+            for message in &messages {
+                let mut row = vec![json!(node.as_str())];
+                row.extend(lost::row(message));
+                table.row(row);
+            }
+        }
+        table
+    }
+}
+
+/// Asks nodes something; those that do not answer are left out.
+async fn all<T: Send + 'static, F: Future<Output = Result<Vec<T>, AskError>> + Send + 'static>(
+    asked: &[NodeId],
+    node: &Node,
+    question: impl Fn(Node, NodeId) -> F,
+) -> Vec<(NodeId, Vec<T>)> {
+    let (mut open, mut answers) = (JoinSet::new(), Vec::new());
+    for id in asked {
+        if open.len() == AT_ONCE {
+            answers.extend(open.join_next().await.and_then(Result::ok));
+        }
+        let (id, answer) = (id.clone(), question(node.clone(), id.clone()));
+        open.spawn(async move { (id, answer.await) });
+    }
+    answers.extend(open.join_all().await);
+    answers.sort_by(|(one, _), (other, _)| one.cmp(other));
+    answers.into_iter().filter_map(|(id, answer)| Some((id, answer.ok()?))).collect()
+}
+
+/// Messages and bytes in both directions.
+fn sum<'a>(peers: impl Iterator<Item = &'a PeerStats>) -> [u64; 2] {
+    peers.fold([0, 0], |[messages, bytes], peer| {
+        [
+            messages + stats::messages(&peer.sent) + stats::messages(&peer.received),
+            bytes + peer.sent.bytes + peer.received.bytes,
+        ]
+    })
+}
+
+/// What is known of a node that does not tell how it is.
+fn state(error: &AskError) -> &'static str {
+    match error {
+        // It answers, so it is there.
+        AskError::Unknown | AskError::Unreadable(_) => "up, tells nothing",
+        AskError::Refused(_) => "up, refuses",
+        AskError::Call(CallError::Died(_)) => "unreachable",
+        AskError::Call(_) | _ => "silent",
+    }
+}
