@@ -149,6 +149,8 @@ impl NodeCommand {
         match self {
             NodeCommand::Run(_) => logging::OF_NODES,
             NodeCommand::Top(top) => top.logs(),
+            // That the node is away for a moment is what was asked for.
+            NodeCommand::Restart(_) => "error",
             // What is proposed is no place for them.
             NodeCommand::CompleteNames(_) => "off",
             _ => logging::OF_COMMANDS,
