@@ -1,5 +1,7 @@
 //! `aemp snd`: send messages, and make sure that they have arrived at their node.
 
+use std::time::Duration;
+
 use aemp::{AnyMessage, Node, PortId, Reason, Value};
 use clap::Args;
 use serde_json::json;
@@ -48,7 +50,15 @@ impl Snd {
         let mut messages = self.repeat.messages(&self.values)?;
         let node = self.access.client.start().await?;
         let seeds = Seeds::of(&node);
-        let sent = self.send(&node, &port, &mut messages).await;
+        let (sender, told) = mpsc::unbounded_channel();
+        // Both the death of the port and the echo of its node come into this mailbox, in the order
+        // in which they happened.
+        let news = node.port(move |_, news: AnyMessage| drop(sender.send(news)));
+        let died = |reason: Reason| reason.values().iter().cloned().collect::<AnyMessage>();
+        let _monitor = node.monitor_send(&port, &news, died);
+        let mut sending =
+            Sending { node: &node, port: &port, news: news.port(), told, limit: self.access.limit.timeout };
+        let sent = sending.send(&mut messages).await;
         let no_seed = seeds.failure();
         client::end(&node, sent.is_ok()).await;
         match (sent, no_seed) {
@@ -64,46 +74,45 @@ impl Snd {
             (false, false) => format!("{count} messages sent successfully"),
         })
     }
+}
 
-    async fn send(&self, node: &Node, port: &PortId, messages: &mut Messages) -> Result<(), Failure> {
-        let (sender, mut told) = mpsc::unbounded_channel();
-        // Both the death of the port and the echo of its node come into this mailbox, in the order
-        // in which they happened.
-        let news = node.port(move |_, news: AnyMessage| drop(sender.send(news)));
-        let died = |reason: Reason| reason.values().iter().cloned().collect::<AnyMessage>();
-        let _monitor = node.monitor_send(port, &news, died);
+/// What is needed to send to a port.
+struct Sending<'a> {
+    node: &'a Node,
+    port: &'a PortId,
+    /// Where news of the port and its node go, and come from.
+    news: &'a PortId,
+    told: mpsc::UnboundedReceiver<AnyMessage>,
+    limit: Duration,
+}
+
+impl Sending<'_> {
+    async fn send(&mut self, messages: &mut Messages) -> Result<(), Failure> {
         loop {
             let message = tokio::select! {
                 biased;
-                news = told.recv() => return Err(death(port, news)),
+                news = self.told.recv() => return Err(death(self.port, news)),
                 message = messages.next() => message?,
             };
             let Some(message) = message else { break };
-            node.send(port, message).map_err(Failure::failed)?;
+            self.node.send(self.port, message).map_err(Failure::failed)?;
             if messages.count().is_multiple_of(AT_ONCE) {
-                self.confirm(node, port, news.port(), &mut told).await?;
+                self.confirm().await?;
             }
         }
-        self.confirm(node, port, news.port(), &mut told).await
+        self.confirm().await
     }
 
     /// Waits until all that was sent has arrived.
-    async fn confirm(
-        &self,
-        node: &Node,
-        port: &PortId,
-        news: &PortId,
-        told: &mut mpsc::UnboundedReceiver<AnyMessage>,
-    ) -> Result<(), Failure> {
-        let question = ("snd", Value::from(news), ARRIVED);
-        node.send(&port.node().control_port(), question).map_err(Failure::failed)?;
-        match timeout(self.access.limit.timeout, told.recv()).await {
+    async fn confirm(&mut self) -> Result<(), Failure> {
+        let question = ("snd", Value::from(self.news), ARRIVED);
+        self.node.send(&self.port.node().control_port(), question).map_err(Failure::failed)?;
+        match timeout(self.limit, self.told.recv()).await {
             Ok(Some(news)) if news.tag().as_deref() == Some(ARRIVED) => Ok(()),
-            Ok(news) => Err(death(port, news)),
-            Err(_) => Err(Failure::failed(format!(
-                "{port}: nothing came back within {:?}",
-                self.access.limit.timeout
-            ))),
+            Ok(news) => Err(death(self.port, news)),
+            Err(_) => {
+                Err(Failure::failed(format!("{}: nothing came back within {:?}", self.port, self.limit)))
+            }
         }
     }
 }
