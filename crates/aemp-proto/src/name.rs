@@ -268,8 +268,8 @@ impl PartialOrd for PortId {
 
 impl Ord for PortId {
     fn cmp(&self, other: &PortId) -> std::cmp::Ordering {
-        let key = |p: &PortId| (p.home.node.clone(), p.home.head.clone(), p.number);
-        key(self).cmp(&key(other))
+        let (home, others) = (&self.home, &other.home);
+        (&home.node, &home.head, self.number).cmp(&(&others.node, &others.head, other.number))
     }
 }
 
@@ -289,7 +289,12 @@ impl From<NodeId> for PortId {
 
 impl fmt::Display for PortId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_node() { self.home.node.fmt(f) } else { write!(f, "{}#{}", self.home.node, self.name()) }
+        if self.is_node() {
+            return self.home.node.fmt(f);
+        }
+        self.home.node.fmt(f)?;
+        f.write_str("#")?;
+        self.name().fmt(f)
     }
 }
 
@@ -319,7 +324,11 @@ impl PortName<'_> {
 
 impl fmt::Display for PortName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&join_name(self.head, self.number))
+        f.write_str(self.head)?;
+        if self.number == 0 {
+            return Ok(());
+        }
+        f.write_str(base62(self.number, &mut [0; 11]))
     }
 }
 
