@@ -92,3 +92,41 @@ fn bash_completes_names_with_and_without_colons() {
     assert!(complete(&["aemp", "sta"], "aemp sta").contains("stats"));
     assert!(complete(&["aemp", "stats", "--outp"], "aemp stats --outp").contains("--output"));
 }
+
+/// What a shell prints that has read the script for it, or `None` if it is not here.
+fn shell(test: &str, shell: &str, user: &User, arguments: &[&str]) -> Option<String> {
+    if output_of(shell, "--version").is_none() {
+        println!("{test}: skipped, it needs {shell}");
+        return None;
+    }
+    fs::write(user.home().join("completion"), user.ok(&["completions", shell])).unwrap();
+    let bin = Path::new(env!("CARGO_BIN_EXE_aemp")).parent().unwrap();
+    let mut command = Command::new(shell);
+    command.args(arguments).current_dir(user.home()).env_clear().env("HOME", user.home());
+    command.env("PATH", format!("{}:/usr/bin:/bin", bin.display()));
+    let output = command.output().unwrap();
+    Some(String::from_utf8(output.stdout).unwrap() + &String::from_utf8_lossy(&output.stderr))
+}
+
+#[test]
+fn fish_completes_names() {
+    let (user, _seed) = network();
+    let line = "source completion; complete -C 'aemp stats s'; complete -C 'aemp db aemp::e'";
+    if let Some(shown) = shell("fish_completes_names", "fish", &user, &["--no-config", "-c", line]) {
+        assert_eq!(shown, "seed\naemp::echo\n");
+    }
+}
+
+#[test]
+fn zsh_completes_names() {
+    let (user, _seed) = network();
+    // These are zsh's own, where a line is edited.
+    let line = "compdef() { }; compadd() { print -l -- ${(P)2} }; _call_program() { shift; eval \"$@\" }
+        source ./completion; _aemp_names nodes; which _aemp | grep -c '_aemp_names ports'";
+    if let Some(shown) = shell("zsh_completes_names", "zsh", &user, &["-f", "-c", line]) {
+        let (names, ports) = shown.split_once('\n').unwrap();
+        assert_eq!(names, "seed");
+        // mon, snd, cal and kill.
+        assert_eq!(ports.trim_end(), "4");
+    }
+}

@@ -19,7 +19,7 @@ const NAME_MAX: usize = 40;
 const HELP: &str = "\
 1-5, Tab     nodes, links, ports, families, lost messages
 Up, Down     choose a row (also k, j, Page Up, Page Down, g, G)
-Enter        of a node: its ports; of a link: those of its peer;
+Enter        of a node: its ports; of a link: the links of its peer;
              else all of the row
 i            all of the row
 /            show only rows with a text; Esc shows all again
@@ -168,6 +168,7 @@ fn short(name: &str) -> String {
         "round_trip_ms" => "rtt ms".into(),
         "queue_bytes" => "queue".into(),
         "undeliverable" => "lost".into(),
+        "blocked_handlers" => "blocked".into(),
         "received" => "recv".into(),
         "sent_bytes" => "sent B".into(),
         "received_bytes" => "recv B".into(),

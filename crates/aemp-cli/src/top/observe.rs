@@ -111,6 +111,7 @@ impl Observer {
                 bytes,
                 of(|stats| json!(stats.kills.values().sum::<u64>())),
                 of(|stats| json!(stats.undeliverable.values().sum::<u64>())),
+                of(|stats| json!(stats.blocked_handlers)),
                 addresses.map_or(Json::Null, |addresses| json!(addresses)),
             ]);
         }
@@ -206,9 +207,97 @@ fn sum<'a>(peers: impl Iterator<Item = &'a PeerStats>) -> [u64; 2] {
 fn state(error: &AskError) -> &'static str {
     match error {
         // It answers, so it is there.
-        AskError::Unknown | AskError::Unreadable(_) => "up, tells nothing",
-        AskError::Refused(_) => "up, refuses",
+        AskError::Unknown | AskError::Unreadable(_) | AskError::Refused(_) => "up, tells nothing",
         AskError::Call(CallError::Died(_)) => "unreachable",
         AskError::Call(_) | _ => "silent",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aemp::{AnyMessage, DecodeError, Reason};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    async fn node(id: &str, seed: Option<&Node>) -> Node {
+        let mut builder = Node::builder().id(id).secret("a secret of the tests").bind("127.0.0.1:0");
+        if let Some(seed) = seed {
+            builder = builder.seed(seed.local_addrs()[0]);
+        }
+        let node = builder.start().await.unwrap();
+        let mut events = node.node_events();
+        while seed.is_some() && node.connected_nodes().is_empty() {
+            events.next().await.unwrap();
+        }
+        node
+    }
+
+    fn rows(picture: &Picture, view: View) -> Vec<Vec<Json>> {
+        picture.tables[view.index()].as_ref().map_or(Vec::new(), |table| table.rows().to_vec())
+    }
+
+    fn cell<'a>(row: &'a [Json], view: View, name: &str) -> &'a Json {
+        &row[view.columns().iter().position(|column| *column == name).unwrap()]
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn each_look_shows_all_nodes_and_links_and_rates_from_the_second_on() {
+        let seed = node("seed", None).await;
+        let worker = node("worker", Some(&seed)).await;
+        let port = seed.port(|_, _: AnyMessage| {});
+        seed.db().register("readers", &port).unwrap();
+        let client = Node::builder().id("me").secret("a secret of the tests").seed(seed.local_addrs()[0]);
+        let client = client.client(true).start().await.unwrap();
+        let mut events = client.node_events();
+        while client.connected_nodes().is_empty() {
+            events.next().await.unwrap();
+        }
+        let mut observer = Observer::new(client.clone(), PATIENCE);
+        let first = observer.look(&Wanted::default()).await;
+        let names = |picture: &Picture, view: View, column: usize| {
+            let name = |row: &Vec<Json>| row[column].as_str().unwrap().to_owned();
+            rows(picture, view).iter().map(name).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&first, View::Nodes, 0), ["seed", "worker"]);
+        // Both ends, and no clients.
+        assert_eq!(names(&first, View::Links, 0), ["seed", "worker"]);
+        assert_eq!(names(&first, View::Links, 1), ["worker", "seed"]);
+        assert!(names(&first, View::Families, 0).contains(&"readers".to_owned()));
+        assert!(first.tables[View::Ports.index()].is_none() && first.tables[View::Lost.index()].is_none());
+        assert!(cell(&rows(&first, View::Nodes)[0], View::Nodes, "messages_per_s").is_null());
+
+        let nobody = aemp::PortId::parse("seed#nobody").unwrap();
+        worker.send(&nobody, ("lost", 1)).unwrap();
+        // An answer comes behind the message.
+        worker
+            .call::<_, AnyMessage, _>(&nobody, PATIENCE, |reply| (reply.port().clone(),))
+            .await
+            .unwrap_err();
+        let wanted = Wanted { ports: true, lost: true, of: Some("seed".into()) };
+        let second = observer.look(&wanted).await;
+        assert!(cell(&rows(&second, View::Nodes)[0], View::Nodes, "messages_per_s").is_u64());
+        assert!(names(&second, View::Ports, 0).contains(&port.port().to_string()));
+        assert_eq!(names(&second, View::Lost, 3)[0], "lost");
+
+        worker.shutdown().await;
+        let third = observer.look(&Wanted::default()).await;
+        assert_eq!(names(&third, View::Nodes, 0)[0], "seed");
+        let left = rows(&third, View::Nodes).into_iter().skip(1);
+        left.for_each(|row| assert_eq!(row[1], "unreachable"));
+        client.shutdown().await;
+        seed.shutdown().await;
+    }
+
+    #[test]
+    fn what_does_not_tell_is_still_told_of() {
+        let died = CallError::Died(Reason::text("transport_error", "x"));
+        assert_eq!(state(&AskError::Unknown), "up, tells nothing");
+        assert_eq!(state(&AskError::Refused("this node does not evaluate code".into())), "up, tells nothing");
+        assert_eq!(state(&AskError::Call(died)), "unreachable");
+        assert_eq!(state(&AskError::Call(CallError::TimedOut(PATIENCE))), "silent");
+        let unreadable: DecodeError = serde::de::Error::custom("x");
+        assert_eq!(state(&AskError::Unreadable(unreadable)), "up, tells nothing");
     }
 }

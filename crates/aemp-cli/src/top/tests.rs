@@ -24,9 +24,23 @@ fn picture() -> Picture {
     put(
         View::Nodes,
         &[
-            json!(["seed", "up", "0.1.0", 7260, 12, 2, 2048, 150, 20_480, 1, 3, ["192.0.2.1:4040"]]),
-            json!(["perl", "up, tells nothing", null, null, null, null, null, null, null, null, null, null]),
-            json!(["worker/a", "up", "0.1.0", 59, 3, 1, 0, null, null, 0, 0, null]),
+            json!(["seed", "up", "0.1.0", 7260, 12, 2, 2048, 150, 20_480, 1, 3, 0, ["192.0.2.1:4040"]]),
+            json!([
+                "perl",
+                "up, tells nothing",
+                null,
+                null,
+                null,
+                null,
+                null,
+                null,
+                null,
+                null,
+                null,
+                null,
+                null
+            ]),
+            json!(["worker/a", "up", "0.1.0", 59, 3, 1, 0, null, null, 0, 0, 0, null]),
         ],
     );
     put(
@@ -265,7 +279,7 @@ fn text_of_others_does_not_steer_the_terminal() {
 
 #[test]
 fn of_a_thousand_nodes_only_those_on_the_screen_are_looked_at() {
-    let node = |n: usize| json!([format!("node/{n:04}"), "up", "1", n, 1, 1, 0, 1, 1, 0, 0, null]);
+    let node = |n: usize| json!([format!("node/{n:04}"), "up", "1", n, 1, 1, 0, 1, 1, 0, 0, 0, null]);
     let mut picture = Picture::default();
     picture.tables[View::Nodes.index()] = Some(table(View::Nodes, &(0..1000).map(node).collect::<Vec<_>>()));
     let mut state = State::new(View::Nodes, false);

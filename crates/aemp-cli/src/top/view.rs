@@ -78,7 +78,7 @@ impl View {
 pub(super) const RATES: [&str; 2] = ["messages_per_s", "bytes_per_s"];
 
 /// What is shown of a node.
-const NODE_COLUMNS: [&str; 12] = [
+const NODE_COLUMNS: [&str; 13] = [
     "node",
     "state",
     "version",
@@ -90,6 +90,7 @@ const NODE_COLUMNS: [&str; 12] = [
     RATES[1],
     "kills",
     "undeliverable",
+    "blocked_handlers",
     "addresses",
 ];
 
