@@ -119,7 +119,7 @@ impl NodeCommand {
             NodeCommand::Restart(_) => Some("restart"),
             NodeCommand::Snd(_) => Some("snd"),
             NodeCommand::Cal(_) => Some("cal"),
-            NodeCommand::Listen(listen) => listen.registers().then_some("listen --family"),
+            NodeCommand::Listen(listen) => listen.acts().then_some("listen with --family, --reply or --echo"),
             NodeCommand::Kill(_) => Some("kill"),
             NodeCommand::Spawn(_) => Some("spawn"),
             NodeCommand::Eval(_) => Some("eval"),

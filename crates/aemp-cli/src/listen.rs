@@ -1,6 +1,6 @@
 //! `aemp listen`: a port that shows what is sent to it.
 
-use aemp::AnyMessage;
+use aemp::{AnyMessage, PortId};
 use clap::Args;
 use tokio::sync::mpsc;
 
@@ -17,6 +17,9 @@ const WAITING_MAX: usize = 4096;
 /// opens no socket: messages reach it over the nodes that it is connected to, which relay for the
 /// others. With --family the port stands in that family of the shared database, where others find
 /// it.
+///
+/// With --reply each message that has a port at its end, as `cal` sends it, is answered with these
+/// values, and with --echo with its own.
 #[derive(Debug, Args)]
 pub(crate) struct Listen {
     /// Only messages with this tag, which is their first value
@@ -27,6 +30,13 @@ pub(crate) struct Listen {
     /// Register the port in this family
     #[arg(long)]
     family: Option<String>,
+    /// Answer with this value, and with those of more such options; JSON where it starts with [, {
+    /// or "
+    #[arg(long, value_name = "VALUE")]
+    reply: Vec<String>,
+    /// Answer with the values of the message
+    #[arg(long, conflicts_with = "reply")]
+    echo: bool,
     /// Print each message as one JSON list
     #[arg(long)]
     json: bool,
@@ -35,13 +45,24 @@ pub(crate) struct Listen {
 }
 
 impl Listen {
-    /// Whether the port stands in the database.
-    pub(crate) fn registers(&self) -> bool {
-        self.family.is_some()
+    /// Whether it does more than listen: its port stands in the database, or it answers.
+    pub(crate) fn acts(&self) -> bool {
+        self.family.is_some() || self.echo || !self.reply.is_empty()
+    }
+
+    /// What a message is answered with, and to which port.
+    fn answer(&self, reply: &AnyMessage, AnyMessage(values): &AnyMessage) -> Option<(PortId, AnyMessage)> {
+        if !self.echo && self.reply.is_empty() {
+            return None;
+        }
+        let (last, rest) = values.split_last()?;
+        let port = PortId::parse(&last.to_name()?).ok().filter(|port| !port.is_node())?;
+        Some((port, if self.echo { AnyMessage(rest.to_vec()) } else { reply.clone() }))
     }
 
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let mut ending = std::pin::pin!(run::ending()?);
+        let reply = client::message(&self.reply)?;
         let node = self.client.stay().await?;
         let (sender, mut messages) = mpsc::channel(WAITING_MAX);
         let tag = self.tag.clone();
@@ -64,7 +85,11 @@ impl Listen {
                     message = messages.recv() => message,
                     () = &mut ending => return Err(Failure::interrupted()),
                 };
-                let Some(AnyMessage(values)) = message else { break };
+                let Some(message) = message else { break };
+                if let Some((port, answer)) = self.answer(&reply, &message) {
+                    node.send(&port, answer).map_err(Failure::failed)?;
+                }
+                let AnyMessage(values) = message;
                 crate::print(&if self.json { values::to_list(&values) } else { values::to_line(&values) })?;
                 left = left.map(|left| left - 1);
             }

@@ -20,6 +20,9 @@ const PORTS_OF_EACH: usize = 20;
 /// Ports that are shown of a node that was chosen.
 const PORTS_OF_ONE: usize = 1000;
 
+/// Looks for which a node is still shown that has answered, and that nobody knows any more.
+const REMEMBERED: u32 = 60;
+
 /// What to look at besides nodes, links and families, which one answer of each node tells.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Wanted {
@@ -43,12 +46,14 @@ pub(super) struct Observer {
     node: Node,
     limit: Duration,
     before: BTreeMap<String, Stats>,
+    /// For how many looks a node that has answered has not done so.
+    silent: BTreeMap<String, u32>,
 }
 
 impl Observer {
     /// Looks through this node, and waits no longer than this for an answer.
     pub(super) fn new(node: Node, limit: Duration) -> Observer {
-        Observer { node, limit, before: BTreeMap::new() }
+        Observer { node, limit, before: BTreeMap::new(), silent: BTreeMap::new() }
     }
 
     /// Looks once.
@@ -56,6 +61,9 @@ impl Observer {
         let mut known = Known::listening(&self.node, self.limit).await;
         // Those that only others are connected to.
         self.before.values().for_each(|stats| known.add(stats));
+        for name in self.silent.keys() {
+            known.nodes.entry(name.clone()).or_default();
+        }
         known.nodes.remove(self.node.id().as_str());
         let mut answers = ask_all(&self.node, known.node_ids(), self.limit).await;
         answers.iter().filter_map(|asked| asked.stats.as_ref().ok()).for_each(|stats| known.add(stats));
@@ -87,6 +95,9 @@ impl Observer {
         }
         let told = answers.into_iter().filter_map(|asked| asked.stats.ok());
         self.before = told.map(|stats| (stats.node.clone(), stats)).collect();
+        self.silent.values_mut().for_each(|looks| *looks += 1);
+        self.silent.extend(self.before.keys().map(|name| (name.clone(), 0)));
+        self.silent.retain(|_, looks| *looks < REMEMBERED);
         picture
     }
 
@@ -283,9 +294,12 @@ mod tests {
 
         worker.shutdown().await;
         let third = observer.look(&Wanted::default()).await;
-        assert_eq!(names(&third, View::Nodes, 0)[0], "seed");
-        let left = rows(&third, View::Nodes).into_iter().skip(1);
-        left.for_each(|row| assert_eq!(row[1], "unreachable"));
+        // One that has gone is shown for a while.
+        assert_eq!(names(&third, View::Nodes, 0), ["seed", "worker"]);
+        assert_eq!(names(&third, View::Nodes, 1), ["up", "unreachable"]);
+        observer.silent.insert("worker".into(), REMEMBERED - 1);
+        observer.look(&Wanted::default()).await;
+        assert_eq!(names(&observer.look(&Wanted::default()).await, View::Nodes, 0), ["seed"]);
         client.shutdown().await;
         seed.shutdown().await;
     }
