@@ -21,6 +21,7 @@ const HELP: &str = "\
 Up, Down     choose a row (also k, j, Page Up, Page Down, g, G)
 Enter        of a node: its ports; of a link: the links of its peer;
              else all of the row
+l            of a node: its links
 i            all of the row
 /            show only rows with a text; Esc shows all again
 Esc          back to all nodes

@@ -1,9 +1,11 @@
 //! `aemp top`: a network while it runs, on a terminal.
 //!
 //! [`observe`] looks at the network and gives lists, [`state`] is what is shown of them and what
-//! keys do, [`draw`] draws it, and [`screen`] is the terminal; here is the loop between them.
+//! keys do ([`list`] is one of them), [`draw`] draws it, and [`screen`] is the terminal; here is
+//! the loop between them.
 
 mod draw;
+mod list;
 mod observe;
 mod screen;
 mod state;

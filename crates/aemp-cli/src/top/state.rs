@@ -1,13 +1,12 @@
 //! What `top` shows, as a pure value: keys and pictures go in, orders come out.
 
-use std::cmp::Ordering;
-
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use serde_json::Value as Json;
 
+use super::list::{List, Sort};
 use super::observe::{Picture, Wanted};
 use super::view::View;
-use crate::output::{Table, shown};
+use crate::output::Table;
 
 /// What happens to it.
 #[derive(Debug)]
@@ -36,29 +35,6 @@ pub(super) enum Dialog {
     Details,
     /// Whether this port is to be killed.
     Kill(String),
-}
-
-/// How a list is sorted.
-#[derive(Debug, Clone, Copy)]
-struct Sort {
-    column: usize,
-    descending: bool,
-}
-
-/// What is shown of one list.
-#[derive(Debug)]
-struct List {
-    table: Table,
-    /// Whether it was ever seen.
-    seen: bool,
-    sort: Sort,
-    /// The rows that are shown, by their places in the table.
-    order: Vec<usize>,
-    /// The place of the chosen row in `order`, and what tells it from others.
-    chosen: usize,
-    key: Option<Vec<Json>>,
-    /// The place in `order` of the first row on the screen.
-    first: usize,
 }
 
 /// What is shown.
@@ -160,6 +136,7 @@ impl State {
             }
             KeyCode::Char('r') => self.sort(|sort, _| sort.descending = !sort.descending),
             KeyCode::Enter => return self.enter(),
+            KeyCode::Char('l') if self.view == View::Nodes => return self.show_of(0, View::Links),
             KeyCode::Esc => return self.leave(),
             KeyCode::Char('K') | KeyCode::Delete => self.ask_to_kill(),
             KeyCode::Down | KeyCode::Char('j') => self.list_mut().go(1),
@@ -194,22 +171,22 @@ impl State {
         Some(Order::Look)
     }
 
-    /// Goes from a node to its ports, and from a link to those of the node at its other end.
+    /// Goes from a node to its ports, and from a link to the links of the node at its other end.
     fn enter(&mut self) -> Option<Order> {
         match self.view {
-            View::Nodes => {
-                self.of = Some(self.cell(0)?);
-                self.show(View::Ports)
-            }
-            View::Links => {
-                self.of = Some(self.cell(1)?);
-                self.show(View::Links)
-            }
+            View::Nodes => self.show_of(0, View::Ports),
+            View::Links => self.show_of(1, View::Links),
             View::Ports | View::Families | View::Lost => {
                 self.dialog = self.row().map(|_| Dialog::Details);
                 None
             }
         }
+    }
+
+    /// Shows another list of the node whose name stands in this column of the chosen row.
+    fn show_of(&mut self, column: usize, view: View) -> Option<Order> {
+        self.of = Some(self.cell(column)?);
+        self.show(view)
     }
 
     /// Takes back what was chosen last: the filter, or the node.
@@ -323,77 +300,6 @@ impl State {
 
     /// The place of the first row on a screen with `height` rows; the chosen one is on it.
     pub(super) fn scroll(&mut self, height: usize) -> usize {
-        let (list, height) = (self.list_mut(), height.max(1));
-        let last_first = list.order.len().saturating_sub(height);
-        list.first = list.first.clamp((list.chosen + 1).saturating_sub(height), list.chosen).min(last_first);
-        list.first
-    }
-}
-
-impl List {
-    fn new(view: View) -> List {
-        let table = Table::new(&view.columns());
-        let column = table.columns().iter().position(|column| *column == view.sorted_by()).unwrap_or(0);
-        // The fullest and the last are looked for, and names are looked up.
-        let descending = !matches!(view, View::Nodes | View::Families);
-        let sort = Sort { column, descending };
-        List { table, seen: false, sort, order: Vec::new(), chosen: 0, key: None, first: 0 }
-    }
-
-    /// Finds the rows that are shown, in their order, and the chosen one among them.
-    fn arrange(&mut self, view: View, of: Option<&str>, filter: &str) {
-        let rows = self.table.rows();
-        let is_of_node = |row: &[Json]| of.is_none_or(|of| is_of(view, row, of));
-        let has = |row: &[Json]| row.iter().any(|cell| shown(cell).to_lowercase().contains(filter));
-        let is_shown = |at: &usize| is_of_node(&rows[*at]) && (filter.is_empty() || has(&rows[*at]));
-        let Sort { column, descending } = self.sort;
-        let mut order: Vec<usize> = (0..rows.len()).filter(is_shown).collect();
-        order.sort_by(|one, other| {
-            let by = compare(&rows[*one][column], &rows[*other][column]);
-            if descending { by.reverse() } else { by }
-        });
-        self.order = order;
-        let same = self
-            .key
-            .as_ref()
-            .and_then(|key| self.order.iter().position(|at| rows[*at][..view.keys()] == key[..]));
-        self.chosen = same.unwrap_or(self.chosen).min(self.order.len().saturating_sub(1));
-        self.keep(view.keys());
-    }
-
-    fn go(&mut self, by: isize) {
-        let last = self.order.len().saturating_sub(1);
-        self.chosen = self.chosen.saturating_add_signed(by).min(last);
-        let keys = self.key.as_ref().map_or(0, Vec::len);
-        self.keep(keys);
-    }
-
-    /// Remembers the chosen row for when the rows have moved.
-    fn keep(&mut self, keys: usize) {
-        let row = self.order.get(self.chosen).map(|at| self.table.rows()[*at][..keys].to_vec());
-        self.key = row.or_else(|| self.key.take());
-    }
-}
-
-/// Whether a row belongs to a node.
-fn is_of(view: View, row: &[Json], node: &str) -> bool {
-    let name = row[0].as_str().unwrap_or_default();
-    match view {
-        View::Ports => name.strip_prefix(node).is_some_and(|rest| rest.starts_with('#')),
-        _ => name == node,
-    }
-}
-
-/// What is not known is less than everything else.
-fn compare(one: &Json, other: &Json) -> Ordering {
-    match (one, other) {
-        (Json::Number(one), Json::Number(other)) => {
-            one.as_f64().unwrap_or_default().total_cmp(&other.as_f64().unwrap_or_default())
-        }
-        (Json::String(one), Json::String(other)) => one.cmp(other),
-        (Json::Null, Json::Null) => Ordering::Equal,
-        (Json::Null, _) => Ordering::Less,
-        (_, Json::Null) => Ordering::Greater,
-        (one, other) => shown(one).cmp(&shown(other)),
+        self.list_mut().scroll(height)
     }
 }

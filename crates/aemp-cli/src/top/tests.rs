@@ -165,6 +165,10 @@ fn a_chosen_node_shows_its_ports_and_a_chosen_port_all_of_itself() {
     // Any key closes it; then Esc goes back.
     assert_eq!(press(&mut state, "x\u{1b}"), [Order::Look]);
     assert_eq!((state.view, state.of.as_deref()), (View::Nodes, None));
+    assert_eq!(press(&mut state, "l\u{1b}"), [Order::Look, Order::Look]);
+    assert_eq!(press(&mut state, "l"), [Order::Look]);
+    assert_eq!((state.view, state.of.as_deref(), state.len()), (View::Links, Some("seed"), 2));
+    press(&mut state, "\u{1b}");
     assert_eq!(press(&mut state, "2j\n"), [Order::Look, Order::Look]);
     assert_eq!((state.view, state.of.as_deref()), (View::Links, Some("perl")));
 }
