@@ -1,5 +1,6 @@
 //! The code of a port: a loop over the items of its mailbox, and the few ways to handle one.
 
+use std::mem;
 use std::sync::Arc;
 
 use aemp_proto::{PortId, Reason};
@@ -23,6 +24,10 @@ pub trait Actor<H: Host>: Send {
     /// Handles up to `quota` items; stops early when the context says so. `name` is the port's ID,
     /// if another node chose it.
     fn run(&mut self, host: &H, number: PortNo, name: Option<Arc<PortId>>, quota: usize) -> Ran<H>;
+
+    /// What is left of the batch, when the port is to end: news of losses may be in it, and gates
+    /// stay closed until the port, which does not hear of them, has ended.
+    fn take_rest(&mut self) -> Option<Box<dyn Send>>;
 
     /// Moves what is left of the batch into the mailbox of a successor; gives the bytes that it is
     /// counted with there.
@@ -89,9 +94,11 @@ pub fn ask<'c, H: Host>(cx: &'c mut H::Context<'_>) -> &'c mut Effects<H> {
 
 /// The actor of every callback port: a batch of items, and what handles them.
 pub struct Callback<H: Host, M, C> {
-    batch: Items<H, M>,
     handle: C,
     state: Option<PortState>,
+    /// Dropped last: code that is dropped before may send, and must not pass a loss of which the
+    /// news is here.
+    batch: Items<H, M>,
 }
 
 impl<H: Host, M: FromMessage, C: Handle<H, M>> Callback<H, M, C> {
@@ -200,6 +207,10 @@ impl<H: Host, M: FromMessage, C: Handle<H, M>> Actor<H> for Callback<H, M, C> {
         let (state, effects) = H::end_context(cx);
         self.state = state;
         Ran { progress: Progress::new(handled, !self.batch.is_empty()), effects }
+    }
+
+    fn take_rest(&mut self) -> Option<Box<dyn Send>> {
+        (!self.batch.is_empty()).then(|| Box::new(mem::take(&mut self.batch)) as Box<dyn Send>)
     }
 
     fn hand_over(&mut self, successor: &mut dyn Mailbox<H>) -> usize {

@@ -15,7 +15,8 @@ use crate::message::{EncodeError, Envelope};
 /// under the lock of a port.
 pub type Gate = Box<dyn Send>;
 
-/// Lives as long as callbacks of monitors are to be run because a node was lost.
+/// Lives as long as callbacks of monitors on ports of a node are to be run, and news of it is on
+/// its way.
 pub type Telling = Arc<dyn Send + Sync>;
 
 /// What a monitor does.
@@ -99,11 +100,10 @@ impl<H: Host> Monitor<H> {
         Notification { monitor: self, reason, gate: None, telling: None, kills: false }.bring(host);
     }
 
-    /// Brings the news of a loss to where the action happens. The caller holds no lock of a port or
-    /// outbox.
-    pub fn fire_loss(self: Arc<Self>, host: &H, reason: Reason, gate: Gate, telling: Option<&Telling>) {
-        let telling = telling.cloned();
-        Notification { monitor: self, reason, gate: Some(gate), telling, kills: false }.bring(host);
+    /// The same for a port of another node, of which there is a `gate` if something was lost.
+    pub fn fire_there(self: Arc<Self>, host: &H, reason: Reason, gate: Option<Gate>, telling: &Telling) {
+        let telling = Some(telling.clone());
+        Notification { monitor: self, reason, gate, telling, kills: false }.bring(host);
     }
 }
 

@@ -9,7 +9,8 @@ use aemp_proto::{PortId, Reason};
 use super::actor::{Actor, Ran};
 use super::clock::{Clock, Lap};
 use super::effects::{Becomes, Effects, StartTask};
-use super::exit::end_port;
+use super::exit::{adopt, end_port};
+use super::extra::Child;
 use super::host::Host;
 use super::known::{BoxedMailbox, Known};
 use super::mailbox::{Signal, TaskQueue};
@@ -64,6 +65,17 @@ pub fn run_port<H: Host>(host: &H, number: PortNo, clock: Option<&mut Clock>) ->
     let Some(taken) = Taken::out_of(&mut cell, host.ports().limits) else { return Next::Rest };
     drop(cell);
     run_taken(host, (number, seat), taken, clock)
+}
+
+/// As [`run_port`], for a host without runners: the port handles no more than `most` items, and
+/// nobody measures how long that takes. After [`Next::Again`] the host runs it again.
+pub fn run_some<H: Host>(host: &H, number: PortNo, most: u16) -> Next {
+    let Some(seat) = host.ports().table.seat(number) else { return Next::Rest };
+    let Some(mut cell) = seat.lock().filter(|cell| cell.state() == State::Queued) else { return Next::Rest };
+    let Some(mut taken) = Taken::out_of(&mut cell, host.ports().limits) else { return Next::Rest };
+    drop(cell);
+    taken.quota = most;
+    run_taken(host, (number, seat), taken, None)
 }
 
 /// Runs a port of which code and messages were taken out.
@@ -246,7 +258,10 @@ fn nanos(time: Duration) -> u64 {
 }
 
 /// Ends a port whose actor a runner has; its code may panic once more while it is dropped.
-fn end<H: Host>(host: &H, number: PortNo, actor: Option<Box<dyn Actor<H>>>, reason: Reason) {
+fn end<H: Host>(host: &H, number: PortNo, mut actor: Option<Box<dyn Actor<H>>>, reason: Reason) {
+    if let Some(rest) = actor.as_mut().and_then(|actor| actor.take_rest()) {
+        adopt(host, number, Child::Guard(rest));
+    }
     let dropped = catch_unwind(AssertUnwindSafe(|| drop(actor)));
     if dropped.is_err() {
         tracing::warn!(port = %host.ports().id_of(host, number), "the state of a dying port panicked while it was dropped");

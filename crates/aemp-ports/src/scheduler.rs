@@ -229,6 +229,18 @@ impl<H: Host> Scheduler<H> {
         }
     }
 
+    /// Something that is queued for any runner. A host without runners takes one after the other:
+    /// it runs a port by [`run_some`](super::run::run_some), whenever it likes.
+    pub fn take(&self) -> Option<Work<H>> {
+        loop {
+            match self.shared.steal() {
+                Steal::Success(work) => return Some(work),
+                Steal::Empty => return None,
+                Steal::Retry => {}
+            }
+        }
+    }
+
     /// Whether something is queued.
     pub fn has_work(&self) -> bool {
         !self.shared.is_empty() || self.stealers.iter().any(|stealer| !stealer.is_empty())

@@ -11,7 +11,7 @@ use super::extra::Child;
 use super::host::Host as _;
 use super::mailbox::Signal;
 use super::mailbox_limits::MailboxLimits;
-use super::monitor::{Action, Monitor, PortAction};
+use super::monitor::{Action, Monitor, PortAction, Telling};
 use super::port_no::PortNo;
 use super::signal::signal;
 use super::test_host::{Alone, Code};
@@ -55,7 +55,7 @@ fn messages_and_signals_take_effect_in_order() {
 #[test]
 fn a_loss_of_which_a_dying_port_does_not_hear_keeps_its_gate_closed_until_the_port_ends() {
     let (host, log) = (alone(), Log::default());
-    let gate: Arc<()> = Arc::default();
+    let (gate, telling): (Arc<()>, Telling) = (Arc::default(), Arc::new(()));
     let (seen, closed, open) = (log.clone(), Arc::downgrade(&gate), Arc::downgrade(&gate));
     // It notes whether the gate is closed when it could send.
     let port =
@@ -65,7 +65,7 @@ fn a_loss_of_which_a_dying_port_does_not_hear_keeps_its_gate_closed_until_the_po
     // The port takes several turns for them, and others have theirs in between.
     (0..MANY).for_each(|n| send(&host, port, n));
     signal(&host, port, Signal::Kill(Reason::NORMAL));
-    monitor.fire_loss(&host, Reason::died("lost"), Box::new(gate), None);
+    monitor.fire_there(&host, Reason::died("lost"), Some(Box::new(gate)), &telling);
     host.run();
     assert_eq!(*log.lock(), (0..MANY).map(|n| (n, true)).collect::<Vec<_>>());
     assert!(!host.lives(port) && open.upgrade().is_none());
@@ -74,9 +74,44 @@ fn a_loss_of_which_a_dying_port_does_not_hear_keeps_its_gate_closed_until_the_po
     let closed = Arc::downgrade(&gate);
     let job = PortAction::Job(Box::new(|_: &mut Code<'_>, _: Reason| {}));
     let late = Monitor::new(host.next_id(), host.own_port(port), Action::Port(port, job));
-    late.fire_loss(&host, Reason::died("lost"), Box::new(gate), None);
+    late.fire_there(&host, Reason::died("lost"), Some(Box::new(gate)), &telling);
     host.run();
     assert!(closed.upgrade().is_none());
+}
+
+/// Notes whether the port lives, when it is dropped.
+struct Note(Alone, PortNo, Log<(&'static str, bool)>, &'static str);
+
+impl Drop for Note {
+    fn drop(&mut self) {
+        let lives = self.0.lives(self.1);
+        self.2.lock().push((self.3, lives));
+    }
+}
+
+#[test]
+fn a_loss_that_lies_behind_the_end_of_a_port_keeps_its_gate_closed_until_the_port_has_ended() {
+    for panics in [false, true] {
+        let (host, log, telling): (_, _, Telling) = (alone(), Log::default(), Arc::new(()));
+        let owned: Arc<Mutex<Option<Note>>> = Arc::default();
+        let owns = owned.clone();
+        let port = host.open(move |cx: &mut Code<'_>, (n,): (u32,)| {
+            let note = owns.lock().take();
+            assert!(!panics && n == 1 && note.is_some(), "on purpose");
+            // It goes with the code of the port.
+            cx.end(Reason::NORMAL);
+            *owns.lock() = note;
+        });
+        *owned.lock() = Some(Note(host.clone(), port, log.clone(), "code"));
+        drop(owned);
+        let job = PortAction::Job(Box::new(|_: &mut Code<'_>, _: Reason| panic!("it comes too late")));
+        let monitor = Monitor::new(host.next_id(), host.own_port(port), Action::Port(port, job));
+        send(&host, port, 1);
+        let gate = Note(host.clone(), port, log.clone(), "gate");
+        monitor.fire_there(&host, Reason::died("lost"), Some(Box::new(gate)), &telling);
+        host.run();
+        assert_eq!(*log.lock(), [("code", true), ("gate", false)], "{panics}");
+    }
 }
 
 #[test]

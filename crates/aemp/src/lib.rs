@@ -48,6 +48,7 @@ mod spawn_share;
 pub mod stats;
 pub mod stream;
 pub mod supervise;
+mod telling;
 mod timer;
 mod tombstones;
 pub mod trace;

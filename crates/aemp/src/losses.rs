@@ -11,10 +11,11 @@ use aemp_proto::outbox::{Loss, LostPort};
 use aemp_proto::{Framing, NodeId, Reason};
 
 use crate::gate::Gate;
-use crate::monitor::Telling;
 use crate::node::Node;
 use crate::port::wake::wake_all;
 use crate::remote::Remote;
+use crate::runtime::Event;
+use crate::telling::Telling;
 
 /// What breaking an outbox leaves to be done.
 pub(crate) struct Reset {
@@ -68,8 +69,8 @@ impl Node {
         self.inner().shared.relaying.down(self, &remote.node, reason);
         self.forget_watchers(remote);
         self.inner().shared.tombstones.forget(&remote.node);
-        let telling = Telling::of(self, &remote.node);
-        self.fire_losses(remote, broken.fires, reason, Some(&(telling.clone() as NewsTelling)));
+        let telling = remote.telling.lose(|| self.end_of_telling(remote));
+        self.fire_losses(remote, broken.fires, reason, &telling);
         wake_all(&remote.drained);
         let blocked = std::mem::take(&mut *remote.blocked.lock());
         unpark(self, blocked);
@@ -83,7 +84,21 @@ impl Node {
         let (losses, lost) = remote.outbox.lock().refused();
         drop(lost);
         let reason = "more was sent to the port than may wait while earlier monitors are told of a loss";
-        self.fire_losses(remote, losses, reason, None);
+        self.fire_losses(remote, losses, reason, &self.telling(remote));
+    }
+
+    /// What lives until the callbacks have run that are told now of ports of a node.
+    pub(crate) fn telling(&self, remote: &Remote) -> Arc<Telling> {
+        remote.telling.current(|| self.end_of_telling(remote))
+    }
+
+    fn end_of_telling(&self, remote: &Remote) -> Box<dyn FnOnce() + Send + Sync> {
+        let (node, of) = (self.weak(), remote.node.clone());
+        Box::new(move || {
+            if let Some(node) = node.upgrade() {
+                Node::from_inner(node).event(Event::Told(of));
+            }
+        })
     }
 
     pub(crate) fn fire_losses(
@@ -91,12 +106,13 @@ impl Node {
         remote: &Arc<Remote>,
         losses: Vec<Loss<Arc<Monitor<Node>>>>,
         reason: impl fmt::Display,
-        telling: Option<&NewsTelling>,
+        telling: &Arc<Telling>,
     ) {
+        let telling: NewsTelling = telling.clone();
         let reason = Reason::transport(&remote.node, reason);
         for Loss { port, id, monitor } in losses {
             let gate = Gate::new(self, remote, port, id);
-            monitor.fire_loss(self, reason.clone(), Box::new(gate), telling);
+            monitor.fire_there(self, reason.clone(), Some(Box::new(gate)), &telling);
         }
     }
 }

@@ -6,40 +6,19 @@
 //! the code that learns of the loss may send to the port or monitor it anew, and that must not be
 //! dropped or fire again.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
-use aemp_proto::{NodeId, PortId, Reason};
+use aemp_proto::{PortId, Reason};
 use tokio::sync::oneshot;
 
 use crate::guard::{ExitFuture, MonitorGuard};
 use crate::message::{Destination, IntoMessage};
-use crate::node::{Inner, Node, Place};
+use crate::node::{Node, Place};
 use crate::port::Context;
 use crate::remote::Remote;
-use crate::runtime::{Event, sender};
+use crate::runtime::sender;
 use aemp_ports::Host as _;
 use aemp_ports::monitor::{Action, MakeMessage, Monitor, PortAction};
-
-/// Lives as long as callbacks of monitors are to be run because a node was lost; its end is told to
-/// the driver.
-pub(crate) struct Telling {
-    node: Weak<Inner>,
-    lost: NodeId,
-}
-
-impl Telling {
-    pub(crate) fn of(node: &Node, lost: &NodeId) -> Arc<Telling> {
-        Arc::new(Telling { node: node.weak(), lost: lost.clone() })
-    }
-}
-
-impl Drop for Telling {
-    fn drop(&mut self) {
-        if let Some(node) = self.node.upgrade() {
-            Node::from_inner(node).event(Event::Told(self.lost.clone()));
-        }
-    }
-}
 
 impl ExitFuture {
     pub(crate) fn of(node: &Node, port: &PortId) -> ExitFuture {
@@ -251,6 +230,8 @@ impl Node {
 
 #[cfg(test)]
 mod tests {
+    use aemp_proto::NodeId;
+
     use super::*;
 
     #[tokio::test]

@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use crate::node::Node;
 use crate::runtime::outgoing::Outgoing;
 use crate::stats::counts::{Counted, PeerCounts};
+use crate::telling::Tellings;
 use aemp_ports::lock_order::{DELIVERING, OUTBOX, Ordered, WATCHING};
 use aemp_ports::monitor::Monitor;
 use aemp_ports::port_no::PortNo;
@@ -54,6 +55,8 @@ pub struct Remote {
     /// The link whose frames count. Its reader holds this while it delivers, so nothing of a link
     /// is delivered once the outbox that belonged to it has been broken.
     pub(crate) delivering: Ordered<Option<LinkId>, DELIVERING>,
+    /// Alive while callbacks of monitors on its ports are to be run.
+    pub(crate) telling: Tellings,
     /// Names of ports that this node spawns there.
     pub(crate) spawned: Arc<Home>,
 }
@@ -324,6 +327,7 @@ impl Remotes {
                 rooms: Mutex::default(),
                 watching: Ordered::default(),
                 delivering: Ordered::default(),
+                telling: Tellings::default(),
                 spawned: Home::new(node.clone(), &self.spawn_head),
             })
         };

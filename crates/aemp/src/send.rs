@@ -186,7 +186,8 @@ impl Node {
         if let Some(withheld) = self.may_complain() {
             tracing::warn!(%to, %why, withheld, "a message was lost: the node cannot read it");
         }
-        self.fire_losses(remote, losses, format_args!("a message was lost: {why}"), None);
+        let telling = self.telling(remote);
+        self.fire_losses(remote, losses, format_args!("a message was lost: {why}"), &telling);
     }
 
     /// Something was dropped: remembers what it was.

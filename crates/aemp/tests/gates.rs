@@ -321,21 +321,25 @@ fn a_task_that_waits_for_a_death_sends_nothing_into_a_hole() {
     });
 }
 
+/// Gives the runners of a node something else to do.
+fn keep_busy(node: &Node) {
+    for _ in 0..4 {
+        let busy = node.port(|cx: &mut Context<'_>, (): ()| {
+            std::hint::black_box((0..20_000u64).map(std::hint::black_box).sum::<u64>());
+            let me = cx.me();
+            cx.send(&me, ());
+        });
+        node.send(&busy, ()).unwrap();
+    }
+}
+
 #[test]
 fn callbacks_of_monitors_have_run_when_a_node_is_said_to_be_down() {
     const MONITORS: usize = 50;
     in_both_modes(async |mode| {
         let pair = Pair::start(mode).await;
         let (port, seen) = collector(&pair.far);
-        // The runners have something else to do.
-        for _ in 0..4 {
-            let busy = pair.near.port(|cx: &mut Context<'_>, (): ()| {
-                std::hint::black_box((0..20_000u64).map(std::hint::black_box).sum::<u64>());
-                let me = cx.me();
-                cx.send(&me, ());
-            });
-            pair.near.send(&busy, ()).unwrap();
-        }
+        keep_busy(&pair.near);
         for _ in 0..5 {
             up(&pair.near, pair.far.id()).await;
             let told = Arc::new(AtomicU64::new(0));
@@ -355,6 +359,36 @@ fn callbacks_of_monitors_have_run_when_a_node_is_said_to_be_down() {
             let event = soon("the next connection", events.next()).await.unwrap();
             assert!(matches!(event, NodeEvent::Up(_)), "{event:?}");
         }
+        pair.end().await;
+    });
+}
+
+#[test]
+fn callbacks_for_earlier_deaths_have_run_too_when_a_node_is_said_to_be_down() {
+    const PORTS: usize = 200;
+    in_both_modes(async |mode| {
+        let pair = Pair::start(mode).await;
+        let told = Arc::new(AtomicU64::new(0));
+        let ports: Vec<PortId> = (0..PORTS).map(|_| collector(&pair.far).0).collect();
+        for port in &ports {
+            let told = told.clone();
+            let callback = move |_| {
+                told.fetch_add(1, Ordering::Relaxed);
+            };
+            pair.near.monitor(port, callback).detach();
+        }
+        let last = collector(&pair.far).0;
+        let news = pair.near.exited(&last);
+        let mut events = pair.near.node_events();
+        keep_busy(&pair.near);
+        for port in ports.iter().chain([&last]) {
+            pair.near.kill(port, Reason::NORMAL);
+        }
+        soon("the last death", news).await;
+        pair.cut();
+        let event = soon("the loss", events.next()).await.unwrap();
+        assert!(matches!(event, NodeEvent::Down(..)), "{event:?}");
+        assert_eq!(told.load(Ordering::Relaxed), PORTS as u64);
         pair.end().await;
     });
 }

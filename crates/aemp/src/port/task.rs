@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::mem;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,6 +20,8 @@ use super::port_task::PortTask;
 use crate::message::{DecodeError, Envelope, FromMessage, misfit};
 use crate::node::Node;
 use aemp_ports::Host as _;
+use aemp_ports::exit::adopt;
+use aemp_ports::extra::Child;
 use aemp_ports::items::{Item, Items};
 use aemp_ports::known::Known;
 use aemp_ports::mailbox::{ITEM_COST, Job, Signal, TaskQueue, TaskState};
@@ -288,6 +291,17 @@ impl Mailbox {
     async fn end<T>(&mut self, reason: Reason) -> T {
         signal(&self.node, self.number, Signal::Kill(reason));
         std::future::pending().await
+    }
+}
+
+impl Drop for Mailbox {
+    /// What was not picked goes with the port, and not before: news of losses may be in it, and
+    /// what the code still sends, or drops, must not pass a loss that it has not heard of.
+    fn drop(&mut self) {
+        let rest = (mem::take(&mut self.stash), mem::take(&mut self.batch));
+        if !rest.0.is_empty() || !rest.1.is_empty() {
+            adopt(&self.node, self.number, Child::Guard(Box::new(rest)));
+        }
     }
 }
 

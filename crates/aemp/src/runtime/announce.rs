@@ -7,7 +7,7 @@ use std::sync::Weak;
 use aemp_proto::NodeId;
 
 use super::NodeEvent;
-use crate::monitor::Telling;
+use crate::telling::Telling;
 
 /// Events that wait for callbacks of monitors; those of one node keep their order.
 #[derive(Default)]

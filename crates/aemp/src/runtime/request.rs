@@ -11,6 +11,7 @@ use crate::node::{Node, Place};
 use crate::remote::Remote;
 use crate::stats::question::Question;
 use crate::trace;
+use aemp_ports::monitor::Telling as NewsTelling;
 use aemp_ports::port_no::PortNo;
 use aemp_ports::signal::kill_from_afar;
 
@@ -274,8 +275,12 @@ impl Node {
     fn died_there(&self, remote: &Arc<Remote>, name: &str, reason: &Reason) {
         let port = remote.node.named(name);
         let monitors = remote.outbox.lock().died(&port);
+        if monitors.is_empty() {
+            return;
+        }
+        let telling: NewsTelling = self.telling(remote);
         for monitor in monitors {
-            monitor.fire(self, reason.clone());
+            monitor.fire_there(self, reason.clone(), None, &telling);
         }
     }
 }

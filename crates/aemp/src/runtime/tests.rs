@@ -23,7 +23,7 @@ use super::tcp::Abort;
 use super::{Command, Ended, Event};
 use crate::message::ReplyTo;
 use crate::node::Node;
-use crate::port::Context;
+use crate::port::{Context, Mailbox};
 use crate::remote::Remote;
 
 mod last_words;
@@ -313,6 +313,40 @@ async fn a_port_stays_gated_until_its_fire_has_left_the_mailbox() {
     node.send(&far, ("arrives",)).unwrap();
     assert!(queued(&remote, LinkId::dialled(2)) > 0);
     drop(guard);
+    node.shutdown().await;
+}
+
+/// Says, when it is dropped, how many ports of a node are gated.
+struct Gated(Arc<Remote>, mpsc::UnboundedSender<usize>);
+
+impl Drop for Gated {
+    fn drop(&mut self) {
+        self.1.send(self.0.outbox.lock().gated_ports()).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_loss_that_an_async_port_has_not_picked_gates_until_its_code_is_gone() {
+    let (node, remote, far) = linked().await;
+    let (sender, mut told) = mpsc::unbounded_channel();
+    let gated = Gated(remote.clone(), sender);
+    let port = node.port_async(async move |port: Mailbox| {
+        let _dropped_last = gated;
+        let mut port = port;
+        let (): () = port.recv_tag("never").await;
+        Ok(())
+    });
+    let _guard = node.monitor_send(&far, &port, |_| ("news",));
+    let death = node.exited(&port);
+    node.break_remote(&remote, "test");
+    let number = node.local_number(&port).unwrap();
+    while node.table().get(number).unwrap().mailbox().unwrap().kept() == 0 {
+        tokio::task::yield_now().await;
+    }
+    node.kill(&port, Reason::NORMAL);
+    assert_eq!(soon(told.recv()).await, Some(1));
+    soon(death).await;
+    assert_eq!(remote.outbox.lock().gated_ports(), 0);
     node.shutdown().await;
 }
 
