@@ -4,8 +4,11 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::fmt;
+use std::sync::Weak;
 use std::time::Duration;
 
+use aemp_ports::PortNo;
+use aemp_ports::node_ref::{NodeRef, OwnRef};
 use aemp_proto::kernel::{LinkId, Time};
 use aemp_proto::{NodeId, PortId};
 
@@ -25,9 +28,9 @@ pub(crate) enum Happening {
     /// The node's kernel looks at the events that lie there.
     Drive(usize, u64),
     /// A port handles the next thing in its mailbox.
-    Port(usize, u64, u64),
+    Port(usize, u64, PortNo),
     /// The time of a call is up, for which a port waits.
-    CallOver(usize, u64, u64),
+    CallOver(usize, u64, PortNo),
     /// The callback of a monitor has its turn.
     Callback(usize, u64, u64),
     /// A node asks a host for a connection.
@@ -100,6 +103,8 @@ pub(crate) struct Cx {
     relayed: BTreeMap<[String; 3], u64>,
     /// Ports that were spawned and have come to be since somebody looked.
     pub(crate) born: Vec<PortId>,
+    /// What code of ports may find its node by; nobody here does.
+    pub(crate) reference: NodeRef,
     queue: BinaryHeap<Waiting>,
     count: u64,
     ids: u64,
@@ -116,6 +121,7 @@ impl Cx {
             sabotaged: 0,
             relayed: BTreeMap::new(),
             born: Vec::new(),
+            reference: OwnRef::new(Weak::<()>::new()).get(),
             queue: BinaryHeap::new(),
             count: 0,
             ids: 0,

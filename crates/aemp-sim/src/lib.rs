@@ -2,7 +2,7 @@
 //! know nothing of the code.
 //!
 //! ```text
-//!   options ──► world ──► nodes (kernel, outboxes, handshakes, frames: all real)
+//!   options ──► world ──► nodes (kernel, outboxes, handshakes, frames, ports: all real)
 //!                           ──► history ──► check
 //!                 └─────► net (streams of bytes: slow, stuck, cut, ended, reset)
 //! ```
@@ -11,7 +11,7 @@
 //! |---|---|
 //! | [`options`] | everything that can be turned, drawn from the seed; bugs to build in |
 //! | [`mod@world`] | hosts, time, faults, and the programs that run on the nodes |
-//! | `node` | one run of a node: the machines of the protocol crate, and a small model of what the library does around them |
+//! | `node` | one run of a node: the machines of the protocol crate, the ports and their host, and a small model of what the library does around them |
 //! | `net` | connections |
 //! | `cx` | what they all share: time, dice, queue of what is to happen |
 //! | [`history`] | what happened, as records; usable without the rest |

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+pub use aemp_ports::MailboxLimits;
 use aemp_proto::Framing;
 use aemp_proto::outbox::OutboxLimits;
 use aemp_proto::relay::RelayLimits;
@@ -56,23 +57,21 @@ pub struct Options {
     pub trace: bool,
 }
 
-/// How much a mailbox holds, in messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MailboxLimits {
-    /// With more than this, ports that send to it from their handlers wait.
-    pub high: usize,
-    /// With more than this, the port is killed.
-    pub most: usize,
-}
+/// One that overflows.
+const SMALL: MailboxLimits = MailboxLimits { high: 800, most: 4400 };
 
-impl MailboxLimits {
-    /// Mostly so that nothing overflows, sometimes so small that what comes from elsewhere does.
-    fn draw(random: &mut Random) -> MailboxLimits {
-        match random.percent(25) {
-            true => MailboxLimits { high: 10, most: 60 },
-            false => MailboxLimits { high: usize::MAX, most: usize::MAX },
-        }
-    }
+/// The most bytes of a message for a small mailbox, beside what all messages have.
+const SHORT: usize = 10;
+
+/// The least that a message counts in a small mailbox: one that was moved.
+pub(crate) const LEAST: usize = 56;
+
+/// The most that it does: one that has come from another node.
+pub(crate) const MOST: usize = 84;
+
+/// Mostly so that nothing overflows, sometimes so small that what comes from elsewhere does.
+fn mailbox(random: &mut Random) -> MailboxLimits {
+    if random.percent(25) { SMALL } else { MailboxLimits::NONE }
 }
 
 /// How the network behaves when nothing is wrong.
@@ -262,7 +261,7 @@ impl Options {
             faults: FaultOptions::draw(random),
             work,
             outbox: outbox(random),
-            mailbox: MailboxLimits::draw(random),
+            mailbox: mailbox(random),
             driver_delay: Duration::from_micros(*random.pick(&[0, 50, 2000]).unwrap_or(&0)),
             callback_delay: Duration::from_millis(*random.pick(&[0, 0, 5, 200]).unwrap_or(&0)),
             sabotage: None,
@@ -273,6 +272,12 @@ impl Options {
         options.cut_some(random);
         // Somebody else must be there to know them both.
         options.seeds_apart = options.seeds < nodes && random.percent(30);
+        if options.mailbox.most < usize::MAX {
+            options.work.payload = options.work.payload.min(SHORT);
+            // Where all are quick nothing overflows.
+            options.work.slow = options.work.slow.max(Duration::from_millis(20));
+            options.work.slow_ports = options.work.slow_ports.max(30);
+        }
         options.work.monitor_again = *random.pick(&[0, 30, 100]).unwrap_or(&30);
         options
     }
@@ -313,7 +318,7 @@ impl Options {
     /// Without any fault.
     pub fn calm(mut self) -> Options {
         self.faults = FaultOptions::default();
-        self.mailbox = MailboxLimits { high: usize::MAX, most: usize::MAX };
+        self.mailbox = MailboxLimits::NONE;
         self.outbox = OutboxLimits::default().part(self.outbox.part);
         self
     }

@@ -24,7 +24,7 @@ const ALLOWED: [(&str, &[&str]); 14] = [
     ("aemp-ports", &["aemp-proto"]),
     ("aemp-proto", &[]),
     ("aemp-script", &["aemp"]),
-    ("aemp-sim", &["aemp-proto"]),
+    ("aemp-sim", &["aemp-ports", "aemp-proto"]),
     ("aemp-torture", &["aemp", "aemp-sim"]),
     ("xtask", &[]),
 ];

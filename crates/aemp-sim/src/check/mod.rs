@@ -57,10 +57,12 @@ pub struct Bounds {
 /// How much a mailbox holds, in messages.
 #[derive(Debug, Clone, Copy)]
 pub struct Pressure {
-    /// With more than this, ports that send to it from their handlers wait.
-    pub high: usize,
-    /// What one of them may have sent to it when it does.
-    pub burst: usize,
+    /// A port for which more than this have waited may have been behind itself, and such a port
+    /// waits for nobody.
+    pub behind: usize,
+    /// What handlers of one port may have sent to another, that this has not handled, when they
+    /// wait for it.
+    pub unread: usize,
 }
 
 /// A broken promise.

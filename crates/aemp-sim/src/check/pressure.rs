@@ -1,6 +1,8 @@
 //! B1: a port dies of a full mailbox because of what comes from elsewhere, not because of what the
 //! handlers of ports on its own node send to it: these wait.
 
+use std::ops::Range;
+
 use rustc_hash::FxHashMap;
 
 use super::facts::Facts;
@@ -47,7 +49,7 @@ fn from_handlers(facts: &Facts<'_>, port: &str, until: usize, pressure: Pressure
     unread.retain(|sid, _| facts.ports.get(sid).is_some_and(|port| !port.task));
     for (sid, (first, count)) in unread {
         // A port that is behind itself goes on, so that of any ring of ports at least one does.
-        if count > pressure.high + pressure.burst && waiting(facts, sid, first) <= pressure.high {
+        if count > pressure.unread && waiting(facts, sid, first..until) <= pressure.behind {
             report(
                 out,
                 "B1",
@@ -57,17 +59,17 @@ fn from_handlers(facts: &Facts<'_>, port: &str, until: usize, pressure: Pressure
     }
 }
 
-/// The most messages that waited for a port at once, from this place on, as far as it has handled
+/// The most messages that waited for a port at once, between these places, as far as it has handled
 /// them.
-fn waiting(facts: &Facts<'_>, port: &str, from: usize) -> usize {
+fn waiting(facts: &Facts<'_>, port: &str, places: Range<usize>) -> usize {
     let (mut now, mut most) = (0_usize, 0);
-    for (at, record) in facts.records.iter().enumerate() {
+    for (at, record) in facts.records[..places.end].iter().enumerate() {
         match &record.event {
             Event::Snd { p, k, .. } if p == port && facts.came(*k) => now += 1,
             Event::Rcv { p, .. } if p == port => now = now.saturating_sub(1),
             _ => continue,
         }
-        if at >= from {
+        if at >= places.start {
             most = most.max(now);
         }
     }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aemp_proto::kernel::{Action, DbCommand, Input, LinkId, Peer};
-use aemp_proto::outbox::{Loss, Queued};
+use aemp_proto::outbox::Queued;
 use aemp_proto::wire::MeshRequest;
-use aemp_proto::{NodeId, Reason, Value};
+use aemp_proto::{NodeId, Value};
 
 use super::{Node, index_of};
 use crate::cx::{Cx, Happening};
@@ -18,6 +18,7 @@ use crate::options::Sabotage;
 pub(super) enum Told {
     Wanted(NodeId),
     Overflow(NodeId),
+    Refused(NodeId),
     Greeted(LinkId, Peer),
     Verified(LinkId),
     Established(LinkId),
@@ -54,10 +55,7 @@ impl Node {
             Queued::Refused => {
                 let nodes = vec![self.name.clone(), node.to_string()];
                 self.record(Event::Fault { kind: FaultKind::Overflow, nodes }, cx);
-                self.fire_refused(node, cx);
-                if self.remote(node, cx).outbox.is_wanted() {
-                    self.tell(Told::Wanted(node.clone()), cx);
-                }
+                self.tell(Told::Refused(node.clone()), cx);
             }
         }
     }
@@ -69,6 +67,13 @@ impl Node {
             let input = match told {
                 Told::Wanted(node) => Input::Wanted(node),
                 Told::Overflow(node) => Input::Overflow(node),
+                Told::Refused(node) => {
+                    self.fire_refused(&node, cx);
+                    if !self.remote(&node, cx).outbox.is_wanted() {
+                        continue;
+                    }
+                    Input::Wanted(node)
+                }
                 Told::Greeted(link, peer) => Input::Greeted { link, peer },
                 Told::Verified(link) => Input::Verified { link },
                 Told::Established(link) => Input::Established { link },
@@ -168,10 +173,7 @@ impl Node {
         let attached = self.remote(node, cx).outbox.attach(link, framing);
         for lost in attached.lost {
             self.record(Event::Unreadable { p: lost.port.to_string() }, cx);
-            let reason = Reason::transport(node, lost.why.to_string());
-            for Loss { port, monitor, .. } in lost.fires {
-                self.fire(monitor, reason.clone(), Some(port), cx);
-            }
+            self.fire_losses(node, lost.fires, &lost.why, cx);
         }
     }
 
@@ -188,17 +190,7 @@ impl Node {
         if !cx.sabotage(Sabotage::KeepWatchers, 1) {
             self.forget_watchers(node, cx);
         }
-        let reason_to_tell = Reason::transport(node, reason);
-        for Loss { port, monitor, .. } in broken.fires {
-            let gate = match cx.sabotage(Sabotage::NoGate, 1) {
-                true => {
-                    self.open_gate(Some(port), monitor, cx);
-                    None
-                }
-                false => Some(port),
-            };
-            self.fire(monitor, reason_to_tell.clone(), gate, cx);
-        }
+        self.fire_losses(node, broken.fires, reason, cx);
         if let Some(link) = broken.link {
             self.close_link(link, reason, cx);
         }

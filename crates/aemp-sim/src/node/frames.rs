@@ -11,6 +11,7 @@ use aemp_proto::{Framing, NodeId, Value, name};
 use super::Node;
 use super::driver::Told;
 use super::link::{Link, Open, Phase};
+use super::ports::Post;
 use crate::cx::Cx;
 
 /// The name of the port that answers to our probes come to.
@@ -69,8 +70,8 @@ impl Node {
         let (head, number) = name::split_name(port);
         match self.ports.number(head, number) {
             Some(number) => {
-                self.came += 1;
-                self.deliver(number, body, Some(self.came), cx);
+                self.ports.came(&body);
+                self.deliver(number, Post::Remote(body), cx);
             }
             None => self.astray(port, &body, cx),
         }

@@ -8,30 +8,38 @@
 //! | `links` | all of them, and which need a look |
 //! | `carry` | connections that another node carries, or this one for others |
 //! | `requests` | what other nodes ask |
-//! | `ports` | ports and their mailboxes |
-//! | `pressure` | back-pressure between its ports |
-//! | `monitors` | monitors, on their way from being set to having fired |
+//! | `host` | what its ports, which are the real ones, ask of it and tell it |
+//! | `ports` | what it does with its ports, and hears of them |
+//! | `habit` | what its ports are like |
+//! | `tasks` | the code of async ports |
+//! | `handle` | what the code of its ports does |
+//! | `monitors`, `linked` | where monitors are set, what they do, and when they fire |
 //! | `stop` | how it is shut down |
-//! | `calls` | calls, links, tasks that wait for a death |
+//! | `calls` | calls, and tasks that wait for a death |
 //! | `verbs` | what programs do: send, kill, spawn, use the database |
 
 mod calls;
 mod driver;
 mod frames;
+mod habit;
+mod handle;
+mod host;
 mod link;
+mod linked;
 mod links;
 mod monitors;
 mod ports;
-mod pressure;
 mod relay;
 mod requests;
 mod stop;
+mod tasks;
 mod verbs;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::Ipv4Addr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
+use aemp_ports::PortNo;
 use aemp_proto::kernel::{Kernel, KernelConfig, LinkId, Time};
 use aemp_proto::link::LinkConfig;
 use aemp_proto::name::random_head;
@@ -43,8 +51,9 @@ use aemp_proto::{Home, NodeId, PortId};
 use crate::cx::{Cx, Happening};
 use crate::history::Event;
 use driver::Told;
+pub(crate) use host::PortHost;
 use links::Links;
-use monitors::Monitor;
+use monitors::{SimMonitor, Watch};
 use ports::Ports;
 pub(crate) use stop::LOOK;
 pub(crate) use verbs::FLOOD;
@@ -70,7 +79,7 @@ pub(crate) struct Plan {
 
 /// Another node as this one sees it.
 struct Remote {
-    outbox: Outbox<u64>,
+    outbox: Outbox<SimMonitor>,
     /// What the other one monitors here, by the link that it asked over.
     watching: Watching,
     /// Names for ports that are spawned there.
@@ -80,7 +89,7 @@ struct Remote {
 #[derive(Default)]
 struct Watching {
     link: Option<LinkId>,
-    ports: BTreeSet<u64>,
+    ports: BTreeSet<PortNo>,
 }
 
 /// One run of one node.
@@ -97,8 +106,6 @@ pub(crate) struct Node {
     dialling: BTreeSet<LinkId>,
     links: Links,
     accepted: u64,
-    /// Messages that came from other nodes.
-    came: u64,
     relay: Relay,
     /// The links that are carried.
     ends: BTreeMap<EndId, LinkId>,
@@ -108,18 +115,18 @@ pub(crate) struct Node {
     conns: BTreeMap<LinkId, (u64, u64)>,
     remotes: BTreeMap<NodeId, Remote>,
     ports: Ports,
-    /// The port whose handler runs.
-    running: Option<u64>,
     /// Events about nodes that wait until callbacks of their monitors have run.
     news: VecDeque<(NodeId, Event)>,
-    /// Monitors that tasks wait for.
+    /// Of each node that was lost, what lives until the callbacks for that have run.
+    telling: BTreeMap<NodeId, Vec<Weak<dyn Send + Sync>>>,
+    /// Monitors that tasks wait for, and in whose name they do.
     waits: BTreeMap<u64, PortId>,
-    /// Calls that are not over, by the number of the port for the answer.
-    calls: BTreeMap<u64, calls::Call>,
-    /// Monitors that kill the port that they tell.
-    links_of: BTreeSet<u64>,
-    monitors: BTreeMap<u64, Monitor>,
-    fires: BTreeMap<u64, monitors::Fire>,
+    /// What is going to run outside of any port.
+    later: BTreeMap<u64, calls::Later>,
+    /// Monitors that are set.
+    monitors: BTreeMap<u64, Watch>,
+    /// Those among them that kill.
+    linked: BTreeMap<u64, linked::Linked>,
     /// What is known of each watched family.
     watches: BTreeMap<u64, Family>,
     queries: BTreeMap<u64, crate::history::Kind>,
@@ -170,6 +177,7 @@ impl Node {
         shared.framings.clone_from(&cx.options.framings[plan.index]);
         shared.parts = cx.options.parts[plan.index];
         let head = random_head(cx.random.bytes());
+        let host = PortHost::new(Home::new(id.clone(), &head), cx.reference, cx.options.mailbox);
         cx.record(
             id.as_str(),
             inc,
@@ -191,20 +199,18 @@ impl Node {
             dialling: BTreeSet::new(),
             links: Links::default(),
             accepted: 0,
-            came: 0,
             relay: Relay::new(id.clone(), true, cx.options.relay),
             ends: BTreeMap::new(),
             relaying: false,
             conns: BTreeMap::new(),
             remotes: BTreeMap::new(),
-            ports: Ports::new(Home::new(id.clone(), &head)),
-            running: None,
+            ports: Ports::new(host),
             news: VecDeque::new(),
+            telling: BTreeMap::new(),
             waits: BTreeMap::new(),
-            calls: BTreeMap::new(),
-            links_of: BTreeSet::new(),
+            later: BTreeMap::new(),
             monitors: BTreeMap::new(),
-            fires: BTreeMap::new(),
+            linked: BTreeMap::new(),
             watches: BTreeMap::new(),
             queries: BTreeMap::new(),
             wake: None,
@@ -251,10 +257,11 @@ impl Node {
         for (peer, remote) in &self.remotes {
             let watching = remote.watching.ports.iter().map(|number| self.ports.id(*number).to_string());
             let watching = watching.collect();
-            let targets = self.monitors.values().filter(|monitor| {
-                monitor.is_armed() && monitor.target.node() == peer && !monitor.target.is_node()
+            let targets = self.monitors.values().filter(|watch| {
+                let target = &watch.monitor.target;
+                watch.is_armed() && target.node() == peer && !target.is_node()
             });
-            let watched: BTreeSet<String> = targets.map(|monitor| monitor.target.to_string()).collect();
+            let watched: BTreeSet<String> = targets.map(|watch| watch.monitor.target.to_string()).collect();
             let watched = watched.into_iter().collect();
             let gated = remote.outbox.gated_ports();
             let peer = peer.to_string();
@@ -277,7 +284,7 @@ impl Node {
     /// Whether nothing waits here to be handled or to be sent.
     pub(crate) fn is_idle(&self) -> bool {
         self.told.is_empty()
-            && self.fires.is_empty()
+            && self.later.is_empty()
             && self.news.is_empty()
             && self.ports.are_idle()
             && self.remotes.values().all(|remote| remote.outbox.backlog() == 0)

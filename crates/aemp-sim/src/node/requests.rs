@@ -1,13 +1,13 @@
 //! What other nodes ask of this one.
 
+use aemp_ports::{Host as _, PortNo};
 use aemp_proto::kernel::LinkId;
 use aemp_proto::name::split_name;
 use aemp_proto::wire::{Body, Request};
-use aemp_proto::{NodeId, PortId};
+use aemp_proto::{NodeId, PortId, Reason};
 
 use super::Node;
 use super::driver::Told;
-use super::ports::{Item, Watcher};
 use super::verbs::{Letter, sender};
 use crate::cx::Cx;
 use crate::options::Sabotage;
@@ -22,7 +22,7 @@ impl Node {
             Request::Died(name, reason) => self.died_there(peer, &name, &reason, cx),
             Request::Kill(name, reason) => {
                 if let Some(number) = self.named(&name) {
-                    self.signal(number, Item::Kill(reason), cx);
+                    self.kill_here(number, reason, cx);
                 }
             }
             Request::Relay(request) => {
@@ -44,7 +44,7 @@ impl Node {
         }
     }
 
-    fn named(&self, name: &str) -> Option<u64> {
+    fn named(&self, name: &str) -> Option<PortNo> {
         let (head, number) = split_name(name);
         self.ports.number(head, number)
     }
@@ -53,9 +53,11 @@ impl Node {
     fn watch_port(&mut self, peer: &NodeId, link: LinkId, name: &str, cx: &mut Cx) {
         let number = self.named(name);
         if let Some(number) = number
-            && let Some(port) = self.ports.port(number)
+            && self.ports.exists(number)
         {
-            port.watchers.push(Watcher::Remote(peer.clone(), link));
+            if let Some(mut cell) = self.ports.host.ports().table.get(number) {
+                cell.make_extra().watchers.remote.push((peer.clone(), link));
+            }
             let watching = &mut self.remote(peer, cx).watching;
             if watching.link != Some(link) {
                 watching.link = Some(link);
@@ -74,10 +76,40 @@ impl Node {
     /// Another node withdraws its monitors of a port here.
     fn unwatch_port(&mut self, peer: &NodeId, name: &str, cx: &mut Cx) {
         let Some(number) = self.named(name) else { return };
-        if let Some(port) = self.ports.port(number) {
-            port.watchers.retain(|watcher| !matches!(watcher, Watcher::Remote(other, _) if other == peer));
-        }
+        self.forget_watcher(number, peer);
         self.remote(peer, cx).watching.ports.remove(&number);
+    }
+
+    fn forget_watcher(&self, number: PortNo, peer: &NodeId) {
+        if let Some(mut cell) = self.ports.host.ports().table.get(number)
+            && let Some(extra) = cell.extra_mut()
+        {
+            extra.watchers.forget(peer);
+        }
+    }
+
+    /// What another node monitors here is forgotten, for its connection is gone.
+    pub(super) fn forget_watchers(&mut self, peer: &NodeId, cx: &mut Cx) {
+        let watching = std::mem::take(&mut self.remote(peer, cx).watching);
+        for number in watching.ports {
+            self.forget_watcher(number, peer);
+        }
+    }
+
+    /// A port has ended that another node watched over this link.
+    pub(super) fn exited(
+        &mut self,
+        (number, port): (PortNo, &PortId),
+        (peer, link): (&NodeId, LinkId),
+        reason: &Reason,
+        cx: &mut Cx,
+    ) {
+        let remote = self.remote(peer, cx);
+        remote.watching.ports.remove(&number);
+        if remote.outbox.link() == Some(link) {
+            let queued = remote.outbox.by(|| sender(port)).died(port.name().to_string(), reason);
+            self.queued(peer, queued, cx);
+        }
     }
 
     /// Another node makes a port here.
@@ -85,18 +117,17 @@ impl Node {
         if self.named(name).is_some() || self.ports.is_taken(name) {
             return;
         }
-        let habit = self.habit(cx);
         let port = self.id.named(name);
         cx.born.push(port.clone());
-        let number = self.open(Some(port), habit, cx);
-        self.signal(number, Item::Init(function), cx);
+        self.open_nascent(Some(port), function, cx);
     }
 
     /// A message for a port that never was here.
     pub(super) fn astray(&mut self, port: &str, body: &Body, cx: &mut Cx) {
-        if Letter::read(body).is_some() && cx.sabotage(Sabotage::OldIncarnation, 1) {
+        let Some(letter) = body.decode().ok().and_then(|values| Letter::read(&values)) else { return };
+        if cx.sabotage(Sabotage::OldIncarnation, 1) {
             let port = self.id.named(port);
-            self.read_letter(&port, body, None, cx);
+            self.read_letter((&port, PortNo::FIRST), &letter, None, cx);
         }
     }
 }

@@ -1,18 +1,22 @@
 //! What programs do: send, kill, spawn, open ports, use the database.
 
 use std::hash::{Hash as _, Hasher as _};
-use std::time::Duration;
 
+use aemp_ports::PortNo;
+use aemp_ports::exit::adopt;
+use aemp_ports::extra::Child;
 use aemp_proto::kernel::{DbCommand, QueryKind};
 use aemp_proto::outbox::Queued;
 use aemp_proto::wire::request::Family;
 use aemp_proto::wire::{Body, Request};
-use aemp_proto::{NodeId, PortId, Reason, Value};
+use aemp_proto::{AnyMessage, NodeId, PortId, Reason, Value};
 use rustc_hash::FxHasher;
 
 use super::Node;
 use super::driver::{Told, text};
-use super::ports::{Habit, Item};
+use super::habit::Habit;
+use super::host::{Notice, WhenDropped};
+use super::ports::Post;
 use crate::cx::Cx;
 use crate::history::{Event, Kind};
 use crate::options::Sabotage;
@@ -21,14 +25,14 @@ use crate::options::Sabotage;
 const ALPHABET: &str = "abcdefghijklmnopqrstuvwxyz";
 
 /// How many messages a handler sends to each receiver of a flood.
-pub(crate) const FLOOD: usize = 5;
+pub(crate) const FLOOD: usize = 20;
 
 /// How often the handler of a flood runs.
-const ROUNDS: u64 = 20;
+const ROUNDS: u64 = 10;
 
 /// Where a port ID leads.
 pub(super) enum Place {
-    Here(u64),
+    Here(PortNo),
     Node,
     Nowhere,
     There,
@@ -61,9 +65,8 @@ impl Letter {
     /// Send three back, then die.
     pub(crate) const LAST_WORDS: u64 = 2;
 
-    pub(super) fn read(body: &Body) -> Option<Letter> {
-        let values = body.decode().ok()?;
-        let (values, odd) = match values.as_slice() {
+    pub(super) fn read(values: &[Value]) -> Option<Letter> {
+        let (values, odd) = match values {
             [values @ .., Value::Float(_)] => (values, true),
             values => (values, false),
         };
@@ -81,13 +84,21 @@ impl Letter {
         })
     }
 
+    pub(super) fn message(&self) -> AnyMessage {
+        AnyMessage(self.values())
+    }
+
     fn body(&self) -> Body {
+        Body::encode(&self.values()).expect("numbers and strings have a wire form")
+    }
+
+    fn values(&self) -> Vec<Value> {
         let payload = Value::Text(self.payload.clone());
         let mut values = vec![self.k.into(), Value::name(&self.from), payload, self.wish.into()];
         if self.odd {
             values.push(Value::Float(f64::NAN));
         }
-        Body::encode(&values).expect("numbers and strings have a wire form")
+        values
     }
 
     /// A hash of all that it says.
@@ -116,7 +127,7 @@ impl Node {
     }
 
     /// The number of a port of this node.
-    pub(super) fn here(&self, port: &PortId) -> Option<u64> {
+    pub(super) fn here(&self, port: &PortId) -> Option<PortNo> {
         match self.place(port) {
             Place::Here(number) => Some(number),
             _ => None,
@@ -136,7 +147,7 @@ impl Node {
 
     /// The port that has been alive for longest.
     pub(crate) fn oldest(&self) -> Option<PortId> {
-        self.ports.alive().next().cloned()
+        self.ports.oldest().cloned()
     }
 
     /// Whether this is a port of this node, and alive.
@@ -144,22 +155,22 @@ impl Node {
         self.here(port).is_some_and(|number| self.ports.is_alive(number))
     }
 
-    /// What the next port is like.
-    pub(super) fn habit(&self, cx: &mut Cx) -> Habit {
-        let (slow, tasks) = (cx.options.work.slow_ports, cx.options.work.tasks);
-        let pace = if cx.random.percent(slow) { cx.options.work.slow } else { Duration::ZERO };
-        Habit { pace, task: cx.random.percent(tasks) }
-    }
-
     /// Opens a port.
     pub(crate) fn open_port(&mut self, cx: &mut Cx) -> PortId {
-        let habit = self.habit(cx);
+        let habit = Habit::draw(cx);
         let number = self.open(None, habit, cx);
         self.ports.id(number)
     }
 
     /// Sends a message.
     pub(crate) fn send(&mut self, from: &PortId, to: &PortId, wish: u64, cx: &mut Cx) {
+        if let Some(letter) = self.letter(from, wish, cx) {
+            self.post(from, to, &letter, cx);
+        }
+    }
+
+    /// A message that `from` is going to send; none while the node is shut down, for that fails.
+    pub(super) fn letter(&self, from: &PortId, wish: u64, cx: &mut Cx) -> Option<Letter> {
         let length = cx.options.work.payload;
         let length = cx.random.within(1, length);
         let mut payload = ALPHABET.repeat(length.div_ceil(ALPHABET.len()));
@@ -167,21 +178,19 @@ impl Node {
         let share = cx.options.work.odd;
         let odd = cx.random.percent(share);
         let letter = Letter { k: cx.id(), from: from.to_string(), payload, wish, odd };
-        self.post(from, to, &letter, cx);
+        (!self.is_stopping()).then_some(letter)
     }
 
     /// Lets `from` send this.
     fn post(&mut self, from: &PortId, to: &PortId, letter: &Letter, cx: &mut Cx) {
-        if self.is_stopping() {
-            return; // it fails
-        }
-        let (k, hash, body) = (letter.k, letter.hash(), letter.body());
-        if self.is_refused(to, &body, cx) {
-            return;
-        }
+        let (k, hash) = (letter.k, letter.hash());
         let (sid, p) = (from.to_string(), to.to_string());
         match self.place(to) {
             Place::There => {
+                let body = letter.body();
+                if self.is_refused(to, &body, cx) {
+                    return;
+                }
                 let by = if cx.sabotage(Sabotage::Overtake, 1) { cx.id() } else { sender(from) };
                 let outbox = &self.remote(to.node(), cx).outbox;
                 let (epoch, gated) = (Some(outbox.epoch()), outbox.is_gated(to));
@@ -195,8 +204,10 @@ impl Node {
             }
             place => {
                 self.record(Event::Snd { sid, p, k, hash, epoch: None, held: false }, cx);
-                if let Place::Here(number) = place {
-                    self.deliver(number, body, None, cx);
+                if let Place::Here(number) = place
+                    && let Some(message) = self.post_answer(number, letter.message(), cx)
+                {
+                    self.deliver(number, Post::Local(message), cx);
                 }
             }
         }
@@ -213,16 +224,14 @@ impl Node {
     /// Whether it is known already that the other node cannot read this: its sender is told, and
     /// nothing is sent.
     fn is_refused(&mut self, to: &PortId, body: &Body, cx: &mut Cx) -> bool {
-        let there = matches!(self.place(to), Place::There);
-        there
-            && self.remote(to.node(), cx).outbox.check(to, body.items()).is_err()
+        self.remote(to.node(), cx).outbox.check(to, body.items()).is_err()
             && !cx.sabotage(Sabotage::Unchecked, 1)
     }
 
     /// Sends a lot to this port and another one here, and goes on with itself.
-    pub(super) fn flood(&mut self, me: &PortId, first: &PortId, wish: u64, cx: &mut Cx) {
+    pub(super) fn flood(&mut self, (me, number): (&PortId, PortNo), first: &PortId, wish: u64, cx: &mut Cx) {
         // The code of an async port has to wait by itself.
-        if self.running.is_none() {
+        if self.ports.is_task(number) {
             return;
         }
         let second = self.ports.alive().find(|port| *port != first && *port != me).cloned();
@@ -260,7 +269,7 @@ impl Node {
             place => {
                 self.record(Event::Kil { sid: by, p, reason: told, held: false }, cx);
                 if let Place::Here(number) = place {
-                    self.signal(number, Item::Kill(reason), cx);
+                    self.kill_here(number, reason, cx);
                 }
             }
         }
@@ -270,12 +279,10 @@ impl Node {
     pub(crate) fn spawn(&mut self, sid: &PortId, node: &NodeId, function: &str, cx: &mut Cx) -> PortId {
         let (by, sid) = (sender(sid), sid.to_string());
         if node == &self.id {
-            let habit = self.habit(cx);
-            let number = self.open(None, habit, cx);
+            let number = self.open_nascent(None, function.into(), cx);
             let port = self.ports.id(number);
             self.record(Event::Spawn { sid, p: port.to_string(), function: function.into() }, cx);
             cx.born.push(port.clone());
-            self.signal(number, Item::Init(function.into()), cx);
             return port;
         }
         let number = cx.id();
@@ -295,14 +302,14 @@ impl Node {
     pub(crate) fn set(&mut self, family: &str, key: &str, value: String, with: Option<&PortId>, cx: &mut Cx) {
         let (family, key) = (family.to_owned(), key.to_owned());
         let number = with.map(|port| self.here(port));
-        if number.is_some_and(|number| number.is_none_or(|number| self.ports.port(number).is_none())) {
+        if number.is_some_and(|number| number.is_none_or(|number| !self.ports.exists(number))) {
             return; // the port is gone, and so would the entry be
         }
         self.record(Event::Set { f: family.clone(), k: key.clone(), v: value.clone() }, cx);
-        if let Some(number) = number.flatten()
-            && let Some(port) = self.ports.port(number)
-        {
-            port.entries.push((family.clone(), key.clone()));
+        if let Some(number) = number.flatten() {
+            let unset = Notice::Unset(family.clone(), key.clone());
+            let guard = WhenDropped::new(self.ports.host.notices(), unset);
+            adopt(&self.ports.host, number, Child::Guard(Box::new(guard)));
         }
         if !cx.sabotage(Sabotage::ForgetSet, 3) {
             let id = cx.id();

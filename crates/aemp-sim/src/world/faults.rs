@@ -72,7 +72,7 @@ impl World {
     /// Mends everything, and lets most nodes run again.
     pub(super) fn mend_all(&mut self) {
         for index in 0..self.hosts.len() {
-            if self.hosts[index].node.as_ref().is_some_and(Node::is_stopping) {
+            if self.hosts[index].node.as_deref().is_some_and(Node::is_stopping) {
                 // It does not get to the end of its shutdown.
                 self.fault(FaultKind::Crash, &[index]);
                 self.end_process(index);

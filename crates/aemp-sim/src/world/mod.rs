@@ -4,6 +4,7 @@
 mod drain;
 mod faults;
 pub mod mesh;
+mod ports;
 mod work;
 
 use std::time::Duration;
@@ -16,7 +17,7 @@ use crate::cx::{Cx, Happening};
 use crate::history::{Event, FaultKind, History, Kind};
 use crate::net::{Arrival, End};
 use crate::node::{FLOOD, Node, Plan};
-use crate::options::Options;
+use crate::options::{LEAST, MOST, Options};
 use work::Work;
 
 /// How often TCP asks again where nothing passes.
@@ -31,7 +32,7 @@ const PROBED: usize = 3;
 /// A place for a node.
 #[derive(Default)]
 struct Host {
-    node: Option<Node>,
+    node: Option<Box<Node>>,
     /// How many runs of the node there have been.
     incs: u64,
     paused: bool,
@@ -41,7 +42,9 @@ struct Host {
 
 /// A whole run.
 pub struct World {
-    cx: Cx,
+    cx: Box<Cx>,
+    /// Takes the place of the other while ports run, which have that then.
+    stand_in: Option<Box<Cx>>,
     hosts: Vec<Host>,
     work: Work,
     quiet: bool,
@@ -85,7 +88,8 @@ impl World {
     fn new(options: Options) -> World {
         let hosts = (0..options.nodes).map(|_| Host::default()).collect();
         let work = Work::new(options.work.flows);
-        World { cx: Cx::new(options), hosts, work, quiet: false }
+        let stand_in = Some(Box::new(Cx::new(options.clone())));
+        World { cx: Box::new(Cx::new(options)), stand_in, hosts, work, quiet: false }
     }
 
     fn run(mut self) -> Outcome {
@@ -132,7 +136,9 @@ impl World {
     /// What the checkers may expect of mailboxes, if they are small.
     fn pressure(&self) -> Option<Pressure> {
         let high = self.cx.options.mailbox.high;
-        (high < usize::MAX).then_some(Pressure { high, burst: 2 * FLOOD })
+        // What was taken out of the mailbox at once does not count for its limit any more.
+        let unread = 2 * (high / LEAST + FLOOD + 2);
+        (high < usize::MAX).then_some(Pressure { behind: high / MOST, unread })
     }
 
     fn run_until(&mut self, end: Time) -> u64 {
@@ -150,7 +156,7 @@ impl World {
         let host = &mut self.hosts[index];
         host.incs += 1;
         self.cx.net.lighten(index);
-        host.node = Some(Node::start(Plan { index, inc: host.incs, seeds }, &mut self.cx));
+        host.node = Some(Box::new(Node::start(Plan { index, inc: host.incs, seeds }, &mut self.cx)));
         self.cx.travel_all();
     }
 
@@ -174,7 +180,7 @@ impl World {
 
     /// Every node sends to some ports of every other one: all of it has to arrive.
     fn probe(&mut self) {
-        let alive = |host: &Host| host.node.as_ref().map(Node::alive).unwrap_or_default();
+        let alive = |host: &Host| host.node.as_deref().map(Node::alive).unwrap_or_default();
         let ports: Vec<Vec<PortId>> = self.hosts.iter().map(alive).collect();
         for (index, host) in self.hosts.iter_mut().enumerate() {
             let (Some(node), Some(me)) = (&mut host.node, ports[index].first()) else { continue };
@@ -209,10 +215,10 @@ impl World {
         match happening {
             Happening::Wake(node, inc) => self.on(node, inc, |node, cx| node.wake(cx)),
             Happening::Drive(node, inc) => self.on(node, inc, |node, cx| node.drive(cx)),
-            Happening::Port(node, inc, number) => self.on(node, inc, |node, cx| node.run_port(number, cx)),
-            Happening::Callback(node, inc, id) => self.on(node, inc, |node, cx| node.call_back(id, cx)),
+            Happening::Port(node, inc, number) => self.run_port((node, inc), number),
+            Happening::Callback(node, inc, id) => self.call_back((node, inc), id),
             Happening::CallOver(node, inc, number) => {
-                self.on(node, inc, |node, cx| node.call_over(number, cx))
+                self.on(node, inc, |node, cx| node.call_over(number, cx));
             }
             Happening::Connect { node, inc, link, to } => self.connect(node, inc, link, to),
             Happening::Refused { node, inc, link } => self.on(node, inc, |node, cx| node.refused(link, cx)),
@@ -258,9 +264,13 @@ impl World {
 
     /// Does something in this run of a node, if it still goes on.
     fn on(&mut self, node: usize, inc: u64, f: impl FnOnce(&mut Node, &mut Cx)) {
-        if let Some(node) = self.hosts[node].node.as_mut().filter(|node| node.inc == inc) {
-            f(node, &mut self.cx);
-        }
+        self.ask((node, inc), f);
+    }
+
+    /// The same; gives what came of it.
+    fn ask<R>(&mut self, (node, inc): (usize, u64), f: impl FnOnce(&mut Node, &mut Cx) -> R) -> Option<R> {
+        let node = self.hosts[node].node.as_deref_mut().filter(|node| node.inc == inc)?;
+        Some(f(node, &mut self.cx))
     }
 
     fn connect(&mut self, from: usize, inc: u64, link: LinkId, to: usize) {

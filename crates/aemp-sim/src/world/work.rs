@@ -150,7 +150,7 @@ impl World {
             let Some(node) = &mut self.hosts[index].node else { return flow };
             flow = Flow { node: index, sender: Some(node.open_port(&mut self.cx)), ..Flow::default() };
         }
-        let stops = self.hosts[flow.node].node.as_ref().is_some_and(Node::is_stopping);
+        let stops = self.hosts[flow.node].node.as_deref().is_some_and(Node::is_stopping);
         if self.hosts[flow.node].paused || stops {
             return flow;
         }
