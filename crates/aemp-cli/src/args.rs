@@ -27,6 +27,7 @@ use crate::names::CompleteNames;
 use crate::overview::{Config, with_overview};
 use crate::ping::{Latency, Ping};
 use crate::profile::Profile;
+use crate::repeat::with_places;
 use crate::restart::Restart;
 use crate::run::Run;
 use crate::shell::Shell;
@@ -60,7 +61,7 @@ pub(crate) struct Cli {
 
 /// The definition, with an example for each command, and the commands in groups.
 pub(crate) fn command() -> clap::Command {
-    with_overview(with_examples(Cli::command()))
+    with_overview(with_places(with_examples(Cli::command())))
 }
 
 /// All commands.

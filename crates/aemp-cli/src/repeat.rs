@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use aemp::{AnyMessage, Value};
 use aemp_config::value_from_text;
-use clap::Args;
+use anstyle::Style;
+use clap::builder::StyledStr;
+use clap::{Args, Command};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines, Stdin, stdin};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
@@ -16,6 +18,31 @@ use crate::{client, run};
 /// The places in texts.
 const NUMBER: &str = "{n}";
 const LINE: &str = "{line}";
+
+/// Lets the help of commands show `{n}`, which clap takes for a line end: not when a style begins in
+/// the middle of it.
+pub(crate) fn with_places(mut cli: Command) -> Command {
+    let bold = Style::new().bold();
+    let shown = |text: &StyledStr| {
+        StyledStr::from(text.ansi().to_string().replace(NUMBER, &format!("{{{bold}n{bold:#}}}")))
+    };
+    // Each of them, as this puts a command at the end of the list.
+    let names: Vec<String> = cli.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+    for name in names {
+        cli = cli.mut_subcommand(&name, |command| {
+            let long = command.get_long_about().map(shown);
+            let command = command.mut_args(|argument| match argument.get_help().map(shown) {
+                Some(help) => argument.help(help),
+                None => argument,
+            });
+            match long {
+                Some(long) => command.long_about(long),
+                None => command,
+            }
+        });
+    }
+    cli
+}
 
 /// How often a message is sent.
 #[derive(Debug, Args)]
@@ -196,6 +223,17 @@ mod tests {
         let mut message = repeated(arguments).template;
         fill(&mut message, number, line);
         message
+    }
+
+    #[test]
+    fn help_shows_the_places() {
+        for name in ["snd", "cal"] {
+            let help = crate::args::command().find_subcommand_mut(name).unwrap().render_long_help();
+            let help = help.to_string();
+            assert!(help.contains("; {n} in their texts is the number of each"), "{help}");
+            assert!(help.contains("{line} "), "{help}");
+            assert_eq!(help.matches(NUMBER).count(), 2, "{help}");
+        }
     }
 
     #[tokio::test]
