@@ -19,8 +19,8 @@ use crate::{client, run};
 const NUMBER: &str = "{n}";
 const LINE: &str = "{line}";
 
-/// Lets the help of commands show `{n}`, which clap takes for a line end: not when a style begins in
-/// the middle of it.
+/// Lets the help of commands show `{n}`, which clap takes for a line end: not when a style begins
+/// in the middle of it.
 pub(crate) fn with_places(mut cli: Command) -> Command {
     let bold = Style::new().bold();
     let shown = |text: &StyledStr| {
