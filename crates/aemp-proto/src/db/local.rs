@@ -60,6 +60,18 @@ impl Local {
         true
     }
 
+    /// Takes back all entries of the program, and gives their keys by family.
+    pub(crate) fn disown(&mut self) -> BTreeMap<String, Vec<String>> {
+        let claimed = std::mem::take(&mut self.claims).into_iter();
+        let mut gone = BTreeMap::new();
+        for (family, keys) in claimed {
+            let mut keys: Vec<String> = keys.into_keys().collect();
+            keys.retain(|key| self.delete(&family, key));
+            gone.insert(family, keys);
+        }
+        gone
+    }
+
     /// Whether there is such an entry.
     pub(crate) fn contains(&self, family: &str, key: &str) -> bool {
         self.tables.get(family).is_some_and(|entries| entries.contains_key(key))
@@ -103,6 +115,22 @@ mod tests {
         assert!(!local.is_claimed("f", "k", 8), "it was deleted and set anew, by the node itself");
         local.delete("f", "k");
         assert!(local.claims.is_empty());
+    }
+
+    #[test]
+    fn all_entries_of_the_program_can_be_taken_back_and_those_of_the_node_stay() {
+        let mut local = Local::default();
+        for (family, key) in [("'l", "n"), ("f", "a"), ("f", "b"), ("g", "a")] {
+            local.set(family, key, &1.into());
+        }
+        for (n, (family, key)) in (1..).zip([("f", "a"), ("f", "b"), ("g", "a")]) {
+            local.claim(family, key, n);
+        }
+        local.delete("g", "a");
+        let gone = local.disown();
+        assert_eq!(gone, BTreeMap::from([("f".into(), vec!["a".to_owned(), "b".into()])]));
+        assert_eq!((local.count(), local.contains("'l", "n")), (1, true));
+        assert!(!local.is_claimed("f", "a", 1));
     }
 
     #[test]

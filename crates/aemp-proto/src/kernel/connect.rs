@@ -283,7 +283,7 @@ impl Kernel {
         }
     }
 
-    fn close_all(&mut self, links: Vec<LinkId>, reason: &str) {
+    pub(super) fn close_all(&mut self, links: Vec<LinkId>, reason: &str) {
         for link in links {
             self.links.close(link, reason);
         }

@@ -4,6 +4,7 @@
 use super::{Action, DbCommand, Kernel, QueryKind, Time, check_entry, check_own_family};
 use crate::Value;
 use crate::db::client::{self, Master};
+use crate::db::merged::Merged;
 use crate::db::watch::Event;
 use crate::db::{LISTENERS, binds_to_value};
 use crate::wire::MeshRequest;
@@ -13,6 +14,7 @@ impl Kernel {
     /// A command of the program.
     pub(super) fn command(&mut self, command: DbCommand, now: Time) {
         match command {
+            DbCommand::Set { .. } if self.leaving => {}
             DbCommand::Set { family, key, value, id } => {
                 if let Err(what) = self.check(&family, &key, &value) {
                     return self.actions.push_back(Action::Refused { what });
@@ -27,6 +29,12 @@ impl Kernel {
                 self.delete_own(&family, &key, now);
             }
             DbCommand::Delete { .. } | DbCommand::Release { .. } => {}
+            DbCommand::Withdraw => {
+                self.leaving = true;
+                for (family, keys) in self.local.disown() {
+                    self.own_changed(&family, Family::new(), keys, now);
+                }
+            }
             DbCommand::Query { id, kind, family } => self.query(id, kind, &family),
             DbCommand::Watch { id, family } => self.watch(id, &family),
             DbCommand::Unwatch { id } => self.unwatch(id),
@@ -79,6 +87,15 @@ impl Kernel {
         } else {
             self.answer_ourselves(now);
         }
+    }
+
+    /// There are seeds to ask from now on: the database is merged elsewhere, and what is asked
+    /// meanwhile waits until a seed is connected.
+    pub(super) fn serve_no_more(&mut self) {
+        let config = &self.config;
+        self.serving = false;
+        self.merged = Merged::new(config.node.clone(), config.limits.entries, config.budgets.clone());
+        self.client.set_master(Master::Nobody);
     }
 
     /// From now on what the program asks is answered out of the database that is merged here.

@@ -27,6 +27,8 @@ pub enum Input {
         /// Its addresses, as `IP:PORT`; none if the name cannot be resolved at the moment.
         addresses: Vec<String>,
     },
+    /// The addresses of the seeds from now on, in order of preference. Who is connected stays so.
+    Seeds(Vec<String>),
     /// The peer's greeting was read on this link; nothing in it can be trusted yet.
     Greeted {
         /// The link; an accepted one is new to the kernel.
@@ -105,6 +107,9 @@ pub enum DbCommand {
         /// The number of the `Set`.
         id: u64,
     },
+    /// Take back all entries that the program has set. What it sets from now on is not shown to
+    /// anybody: the node is about to leave.
+    Withdraw,
     /// Ask once; [`Action::QueryAnswer`](super::Action::QueryAnswer) comes exactly once.
     Query {
         /// Chosen by the asker; not in use for another unanswered query.

@@ -58,7 +58,7 @@ pub use entry::{EntryError, FAMILY_NAME_MAX, check_entry, check_family_name, che
 pub use input::{DbCommand, Input};
 pub use links::CONNECT_TIMEOUT;
 
-use crate::db::client::Client;
+use crate::db::client::{Client, Master};
 use crate::db::local::Local;
 use crate::db::merged::Merged;
 use crate::mesh::global::Global;
@@ -88,6 +88,8 @@ pub struct Kernel {
     local: Local,
     /// Whether the database is merged here, so that we are our own master.
     serving: bool,
+    /// The program sets no entries any more.
+    leaving: bool,
     merged: Merged,
     client: Client,
     /// Until when seeds that do not answer yet may still tell us of a node that we do not know.
@@ -115,6 +117,7 @@ impl Kernel {
             overflows: overflow::Overflows::default(),
             local: Local::default(),
             serving: false,
+            leaving: false,
             merged: Merged::new(config.node.clone(), config.limits.entries, config.budgets.clone()),
             client: Client::new(),
             starting_until: now + attempt,
@@ -136,6 +139,7 @@ impl Kernel {
                 self.binds(&binds, unreachable, now);
                 self.try_all_again(now);
             }
+            Input::Seeds(seeds) => self.replace_seeds(&seeds, now),
             Input::Resolved { name, addresses } => self.seeds.resolved(&name, &addresses, now),
             Input::Greeted { link, peer } => self.greeted(link, peer, now),
             Input::Verified { link } => self.links.verified(link, now),
@@ -195,6 +199,17 @@ impl Kernel {
             // There is nobody to ask, and nobody has asked us to be global: the database is what we
             // have.
             self.serve_ourselves(now);
+        }
+    }
+
+    /// The seeds are others from now on.
+    fn replace_seeds(&mut self, seeds: &[String], now: Time) {
+        let dropped = self.seeds.replace(seeds, now);
+        self.close_all(dropped, "it is no seed any more");
+        if self.seeds.is_empty() && *self.client.master() == Master::Nobody {
+            self.serve_ourselves(now);
+        } else if !self.seeds.is_empty() && self.serving && !self.global.is_active() {
+            self.serve_no_more();
         }
     }
 

@@ -128,6 +128,8 @@ impl Kernel {
             self.client.set_master(Master::Nobody);
             if let Some(next) = self.seeds.first_up(|node| self.links.is_up(node)).cloned() {
                 self.choose_master(next, now);
+            } else if self.seeds.is_empty() {
+                self.serve_ourselves(now);
             }
         }
         self.lookups.forget(node);

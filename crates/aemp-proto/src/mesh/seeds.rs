@@ -70,6 +70,25 @@ impl Seeds {
         Seeds { seeds, own: BTreeSet::new(), longest, retry: random.once_or_twice(FIRST_RETRY), next }
     }
 
+    /// From now on these are the seeds. What is known of those that stay is kept, and the others
+    /// are forgotten; gives the links that were being dialled to them. New ones are tried at once.
+    pub(crate) fn replace(&mut self, addresses: &[String], now: Time) -> Vec<LinkId> {
+        let stays = |seed: &Seed| match &seed.kind {
+            Kind::Single | Kind::Group => addresses.contains(&seed.address),
+            Kind::Member(group) => addresses.contains(group),
+        };
+        let (mut kept, dropped): (Vec<_>, Vec<_>) = self.seeds.drain(..).partition(stays);
+        for (at, address) in addresses.iter().enumerate() {
+            if self.own.contains(address) || kept.iter().any(|seed| seed.address == *address) {
+                continue;
+            }
+            kept.insert(at.min(kept.len()), Seed::new(address, Kind::Single));
+            self.next = Some(now);
+        }
+        self.seeds = kept;
+        dropped.into_iter().filter_map(|seed| seed.link).collect()
+    }
+
     /// Whether there are none.
     pub(crate) fn is_empty(&self) -> bool {
         self.seeds.is_empty()
@@ -265,6 +284,25 @@ mod tests {
         assert_eq!(seeds.next_timeout(), None);
         seeds.lost(&node, &mut Random::new(0), at(3000));
         assert_eq!(seeds.due(|_| false, at(3000)), [dial("a:1")]);
+    }
+
+    #[test]
+    fn seeds_can_be_replaced_and_what_is_known_of_those_that_stay_is_kept() {
+        let mut seeds = seeds(&["a:1", "b:1", "192.0.2.1:1"]);
+        let node = NodeId::new("n").unwrap();
+        seeds.due(|_| false, at(0));
+        for (n, address) in (1..).zip(["a:1", "b:1", "192.0.2.1:1"]) {
+            seeds.dialled(address, LinkId::dialled(n));
+        }
+        seeds.greeted(LinkId::dialled(2), &node);
+        seeds.ended(LinkId::dialled(2));
+        seeds.is_own(LinkId::dialled(3), at(0));
+        let new = ["c:1", "b:1", "192.0.2.1:1", "c:1"].map(String::from);
+        assert_eq!(seeds.replace(&new, at(1)), [LinkId::dialled(1)], "it is dialled in vain");
+        assert!(seeds.contains(&node));
+        assert_eq!(seeds.due(|_| true, at(1)), [dial("c:1")], "what is this node is no seed");
+        assert_eq!(seeds.replace(&[], at(2)), []);
+        assert!(seeds.is_empty() && seeds.due(|_| false, at(9000)).is_empty());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod arbitration;
 mod large;
+mod life;
 mod mesh;
 mod net;
 mod perl;
