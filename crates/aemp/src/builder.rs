@@ -22,6 +22,7 @@ use crate::port::Context;
 use crate::stream::{Stream, StreamFunctions};
 
 pub use start::StartError;
+pub(crate) use start::is_dialable;
 
 /// How long a handshake may take in all.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);

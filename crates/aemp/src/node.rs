@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use aemp_ports::node_ref::OwnRef;
@@ -142,7 +142,7 @@ pub(crate) struct Inner {
 /// What a node was started with, as far as ports are concerned.
 pub(crate) struct NodeSettings {
     pub(crate) limits: Limits,
-    pub(crate) secure: bool,
+    pub(crate) secure: AtomicBool,
     /// What the program logs.
     #[cfg(feature = "logs")]
     pub(crate) logs: Option<LogSource>,
@@ -236,7 +236,13 @@ impl Node {
 
     /// Whether other nodes may spawn and call nothing here.
     pub(crate) fn is_secure(&self) -> bool {
-        self.0.settings.secure
+        self.0.settings.secure.load(Ordering::Relaxed)
+    }
+
+    /// Other nodes can spawn and call nothing here, registered functions included, from now on; or
+    /// they can. See [`Builder::secure`](crate::Builder::secure).
+    pub fn set_secure(&self, secure: bool) {
+        self.0.settings.secure.store(secure, Ordering::Relaxed);
     }
 
     /// Whether the node has been shut down, and no port lives any more.

@@ -97,6 +97,11 @@ impl Node {
             }
             return self.tombstones().add(from, name, None, &refused(), self.limits().tombstones);
         }
+        if self.is_draining() {
+            tracing::debug!(%from, name, function, "refused to spawn: this node is about to leave");
+            let reason = Reason::text("spawn_refused", "the node is about to leave the network");
+            return self.tombstones().add(from, name, None, &reason, self.limits().tombstones);
+        }
         let id = self.id().named(name);
         let (home, number) = id.parts();
         let taken = !matches!(self.place_here(home.head(), number), Place::Nowhere);

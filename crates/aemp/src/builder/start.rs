@@ -14,7 +14,7 @@ use aemp_proto::link::LinkConfig;
 use aemp_proto::name::{HEAD_LEN, random_head};
 use aemp_proto::relay::Relay;
 use aemp_proto::{AnyMessage, Home, NameError, NodeId};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use thiserror::Error;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -32,6 +32,7 @@ use crate::runtime::node_events::Followers;
 use crate::runtime::relaying::Relaying;
 use crate::runtime::resolve::{is_loopback, resolve};
 use crate::runtime::runners::Runners;
+use crate::runtime::shared::Greeting;
 #[cfg(feature = "tls")]
 use crate::runtime::tls::BundleError;
 use crate::runtime::tls::Tls;
@@ -133,7 +134,7 @@ impl Builder {
         let remotes = Remotes::new(spawn_head, self.outbox);
         let settings = NodeSettings {
             limits: self.limits,
-            secure: self.secure,
+            secure: self.secure.into(),
             #[cfg(feature = "logs")]
             logs: self.logs,
         };
@@ -200,8 +201,7 @@ impl Builder {
             tombstones: Tombstones::new(budgets.clone()),
             requests: Backlog::new(budgets.clone()),
             budgets,
-            link: Arc::new(link),
-            tls,
+            greeting: Greeting { link: RwLock::new(Arc::new(link)), tls: RwLock::new(tls) },
             frames: self.frames,
             database: KernelLimits { message: self.outbox.message, ..KernelLimits::default() },
             handshake_limit: self.handshake_timeout,
@@ -225,6 +225,7 @@ impl Builder {
             counts: Default::default(),
             started: Instant::now(),
             ending: Default::default(),
+            leaving: Default::default(),
         }
     }
 
@@ -303,7 +304,7 @@ fn check_timeout(
 
 /// Whether this is `HOST:PORT` as it can be dialled. That the name means something shows when it is
 /// looked up.
-fn is_dialable(address: &str) -> bool {
+pub(crate) fn is_dialable(address: &str) -> bool {
     port_of(address).is_some_and(|port| port > 0)
 }
 

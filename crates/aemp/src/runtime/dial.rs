@@ -131,14 +131,14 @@ async fn meet_in_time(
 ) -> Result<Met, Failure> {
     let shared = &node.inner().shared;
     let mut stream = TcpStream::connect(address).await?;
-    tcp::prepare(&stream, shared.link.monitor_timeout, shared.nodelay)?;
+    tcp::prepare(&stream, shared.link().monitor_timeout, shared.nodelay)?;
     let mut machine = begin(stream.local_addr()?, stream.peer_addr()?)?;
     let mut read = BytesMut::with_capacity(1024);
     let mut event = next_event(&mut machine, &mut stream, &mut read).await?;
     let mut stream = Stream::Plain(stream);
     if let HandshakeEvent::StartTls { client } = event {
         let Stream::Plain(plain) = stream else { return Err(Failure::Ended) };
-        let tls = shared.tls.as_ref().ok_or(Failure::Ended)?;
+        let tls = shared.tls().ok_or(Failure::Ended)?;
         let mut encrypted =
             tls.start(client, plain, std::mem::take(&mut read)).await.map_err(Failure::Tls)?;
         machine.tls_started()?;
@@ -159,7 +159,7 @@ pub(crate) async fn meet_node(
     address: SocketAddr,
     expected: Option<NodeId>,
 ) -> Result<Met, Failure> {
-    let config = node.inner().shared.link.clone();
+    let config = node.inner().shared.link();
     let begin = |local, remote| Ok(Handshake::new(config, Side::Dialler, local, remote, nonce()?));
     meet(&node, address, expected.as_ref(), begin).await
 }

@@ -53,7 +53,8 @@ async fn live_dialled(
     let shared = &node.inner().shared;
     let Met { machine, stream, read, address, peer } = meet(node, link, target, commands).await?;
     let ends = (stream.socket().peer_addr()?, stream.socket().local_addr()?);
-    let own = (peer.node == shared.link.node).then_some(peer.incarnation == Some(shared.link.incarnation));
+    let own =
+        (peer.node == shared.link().node).then_some(peer.incarnation == Some(shared.link().incarnation));
     node.event(Event::Greeted(link, peer));
     match own {
         None => {}
@@ -106,7 +107,7 @@ async fn meet(
         Err(failure) => failure,
     };
     if let Some((address, peer)) = dialling.stranger.take() {
-        if peer.node == shared.link.node {
+        if peer.node == shared.link().node {
             reaches_itself(node, target, address);
         }
         // The kernel forgets an address at which somebody else is.

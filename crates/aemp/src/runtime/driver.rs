@@ -127,6 +127,10 @@ impl Driver {
                 Input::Closed { link, reason }
             }
             Event::Binds { binds, unreachable } => Input::Binds { binds, unreachable },
+            Event::Seeds(seeds) => {
+                self.input(Input::Seeds(seeds.clone()));
+                return self.node.inner().shared.unreached_seeds.keep(&seeds);
+            }
             Event::Resolved(name, addresses) => Input::Resolved { name, addresses },
             Event::Db(command) => {
                 self.catch_up();

@@ -43,6 +43,8 @@ pub(crate) enum Event {
         /// Some nodes can dial none of them.
         unreachable: bool,
     },
+    /// The addresses of the seeds are others now.
+    Seeds(Vec<String>),
     /// A name was looked up.
     Resolved(String, Vec<String>),
     /// A change of the own database.

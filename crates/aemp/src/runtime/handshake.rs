@@ -114,7 +114,7 @@ impl<'a> Greeter<'a> {
         commands: &'a mut mpsc::UnboundedReceiver<Command>,
     ) -> Result<Greeter<'a>, Failure> {
         let nonce = nonce()?;
-        let config = node.inner().shared.link.clone();
+        let config = node.inner().shared.link();
         let ends = (stream.local_addr()?, stream.peer_addr()?);
         let machine = Handshake::new(config, Side::Acceptor, ends.0, ends.1, nonce);
         Ok(Greeter { permit: Some(permit), ..Greeter::with(node, link, machine, commands) })
@@ -149,7 +149,7 @@ impl<'a> Greeter<'a> {
         via: &NodeId,
         commands: &'a mut mpsc::UnboundedReceiver<Command>,
     ) -> Result<Greeter<'a>, Failure> {
-        let machine = Handshake::relayed(node.inner().shared.link.clone(), side, via, nonce()?);
+        let machine = Handshake::relayed(node.inner().shared.link(), side, via, nonce()?);
         Ok(Greeter::with(node, link, machine, commands))
     }
 
@@ -189,7 +189,7 @@ impl<'a> Greeter<'a> {
             }
             Stage::StartTls { client } => client,
         };
-        let tls = self.node.inner().shared.tls.clone().ok_or(Failure::Ended)?;
+        let tls = self.node.inner().shared.tls().ok_or(Failure::Ended)?;
         let read = std::mem::take(&mut self.read);
         let mut stream = tls.start(client, stream, read).await.map_err(Failure::Tls)?;
         self.machine.tls_started()?;
@@ -246,7 +246,7 @@ impl<'a> Greeter<'a> {
     /// Whether an accepted connection comes from this very node, which has dialled an address of
     /// its own. Of one that was dialled the kernel decides what that means.
     fn check_own(&self, peer: &Peer) -> Result<(), Failure> {
-        let own = &self.node.inner().shared.link;
+        let own = self.node.inner().shared.link();
         match peer.incarnation == Some(own.incarnation) {
             _ if peer.node != own.node || self.link.is_dialled() => Ok(()),
             true => Err(Failure::Itself),

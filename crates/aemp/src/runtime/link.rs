@@ -123,7 +123,7 @@ async fn live_accepted(
 ) -> Result<Ended, Failure> {
     let ends = (stream.peer_addr()?, stream.local_addr()?);
     let shared = &node.inner().shared;
-    tcp::prepare(&stream, shared.link.monitor_timeout, shared.nodelay)?;
+    tcp::prepare(&stream, shared.link().monitor_timeout, shared.nodelay)?;
     let displaced = permit.displaced();
     let greeter = Greeter::accepted(node, link, &stream, permit, commands)?;
     let opened = tokio::select! {

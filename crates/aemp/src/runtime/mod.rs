@@ -20,6 +20,7 @@ pub(crate) mod evaluations;
 pub(crate) mod event;
 pub(crate) mod failed_addresses;
 pub(crate) mod handshake;
+pub(crate) mod leaving;
 pub(crate) mod link;
 pub(crate) mod listen;
 pub(crate) mod listening;

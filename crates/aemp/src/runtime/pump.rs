@@ -142,7 +142,7 @@ impl Pump {
         remote.counts.read(read.len());
         let mut frames = FrameReader::with_room(terms.receive, shared.frames, room);
         frames.buffer().unsplit(read);
-        let mut live = Liveness::new(shared.link.monitor_timeout, terms.heartbeat, now);
+        let mut live = Liveness::new(shared.link().monitor_timeout, terms.heartbeat, now);
         if terms.monitors {
             live.ask_at_once();
         }
@@ -443,7 +443,7 @@ impl Pump {
         while let Some(pulse) = self.live.poll(now) {
             match pulse {
                 Pulse::Dead => {
-                    let limit = self.node.inner().shared.link.monitor_timeout;
+                    let limit = self.node.inner().shared.link().monitor_timeout;
                     return Err(End::Silent(format!("nothing was heard of the node for {limit:?}")));
                 }
                 Pulse::Probe(number) => self.ask(number),

@@ -18,6 +18,11 @@ impl UnreachedSeeds {
         self.0.lock().remove(address);
     }
 
+    /// Forgets those that are none of these.
+    pub(crate) fn keep(&self, addresses: &[String]) {
+        self.0.lock().retain(|address, _| addresses.contains(address));
+    }
+
     /// All of them.
     pub(crate) fn all(&self) -> BTreeMap<String, String> {
         self.0.lock().clone()

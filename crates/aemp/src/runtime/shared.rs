@@ -17,6 +17,7 @@ use super::backlog::Backlog;
 use super::ending::Ending;
 use super::evaluations::Evaluations;
 use super::failed_addresses::FailedAddresses;
+use super::leaving::Leaving;
 use super::listening::Listening;
 use super::node_events::Followers;
 use super::ration::{NodeRations, Ration, Rations};
@@ -29,8 +30,7 @@ use crate::tombstones::Tombstones;
 
 /// What all links of a node share.
 pub(crate) struct Shared {
-    pub(crate) link: Arc<LinkConfig>,
-    pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) greeting: Greeting,
     pub(crate) frames: FrameLimits,
     /// What the database takes from the program.
     pub(crate) database: KernelLimits,
@@ -72,6 +72,8 @@ pub(crate) struct Shared {
     /// By the clock of the runtime, as all timers: a test may pause it.
     pub(crate) started: Instant,
     pub(crate) ending: Ending,
+    /// Whether the node takes no new work, and what has to be finished first.
+    pub(crate) leaving: Leaving,
 }
 
 impl Shared {
@@ -79,4 +81,20 @@ impl Shared {
     pub(crate) fn now(&self) -> Time {
         self.started.elapsed()
     }
+
+    /// What is said in the handshake of a connection that is made now.
+    pub(crate) fn link(&self) -> Arc<LinkConfig> {
+        self.greeting.link.read().clone()
+    }
+
+    /// With what such a connection is encrypted.
+    pub(crate) fn tls(&self) -> Option<Arc<Tls>> {
+        self.greeting.tls.read().clone()
+    }
+}
+
+/// What all handshakes are made with. A connection keeps what it was begun with.
+pub(crate) struct Greeting {
+    pub(crate) link: RwLock<Arc<LinkConfig>>,
+    pub(crate) tls: RwLock<Option<Arc<Tls>>>,
 }

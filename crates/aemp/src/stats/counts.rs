@@ -183,6 +183,11 @@ impl PeerCounts {
         }
     }
 
+    /// How many messages have come.
+    pub(crate) fn messages_in(&self) -> u64 {
+        self.messages_in.load(Relaxed)
+    }
+
     /// A sign of life was written as a request.
     pub(crate) fn wrote_aside(&self) {
         self.asides.fetch_add(1, Relaxed);

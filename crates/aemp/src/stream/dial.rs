@@ -115,7 +115,7 @@ async fn dial_address(node: Node, to: NodeId, id: String, address: SocketAddr) -
 
 async fn greet(node: &Node, to: &NodeId, id: &str, address: SocketAddr) -> Result<Greeted, Failure> {
     let shared = &node.inner().shared;
-    let config = shared.link.clone();
+    let config = shared.link();
     let begin = |local, remote| Ok(Handshake::for_stream(config, id, local, remote, nonce()?));
     let Met { machine, stream, read, peer, .. } = meet(node, address, Some(to), begin).await?;
     tcp::be_patient(stream.socket())?;

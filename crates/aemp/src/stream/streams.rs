@@ -102,6 +102,11 @@ impl Streams {
         entry.and_then(|entry| entry.asked.take()).is_some_and(|asked| asked.send(()).is_ok())
     }
 
+    /// How many data connections other nodes have here.
+    pub(crate) fn served(&self) -> usize {
+        self.served.lock().total
+    }
+
     /// The node has ended: anyone who waits need not.
     pub(crate) fn end(&self) {
         self.ended.send_replace(true);

@@ -292,6 +292,7 @@ impl Supervisor {
     /// });
     /// ```
     pub async fn run(self, mut port: Mailbox) -> ExitResult {
+        let _known = port.node().inner().shared.leaving.supervises(port.id().clone());
         let mut restarts = Restarts { limit: self.limit, times: VecDeque::new() };
         let mut children = Children::new(port.node(), self.children);
         let outcome = match children.start_all(&port) {
