@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::keys::{current, find};
+use super::keys::{KEYS, Key, current, find};
 use super::{Arguments, ConfigError, ConfigFile, Host};
 
 /// What is in force for one profile.
@@ -14,6 +14,14 @@ pub struct Effective {
     pub settings: Map<String, Json>,
     /// Arguments that the file has overruled.
     pub overruled: Vec<String>,
+}
+
+impl Effective {
+    /// The settings that are different in another configuration.
+    pub fn changed<'a>(&'a self, other: &'a Effective) -> impl Iterator<Item = Key> + 'a {
+        let differs = |key: &Key| find(&self.settings, key.name) != find(&other.settings, key.name);
+        KEYS.iter().copied().filter(differs)
+    }
 }
 
 /// Lays the defaults, the arguments and the file over each other, the later ones winning; with

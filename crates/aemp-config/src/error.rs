@@ -99,6 +99,14 @@ pub enum ConfigError {
         /// What went wrong.
         source: io::Error,
     },
+    /// Seeds are not where they were said to be.
+    #[error("seeds: {from}: {what}")]
+    SeedSource {
+        /// Where they were looked for.
+        from: String,
+        /// What is wrong.
+        what: String,
+    },
     /// The operating system has no random bytes.
     #[error("the operating system gave no random numbers: {0}")]
     Random(getrandom::Error),

@@ -23,6 +23,19 @@ pub enum Shape {
     List,
 }
 
+/// When a node that runs follows a setting that has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// At once.
+    AtOnce,
+    /// With the next connection; those that are there stay as they are.
+    NextConnection,
+    /// When it is started again.
+    Restart,
+    /// Never: it is a setting of the Perl tool.
+    Never,
+}
+
 /// A setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key {
@@ -60,6 +73,7 @@ pub const KEYS: &[Key] = &[
     Key { name: "ws", shape: Shape::Text },
     Key { name: "ws_clients", shape: Shape::Text },
     Key { name: "metrics", shape: Shape::Text },
+    Key { name: "log_filter", shape: Shape::Text },
 ];
 
 /// Names that settings had before, and that files and command lines may still use.
@@ -88,6 +102,16 @@ impl Key {
                 known: KEYS.iter().map(|key| key.name).collect::<Vec<_>>().join(", "),
             }
         })
+    }
+
+    /// When a node that runs follows a change of this setting.
+    pub fn effect(self) -> Effect {
+        match self.name {
+            "seeds" | "secure" | "log_filter" => Effect::AtOnce,
+            "secret" | "cert" => Effect::NextConnection,
+            "autocork" | "eval" => Effect::Never,
+            _ => Effect::Restart,
+        }
     }
 
     /// Returns the names that the setting had before.

@@ -6,8 +6,8 @@ use serde_json::{Map, Value as Json};
 
 use super::keys::find;
 use super::{
-    Arguments, ConfigError, ConfigFile, Effective, Host, Key, Places, Secret, effective, expand_advertise,
-    expand_bind, expand_node_id, expand_seed, value_from_json,
+    Arguments, ConfigError, ConfigFile, Effective, Host, Key, Places, Secret, SeedSources, effective,
+    expand_advertise, expand_bind, expand_node_id, value_from_json,
 };
 use aemp::{AuthMethod, Builder, BundleError, Framing, Node, NodeId, PeerAddress, Value, check_bundle};
 
@@ -28,6 +28,8 @@ pub struct Settings {
     pub advertise: Vec<String>,
     /// The nodes to contact first: `host:port`.
     pub seeds: Vec<String>,
+    /// Where they are named.
+    pub seed_sources: SeedSources,
     /// The shared secret.
     pub secret: Option<Secret>,
     /// Key, certificate and certificates to trust, as PEM; at least one key and one certificate are
@@ -68,6 +70,18 @@ pub struct Settings {
     pub ws_clients: Option<String>,
     /// The address at which monitoring is answered. The library itself does not.
     pub metrics: Option<String>,
+    /// What the node logs, for who shows logs. The library itself does not.
+    pub log_filter: Option<String>,
+}
+
+/// A configuration as it was read, with what it was made of.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Loaded {
+    /// The settings.
+    pub settings: Settings,
+    /// What they were made of, for comparison with what is read later.
+    pub effective: Effective,
 }
 
 /// A registered function that runs when the node starts.
@@ -80,13 +94,24 @@ pub struct Service {
 }
 
 impl Settings {
-    /// Reads the configuration of this process: the arguments, and the file that the environment
-    /// names.
+    /// Reads the configuration of this process: the arguments, the file that the environment names,
+    /// and the seeds where they are said to be.
     ///
     /// # Errors
     ///
-    /// The file cannot be read, or some setting does not fit.
+    /// Something cannot be read, or some setting does not fit.
     pub fn load(arguments: &Arguments) -> Result<Settings, ConfigError> {
+        Loaded::read(arguments).map(|loaded| loaded.settings)
+    }
+}
+
+impl Loaded {
+    /// As [`Settings::load`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Settings::load`].
+    pub fn read(arguments: &Arguments) -> Result<Loaded, ConfigError> {
         let host = Host::current();
         let file = if arguments.norc { None } else { Some(ConfigFile::open(&Places::from_env())?) };
         if let Some(file) = &file {
@@ -105,7 +130,8 @@ impl Settings {
                 "everybody on this machine can read this file, and there are secrets in it: chmod o= FILE"
             );
         }
-        let settings = Settings::resolve(&effective, &host)?;
+        let mut settings = Settings::resolve(&effective, &host)?;
+        settings.seeds = settings.seed_sources.look_up(&host)?;
         if let Some(secret) = settings.secret.as_ref().filter(|secret| secret.is_short()) {
             let bytes = secret.bytes().len();
             tracing::warn!(
@@ -113,10 +139,12 @@ impl Settings {
                 "the secret is short enough to be guessed; `aemp gensecret` makes a good one"
             );
         }
-        Ok(settings)
+        Ok(Loaded { settings, effective })
     }
+}
 
-    /// Gives an effective configuration its types.
+impl Settings {
+    /// Gives an effective configuration its types. Of the seeds it has those that stand in it.
     ///
     /// # Errors
     ///
@@ -130,13 +158,14 @@ impl Settings {
         let node = lookup.text("nodeid")?.unwrap_or_else(|| format!("{profile}/"));
         let binds = lookup.texts("binds")?.unwrap_or_else(|| vec!["*".into()]);
         let advertise = lookup.texts("advertise")?.unwrap_or_default();
-        let seeds = lookup.texts("seeds")?.unwrap_or_default();
+        let seed_sources = SeedSources::of(&lookup.texts("seeds")?.unwrap_or_default());
         Ok(Settings {
             profile: profile.clone(),
             node: expand_node_id(&node, &host.name)?,
             binds: expand_all(&binds, host, expand_bind)?,
             advertise: expand_all(&advertise, host, expand_advertise)?,
-            seeds: expand_all(&seeds, host, expand_seed)?,
+            seeds: seed_sources.fixed(host)?,
+            seed_sources,
             secret: lookup.secret()?,
             certificate: lookup.certificate()?,
             services: lookup.services()?,
@@ -156,6 +185,7 @@ impl Settings {
             ws: lookup.text("ws")?,
             ws_clients: lookup.text("ws_clients")?,
             metrics: lookup.text("metrics")?,
+            log_filter: lookup.text("log_filter")?,
         })
     }
 
