@@ -10,6 +10,7 @@ use crate::completions::Completions;
 use crate::db::Db;
 use crate::demo::{Demo, DemoNode};
 use crate::doctor::Doctor;
+use crate::drain::Drain;
 use crate::edit::Edit;
 use crate::eval::Eval;
 use crate::examples::with_examples;
@@ -27,6 +28,7 @@ use crate::names::CompleteNames;
 use crate::overview::{Config, with_overview};
 use crate::ping::{Latency, Ping};
 use crate::profile::Profile;
+use crate::reload::Reload;
 use crate::repeat::with_places;
 use crate::restart::Restart;
 use crate::run::Run;
@@ -85,6 +87,8 @@ pub(crate) enum Command {
 pub(crate) enum NodeCommand {
     Run(Run),
     Restart(Restart),
+    Reload(Reload),
+    Drain(Drain),
     Snd(Snd),
     Cal(Cal),
     Listen(Listen),
@@ -118,6 +122,8 @@ impl NodeCommand {
     pub(crate) fn acting(&self) -> Option<&'static str> {
         match self {
             NodeCommand::Restart(_) => Some("restart"),
+            NodeCommand::Reload(_) => Some("reload"),
+            NodeCommand::Drain(_) => Some("drain"),
             NodeCommand::Snd(_) => Some("snd"),
             NodeCommand::Cal(_) => Some("cal"),
             NodeCommand::Listen(listen) => listen.acts().then_some("listen with --family, --reply or --echo"),
@@ -151,7 +157,7 @@ impl NodeCommand {
             NodeCommand::Run(_) => logging::OF_NODES,
             NodeCommand::Top(top) => top.logs(),
             // That the node is away for a moment is what was asked for.
-            NodeCommand::Restart(_) => "error",
+            NodeCommand::Restart(_) | NodeCommand::Drain(_) => "error",
             // What is proposed is no place for them.
             NodeCommand::CompleteNames(_) => "off",
             _ => logging::OF_COMMANDS,

@@ -31,6 +31,8 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("db", "aemp db aemp::echo"),
     ("log", "aemp log warn"),
     ("restart", "aemp restart mynode"),
+    ("reload", "aemp reload mynode"),
+    ("drain", "aemp drain mynode --limit 60"),
     ("shell", "aemp shell mynode"),
     ("trace", "aemp trace"),
     ("config", "aemp config"),
@@ -72,6 +74,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("setws", "aemp profile web setws 127.0.0.1:4041 setws_clients /etc/aemp/clients.json"),
     ("setws_clients", "aemp profile web setws_clients /etc/aemp/clients.json"),
     ("setmetrics", "aemp profile server setmetrics 127.0.0.1:9464"),
+    ("setlog_filter", "aemp profile server setlog_filter info,aemp=debug"),
     ("seteval", "aemp profile perl seteval 'warn \"up\"'"),
 ];
 

@@ -3,13 +3,13 @@
 
 mod line;
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use aemp::log::LogSource;
 use anstream::{AutoStream, ColorChoice};
 use clap::{Args, ValueEnum};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::prelude::*;
+use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use crate::failure::Failure;
 
@@ -22,6 +22,21 @@ pub(crate) const OF_COMMANDS: &str = "warn";
 
 /// All that this process logs, no matter what of it is shown here.
 static SOURCE: LazyLock<LogSource> = LazyLock::new(LogSource::new);
+
+/// Exchanges the filter of what is shown.
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
+
+/// Shows this from now on.
+pub(crate) fn set_filter(filter: &str) -> Result<(), Failure> {
+    let filter = EnvFilter::try_new(filter)
+        .map_err(|error| Failure::configuration(format!("log_filter {filter:?}: {error}")))?;
+    match FILTER.get().map(|shown| shown.reload(filter)) {
+        Some(Err(error)) => {
+            Err(Failure::failed(format!("the filter of the log cannot be exchanged: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
 
 /// What other nodes can catch of this process's log.
 pub(crate) fn source() -> &'static LogSource {
@@ -64,6 +79,9 @@ impl Logging {
         let filter = self.log.as_deref().unwrap_or(default);
         let filter = EnvFilter::try_new(filter)
             .map_err(|error| Failure::usage(format!("--log (or $AEMP_LOG) {filter:?}: {error}")))?;
+        let (filter, handle) = reload::Layer::new(filter);
+        // Logging is started once in a process.
+        let _ = FILTER.set(handle);
         let coloured = AutoStream::choice(&std::io::stderr()) != ColorChoice::Never;
         let lines = tracing_subscriber::fmt::layer()
             .with_ansi(coloured)

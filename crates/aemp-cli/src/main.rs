@@ -17,12 +17,14 @@ mod chain;
 mod check;
 mod client;
 mod completions;
+mod condition;
 mod db;
 mod demo;
 mod descriptors;
 mod doctor;
 #[cfg(test)]
 mod document;
+mod drain;
 mod edit;
 mod eval;
 mod examples;
@@ -41,10 +43,13 @@ mod memory;
 mod metrics;
 mod mon;
 mod names;
+mod notify;
+mod order;
 mod output;
 mod overview;
 mod ping;
 mod profile;
+mod reload;
 mod repeat;
 mod restart;
 mod run;
@@ -135,6 +140,8 @@ fn run_node_command(command: NodeCommand, logging: &Logging, read_only: bool) ->
         match command {
             NodeCommand::Run(run) => run.run(logging).await,
             NodeCommand::Restart(restart) => restart.run().await,
+            NodeCommand::Reload(reload) => reload.run().await,
+            NodeCommand::Drain(drain) => drain.run().await,
             NodeCommand::Snd(snd) => snd.run().await,
             NodeCommand::Cal(cal) => cal.run().await,
             NodeCommand::Listen(listen) => listen.run().await,

@@ -22,8 +22,11 @@ const GROUPS: [Group; 5] = [
     (
         "Run",
         &[
-            (&["run", "restart"], "Run a node until it is ended; restart one that runs under a watchdog"),
-            (&["check", "gather"], "Check settings without running a node; gather what a report needs"),
+            (&["run", "check", "gather"], "Run a node; check settings only; gather what a report needs"),
+            (
+                &["restart", "reload", "drain"],
+                "Have a node start again; read its settings again; leave in order",
+            ),
             (&["demo", "bench"], "Show a network of processes that count words; measure this machine"),
         ],
     ),

@@ -1,16 +1,23 @@
 //! `aemp run`: a node with services, until it is told to end.
 
-use aemp::Node;
-use aemp_config::{Arguments, Settings};
+use std::time::Duration;
+
+use aemp::{Node, ReplyTo, Unfinished};
 use clap::Args;
+use serde::Serialize;
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::client::seconds;
 use crate::descriptors;
 use crate::failure::Failure;
 use crate::gate::Gate;
 use crate::logging::{self, Logging};
 use crate::metrics;
+use crate::notify::Manager;
+use crate::order::{Order, Orders, Outcome, Reloaded};
+use crate::reload::apply::Reloader;
+use crate::reload::describe;
 use crate::scripts::Scripting;
 use crate::services;
 use crate::watchdog::child::Leash;
@@ -18,12 +25,14 @@ use crate::watchdog::{self, Watching};
 
 /// Run a node until SIGINT or SIGTERM
 ///
+/// SIGHUP has it read its settings again, as `aemp reload` does.
+///
 /// When it listens it prints one line on stdout: ready NODEID HOST:PORT[,HOST:PORT…]. Logs go to
 /// stderr.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Keys: nodeid, binds, advertise, seeds, secret, cert, services, secure, behind_nat, relay, monitor_timeout, connect_interval,
-framing_format, auth_offer, auth_accept, verify_peeraddr, nodelay, scripts, script_eval, script_limits, ws, ws_clients, metrics;
+framing_format, auth_offer, auth_accept, verify_peeraddr, nodelay, scripts, script_eval, script_limits, ws, ws_clients, metrics, log_filter;
 and about the configuration file:
   profile NAME  the profile to use; by default the one with this host's name
   norc 1        do not read the file
@@ -47,6 +56,10 @@ pub(crate) struct Run {
     /// Print `{"ready":NODEID,"listeners":[…]}` instead of the line
     #[arg(long)]
     json: bool,
+    /// On SIGTERM leave as `aemp drain` does, and take this time for it at most; 0: deliver
+    /// what was sent, and end
+    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds)]
+    drain: Duration,
     #[command(flatten)]
     watching: Watching,
 }
@@ -54,23 +67,25 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) async fn run(self, logging: &Logging) -> Result<(), Failure> {
         if self.watching.is_watchdog() {
-            return watchdog::guard(&self.watching, self.child(logging)).await;
+            return watchdog::guard(&self.watching, self.drain, self.child(logging)).await;
         }
         descriptors::raise_limit();
         let leash = self.watching.watched().map(Leash::take).transpose()?;
-        let mut settings = Settings::load(&Arguments::parse(&self.arguments)?)?;
+        // Before the line that others wait for: from then on a signal does what it is to do.
+        let signals = Signals::catch()?;
+        let mut reloader = Reloader::start(&self.arguments, logging)?;
+        let mut settings = reloader.settings().clone();
         descriptors::check_limit(settings.seeds.len());
         let mut scripting = Scripting::of(&settings)?;
         scripting.take_modules(&mut settings);
         let scripted = settings.services.iter().map(|service| service.function.clone());
         let scripted: Vec<String> = scripted.filter(|name| scripting.knows(name)).collect();
         services::check(&mut settings, &scripted.iter().map(String::as_str).collect::<Vec<_>>())?;
-        // Before the line that others wait for: from then on a signal ends the node in order.
-        let ending = ending()?;
+        let manager = Manager::from_env();
         let gate = Gate::of(&settings)?;
         let observed = settings.metrics.clone();
         let builder = services::register(settings.builder().logs(logging::source()));
-        let mut builder = scripting.install(builder);
+        let (mut builder, orders) = Orders::register(scripting.install(builder));
         if let Some(leash) = &leash {
             builder = leash.register(builder);
         }
@@ -79,18 +94,16 @@ impl Run {
         let ws = gate.open(&node).await?;
         let metrics = metrics::open(observed.as_deref(), &node).await?;
         announce(&node, &[("ws", ws), ("metrics", metrics)], self.json)?;
-        match &leash {
-            None => ending.await,
-            Some(leash) => {
-                leash.beat(&node);
-                tokio::select! {
-                    () = ending => {}
-                    () = leash.end() => {}
-                }
-            }
+        manager.follow(&node);
+        reloader.follow_seeds(&node);
+        if let Some(leash) = &leash {
+            leash.beat(&node);
         }
-        tracing::info!(node = %node.id(), "ending");
-        node.shutdown().await;
+        let mut running = Running { node, manager, signals, orders, reloader, drain: self.drain, leash };
+        running.live().await;
+        tracing::info!(node = %running.node.id(), "ending");
+        running.manager.stopping("ending");
+        running.manager.ended(&running.node.shutdown().await);
         Ok(())
     }
 
@@ -108,8 +121,102 @@ impl Run {
         if self.json {
             arguments.push("--json".into());
         }
+        arguments.push(format!("--drain={}", self.drain.as_secs_f64()));
         arguments.extend_from_slice(&self.arguments);
         arguments
+    }
+}
+
+/// The signals that mean something to a node.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn catch() -> Result<Signals, Failure> {
+        Ok(Signals {
+            interrupt: catch(SignalKind::interrupt())?,
+            terminate: catch(SignalKind::terminate())?,
+            hangup: catch(SignalKind::hangup())?,
+        })
+    }
+}
+
+/// A node that runs, and those who can tell it something.
+struct Running {
+    node: Node,
+    manager: Manager,
+    signals: Signals,
+    orders: Orders,
+    reloader: Reloader,
+    drain: Duration,
+    leash: Option<Leash>,
+}
+
+impl Running {
+    /// Does what the node is told, until it is to end.
+    async fn live(&mut self) {
+        loop {
+            let released = async {
+                match &self.leash {
+                    Some(leash) => leash.end().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = self.signals.interrupt.recv() => return,
+                _ = self.signals.terminate.recv() => {
+                    if !self.drain.is_zero() {
+                        self.finish_work(self.drain).await;
+                    }
+                    return;
+                }
+                _ = self.signals.hangup.recv() => self.reload(None),
+                () = released => return,
+                order = self.orders.next() => match order {
+                    Some(Order::Reload(reply)) => self.reload(Some(reply)),
+                    Some(Order::Drain(limit, reply)) => {
+                        let unfinished = self.finish_work(limit).await;
+                        let unfinished = if unfinished.is_empty() { String::new() } else { unfinished.to_string() };
+                        answer(&self.node, reply, Ok(unfinished));
+                        return;
+                    }
+                    // The node has the other end as long as it lives.
+                    None => return,
+                },
+            }
+        }
+    }
+
+    fn reload(&mut self, reply: Option<ReplyTo<Outcome<Reloaded>>>) {
+        self.manager.reloading();
+        let outcome = self.reloader.reload(&self.node);
+        let outcome = outcome.map_err(|failure| failure.message().to_owned());
+        self.manager.reloaded(&match &outcome {
+            Ok(reloaded) => describe(reloaded),
+            Err(error) => format!("the settings were not read again: {error}"),
+        });
+        if let Some(reply) = reply {
+            answer(&self.node, reply, outcome);
+        }
+    }
+
+    /// Finishes the work of the node. Another signal cuts it short.
+    async fn finish_work(&mut self, limit: Duration) -> Unfinished {
+        self.manager.stopping("finishing its work");
+        tokio::select! {
+            unfinished = self.node.finish_work(limit) => unfinished,
+            _ = self.signals.interrupt.recv() => Unfinished::default(),
+            _ = self.signals.terminate.recv() => Unfinished::default(),
+        }
+    }
+}
+
+fn answer<T: Serialize + Send + 'static>(node: &Node, reply: ReplyTo<Outcome<T>>, outcome: Outcome<T>) {
+    if let Err(error) = node.reply(reply, outcome) {
+        tracing::debug!(%error, "the outcome was not told");
     }
 }
 

@@ -60,6 +60,23 @@ fn a_service_name_that_is_ourselves_too_leads_to_all_others() {
 }
 
 #[test]
+fn a_name_is_looked_up_again_when_its_seed_has_moved() {
+    let Some(net) = Network::new("a_name_is_looked_up_again_when_its_seed_has_moved", 3) else { return };
+    let near = net.host(1);
+    near.names(&["10.77.0.2 svc"]);
+    let mut first = net.host(2).node("first", "10.77.0.2:4040", "", &[]);
+    first.ready();
+    let mut node = near.node("a", "*:4040", "svc:4040", &["monitor_timeout", "2"]);
+    wait_for(&mut node, "first");
+    let mut second = net.host(3).node("second", "10.77.0.3:4040", "", &[]);
+    second.ready();
+    near.names(&["10.77.0.3 svc"]);
+    first.signal("TERM");
+    wait_for(&mut node, "second");
+    assert_reached(near, "second", "svc:4040");
+}
+
+#[test]
 fn a_node_that_is_its_own_seed_starts_without_a_warning() {
     let Some(net) = Network::new("a_node_that_is_its_own_seed_starts_without_a_warning", 1) else { return };
     let host = net.host(1);

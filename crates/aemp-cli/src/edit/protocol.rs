@@ -65,6 +65,8 @@ const SETTINGS: &[Setting] = &[
         about: "Set the file with the rules of the gateway" },
     Setting { key: "metrics", value: "ADDRESS", values: "HOST:PORT; loopback, or a network that you trust",
         about: "Set the address at which a monitoring system finds /metrics, /ready and /alive" },
+    Setting { key: "log_filter", value: "FILTER", values: "as for --log, which wins over it",
+        about: "Set what `aemp run` logs, and from which modules" },
 ];
 
 /// How nodes talk to each other.

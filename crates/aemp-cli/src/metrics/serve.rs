@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use aemp::{Node, Stats};
+use aemp::Node;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use super::collect;
+use crate::condition::has_joined;
 
 /// How long a request, with its answer, may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -103,15 +104,13 @@ async fn reply(path: &str, node: &Node) -> Answer {
             Err(_) => ("500 Internal Server Error", TEXT, "the metrics cannot be written\n".into()),
         },
         "/alive" => ("200 OK", TEXT, "alive\n".into()),
-        "/ready" if is_ready(&stats) => ("200 OK", TEXT, "ready\n".into()),
+        "/ready" if node.is_draining() => {
+            ("503 Service Unavailable", TEXT, "the node is about to leave its network\n".into())
+        }
+        "/ready" if has_joined(&stats) => ("200 OK", TEXT, "ready\n".into()),
         "/ready" => ("503 Service Unavailable", TEXT, "no node of the network is connected\n".into()),
         _ => ("404 Not Found", TEXT, "/metrics, /ready and /alive are here\n".into()),
     }
-}
-
-/// Whether the node is a part of its network: it is connected, or the network begins with it.
-fn is_ready(stats: &Stats) -> bool {
-    stats.merges_database || stats.peers.values().any(|peer| peer.connection.is_some())
 }
 
 #[cfg(test)]

@@ -7,11 +7,12 @@ use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aemp::{AnyMessage, Builder, Context, Node, Reason, ReplyTo};
+use aemp::{AnyMessage, Builder, Context, Node, Reason};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{self, UnboundedSender};
 
 use super::{BEAT, FUNCTION, RESTART};
+use crate::condition::Heart;
 use crate::failure::Failure;
 
 /// This many signs of life are due within the longest pause that the watchdog allows.
@@ -76,21 +77,20 @@ impl Leash {
         })
     }
 
-    /// Gives signs of life from now on, as long as ports of the node answer.
+    /// Gives signs of life from now on, as long as the node works.
     pub(crate) fn beat(&self, node: &Node) {
-        let (words, node, heartbeat) = (self.words.clone(), node.clone(), self.heartbeat);
+        let (words, heartbeat) = (self.words.clone(), self.heartbeat);
         // Said once in any case: this node has started.
         let _ = words.send(BEAT);
         if heartbeat.is_zero() {
             return;
         }
-        let heart = node.port(|cx: &mut Context<'_>, (reply,): (ReplyTo<()>,)| cx.reply(reply, ()));
+        let heart = Heart::of(node);
         tokio::spawn(async move {
             let mut ticks = tokio::time::interval(heartbeat / OFTEN);
             loop {
                 ticks.tick().await;
-                let answer: Result<(), _> = node.call(&heart, heartbeat, |reply| (reply,)).await;
-                if answer.is_ok() && words.send(BEAT).is_err() {
+                if heart.beats(heartbeat).await && words.send(BEAT).is_err() {
                     return;
                 }
             }

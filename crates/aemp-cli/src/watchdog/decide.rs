@@ -105,6 +105,8 @@ pub(super) struct Limits {
     pub(super) heartbeat: Duration,
     /// The pause after the first crash; it doubles with each further one.
     pub(super) pause: Duration,
+    /// How much longer than usual it may take to end, because it finishes its work.
+    pub(super) drain: Duration,
 }
 
 /// The machine. It begins with [`Watchdog::start`].
@@ -174,18 +176,18 @@ impl Watchdog {
             }
             Event::WantsRestart if then == Then::See => {
                 then = Then::Restart;
-                limit = Some(now + STOP_LIMIT);
+                limit = Some(now + STOP_LIMIT + self.limits.drain);
             }
             Event::Restart if then == Then::See => {
                 then = Then::Restart;
-                limit = Some(now + STOP_LIMIT);
+                limit = Some(now + STOP_LIMIT + self.limits.drain);
                 action = Some(Action::Stop);
             }
             Event::End => {
                 // Asked again, so that a second Ctrl-C is not without effect on a child that missed
                 // the first.
                 if then != Then::End {
-                    limit = Some(now + STOP_LIMIT);
+                    limit = Some(now + STOP_LIMIT + self.limits.drain);
                 }
                 then = Then::End;
                 action = Some(Action::Stop);
@@ -240,7 +242,7 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: Limits = Limits { heartbeat: s(10), pause: s(1) };
+    const LIMITS: Limits = Limits { heartbeat: s(10), pause: s(1), drain: s(0) };
 
     const fn s(seconds: u64) -> Duration {
         Duration::from_secs(seconds)

@@ -22,8 +22,12 @@ use crate::failure::Failure;
 use crate::run::catch;
 
 /// Runs the node with these arguments behind `aemp`, until it ends in order or is told to.
-pub(crate) async fn guard(watching: &Watching, arguments: Vec<String>) -> Result<(), Failure> {
-    let limits = Limits { heartbeat: watching.heartbeat, pause: watching.restart_delay };
+pub(crate) async fn guard(
+    watching: &Watching,
+    drain: Duration,
+    arguments: Vec<String>,
+) -> Result<(), Failure> {
+    let limits = Limits { heartbeat: watching.heartbeat, pause: watching.restart_delay, drain };
     let mut signals = Signals {
         interrupt: catch(SignalKind::interrupt())?,
         terminate: catch(SignalKind::terminate())?,
