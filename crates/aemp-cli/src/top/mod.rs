@@ -36,6 +36,9 @@ use screen::Screen;
 use state::{Event, Order, State};
 use view::View;
 
+/// Less is between two looks in no case: the nodes have other things to do.
+const INTERVAL_MIN: Duration = Duration::from_millis(100);
+
 /// How long a node is waited for that does not answer; the others are shown after that.
 const ANSWER: Duration = Duration::from_secs(2);
 
@@ -48,8 +51,12 @@ const VERSION: u32 = 1;
 /// Show a network while it runs: nodes, links, ports, families, lost messages
 ///
 /// All nodes are asked once a second what `nodes`, `stats`, `ports`, `families` and `lost` ask. `?`
-/// shows the keys, `q` ends. A port is killed after a question, and never with --read-only. Of a
-/// Perl node, which does not know the questions, what the others know is shown.
+/// shows the keys, `q` ends. A port is killed after a question, and never with --read-only.
+///
+/// A node is `up`; or `up, tells nothing`: of a Perl or Python node, which does not know the
+/// questions, what the others know is shown; or `silent` when it does not answer within two
+/// seconds; or `unreachable` when there is no connection to it. One that is gone is shown for 60
+/// looks.
 ///
 /// --once looks once, needs no terminal, and prints VIEW as a table, or with --json everything.
 /// Rates are null then, for they need two looks.
@@ -58,7 +65,7 @@ pub(crate) struct Top {
     /// What to show first
     #[arg(default_value = "nodes", hide_default_value = true)]
     view: View,
-    /// Seconds between two looks
+    /// Seconds between two looks, at least 0.1
     #[arg(short, long, value_name = "SECONDS", default_value = "1", value_parser = client::seconds)]
     interval: Duration,
     /// Sort by this column
@@ -127,7 +134,8 @@ impl Top {
         let (wanted, wants) = watch::channel(state.wanted());
         let (events, mut happened) = mpsc::channel(EVENTS_MAX);
         let observer = Observer::new(node.clone(), self.patience());
-        let mut looking = tokio::spawn(look_again(observer, wants, events.clone(), self.interval));
+        let mut looking =
+            tokio::spawn(look_again(observer, wants, events.clone(), self.interval.max(INTERVAL_MIN)));
         let mut ending = std::pin::pin!(ending);
         let look = Look { colour: AutoStream::choice(&stdout()) != ColorChoice::Never };
         let mut screen = Screen::take().map_err(failed)?;
