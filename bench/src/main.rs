@@ -5,6 +5,7 @@
 //!   cargo run --release -p aemp-bench                   ours and the floors, five rounds, and curves
 //!   cargo run --release -p aemp-bench -- --peers        other frameworks too
 //!   cargo run --release -p aemp-bench -- --only l       workloads and curves whose name begins so
+//!   cargo run --release -p aemp-bench -- size           a network of many nodes
 //!   cargo run --release -p aemp-bench -- instructions   those of the hot paths, and their budget
 //! ```
 //!
@@ -17,6 +18,7 @@
 //! | [`ours`] | the workloads on aemp |
 //! | [`floor`] | the workloads on a channel or a socket |
 //! | [`measure`] | what a run measured, readings of this process, the runtime |
+//! | [`size`] | a network of many nodes: how fast it forms, what it costs, what a kill does |
 //! | [`process`] | other processes: runs, the far end of a workload |
 //!
 //! Every run is a process of its own. In a round all systems of a workload run one after another,
@@ -30,6 +32,7 @@ mod instructions;
 mod measure;
 mod ours;
 mod process;
+mod size;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -53,6 +56,8 @@ enum Command {
     List,
     /// Count the instructions of the hot paths and compare them with their budget
     Instructions(instructions::Options),
+    /// A network of many real nodes on this machine, of which a global one is killed
+    Size(size::Options),
     /// One run in this process, as a line of JSON
     #[command(hide = true)]
     One { system: String, workload: String, count: u64 },
@@ -76,6 +81,13 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Some(Command::Instructions(options)) => instructions::run(&options),
+        Some(Command::Size(options)) => match on_runtime("aemp", size::run(options)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        },
         Some(Command::Point { work, size }) => match on_runtime("aemp", curves::point(work, size)) {
             Some(values) => {
                 println!("{values}");
@@ -114,7 +126,11 @@ fn one(system: &str, workload: &str, count: u64) -> ExitCode {
 }
 
 fn peer(system: &str, workload: String) -> ExitCode {
-    if floor::has(system) {
+    if workload == "size-global" {
+        on_runtime(system, size::global());
+    } else if workload == "size-members" {
+        on_runtime(system, size::members());
+    } else if floor::has(system) {
         on_runtime(system, floor::peer(system.to_string(), workload));
     } else {
         on_runtime(system, ours::peer(workload));

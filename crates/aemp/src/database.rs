@@ -95,7 +95,7 @@ impl Database {
     /// ```
     pub fn set(&self, family: &str, key: &str, value: impl Into<Value>) -> Result<DbGuard, DatabaseError> {
         let (family, key, value) = (family.to_owned(), key.to_owned(), value.into());
-        check_entry(&family, &key, &value, &self.node.inner().shared.database)?;
+        check_entry(&family, &key, &value, &self.node.inner().shared.kernel)?;
         self.check_alive()?;
         let id = self.node.next_id();
         self.command(DbCommand::Set { family: family.clone(), key: key.clone(), value, id });

@@ -44,6 +44,9 @@ pub struct Limits {
     /// Ports here that one other node may have made, by spawning them or by calling functions (64
     /// K). What is beyond is refused: of a spawn its monitors tell.
     pub peer_ports: usize,
+    /// Nodes that may be connected at once (4,096); the next one is refused until another has gone.
+    /// Each costs a descriptor, of which the process must have enough, and 16 KiB of memory or so.
+    pub connections: usize,
 }
 
 impl Limits {
@@ -95,6 +98,13 @@ impl Limits {
         self.peer_ports = peer_ports;
         self
     }
+
+    /// The same with this [`Limits::connections`].
+    #[must_use]
+    pub const fn connections(mut self, connections: usize) -> Limits {
+        self.connections = connections;
+        self
+    }
 }
 
 impl Default for Limits {
@@ -107,6 +117,7 @@ impl Default for Limits {
             streams: 1024,
             peer_streams: 256,
             peer_ports: 1 << 16,
+            connections: 4096,
         }
     }
 }

@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used)] // a test may
 
+mod support;
+
 use std::time::Duration;
 
-use aemp::{AuthMethod, Builder, Node, StartError};
+use aemp::{AuthMethod, Builder, Limits, Node, NodeEvent, StartError};
+use support::{soon, up};
 
 async fn refused(builder: Builder) -> StartError {
     match builder.start().await {
@@ -79,4 +82,28 @@ async fn without_any_framing_or_method_a_node_is_refused() {
     assert!(matches!(none, StartError::NoMethod("offered")), "{none:?}");
     let none = refused(Node::builder().authentication([AuthMethod::HmacSha3], [])).await;
     assert!(matches!(none, StartError::NoMethod("accepted")), "{none:?}");
+}
+
+#[tokio::test]
+async fn no_more_nodes_are_connected_than_may_be_and_the_next_one_comes_in_when_one_has_gone() {
+    let node = |id: &str| Node::builder().id(id).secret("s");
+    let limits = Limits::default().connections(1);
+    let seed = node("seed").bind("127.0.0.1:0").limits(limits).start().await.unwrap();
+    let address = seed.local_addrs()[0];
+    let first = node("first").seed(address).start().await.unwrap();
+    up(&first, seed.id()).await;
+    let second = node("second").seed(address).start().await.unwrap();
+    let mut events = seed.node_events();
+    soon("the refusal", async {
+        while !second.unreached_seeds().contains_key(&address.to_string()) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(seed.connected_nodes(), [first.id().clone()]);
+    first.shutdown().await;
+    soon("the second one", async {
+        while !matches!(events.next().await, Some(NodeEvent::Up(node)) if node == *second.id()) {}
+    })
+    .await;
 }

@@ -156,7 +156,12 @@ impl FrameReader {
 
     /// Gives back memory that is not in use; to be called from time to time.
     pub fn rest(&mut self) {
-        self.room.rest();
+        if self.taken == self.batch.len() {
+            // It would keep the memory that it was found in.
+            self.batch = Bytes::new();
+            (self.taken, self.found) = (0, 0..0);
+        }
+        self.room.rest(&mut self.input);
     }
 
     /// The next frame; `None` until more bytes arrive.

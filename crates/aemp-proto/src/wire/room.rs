@@ -4,6 +4,9 @@
 //! reader goes through a few blocks in turn and begins one again when nothing of it is in use any
 //! more: memory that was just used is in the cache, and new one has to be asked for and cleared.
 //!
+//! Of the connections of a large network most say little. One that does has a small block, until
+//! more comes than fits.
+//!
 //! A message of a few bytes that is kept for long keeps a block. What is kept so is charged to the
 //! budget of the peer, and bounded: above the limit messages are copied.
 
@@ -16,6 +19,11 @@ use crate::budget::{Budget, Charge};
 
 /// A read is offered at least this much.
 const READ: usize = 16 << 10;
+
+/// Bytes of the block of a connection that says little, and what is left of it when it is time for
+/// a larger one.
+const QUIET: usize = 1 << 10;
+const QUIET_LEFT: usize = 256;
 
 /// Bytes of the first block, and the most that one grows to. A connection that fills its block gets
 /// larger ones.
@@ -35,6 +43,10 @@ const PART: usize = 4;
 /// its messages do: give it to the next one of the same peer.
 #[derive(Debug)]
 pub struct Room {
+    /// The block that is being filled is a small one, or there is none yet.
+    quiet: bool,
+    /// Where the input began when it was last looked whether the connection says little.
+    looked: usize,
     /// Bytes of the next new block.
     next: usize,
     /// Where the block that is being filled begins, and its bytes.
@@ -68,6 +80,8 @@ impl Block {
 impl Default for Room {
     fn default() -> Room {
         Room {
+            quiet: true,
+            looked: 0,
             next: FIRST,
             begin: 0,
             size: 0,
@@ -88,15 +102,21 @@ impl Room {
 
     /// Looks whether messages keep anything of what was read; the rest is given back.
     pub fn is_kept(&mut self) -> bool {
-        self.rest();
+        self.give_back();
         self.kept > 0
     }
 
     /// The connection has ended. What its messages keep stays charged.
     pub(crate) fn end(&mut self, input: BytesMut) {
+        self.close(input);
+        self.give_back();
+    }
+
+    /// Nothing more is read into this block; the next one is small.
+    fn close(&mut self, input: BytesMut) {
         self.push(input);
-        self.rest();
         (self.begin, self.size, self.outgrown) = (0, 0, false);
+        self.quiet = true;
     }
 
     /// Whether a message of this length is to be copied out of the block that is being filled.
@@ -115,6 +135,12 @@ impl Room {
     /// that it ends with. Of these for no more than have come already or make a block full, so that
     /// nobody makes us ask for memory by a few bytes.
     pub(crate) fn make(&mut self, input: &mut BytesMut, missing: usize) {
+        if self.quiet {
+            if missing == 0 && self.make_small(input) {
+                return;
+            }
+            self.quiet = false;
+        }
         let room = READ.max(missing.min(input.len().max(self.next)));
         // What comes behind a large frame must not keep it.
         let is_over = self.outgrown && input.len() < BLOCK && input.as_ptr() as usize != self.begin;
@@ -142,8 +168,29 @@ impl Room {
         self.count();
     }
 
-    /// Gives back what waits to be used again.
-    pub(crate) fn rest(&mut self) {
+    /// As [`Room::make`], in a small block; false if the connection needs a larger one.
+    fn make_small(&mut self, input: &mut BytesMut) -> bool {
+        if self.size == 0 {
+            if input.is_empty() && input.capacity() < QUIET_LEFT {
+                *input = BytesMut::with_capacity(QUIET);
+            }
+            self.begun(input, false);
+        }
+        input.capacity() - input.len() >= QUIET_LEFT || (input.is_empty() && input.try_reclaim(QUIET_LEFT))
+    }
+
+    /// Gives back what waits to be used again, and the block that is being filled if little has
+    /// come since the last time.
+    pub(crate) fn rest(&mut self, input: &mut BytesMut) {
+        let begin = input.as_ptr() as usize;
+        if !self.quiet && input.is_empty() && begin.wrapping_sub(self.looked) < QUIET {
+            self.close(std::mem::take(input));
+        }
+        self.looked = input.as_ptr() as usize;
+        self.give_back();
+    }
+
+    fn give_back(&mut self) {
         self.full.retain_mut(|block| !block.is_free(0));
         self.next = FIRST;
         self.count();
@@ -230,10 +277,10 @@ mod tests {
         room.end(input);
         let used = budget.used();
         kept.drain(..kept.len() / 2);
-        room.rest();
+        room.rest(&mut BytesMut::new());
         assert!(budget.used() > 0 && budget.used() < used, "{} of {used}", budget.used());
         kept.clear();
-        room.rest();
+        room.rest(&mut BytesMut::new());
         assert!(budget.used() == 0 && !room.is_crowded());
     }
 
@@ -271,5 +318,35 @@ mod tests {
         input = BytesMut::new();
         room.make(&mut input, 0);
         assert!(input.capacity() <= 2 * BLOCK);
+    }
+
+    #[test]
+    fn a_connection_that_says_little_has_a_small_block_until_it_says_more_and_again_afterwards() {
+        let budget = Budget::new(1 << 30);
+        let (mut room, mut input) = (Room::charged_to(&budget), BytesMut::new());
+        let say_little = |room: &mut Room, input: &mut BytesMut| {
+            for n in 0..1000 {
+                drop(fill(room, input, 20));
+                assert!(input.capacity() <= QUIET, "{} {n}", input.capacity());
+                if n % 10 == 0 {
+                    room.rest(input);
+                }
+            }
+        };
+        say_little(&mut room, &mut input);
+        assert!(room.full.is_empty());
+        // All that fits comes at once, and so there is more.
+        input.resize(input.capacity(), 7);
+        let kept = input.split().freeze();
+        let burst: Vec<Bytes> = (0..100).map(|_| fill(&mut room, &mut input, 10_000)).collect();
+        assert!(room.size >= FIRST && burst.iter().all(|message| message.len() == 10_000));
+        drop(burst);
+        room.rest(&mut input);
+        assert!(budget.used() > 0, "what is in use is charged");
+        room.rest(&mut input);
+        say_little(&mut room, &mut input);
+        drop(kept);
+        room.rest(&mut input);
+        assert_eq!(budget.used(), 0);
     }
 }

@@ -157,7 +157,7 @@ impl Builder {
                 monitor_timeout: self.monitor_timeout,
                 connect_interval: self.connect_interval,
                 rng_seed: u64::from_le_bytes(random()?),
-                limits: node.inner().shared.database,
+                limits: node.inner().shared.kernel,
                 budgets: node.inner().shared.budgets.clone(),
             },
             node.inner().shared.now(),
@@ -203,7 +203,11 @@ impl Builder {
             budgets,
             greeting: Greeting { link: RwLock::new(Arc::new(link)), tls: RwLock::new(tls) },
             frames: self.frames,
-            database: KernelLimits { message: self.outbox.message, ..KernelLimits::default() },
+            kernel: KernelLimits {
+                message: self.outbox.message,
+                links: self.limits.connections,
+                ..KernelLimits::default()
+            },
             handshake_limit: self.handshake_timeout,
             nodelay: self.nodelay,
             evaluations: Default::default(),

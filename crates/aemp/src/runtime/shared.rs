@@ -32,8 +32,8 @@ use crate::tombstones::Tombstones;
 pub(crate) struct Shared {
     pub(crate) greeting: Greeting,
     pub(crate) frames: FrameLimits,
-    /// What the database takes from the program.
-    pub(crate) database: KernelLimits,
+    /// What the kernel refuses to hold, and the database to take from the program.
+    pub(crate) kernel: KernelLimits,
     pub(crate) handshake_limit: Duration,
     /// `TCP_NODELAY` on connections.
     pub(crate) nodelay: bool,
