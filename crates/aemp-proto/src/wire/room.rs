@@ -43,7 +43,7 @@ const PART: usize = 4;
 /// its messages do: give it to the next one of the same peer.
 #[derive(Debug)]
 pub struct Room {
-    /// The block that is being filled is a small one, or there is none yet.
+    /// The block that is being filled is a small one, or nothing was read yet.
     quiet: bool,
     /// Where the input began when it was last looked whether the connection says little.
     looked: usize,
