@@ -43,6 +43,8 @@ pub struct Options {
     pub relay: RelayLimits,
     /// The limits of every outbox.
     pub outbox: OutboxLimits,
+    /// Above this backlog of a node, in bytes, ports that send to it wait.
+    pub high_water: usize,
     /// The limits of every mailbox.
     pub mailbox: MailboxLimits,
     /// How long an event may lie before the kernel sees it.
@@ -176,6 +178,8 @@ pub enum Sabotage {
     NewsFirst,
     /// Of several receivers that are behind, a port waits for the last one alone.
     OneReceiver,
+    /// Ports that wait for a node go on waiting when it has caught up.
+    ForgetWaiting,
     /// A node is down before the callbacks of its monitors have run.
     DownFirst,
     /// What the other node cannot read is sent all the same.
@@ -190,7 +194,7 @@ pub enum Sabotage {
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Sabotage; 36] = [
+    pub const ALL: [Sabotage; 37] = [
         Sabotage::DropMessage,
         Sabotage::DoubleMessage,
         Sabotage::SwapMessages,
@@ -222,6 +226,7 @@ impl Sabotage {
         Sabotage::LateAnswer,
         Sabotage::NewsFirst,
         Sabotage::OneReceiver,
+        Sabotage::ForgetWaiting,
         Sabotage::DownFirst,
         Sabotage::Unchecked,
         Sabotage::ResetAtEnd,
@@ -261,6 +266,7 @@ impl Options {
             faults: FaultOptions::draw(random),
             work,
             outbox: outbox(random),
+            high_water: usize::MAX,
             mailbox: mailbox(random),
             driver_delay: Duration::from_micros(*random.pick(&[0, 50, 2000]).unwrap_or(&0)),
             callback_delay: Duration::from_millis(*random.pick(&[0, 0, 5, 200]).unwrap_or(&0)),
@@ -279,6 +285,7 @@ impl Options {
             options.work.slow_ports = options.work.slow_ports.max(30);
         }
         options.work.monitor_again = *random.pick(&[0, 30, 100]).unwrap_or(&30);
+        options.high_water = *random.pick(&[1 << 10, 8 << 10, usize::MAX]).unwrap_or(&usize::MAX);
         options
     }
 

@@ -61,6 +61,7 @@ fn rules(sabotage: Sabotage) -> &'static [&'static str] {
         Sabotage::LateAnswer => &["C1"],
         Sabotage::NewsFirst => &["MON7"],
         Sabotage::OneReceiver => &["B1"],
+        Sabotage::ForgetWaiting => &["N7"],
         Sabotage::DownFirst => &["N2"],
         Sabotage::Unchecked => &["N5", "M6"],
         Sabotage::ResetAtEnd => &["D1"],

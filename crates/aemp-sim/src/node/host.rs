@@ -4,7 +4,7 @@
 //! afterwards, in this order: a [`Notice`]. Only the code of a port needs the node at once. While a
 //! port runs the node lies here, and its code takes it out ([`PortHost::with`]).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Wake, Waker};
@@ -17,7 +17,6 @@ use aemp_ports::message::{Aside, IntoMessage};
 use aemp_ports::monitor::{Gate, Monitor};
 use aemp_ports::node_ref::NodeRef;
 use aemp_ports::owned::Owned;
-use aemp_ports::pressure::Pressure;
 use aemp_ports::scheduler::Scheduler;
 use aemp_ports::{Host, MailboxLimits, PortNo, Ports};
 use aemp_proto::kernel::LinkId;
@@ -109,6 +108,8 @@ struct Inner {
     reference: NodeRef,
     numbers: AtomicU64,
     notices: Notices,
+    /// Nodes for which so much waits that ports which send to them wait, and those ports.
+    behind: Mutex<BTreeMap<NodeId, Vec<PortNo>>>,
     /// The node, while ports run and none of their code has it.
     lent: Mutex<Option<Lent>>,
 }
@@ -129,6 +130,7 @@ impl PortHost {
             reference,
             numbers: AtomicU64::new(1),
             notices: Notices::default(),
+            behind: Mutex::default(),
             lent: Mutex::new(None),
         }))
     }
@@ -143,6 +145,24 @@ impl PortHost {
 
     pub(super) fn waker(&self, number: PortNo) -> Waker {
         Waker::from(Arc::new(Alarm { notices: self.0.notices.clone(), number }))
+    }
+
+    /// So much waits for this node that ports which send to it wait.
+    pub(super) fn falls_behind(&self, peer: &NodeId) {
+        self.0.behind.lock().entry(peer.clone()).or_default();
+    }
+
+    /// The ports that have waited for nodes which are not behind any more.
+    pub(super) fn caught_up(&self, is_behind: impl Fn(&NodeId) -> bool) -> Vec<PortNo> {
+        let mut waited = Vec::new();
+        self.0.behind.lock().retain(|peer, ports| {
+            let stays = is_behind(peer);
+            if !stays {
+                waited.append(ports);
+            }
+            stays
+        });
+        waited
     }
 
     /// Runs ports while the node lies here. Gives everything back.
@@ -183,7 +203,7 @@ impl Code<'_> {
         let number = self.number;
         let asked = self.host.with(|node, cx| node.in_port(number, cx, action));
         let Some(Asked { end, behind, becomes }) = asked else { return };
-        behind.into_iter().for_each(|port| ask::<PortHost>(self).wait_for(Pressure::Port(port)));
+        behind.into_iter().for_each(|receiver| ask::<PortHost>(self).wait_for(receiver));
         if let Some(habit) = becomes {
             let becomes = habit.becomes(self.host.notices());
             ask::<PortHost>(self).become_another(becomes);
@@ -266,9 +286,10 @@ impl Host for PortHost {
         self.0.notices.add(Notice::Withdrawn(monitor.clone()));
     }
 
-    /// Handlers wait for ports of their own node only.
-    fn waits_for(&self, _peer: &NodeId, _port: PortNo) -> bool {
-        false
+    fn waits_for(&self, peer: &NodeId, port: PortNo) -> bool {
+        let mut behind = self.0.behind.lock();
+        let waits = behind.get_mut(peer);
+        waits.map(|ports| ports.push(port)).is_some()
     }
 
     fn flush(&self, _peer: &NodeId) {}

@@ -243,6 +243,7 @@ impl Node {
     /// After every step: what was queued is written, and the next timer is set.
     pub(crate) fn settle(&mut self, cx: &mut Cx) {
         self.flush_all(cx);
+        self.relieve(cx);
         let next = self.kernel.next_timeout().into_iter().chain(self.links.next_due()).min();
         let Some(next) = next.filter(|next| *next < Time::MAX) else { return };
         if self.wake.is_none_or(|wake| next < wake) {

@@ -9,14 +9,14 @@ use aemp_ports::deliver::{deliver, deliver_envelope};
 use aemp_ports::exit::end_port;
 use aemp_ports::mailbox::Signal;
 use aemp_ports::message::Envelope;
-use aemp_ports::pressure::Pressure;
+use aemp_ports::pressure::{Pressure, unpark};
 use aemp_ports::scheduler::Work;
 use aemp_ports::signal::signal;
 use aemp_ports::slot::State;
 use aemp_ports::{Host as _, PortNo};
 use aemp_proto::name::join_name;
 use aemp_proto::wire::Body;
-use aemp_proto::{AnyMessage, PortId, Reason, Value};
+use aemp_proto::{AnyMessage, NodeId, PortId, Reason, Value};
 use rustc_hash::FxHashMap;
 
 use super::Node;
@@ -49,7 +49,7 @@ pub(super) enum Post {
 pub(super) struct Asked {
     pub(super) end: Option<Reason>,
     /// Receivers that were behind.
-    pub(super) behind: Vec<PortNo>,
+    pub(super) behind: Vec<Pressure<PortHost>>,
     pub(super) becomes: Option<Habit>,
 }
 
@@ -276,15 +276,41 @@ impl Node {
             Post::Remote(body) => deliver_envelope(host, number, Envelope::Encoded(body)),
         };
         self.note_closed(number, open, cx);
-        if let Some(Pressure::Port(receiver)) = behind
-            && let Some((_, asked)) = self.ports.asked()
-        {
+        if let Some(receiver) = behind {
+            self.wait_for_receiver(receiver, cx);
+        }
+        self.hear(cx);
+    }
+
+    /// The port that runs waits for a receiver that is behind before it runs again.
+    fn wait_for_receiver(&mut self, receiver: Pressure<PortHost>, cx: &mut Cx) {
+        if let Some((_, asked)) = self.ports.asked() {
             if cx.sabotage(Sabotage::OneReceiver, 1) {
                 asked.behind.clear();
             }
             asked.behind.push(receiver);
         }
-        self.hear(cx);
+    }
+
+    /// Something was sent to a node: perhaps so much waits for it that who has sent it waits.
+    pub(super) fn weigh(&mut self, peer: &NodeId, cx: &mut Cx) {
+        if self.ports.asked().is_some() && self.is_behind(peer, cx) {
+            self.ports.host.falls_behind(peer);
+            self.wait_for_receiver(Pressure::Peer(peer.clone()), cx);
+        }
+    }
+
+    fn is_behind(&self, peer: &NodeId, cx: &Cx) -> bool {
+        self.remotes.get(peer).is_some_and(|remote| remote.outbox.backlog() > cx.options.high_water)
+    }
+
+    /// Ports that have waited for nodes which have caught up go on.
+    pub(super) fn relieve(&mut self, cx: &mut Cx) {
+        let waited = self.ports.host.caught_up(|peer| self.is_behind(peer, cx));
+        if !waited.is_empty() && !cx.sabotage(Sabotage::ForgetWaiting, 3) {
+            unpark(&self.ports.host, waited);
+            self.hear(cx);
+        }
     }
 
     /// Notes that a port which was open takes nothing more, if that is so.

@@ -201,6 +201,7 @@ impl Node {
                 let held = gated && queued == Queued::Behind;
                 self.record(Event::Snd { sid, p, k, hash, epoch, held }, cx);
                 self.queued(to.node(), queued, cx);
+                self.weigh(to.node(), cx);
             }
             place => {
                 self.record(Event::Snd { sid, p, k, hash, epoch: None, held: false }, cx);
