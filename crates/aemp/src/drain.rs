@@ -51,7 +51,7 @@ pub struct Unfinished {
     pub streams: usize,
     /// What the program was busy with, see [`Node::busy`].
     pub busy: usize,
-    /// Whether messages for its ports still came from other nodes.
+    /// Whether messages for its ports still came from other nodes, in the last second.
     pub messages: bool,
     /// Supervisors that had not stopped their children.
     pub supervisors: Vec<PortId>,
@@ -195,17 +195,20 @@ impl Node {
 
     /// Waits until nothing is under way.
     async fn quiet(&self, deadline: Instant) -> Unfinished {
-        let (mut since, mut heard) = (Instant::now(), self.messages_heard());
+        let (mut since, mut heard, mut last) = (Instant::now(), self.messages_heard(), None);
         loop {
             let (now, mut found, messages) = (Instant::now(), self.open_work(), self.messages_heard());
-            if messages != heard || !found.is_empty() {
-                (since, heard) = (now, messages);
+            if messages != heard {
+                (heard, last) = (messages, Some(now));
+            }
+            if last == Some(now) || !found.is_empty() {
+                since = now;
             }
             // Nobody can call who is not connected.
             let wait = if self.connected_nodes().is_empty() { Duration::ZERO } else { QUIET };
             let is_quiet = found.is_empty() && now >= since + wait;
             if is_quiet || now >= deadline || self.is_over() {
-                found.messages = !is_quiet && found.is_empty();
+                found.messages = !is_quiet && last.is_some_and(|last| now < last + QUIET);
                 return found;
             }
             sleep_until((now + LOOK).min(deadline)).await;

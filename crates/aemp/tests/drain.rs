@@ -41,6 +41,16 @@ async fn family(caller: &Node, name: &str, filled: bool) {
     .await;
 }
 
+/// Waits until a port of the node is monitored.
+async fn monitored(node: &Node) {
+    soon("the monitor", async {
+        while node.port_stats(10).iter().all(|port| port.monitors == 0) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
 #[test]
 fn calls_that_wait_and_those_that_still_come_are_answered() {
     in_both_modes(|mode| async move {
@@ -92,12 +102,7 @@ fn what_is_not_finished_within_the_limit_is_reported() {
         let (caller, worker) = two(mode).await;
         let port = worker.port(|_: &mut Context<'_>, (): ()| {});
         let guard = caller.monitor(&port, |_| {});
-        soon("the monitor", async {
-            while worker.port_stats(10).iter().all(|port| port.monitors == 0) {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
+        monitored(&worker).await;
         let report = worker.drain(Duration::from_millis(100)).await;
         assert_eq!(report.unfinished.monitored, [aemp::PortId::from(port)], "{report:?}");
         drop(guard);
@@ -142,6 +147,7 @@ fn supervised_ports_are_stopped_in_order_and_those_of_others_move() {
         });
         let outer = Supervisor::new(Strategy::OneForOne).child(moving).start(&caller);
         assert_eq!(soon("the start", starts.recv()).await.as_ref(), Some(worker.id()));
+        monitored(&worker).await;
 
         let (ended, mut ends) = mpsc::unbounded_channel();
         let child = move |name: &'static str| {
