@@ -107,7 +107,12 @@ impl From<StartError> for Failure {
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Failure {
-        let of_command_line = matches!(error, ConfigError::Arguments(_) | ConfigError::UnknownKey { .. });
-        Failure { status: if of_command_line { 2 } else { 3 }, message: error.to_string() }
+        let status = match error {
+            ConfigError::Arguments(_) | ConfigError::UnknownKey { .. } => 2,
+            // They may be there a little later: a watchdog starts the node again.
+            ConfigError::SeedSource { .. } => 1,
+            _ => 3,
+        };
+        Failure { status, message: error.to_string() }
     }
 }

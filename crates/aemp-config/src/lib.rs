@@ -42,6 +42,8 @@ mod relaxed;
 mod secret;
 mod seeds;
 mod settings;
+#[cfg(feature = "dns")]
+mod srv;
 mod write;
 
 pub use address::{DEFAULT_PORT, expand_advertise, expand_bind, expand_seed};

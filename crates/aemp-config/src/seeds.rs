@@ -6,12 +6,20 @@
 //! | `host:4040` and the other forms of a seed | there |
 //! | `@FILE` or `file:FILE` | in a file, one or more in a line; `#` begins a comment |
 //! | `env:NAME` | in an environment variable, separated by commas |
+//! | `srv:NAME` | in the SRV records of a name (feature `dns`) |
 
 use std::fs::File;
 use std::path::PathBuf;
+use std::time::Duration;
 use std::{env, io};
 
+#[cfg(feature = "dns")]
+use super::srv;
 use super::{ConfigError, Host, expand_seed, read};
+
+/// How often a file may be looked at, which is small, and a name server be asked.
+const FILE_INTERVAL: Duration = Duration::from_secs(1);
+const SERVICE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// One entry of the list of seeds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +27,7 @@ enum Source {
     Fixed(String),
     File(PathBuf),
     Variable(String),
+    Service(String),
 }
 
 /// The list of seeds as it was configured.
@@ -39,6 +48,8 @@ impl SeedSources {
                 Source::File(path.into())
             } else if let Some(name) = text.strip_prefix("env:") {
                 Source::Variable(name.into())
+            } else if let Some(name) = text.strip_prefix("srv:") {
+                Source::Service(name.into())
             } else {
                 Source::Fixed(text.into())
             }
@@ -46,9 +57,15 @@ impl SeedSources {
         SeedSources(texts.iter().map(source).collect())
     }
 
-    /// Whether the seeds may become others while the node runs: some of them stand in a file.
-    pub fn can_change(&self) -> bool {
-        self.0.iter().any(|source| matches!(source, Source::File(_)))
+    /// How often a node that runs should look whether the seeds have become others; `None` if they
+    /// cannot.
+    pub fn interval(&self) -> Option<Duration> {
+        let interval = |source: &Source| match source {
+            Source::Fixed(_) | Source::Variable(_) => None,
+            Source::File(_) => Some(FILE_INTERVAL),
+            Source::Service(_) => Some(SERVICE_INTERVAL),
+        };
+        self.0.iter().filter_map(interval).max()
     }
 
     /// Those that stand in the settings themselves, as `host:port`.
@@ -61,7 +78,8 @@ impl SeedSources {
         collect(fixed.cloned(), host)
     }
 
-    /// The seeds as they are named now, as `host:port`, each once.
+    /// The seeds as they are named now, as `host:port`, each once. It reads files and asks name
+    /// servers, and blocks the thread meanwhile.
     ///
     /// # Errors
     ///
@@ -93,6 +111,7 @@ fn texts(source: &Source) -> Result<Vec<String>, ConfigError> {
     };
     let text = match source {
         Source::Fixed(text) => return Ok(vec![text.clone()]),
+        Source::Service(name) => return service(name).map_err(|error| unread(io::Error::other(error))),
         Source::Variable(name) => env::var(name).map_err(|error| unread(io::Error::other(error)))?,
         Source::File(path) => {
             let bytes = File::open(path).and_then(read::secret).map_err(unread)?;
@@ -104,11 +123,21 @@ fn texts(source: &Source) -> Result<Vec<String>, ConfigError> {
     Ok(entries.filter(|entry| !entry.is_empty()).map(str::to_owned).collect())
 }
 
+#[cfg(feature = "dns")]
+fn service(name: &str) -> Result<Vec<String>, String> {
+    srv::look_up(name)
+}
+
+#[cfg(not(feature = "dns"))]
+fn service(_: &str) -> Result<Vec<String>, String> {
+    Err("this program was built without the feature dns, which looks for SRV records".into())
+}
+
 /// Says where it stands that something is no seed.
 fn in_source(source: &Source, error: ConfigError) -> ConfigError {
     match source {
         Source::Fixed(_) => error,
-        Source::File(_) | Source::Variable(_) => {
+        Source::File(_) | Source::Variable(_) | Source::Service(_) => {
             ConfigError::SeedSource { from: name(source), what: error.to_string() }
         }
     }
@@ -118,6 +147,7 @@ fn name(source: &Source) -> String {
     match source {
         Source::Fixed(text) => text.clone(),
         Source::File(path) => format!("the file {}", path.display()),
+        Source::Service(name) => format!("the SRV records of {name}"),
         Source::Variable(name) => format!("the environment variable {name}"),
     }
 }
@@ -141,7 +171,7 @@ mod tests {
         std::fs::write(&file, "# ours\na\n b:5000, [fd00::1]:1 # two\n\n").unwrap();
         for form in ["@", "file:"] {
             let sources = sources(&["c", &format!("{form}{}", file.display()), "a:4040"]);
-            assert!(sources.can_change());
+            assert_eq!(sources.interval(), Some(FILE_INTERVAL));
             assert_eq!(sources.fixed(&host()).unwrap(), ["c:4040", "a:4040"]);
             assert_eq!(sources.look_up(&host()).unwrap(), ["c:4040", "a:4040", "b:5000", "[fd00::1]:1"]);
         }
@@ -152,13 +182,16 @@ mod tests {
     #[test]
     fn seeds_may_stand_in_the_environment() {
         // Of the variables that every test has this one is an address by its form.
-        assert!(!sources(&["env:CARGO_PKG_NAME"]).can_change());
+        assert_eq!(sources(&["env:CARGO_PKG_NAME"]).interval(), None);
         assert_eq!(sources(&["env:CARGO_PKG_NAME"]).look_up(&host()).unwrap(), ["aemp-config:4040"]);
     }
 
     #[test]
     fn hosts_may_have_the_names_of_the_forms() {
-        assert_eq!(sources(&["env:4041", "file:*"]).look_up(&host()).unwrap(), ["env:4041", "file:4040"]);
+        assert_eq!(
+            sources(&["env:4041", "file:*", "srv:1"]).look_up(&host()).unwrap(),
+            ["env:4041", "file:4040", "srv:1"]
+        );
     }
 
     #[test]
@@ -175,6 +208,8 @@ mod tests {
         std::fs::write(&file, "a:b\n").unwrap();
         let says = error(&[&named]);
         assert!(says.contains("expected HOST:PORT") && says.contains(&named[1..]), "{says}");
+        #[cfg(not(feature = "dns"))]
+        assert!(error(&["srv:_aemp._tcp.example.org"]).contains("without the feature dns"));
         assert!(error(&["env:NO_SUCH_VARIABLE"]).contains("environment variable NO_SUCH_VARIABLE"));
     }
 }

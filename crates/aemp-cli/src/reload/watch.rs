@@ -1,15 +1,12 @@
-//! Seeds that stand in a file: a node follows the file.
+//! Seeds that stand in a file, or in SRV records: a node follows them. Reading a file again and
+//! again is simpler than being told of all the ways in which it can be replaced.
 
 use std::time::Duration;
 
 use aemp::Node;
 use aemp_config::{Host, SeedSources, Settings};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, spawn_blocking};
 use tokio::time::sleep;
-
-/// How often the file is looked at. It is small, and reading it is simpler than being told of every
-/// way in which a file can be replaced.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// Follows the seeds, until it is dropped.
 #[derive(Default)]
@@ -26,17 +23,24 @@ impl Drop for Following {
 /// Follows the seeds from now on, if they can change.
 pub(crate) fn follow(node: &Node, settings: &Settings) -> Following {
     let Settings { seed_sources, seeds, .. } = settings;
-    let task = || tokio::spawn(watch(node.clone(), seed_sources.clone(), seeds.clone())).abort_handle();
-    Following(seed_sources.can_change().then(task))
+    let task = |interval| {
+        let (node, sources, seeds) = (node.clone(), seed_sources.clone(), seeds.clone());
+        tokio::spawn(watch(node, sources, interval, seeds)).abort_handle()
+    };
+    Following(seed_sources.interval().map(task))
 }
 
-async fn watch(node: Node, sources: SeedSources, mut known: Vec<String>) {
+async fn watch(node: Node, sources: SeedSources, interval: Duration, mut known: Vec<String>) {
     let mut failed = None;
     loop {
-        sleep(LOOK).await;
-        let seeds = match sources.look_up(&Host::current()) {
-            Ok(seeds) => seeds,
-            Err(error) => {
+        sleep(interval).await;
+        let looked_at = sources.clone();
+        let found = spawn_blocking(move || looked_at.look_up(&Host::current())).await;
+        let seeds = match found {
+            // The runtime ends.
+            Err(_) => return,
+            Ok(Ok(seeds)) => seeds,
+            Ok(Err(error)) => {
                 // Once, not every time.
                 let error = error.to_string();
                 if failed.as_ref() != Some(&error) {
