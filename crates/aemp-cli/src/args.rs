@@ -37,6 +37,7 @@ use crate::snd::Snd;
 use crate::top::Top;
 use crate::trace::Trace;
 use crate::wait::Wait;
+use crate::web::Web;
 
 /// Run nodes, talk to networks and edit the configuration
 #[derive(Debug, Parser)]
@@ -101,6 +102,7 @@ pub(crate) enum NodeCommand {
     #[command(flatten)]
     Inspect(Inspect),
     Top(Top),
+    Web(Web),
     Check(Check),
     Doctor(Doctor),
     Gather(Gather),
@@ -131,6 +133,7 @@ impl NodeCommand {
             NodeCommand::Spawn(_) => Some("spawn"),
             NodeCommand::Eval(_) => Some("eval"),
             NodeCommand::Shell(_) => Some("shell"),
+            NodeCommand::Web(web) => web.acts().then_some("web --allow"),
             NodeCommand::Run(_)
             | NodeCommand::Mon(_)
             | NodeCommand::Wait(_)

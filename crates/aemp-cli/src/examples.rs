@@ -21,6 +21,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("ports", "aemp ports mynode"),
     ("families", "aemp families -o json"),
     ("top", "aemp top --once --json"),
+    ("web", "aemp web 127.0.0.1:0 --allow kill,call"),
     ("explain", "aemp explain monitor_timeout"),
     ("man", "aemp man ~/.local/share/man/man1"),
     ("bench", "aemp bench"),

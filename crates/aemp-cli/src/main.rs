@@ -32,6 +32,8 @@ mod explain;
 mod failure;
 mod gate;
 mod gather;
+#[cfg(any(feature = "metrics", feature = "web"))]
+mod http;
 mod inspect;
 mod kill;
 mod listen;
@@ -63,6 +65,7 @@ mod trace;
 mod values;
 mod wait;
 mod watchdog;
+mod web;
 
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
@@ -153,6 +156,7 @@ fn run_node_command(command: NodeCommand, logging: &Logging, read_only: bool) ->
             NodeCommand::Latency(latency) => latency.run().await,
             NodeCommand::Inspect(inspect) => inspect.run().await,
             NodeCommand::Top(top) => top.run(read_only).await,
+            NodeCommand::Web(web) => web.run().await,
             NodeCommand::Check(check) => check.run().await,
             NodeCommand::Doctor(doctor) => doctor.run().await,
             NodeCommand::Gather(gather) => gather.run().await,

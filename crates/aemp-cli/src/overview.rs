@@ -43,11 +43,11 @@ const GROUPS: [Group; 5] = [
         "Watch",
         &[
             (&["nodes", "ports", "describe"], "List the nodes; the ports of a node; tell of one of them"),
-            (&["stats", "lost"], "Show what a node counts; what it could not deliver"),
             (
-                &["top", "ping", "latency"],
-                "Watch all of it; measure how long a message takes to a node; between two",
+                &["stats", "lost", "top", "web"],
+                "Show what a node counts; what it lost; watch the network; in a browser",
             ),
+            (&["ping", "latency"], "Measure how long a message takes to a node; between two"),
             (
                 &["log", "trace", "doctor"],
                 "Show what all nodes log; their connections; what is wrong with them",

@@ -31,13 +31,13 @@ use crate::inspect::connected;
 use crate::output::Format;
 use crate::{logging, run, values};
 use draw::{Look, draw};
-use observe::{Observer, Picture, Wanted};
+pub(crate) use observe::{Observer, Picture, Wanted};
 use screen::Screen;
 use state::{Event, Order, State};
-use view::View;
+pub(crate) use view::View;
 
 /// Less is between two looks in no case: the nodes have other things to do.
-const INTERVAL_MIN: Duration = Duration::from_millis(100);
+pub(crate) const INTERVAL_MIN: Duration = Duration::from_millis(100);
 
 /// How long a node is waited for that does not answer; the others are shown after that.
 const ANSWER: Duration = Duration::from_secs(2);

@@ -25,24 +25,24 @@ const REMEMBERED: u32 = 60;
 
 /// What to look at besides nodes, links and families, which one answer of each node tells.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Wanted {
-    pub(super) ports: bool,
-    pub(super) lost: bool,
+pub(crate) struct Wanted {
+    pub(crate) ports: bool,
+    pub(crate) lost: bool,
     /// Only of this node.
-    pub(super) of: Option<String>,
+    pub(crate) of: Option<String>,
 }
 
 /// What was seen.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Picture {
+pub(crate) struct Picture {
     /// When, in seconds since 1970 by the clock here.
-    pub(super) time: f64,
+    pub(crate) time: f64,
     /// A list for each [`View`]; `None` if it was not wanted.
-    pub(super) tables: [Option<Table>; 5],
+    pub(crate) tables: [Option<Table>; 5],
 }
 
 /// Who looks, and what the nodes told before.
-pub(super) struct Observer {
+pub(crate) struct Observer {
     node: Node,
     limit: Duration,
     before: BTreeMap<String, Stats>,
@@ -52,12 +52,12 @@ pub(super) struct Observer {
 
 impl Observer {
     /// Looks through this node, and waits no longer than this for an answer.
-    pub(super) fn new(node: Node, limit: Duration) -> Observer {
+    pub(crate) fn new(node: Node, limit: Duration) -> Observer {
         Observer { node, limit, before: BTreeMap::new(), silent: BTreeMap::new() }
     }
 
     /// Looks once.
-    pub(super) async fn look(&mut self, wanted: &Wanted) -> Picture {
+    pub(crate) async fn look(&mut self, wanted: &Wanted) -> Picture {
         let mut known = Known::listening(&self.node, self.limit).await;
         // Those that only others are connected to.
         self.before.values().for_each(|stats| known.add(stats));

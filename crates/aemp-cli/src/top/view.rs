@@ -6,7 +6,7 @@ use crate::inspect::{lost, ports, stats};
 
 /// A list that is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum View {
+pub(crate) enum View {
     /// The nodes of the network
     Nodes,
     /// Their connections, as each end sees them
@@ -20,23 +20,23 @@ pub(super) enum View {
 }
 
 impl View {
-    pub(super) const ALL: [View; 5] = [View::Nodes, View::Links, View::Ports, View::Families, View::Lost];
+    pub(crate) const ALL: [View; 5] = [View::Nodes, View::Links, View::Ports, View::Families, View::Lost];
 
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         ["nodes", "links", "ports", "families", "lost"][self.index()]
     }
 
-    pub(super) fn index(self) -> usize {
+    pub(crate) fn index(self) -> usize {
         self as usize
     }
 
     /// The view that stands `by` places further on.
-    pub(super) fn step(self, by: usize) -> View {
+    pub(crate) fn step(self, by: usize) -> View {
         Self::ALL[(self.index() + by) % Self::ALL.len()]
     }
 
     /// The columns of its list.
-    pub(super) fn columns(self) -> Vec<&'static str> {
+    pub(crate) fn columns(self) -> Vec<&'static str> {
         match self {
             View::Nodes => NODE_COLUMNS.to_vec(),
             View::Links => {
@@ -49,7 +49,7 @@ impl View {
     }
 
     /// How many of the first columns tell one row from another, from one look to the next.
-    pub(super) fn keys(self) -> usize {
+    pub(crate) fn keys(self) -> usize {
         match self {
             View::Nodes | View::Ports | View::Families => 1,
             View::Links => 2,
@@ -58,7 +58,7 @@ impl View {
     }
 
     /// The column that it is sorted by at first.
-    pub(super) fn sorted_by(self) -> &'static str {
+    pub(crate) fn sorted_by(self) -> &'static str {
         match self {
             View::Nodes => "node",
             View::Links => "queue_bytes",
@@ -69,13 +69,13 @@ impl View {
     }
 
     /// Whether its rows belong to nodes.
-    pub(super) fn is_of_nodes(self) -> bool {
+    pub(crate) fn is_of_nodes(self) -> bool {
         self != View::Families
     }
 }
 
 /// What is shown of how much goes back and forth.
-pub(super) const RATES: [&str; 2] = ["messages_per_s", "bytes_per_s"];
+pub(crate) const RATES: [&str; 2] = ["messages_per_s", "bytes_per_s"];
 
 /// What is shown of a node.
 const NODE_COLUMNS: [&str; 13] = [

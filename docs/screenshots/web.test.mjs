@@ -1,0 +1,96 @@
+// The page of `aemp web` in a real browser. tests/web.rs of aemp-cli runs this where Chromium is:
+//
+//     AEMP=target/debug/aemp node --test docs/screenshots/web.test.mjs
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { Browser } from "./browser.mjs";
+import { Network } from "./network.mjs";
+
+const HOSTILE = "<img src=x onerror=alert(1)>";
+const network = new Network(process.env.AEMP ?? "target/debug/aemp");
+let browser;
+
+const drawn = () => browser.value(`[...document.querySelectorAll("circle[data-id]")].map((circle) => circle.dataset.id + " " + circle.classList[0]).sort().join()`);
+const lists = () => browser.value(`[...document.querySelectorAll("tbody tr:not(.space)")].map((row) => [...row.cells].map((cell) => cell.textContent))`);
+const until = async (value, expected) => {
+  while ((await value()) !== expected) await new Promise((wait) => setTimeout(wait, 20));
+};
+
+before(async () => {
+  network.run("setsecret", "the secret of the tests");
+  network.run("setseeds", await network.node("seed", "services", "aemp::echo"));
+  network.run("snd", "seed#nobody", HOSTILE);
+  const page = await network.start("web", "127.0.0.1:0", "--allow", "kill");
+  browser = await Browser.start(process.env.CHROMIUM);
+  await browser.look({});
+  await browser.open(page);
+  await browser.until(`document.querySelector("circle[data-id]") !== null`);
+});
+
+after(async () => {
+  await browser?.end();
+  await network.end();
+});
+
+test("the token does not stay in the address", async () => {
+  assert.match(await browser.value("location.href"), /^http:\/\/127\.0\.0\.1:\d+\/$/);
+});
+
+test("a node that joins or leaves is on the graph", async () => {
+  await network.node("worker");
+  await until(drawn, "seed up,worker up");
+  await network.endLast();
+  await until(drawn, "seed up,worker gone");
+  await browser.until(`document.querySelector("#news").textContent.includes("node worker is unreachable")`);
+});
+
+test("what nodes tell is text", async () => {
+  await browser.press("5");
+  await browser.until(`document.querySelector("tbody").textContent.includes("onerror")`);
+  assert.ok((await lists()).some((cells) => cells.includes(HOSTILE)));
+  assert.equal(await browser.value(`document.querySelector("img")`), null);
+});
+
+test("a port is found, looked at and killed with keys alone", async () => {
+  await browser.press("3");
+  await browser.until(`document.querySelector("tbody").textContent.includes("idle")`);
+  await browser.press("/");
+  for (const key of "idle") await browser.press(key);
+  await browser.press("Enter");
+  await browser.press("ArrowDown");
+  await browser.press("Enter");
+  await browser.until(`document.querySelector("#details").open`);
+  await browser.press("Escape");
+  await browser.until(`!document.querySelector("#details").open`);
+  await browser.press("Enter");
+  await browser.until(`document.activeElement.textContent === "close"`);
+  await browser.press("Tab");
+  await browser.until(`document.activeElement.textContent === "kill"`);
+  await browser.press("Enter");
+  await browser.until(`document.querySelector("#told").textContent.startsWith("press kill again")`);
+  await browser.press("Enter");
+  await browser.until(`document.querySelector("#told").textContent.startsWith("dead: killed by aemp web")`);
+  await browser.press("Escape");
+});
+
+test("it follows the colours that are wanted", async () => {
+  const background = () => browser.value("getComputedStyle(document.body).backgroundColor");
+  const light = await background();
+  await browser.look({ scheme: "dark" });
+  assert.notEqual(await background(), light);
+});
+
+test("nothing was forbidden or went wrong, and nothing was asked for elsewhere", async () => {
+  assert.deepEqual(browser.faults(), []);
+  const asked = await browser.value(`performance.getEntriesByType("resource").map(({ name }) => new URL(name).host)`);
+  const host = await browser.value("location.host");
+  assert.ok(asked.length > 5 && asked.every((other) => other === host), String(asked));
+});
+
+test("without the token it asks for it", async () => {
+  await browser.value(`sessionStorage.clear()`);
+  await browser.open((await browser.value("location.href")) + "?");
+  await browser.until(`document.querySelector("#entry")?.hidden === false`);
+  assert.equal(await browser.value(`document.activeElement.id`), "token");
+});
