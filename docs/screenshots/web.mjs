@@ -1,4 +1,4 @@
-// Makes docs/screenshots/web-light.png and web-dark.png: a network of real processes in a real browser.
+// Makes docs/screenshots/web.png: a network of real processes in a real browser.
 //
 //     cargo build -p aemp-cli && node docs/screenshots/web.mjs target/debug/aemp [chromium]
 
@@ -34,11 +34,7 @@ try {
   await browser.value(`document.querySelector('[data-id="shop/paris"]').dispatchEvent(new MouseEvent("click", { bubbles: true }))`);
   await browser.press("2");
   await pause(6);
-  for (const scheme of ["light", "dark"]) {
-    await browser.look({ scheme });
-    await pause(1.5);
-    writeFileSync(join(here, `web-${scheme}.png`), await browser.shot());
-  }
+  writeFileSync(join(here, "web.png"), await browser.shot());
   if (browser.faults().length > 0) throw new Error(browser.faults().join("\n"));
 } finally {
   await browser?.end();

@@ -14,7 +14,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
-pub(crate) use answer::{Answer, Content, Status, TEXT};
+#[cfg(feature = "metrics")]
+pub(crate) use answer::TEXT;
+pub(crate) use answer::{Answer, Content, Status};
 pub(crate) use request::Request;
 use request::{Reading, Unread};
 
