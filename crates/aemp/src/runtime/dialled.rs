@@ -51,7 +51,9 @@ async fn live_dialled(
     commands: &mut mpsc::UnboundedReceiver<Command>,
 ) -> Result<Ended, Failure> {
     let shared = &node.inner().shared;
-    let Met { machine, stream, read, address, peer } = meet(node, link, target, commands).await?;
+    // What goes before the connection is in boxes, for it is large and the connection lasts.
+    let met = Box::pin(meet(node, link, target, commands)).await?;
+    let Met { machine, stream, read, address, peer } = met;
     let ends = (stream.socket().peer_addr()?, stream.socket().local_addr()?);
     let own =
         (peer.node == shared.link().node).then_some(peer.incarnation == Some(shared.link().incarnation));
@@ -64,7 +66,8 @@ async fn live_dialled(
             return Err(Failure::Closed(close(commands).await));
         }
     }
-    let outcome = match Greeter::dialled(node, link, machine, read, commands).finish(stream).await {
+    let finished = Greeter::dialled(node, link, machine, read, commands).finish(stream);
+    let outcome = match Box::pin(finished).await {
         Ok(opened) => {
             shared.failed_addresses.remove(&address);
             shared.unreachable.forget(&target.to_string());

@@ -65,7 +65,8 @@ impl Driver {
         self.act();
         loop {
             if let Some(request) = self.step(&mut events).await {
-                return self.shutdown(events, request).await;
+                // In a box: it is large, and a node mostly runs.
+                return Box::pin(self.shutdown(events, request)).await;
             }
         }
     }

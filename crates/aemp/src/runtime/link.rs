@@ -127,7 +127,8 @@ async fn live_accepted(
     let displaced = permit.displaced();
     let greeter = Greeter::accepted(node, link, &stream, permit, commands)?;
     let opened = tokio::select! {
-        opened = greeter.run(stream) => opened?,
+        // In a box, for it is large and the connection lasts.
+        opened = Box::pin(greeter.run(stream)) => opened?,
         () = displaced.notified() => return Err(Failure::Displaced),
     };
     live(node, link, opened, ends, commands).await
@@ -174,8 +175,8 @@ async fn live_relayed(
     via: &NodeId,
     commands: &mut mpsc::UnboundedReceiver<Command>,
 ) -> Result<Ended, Failure> {
-    let Opened { terms, stream, read, .. } =
-        Greeter::relayed(node, link, side, via, commands)?.run(stream).await?;
+    let greeter = Greeter::relayed(node, link, side, via, commands)?;
+    let Opened { terms, stream, read, .. } = Box::pin(greeter.run(stream)).await?;
     let remote = attached(node, link, &terms, commands).await?;
     let pump = Pump::new(node.clone(), link, terms, remote, read);
     Ok(match stream {

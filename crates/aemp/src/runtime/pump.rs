@@ -133,7 +133,14 @@ enum End {
 }
 
 impl Pump {
-    pub(crate) fn new(node: Node, link: LinkId, terms: Terms, remote: Arc<Remote>, read: BytesMut) -> Pump {
+    /// In a box, for a future that is given it by value has it twice, and each connection is one.
+    pub(crate) fn new(
+        node: Node,
+        link: LinkId,
+        terms: Terms,
+        remote: Arc<Remote>,
+        read: BytesMut,
+    ) -> Box<Pump> {
         let shared = &node.inner().shared;
         let now = shared.now();
         let room = remote.rooms.lock().pop();
@@ -148,7 +155,7 @@ impl Pump {
         }
         let outgoing = Outgoing::new(link, terms.send, None, now);
         let streak = Streak::default();
-        Pump {
+        Box::new(Pump {
             node,
             link,
             remote,
@@ -164,12 +171,12 @@ impl Pump {
             numbered: terms.receive == Framing::Native,
             pinged: None,
             gone: false,
-        }
+        })
     }
 
     /// Runs until the connection is over; says why.
     pub(crate) async fn run<R, W>(
-        self,
+        self: Box<Pump>,
         reader: R,
         writer: W,
         commands: &mut mpsc::UnboundedReceiver<Command>,
@@ -187,7 +194,7 @@ impl Pump {
 
     /// The same for a TCP socket, which is written by any thread that has something for it.
     pub(crate) async fn run_tcp(
-        mut self,
+        mut self: Box<Pump>,
         socket: TcpStream,
         commands: &mut mpsc::UnboundedReceiver<Command>,
     ) -> Ended {
@@ -201,7 +208,7 @@ impl Pump {
     }
 
     async fn live<R>(
-        mut self,
+        mut self: Box<Pump>,
         mut reader: R,
         ended: fn(&R) -> bool,
         writer: JoinHandle<Result<(), WriteError>>,
