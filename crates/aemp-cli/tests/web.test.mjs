@@ -70,12 +70,19 @@ test("both ends of a link are one line, with what the end tells that has seen mo
 });
 
 test("above the limit nodes of one kind are one", () => {
-  assert.deepEqual(["seed", "worker/1/x", "w12", "w-3", "7"].map(groupOf), ["seed", "worker", "w", "w", "7"]);
+  assert.deepEqual(["seed", "worker/1/x", "w12", "w-3", "7"].map(groupOf), ["seed", "worker/1", "w", "w", "7"]);
   const many = Array.from({ length: 1000 }, (_, at) => [`w${at}`, at === 7 ? "silent" : "up"]);
   const star = many.flatMap(([id]) => [["seed", id, "aemp1", 1, 2, 2], [id, "seed", "aemp1", 1, 2, 2]]);
   const graph = graphOf({ nodes: nodes(["seed", "up"], ...many), links: links(...star) }, 500);
-  assert.deepEqual(graph.nodes.map(({ id, members, state }) => [id, members, state]), [["seed", 1, "up"], ["w", 1000, "silent"]]);
+  assert.deepEqual(graph.nodes.map(({ id, members, bad, state }) => [id, members, bad, state]), [["seed", 1, 0, "up"], ["w", 1000, 1, "up"]]);
   assert.deepEqual(graph.edges.map(({ rate }) => rate), [2000]);
+  // No finer than there is room for, and no coarser.
+  const kinds = (limit) => {
+    const ids = Array.from({ length: 60 }, (_, at) => [`a${at % 4}/b${at % 12}/c${at}`, at % 12 === 0 ? "silent" : "up"]);
+    return graphOf({ nodes: nodes(...ids), links: links() }, limit).nodes;
+  };
+  assert.deepEqual([60, 59, 12, 11, 4, 3, 1].map((limit) => kinds(limit).length), [60, 12, 12, 4, 4, 1, 1]);
+  assert.equal(kinds(12)[0].state, "silent");
 });
 
 test("the summary counts each link and message once", () => {

@@ -24,6 +24,7 @@ const MANY_PAUSE = 300;
 
 /** Room for names at the edges. */
 const MARGIN_X = 60;
+const MARGIN_OF_GROUPS = 100;
 const MARGIN_Y = 30;
 
 function element(name, parent, className) {
@@ -57,7 +58,8 @@ export class Graph {
     const node = this.graph.nodes.find((node) => node.id === id);
     if (!node) return "";
     const members = node.members > 1 ? `${node.members} nodes ` : "";
-    return `${members}${node.id}: ${node.state}, ${node.degree} links`;
+    const bad = node.members > 1 && node.bad > 0 ? `, ${node.bad} not up` : "";
+    return `${members}${node.id}: ${node.state}${bad}, ${node.degree} links`;
   }
 
   /** Takes what there is now. */
@@ -92,7 +94,8 @@ export class Graph {
     });
     this.match(this.drawn.names, nodes.filter(named), (node) => node.id, () => element("text", this.texts), (text, node) => {
       const name = node.id.length > 22 ? node.id.slice(0, 10) + "…" + node.id.slice(-11) : node.id;
-      put(text, node.members > 1 ? `${name} × ${node.members}` : name);
+      const bad = node.bad > 0 ? `, ${node.bad} not up` : "";
+      put(text, node.members > 1 ? `${name} × ${node.members}${bad}` : name);
     });
     const single = edges.length <= SINGLE_LINKS ? edges : [];
     this.match(this.drawn.links, single, (edge) => edge.key, () => element("line", this.links), (line, edge) => {
@@ -149,7 +152,7 @@ export class Graph {
   draw() {
     const { width, height } = this.svg.getBoundingClientRect();
     if (width === 0) return;
-    const places = this.layout.fit(width, height, MARGIN_X, MARGIN_Y);
+    const places = this.layout.fit(width, height, this.graph.grouped ? MARGIN_OF_GROUPS : MARGIN_X, MARGIN_Y);
     for (const [id, circle] of this.drawn.nodes) {
       const { x, y } = places.get(id);
       set(circle, "cx", x.toFixed(1));

@@ -133,10 +133,23 @@ export function news(before, after) {
   ];
 }
 
-/** The first part of a node ID, or what stands before its last digits: nodes of one kind share it. */
+/** What nodes of one kind share: all of the ID but its last part, or what stands before its last digits. */
 export function groupOf(id) {
-  const slash = id.indexOf("/");
+  const slash = id.lastIndexOf("/");
   return slash > 0 ? id.slice(0, slash) : id.replace(/[-_.]?\d+$/, "") || id;
+}
+
+/** How nodes are named so that there are no more than `limit`: as they are, by kind, or by kind of kind. */
+function naming(ids, limit) {
+  let name = (id) => id;
+  for (let count = new Set(ids).size; count > limit; ) {
+    const finer = name;
+    const coarser = (id) => groupOf(finer(id));
+    const left = new Set(ids.map(coarser)).size;
+    if (left === count) return () => "all nodes";
+    [name, count] = [coarser, left];
+  }
+  return name;
 }
 
 /** Nodes and links to draw. Above `limit` nodes those of one kind are one; links have both ends. */
@@ -144,15 +157,19 @@ export function graphOf(tables, limit) {
   const { nodes, links } = tables;
   const at = (table, name) => table.columns.indexOf(name);
   const grouped = nodes.rows.length > limit;
-  const name = grouped ? groupOf : (id) => id;
+  const name = naming(nodes.rows.map((row) => row[0]), limit);
   const drawn = new Map();
   for (const row of nodes.rows) {
     const id = name(row[0]);
-    const node = drawn.get(id) ?? { id, members: 0, state: "up", degree: 0 };
+    const node = drawn.get(id) ?? { id, members: 0, bad: 0, state: "up", degree: 0 };
+    const state = row[at(nodes, "state")];
     node.members += 1;
-    if (row[at(nodes, "state")] !== "up") node.state = worse(node.state, row[at(nodes, "state")]);
+    node.bad += Number(state !== "up");
+    node.state = worse(node.state, state);
     drawn.set(id, node);
   }
+  // A few that are not up do not make a kind of them bad; their number stands beside it.
+  for (const node of drawn.values()) if (node.bad * 2 < node.members) node.state = "up";
   const columns = ["messages_per_s", "bytes_per_s", "round_trip_ms", "connection"].map((column) => at(links, column));
   const edges = new Map();
   for (const row of links.rows) {
@@ -164,7 +181,8 @@ export function graphOf(tables, limit) {
     // Both ends count the same messages: the one that has seen more is nearer to the truth.
     edge.rate = grouped ? (edge.rate ?? 0) + (rate ?? 0) / 2 : most(edge.rate, rate);
     edge.bytes = grouped ? (edge.bytes ?? 0) + (bytes ?? 0) / 2 : most(edge.bytes, bytes);
-    edge.trip = trip === null ? edge.trip : Math.min(edge.trip ?? Infinity, trip);
+    // Of many links none stands for all.
+    edge.trip = grouped || trip === null ? edge.trip : Math.min(edge.trip ?? Infinity, trip);
     edge.up ||= connection !== null;
     edges.set(key, edge);
   }

@@ -36,9 +36,11 @@ let token = "";
 const graph = new Graph($("graph"), $("hover"), (id) => choose(id));
 const rows = new Rows($("panel"), $("table"), { open, sort, marked: (key) => (state.marked.get(key) ?? 0) > Date.now() });
 
-/** Shows only what belongs to this node, or everything. */
+/** Shows only what belongs to this node, or everything; of a kind of nodes what has its name. */
 function choose(node) {
-  state.of = node === state.of ? null : node;
+  const is_node = state.tables.nodes.rows.some((row) => row[0] === node);
+  if (node !== null && node !== state.of && !is_node) state.filter = $("filter").value = node;
+  else state.of = node === state.of ? null : node;
   show();
 }
 
