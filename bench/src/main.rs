@@ -2,7 +2,7 @@
 //! the figures and how to read them.
 //!
 //! ```text
-//!   cargo run --release -p aemp-bench                   ours and the floors, five rounds, and curves
+//!   cargo run --release -p aemp-bench                   ours and the floors, five rounds; curves
 //!   cargo run --release -p aemp-bench -- --peers        other frameworks too
 //!   cargo run --release -p aemp-bench -- --only l       workloads and curves whose name begins so
 //!   cargo run --release -p aemp-bench -- size           a network of many nodes

@@ -402,7 +402,8 @@ fn a_loss_is_told_before_the_node_is_down_at_shutdown_too() {
         pair.near.monitor(&port, move |reason| said.send(reason).unwrap()).detach();
         let mut events = pair.near.node_events();
         pair.near.shutdown().await;
-        assert!(matches!(events.next().await.unwrap(), NodeEvent::Down(..)));
+        let event = events.next().await.unwrap();
+        assert!(matches!(event, NodeEvent::Down(..)), "{event:?}");
         assert!(events.next().await.is_none(), "nothing follows");
         assert_eq!(told.await.unwrap().identifier().as_deref(), Some("transport_error"));
         pair.far.shutdown().await;

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::announce::Announcements;
 use super::backlog::Waiting;
 use super::dialled::{self, Target};
+use super::node_events::Followers;
 use super::ration::Ration;
 use super::report::{ShutdownRequest, Undelivered};
 use super::resolve::resolve_to_dial;
@@ -311,8 +312,14 @@ impl Driver {
         if peer.is_neighbour() {
             shared.relaying.up(node);
         }
-        shared.up.write().insert(node.clone(), peer.route());
-        self.announce_in_order(node, NodeEvent::Up(node.clone()));
+        let ready = self.announcements.add(node, NodeEvent::Up(node.clone()));
+        {
+            // Who has seen that a node is connected, and follows them from then on, is not told of
+            // it once more.
+            let mut followers = shared.events.lock();
+            shared.up.write().insert(node.clone(), peer.route());
+            ready.iter().for_each(|event| tell(&mut followers, event));
+        }
         // It delivers nothing before everybody can see that the node is up.
         self.command(link, Command::Attach(remote));
     }
@@ -323,9 +330,7 @@ impl Driver {
     }
 
     pub(super) fn announce(&self, event: NodeEvent) {
-        if let Some(events) = &mut *self.node.inner().shared.events.lock() {
-            guarded(|| events.tell(&event));
-        }
+        tell(&mut self.node.inner().shared.events.lock(), &event);
     }
 
     pub(super) fn command(&self, link: LinkId, command: Command) {
@@ -386,6 +391,13 @@ impl Driver {
         let stream = self.node.inner().shared.relaying.dial(&self.node, &via, to);
         let node = self.node.clone();
         tokio::spawn(link::run_relayed(node, link, Side::Dialler, stream, via, commands));
+    }
+}
+
+/// Tells those who follow the nodes, unless the node has ended.
+fn tell(followers: &mut Option<Followers>, event: &NodeEvent) {
+    if let Some(followers) = followers {
+        guarded(|| followers.tell(event));
     }
 }
 

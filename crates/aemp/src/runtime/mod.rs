@@ -79,7 +79,8 @@ impl Node {
     /// Nodes that come and go from now on. It ends when the node has been shut down.
     ///
     /// A seed may have come up before the first call, so subscribe first and then look at
-    /// [`Node::connected_nodes`].
+    /// [`Node::connected_nodes`]. Who has seen there that a node is connected, and subscribes then,
+    /// is not told so once more.
     pub fn node_events(&self) -> NodeEvents {
         let mut events = self.inner().shared.events.lock();
         // Of a node that has ended, those of nobody: they end at once.
