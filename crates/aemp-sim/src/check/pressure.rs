@@ -34,7 +34,9 @@ fn from_handlers(facts: &Facts<'_>, port: &str, until: usize, pressure: Pressure
                 handler.insert(&record.node, (p, record.t));
             }
             Event::Snd { sid, p, k, epoch: None, .. } if p == port && !facts.came_before(*k, until) => {
-                if handler.get(record.node.as_str()) == Some(&(sid, record.t)) {
+                // A port that is to die waits for nobody, or its death would wait, too.
+                let dying = facts.closed_at(sid).is_some_and(|closed| closed < at);
+                if !dying && handler.get(record.node.as_str()) == Some(&(sid, record.t)) {
                     let (_, count) = unread.entry(sid).or_insert((at, 0));
                     *count += 1;
                 }
