@@ -1,9 +1,11 @@
 // Chromium, steered over a pipe with its own protocol: no package is needed.
 
 import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { ended, until, within } from "./network.mjs";
 
 const OPTIONS = [
   "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
@@ -21,6 +23,7 @@ export class Browser {
     browser.asked = new Map();
     browser.events = [];
     const ended = new Promise((_, reject) => browser.process.once("error", reject));
+    browser.process.once("exit", () => browser.lost());
     let text = "";
     browser.process.stdio[4].setEncoding("utf8").on("data", (part) => {
       const messages = (text + part).split("\0");
@@ -42,10 +45,16 @@ export class Browser {
     else asked?.resolve(result);
   }
 
+  /** What was asked gets no answer any more. */
+  lost() {
+    for (const { reject } of this.asked.values()) reject(new Error("the browser has ended"));
+    this.asked.clear();
+  }
+
   ask(method, params = {}) {
     const id = (this.count = (this.count ?? 0) + 1);
     this.process.stdio[3].write(JSON.stringify({ id, method, params, sessionId: this.session }) + "\0");
-    return new Promise((resolve, reject) => this.asked.set(id, { resolve, reject }));
+    return within(new Promise((resolve, reject) => this.asked.set(id, { resolve, reject })), `an answer to ${method}`);
   }
 
   /** How large the page is, in which colours, and whether things may move. */
@@ -70,12 +79,8 @@ export class Browser {
   }
 
   /** Waits until an expression is true. */
-  async until(expression, seconds = 30) {
-    for (const end = Date.now() + seconds * 1000; Date.now() < end; ) {
-      if (await this.value(expression)) return;
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-    throw new Error(`not within ${seconds} s: ${expression}`);
+  until(expression) {
+    return until(async () => Boolean(await this.value(expression)), true, expression);
   }
 
   async press(key, text = key.length === 1 ? key : undefined) {
@@ -97,9 +102,9 @@ export class Browser {
     return this.events.filter(bad).map(({ params }) => params.entry?.text ?? params.exceptionDetails.exception?.description);
   }
 
-  end() {
-    const ended = new Promise((resolve) => this.process.once("exit", resolve));
-    this.process.kill();
-    return ended.then(() => rmSync(this.profile, { recursive: true, force: true, maxRetries: 5 }));
+  async end() {
+    await ended(this.process);
+    // Its own children may still write.
+    await rm(this.profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
   }
 }

@@ -29,7 +29,7 @@ export class Network {
     });
     // Others may end because one has failed.
     line.catch(() => {});
-    return line;
+    return within(line, `the first line of aemp ${args[0]}`);
   }
 
   /** Starts a node, and gives its address. */
@@ -48,6 +48,30 @@ export class Network {
   }
 }
 
-function ended(child) {
-  return new Promise((done) => (child.exitCode === null && child.signalCode === null ? child.once("exit", done).kill() : done()));
+/** Waits until what is looked at again and again is this. */
+export async function until(look, expected, what = expected, seconds = 30) {
+  let seen;
+  for (const end = Date.now() + seconds * 1000; Date.now() < end; ) {
+    seen = await look();
+    if (seen === expected) return;
+    await new Promise((wait) => setTimeout(wait, 20));
+  }
+  throw new Error(`not within ${seconds} s: ${what}, but ${seen}`);
+}
+
+/** What is promised, if it comes in time. */
+export function within(promised, what, seconds = 30) {
+  let timer;
+  const late = new Promise((_, failed) => {
+    timer = setTimeout(() => failed(new Error(`not within ${seconds} s: ${what}`)), seconds * 1000);
+  });
+  return Promise.race([promised, late]).finally(() => clearTimeout(timer));
+}
+
+/** Ends a process, and waits until it has; one that does not end in time is killed. */
+export async function ended(child) {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const over = new Promise((done) => child.once("exit", done));
+  child.kill();
+  await within(over, "the end of a process").catch(() => child.kill("SIGKILL") && over);
 }

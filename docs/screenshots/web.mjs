@@ -37,6 +37,6 @@ try {
   writeFileSync(join(here, "web.png"), await browser.shot());
   if (browser.faults().length > 0) throw new Error(browser.faults().join("\n"));
 } finally {
-  await browser?.end();
   await network.end();
+  await browser?.end();
 }

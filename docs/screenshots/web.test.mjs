@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { Browser } from "./browser.mjs";
-import { Network } from "./network.mjs";
+import { Network, until } from "./network.mjs";
 
 const HOSTILE = "<img src=x onerror=alert(1)>";
 const network = new Network(process.env.AEMP ?? "target/debug/aemp");
@@ -13,9 +13,6 @@ let browser;
 
 const drawn = () => browser.value(`[...document.querySelectorAll("circle[data-id]")].map((circle) => circle.dataset.id + " " + circle.classList[0]).sort().join()`);
 const lists = () => browser.value(`[...document.querySelectorAll("tbody tr:not(.space)")].map((row) => [...row.cells].map((cell) => cell.textContent))`);
-const until = async (value, expected) => {
-  while ((await value()) !== expected) await new Promise((wait) => setTimeout(wait, 20));
-};
 
 before(async () => {
   network.run("setsecret", "the secret of the tests");
@@ -29,8 +26,9 @@ before(async () => {
 });
 
 after(async () => {
-  await browser?.end();
+  // Processes that are left would keep this one from ending.
   await network.end();
+  await browser?.end();
 });
 
 test("the token does not stay in the address", async () => {

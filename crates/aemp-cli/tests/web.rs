@@ -14,8 +14,6 @@ use serde_json::{Value as Json, json};
 use support::hosts::output_of;
 use support::{Running, User};
 
-const SECRET: &str = "a secret of the tests";
-
 /// Headers that stand in every answer, also in those to nonsense.
 const HEADERS: [&str; 6] = [
     "content-security-policy: default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
@@ -30,11 +28,7 @@ const HEADERS: [&str; 6] = [
 /// A node with a service, and a user whose commands know it as their seed.
 fn network() -> (User, Running) {
     let user = User::new();
-    let services = ["services", "aemp::echo"];
-    let seed = ["run", "norc", "1", "nodeid", "seed", "secret", SECRET, "binds", "127.0.0.1:0"];
-    let mut seed = user.start(&[&seed[..], &services].concat());
-    let (_, address) = seed.ready();
-    user.ok(&["setsecret", SECRET, "setseeds", &address]);
+    let seed = user.seed("seed", &["services", "aemp::echo"]);
     (user, seed)
 }
 
@@ -355,6 +349,8 @@ fn the_page_works_in_a_browser() {
     }
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/screenshots/web.test.mjs");
     let mut node = Command::new("node");
-    let ran = node.args(["--test", script]).env("AEMP", env!("CARGO_BIN_EXE_aemp")).output().unwrap();
-    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stdout));
+    node.args(["--test", script]).env("AEMP", env!("CARGO_BIN_EXE_aemp"));
+    let mut node = Running::start(node);
+    let told = node.rest().join("\n");
+    assert_eq!(node.wait(), Some(0), "{told}");
 }
