@@ -4,7 +4,7 @@ use aemp::{AnyMessage, Node, PortId, Value};
 use clap::Args;
 use tokio::time::Instant;
 
-use crate::client::{self, Access, Seeds};
+use crate::client::{self, Access};
 use crate::failure::Failure;
 use crate::ping::Summary;
 use crate::repeat::{Messages, Repeat};
@@ -37,12 +37,7 @@ impl Cal {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let port = client::port(&self.port)?;
         let messages = self.repeat.messages(&self.values)?;
-        let node = self.access.client.start().await?;
-        let seeds = Seeds::of(&node);
-        let called = self.call(&node, &port, messages).await;
-        let no_seed = seeds.failure();
-        client::end(&node, called.is_ok()).await;
-        let summary = called.map_err(|failure| no_seed.unwrap_or(failure))?;
+        let summary = self.access.client.ask(async |node| self.call(node, &port, messages).await).await?;
         match (self.repeat.is_used(), self.json) {
             (false, _) => Ok(()),
             (true, true) => crate::print(&summary.json("port", &port.to_string()).to_string()),

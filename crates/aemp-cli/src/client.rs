@@ -100,8 +100,22 @@ impl Client {
         Ok(settings.builder().logs(logging::source()).client(true).start().await?)
     }
 
-    /// The same for a command that stays and whose port others are told of: they reach it over the
-    /// nodes that it is connected to.
+    /// Starts such a node, has it ask something, and ends it. If nothing came of that because no
+    /// seed was reached, the failure says so.
+    pub(crate) async fn ask<T>(
+        &self,
+        question: impl AsyncFnOnce(&Node) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let node = self.start().await?;
+        let seeds = Seeds::of(&node);
+        let outcome = question(&node).await;
+        let no_seed = seeds.failure();
+        end(&node, outcome.is_ok()).await;
+        outcome.map_err(|failure| no_seed.unwrap_or(failure))
+    }
+
+    /// As [`Client::start`] for a command that stays and whose port others are told of: they reach
+    /// it over the nodes that it is connected to.
     pub(crate) async fn stay(&self) -> Result<Node, Failure> {
         let settings = self.settings(json!([]))?;
         Ok(settings.builder().logs(logging::source()).start().await?)

@@ -6,7 +6,7 @@ use aemp::{Node, NodeId};
 use clap::Args;
 use tokio::time::timeout;
 
-use crate::client::{self, Client, Seeds};
+use crate::client::{self, Client};
 use crate::failure::Failure;
 use crate::order::{self, DRAIN};
 
@@ -37,12 +37,7 @@ pub(crate) struct Drain {
 impl Drain {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let target = client::port(&self.node)?.node().clone();
-        let node = self.client.start().await?;
-        let seeds = Seeds::of(&node);
-        let outcome = self.drain(&node, &target).await;
-        let no_seed = seeds.failure();
-        client::end(&node, outcome.is_ok()).await;
-        let unfinished = outcome.map_err(|failure| no_seed.unwrap_or(failure))?;
+        let unfinished = self.client.ask(async |node| self.drain(node, &target).await).await?;
         if !unfinished.is_empty() {
             return Err(Failure::failed(format!("{target} has left, and had not finished {unfinished}")));
         }

@@ -6,7 +6,7 @@ use aemp::{AnyMessage, CallError, Node, NodeId, ReplyTo};
 use clap::Args;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::client::{self, Client, Seeds};
+use crate::client::{self, Client};
 use crate::failure::Failure;
 use crate::values::escaped;
 use crate::watchdog::FUNCTION;
@@ -38,12 +38,7 @@ pub(crate) struct Restart {
 impl Restart {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let target = client::port(&self.node)?.node().clone();
-        let node = self.client.start().await?;
-        let seeds = Seeds::of(&node);
-        let outcome = self.restart(&node, &target).await;
-        let no_seed = seeds.failure();
-        client::end(&node, outcome.is_ok()).await;
-        outcome.map_err(|failure| no_seed.unwrap_or(failure))?;
+        self.client.ask(async |node| self.restart(node, &target).await).await?;
         crate::print(&format!("{target} is back"))
     }
 

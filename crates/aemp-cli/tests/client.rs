@@ -9,21 +9,7 @@ use support::{Running, User};
 /// A node that logs at this level, and a user whose commands know it as their seed.
 fn network(level: &str) -> (User, Running) {
     let user = User::new();
-    let mut seed = user.start(&[
-        "run",
-        "--log",
-        level,
-        "norc",
-        "1",
-        "nodeid",
-        "seed",
-        "secret",
-        "a secret of the tests",
-        "binds",
-        "127.0.0.1:0",
-    ]);
-    let (_, address) = seed.ready();
-    user.ok(&["setsecret", "a secret of the tests", "setseeds", &address]);
+    let seed = user.seed("seed", &["--log", level]);
     (user, seed)
 }
 

@@ -12,8 +12,6 @@ use std::process::Command;
 use support::hosts::output_of;
 use support::{Running, User};
 
-const SECRET: &str = "a secret of the tests";
-
 #[test]
 fn there_is_a_manual_page_for_each_command_and_mandoc_finds_nothing_wrong() {
     let user = User::new();
@@ -36,21 +34,8 @@ fn there_is_a_manual_page_for_each_command_and_mandoc_finds_nothing_wrong() {
 /// A node with a service, and a user whose commands know it as their seed.
 fn network() -> (User, Running) {
     let user = User::new();
-    let mut seed = user.start(&[
-        "run",
-        "norc",
-        "1",
-        "nodeid",
-        "seed",
-        "secret",
-        SECRET,
-        "binds",
-        "127.0.0.1:0",
-        "services",
-        "aemp::echo",
-    ]);
-    let (_, address) = seed.ready();
-    user.ok(&["setsecret", SECRET, "setseeds", &address, "profile", "remote"]);
+    let seed = user.seed("seed", &["services", "aemp::echo"]);
+    user.ok(&["profile", "remote"]);
     (user, seed)
 }
 

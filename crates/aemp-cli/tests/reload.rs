@@ -146,21 +146,7 @@ fn a_broken_file_changes_nothing_and_says_where_it_is_broken() {
 #[test]
 fn only_nodes_that_take_orders_are_given_some() {
     let user = User::new();
-    let mut node = user.start(&[
-        "run",
-        "norc",
-        "1",
-        "nodeid",
-        "n",
-        "secret",
-        "s",
-        "secure",
-        "1",
-        "binds",
-        "127.0.0.1:0",
-    ]);
-    let (_, address) = node.ready();
-    user.ok(&["setsecret", "s", "setseeds", &address]);
+    let _node = user.seed("n", &["secure", "1"]);
     for order in ["reload", "drain"] {
         let failure = user.fails(1, &[order, "n"]);
         assert!(failure.contains("in secure mode"), "{failure}");

@@ -15,21 +15,7 @@ use support::terminal::Terminal;
 #[test]
 fn lines_are_completed_given_up_and_remembered() {
     let user = User::new();
-    let mut seed = user.start(&[
-        "run",
-        "norc",
-        "1",
-        "nodeid",
-        "seed/1",
-        "secret",
-        "geheim",
-        "binds",
-        "127.0.0.1:0",
-        "services",
-        "aemp::echo",
-    ]);
-    let (_, address) = seed.ready();
-    user.ok(&["setsecret", "geheim", "setseeds", &address]);
+    let _seed = user.seed("seed/1", &["services", "aemp::echo"]);
     let mut terminal = Terminal::start(&user, &["shell"]);
     terminal.expect("Ctrl-D ends");
     terminal.expect("> ");

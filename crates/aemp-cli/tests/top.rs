@@ -13,26 +13,10 @@ use support::hosts::output_of;
 use support::terminal::Terminal;
 use support::{Running, User};
 
-const SECRET: &str = "a secret of the tests";
-
 /// A node with a service, and a user whose commands know it as their seed.
 fn network() -> (User, Running) {
     let user = User::new();
-    let mut seed = user.start(&[
-        "run",
-        "norc",
-        "1",
-        "nodeid",
-        "seed",
-        "secret",
-        SECRET,
-        "binds",
-        "127.0.0.1:0",
-        "services",
-        "aemp::echo",
-    ]);
-    let (_, address) = seed.ready();
-    user.ok(&["setsecret", SECRET, "setseeds", &address]);
+    let seed = user.seed("seed", &["services", "aemp::echo"]);
     (user, seed)
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use aemp::{Node, NodeId};
 use clap::Args;
 
-use crate::client::{self, Client, Limit, Seeds};
+use crate::client::{self, Client, Limit};
 use crate::failure::Failure;
 use crate::order::{self, RELOAD, Reloaded};
 
@@ -33,12 +33,8 @@ pub(crate) struct Reload {
 impl Reload {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let target = client::port(&self.node)?.node().clone();
-        let node = self.client.start().await?;
-        let seeds = Seeds::of(&node);
-        let outcome = reload(&node, &target, self.limit.timeout).await;
-        let no_seed = seeds.failure();
-        client::end(&node, outcome.is_ok()).await;
-        crate::print(&describe(&outcome.map_err(|failure| no_seed.unwrap_or(failure))?))
+        let reloaded = self.client.ask(async |node| reload(node, &target, self.limit.timeout).await).await?;
+        crate::print(&describe(&reloaded))
     }
 }
 

@@ -19,6 +19,9 @@ pub(crate) mod reserved;
 #[cfg(unix)]
 pub(crate) mod terminal;
 
+/// What the nodes of a network share.
+pub(crate) const SECRET: &str = "a secret of the tests";
+
 /// Nothing in these tests takes so long, unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -65,6 +68,15 @@ impl User {
         let ran = self.run(args);
         assert_eq!(ran.status, Some(status), "aemp {args:?}: {}{}", ran.stdout, ran.stderr);
         ran.stderr
+    }
+
+    /// Starts a node with these settings besides, which the user's commands know as their seed.
+    pub(crate) fn seed(&self, id: &str, settings: &[&str]) -> Running {
+        let args = ["run", "norc", "1", "nodeid", id, "secret", SECRET, "binds", "127.0.0.1:0"];
+        let mut seed = self.start(&[&args, settings].concat());
+        let (_, address) = seed.ready();
+        self.ok(&["setsecret", SECRET, "setseeds", &address]);
+        seed
     }
 
     /// Starts it.
