@@ -13,8 +13,8 @@ pub struct CloseOnDrop {
 }
 
 impl CloseOnDrop {
-    /// The node, which is not shut down by this any more.
-    pub fn keep(mut self) -> Node {
+    /// Lets the node go on by itself, and gives it back.
+    pub fn detach(mut self) -> Node {
         self.node.take().expect("only this and the drop take it")
     }
 }

@@ -1,5 +1,12 @@
 #![doc = include_str!("../README.md")]
 //!
+//! # Guards
+//!
+//! What a guard stands for ends when the guard is dropped, and goes on by itself after `detach()`:
+//! a monitor ([`MonitorGuard`]), an entry of the database ([`DbGuard`]), a node
+//! ([`CloseOnDrop`]). What belongs to a port needs no guard and ends with the port: its tasks and
+//! timers, the monitors that it has set and detached, the names that it is registered under.
+//!
 //! # Features
 //!
 //! Both are on by default, and each only adds.

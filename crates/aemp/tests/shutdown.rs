@@ -272,7 +272,7 @@ fn a_node_that_is_to_close_on_drop_delivers_and_ends_and_a_kept_one_lives() {
         // Nobody waits for it, and nothing is left to do.
         assert!(copy.shutdown().await.is_complete());
 
-        let kept = far.close_on_drop().keep();
+        let kept = far.close_on_drop().detach();
         let own = kept.port(|cx: &mut Context<'_>, (reply,): (aemp::ReplyTo<u8>,)| cx.reply(reply, 1));
         assert_eq!(kept.call(&own, LIMIT, |reply| (reply,)).await, Ok(1));
         kept.shutdown().await;
