@@ -119,7 +119,7 @@ fn to_json(record: &Record) -> String {
 }
 
 /// A time as it is written everywhere, to the microsecond.
-fn text_of(time: SystemTime) -> String {
+pub(crate) fn text_of(time: SystemTime) -> String {
     let time = OffsetDateTime::from(time);
     let (year, month, day) = (time.year(), u8::from(time.month()), time.day());
     let (hour, minute, second, micros) = time.to_hms_micro();

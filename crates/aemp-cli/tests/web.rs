@@ -8,6 +8,7 @@ mod support;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
@@ -89,9 +90,13 @@ impl Page {
     }
 
     /// The pictures that are told to a page which sees this.
-    fn pictures(&self, wanted: &str) -> Pictures {
+    fn pictures(&self, wanted: &str) -> Events {
+        self.events(&format!("/events?want={wanted}"))
+    }
+
+    fn events(&self, path: &str) -> Events {
         let mut stream = self.connect();
-        stream.write_all(self.request(&format!("GET /events?want={wanted}"), &[], "").as_bytes()).unwrap();
+        stream.write_all(self.request(&format!("GET {path}"), &[], "").as_bytes()).unwrap();
         let mut lines = BufReader::new(stream);
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
@@ -99,7 +104,7 @@ impl Page {
         }
         assert!(head.starts_with("HTTP/1.1 200 ") && head.contains("text/event-stream"), "{head}");
         HEADERS.iter().for_each(|header| assert!(head.contains(header), "{header}\n{head}"));
-        Pictures(lines)
+        Events(lines)
     }
 }
 
@@ -121,9 +126,9 @@ impl Answer {
     }
 }
 
-struct Pictures(BufReader<TcpStream>);
+struct Events(BufReader<TcpStream>);
 
-impl Pictures {
+impl Events {
     fn next(&mut self) -> Json {
         let mut line = String::new();
         while !line.starts_with("data: ") {
@@ -185,6 +190,44 @@ fn ports_and_lost_messages_are_told_where_they_are_wanted() {
 }
 
 #[test]
+fn logs_of_all_nodes_are_told_down_to_a_level() {
+    let (user, _seed) = network();
+    let page = Page::start(&user, &[]);
+    // Records are heard once the nodes were asked for them; of a cause there is one line a second.
+    let heard_over = |path: &str, text: &str| {
+        let mut events = page.events(path);
+        let heard = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for number in (0..).take_while(|_| !heard.load(Ordering::Relaxed)) {
+                    user.ok(&["snd", "seed", &format!("no::such::function{number}")]);
+                }
+            });
+            let record = loop {
+                let event = events.next();
+                assert_eq!(event["columns"], json!(["time", "node", "level", "context", "text"]));
+                let records = event["records"].as_array().unwrap();
+                let mut with_text =
+                    records.iter().filter(|record| record[4].as_str().unwrap().contains(text));
+                if let Some(record) = with_text.next() {
+                    break record.clone();
+                }
+            };
+            heard.store(true, Ordering::Relaxed);
+            record
+        })
+    };
+    let record = heard_over("/logs?level=warn", "no::such::function");
+    assert_eq!((&record[1], &record[2], &record[3]), (&json!("seed"), &json!("warn"), &json!("aemp::spawn")));
+    // Clients come and go in what is logged for debugging only.
+    assert_eq!(heard_over("/logs?level=debug", "node down")[2], "debug");
+    assert_eq!(page.ask("GET /logs?level=loud", &[], "").status, 400);
+    let _open: Vec<Events> = (0..8).map(|_| page.events("/logs")).collect();
+    // Those of before may still be there, so this can be refused earlier, but never later.
+    assert_eq!(page.ask("GET /logs", &[], "").status, 503);
+}
+
+#[test]
 fn the_page_and_its_parts_are_there_without_the_token_and_data_is_not() {
     let (user, _seed) = network();
     let page = Page::start(&user, &[]);
@@ -220,6 +263,8 @@ fn hostile_requests_are_refused() {
         ("another port of this machine", 403, "POST /send", &[("origin", "http://127.0.0.1:1")], &wish),
         ("another site, by its own word", 403, "GET /events", &[("sec-fetch-site", "cross-site")], ""),
         ("no token", 401, "GET /events", &[("authorization", "")], ""),
+        ("logs without a token", 401, "GET /logs", &[("authorization", "")], ""),
+        ("logs for another page", 403, "GET /logs", &[("origin", "http://evil.example")], ""),
         ("a wrong token", 401, "GET /events", &[("authorization", &wrong)], ""),
         ("a token that is almost right", 401, "GET /events", &[("authorization", &almost)], ""),
         ("a token in the query", 401, &in_query, &[("authorization", "")], &wish),
@@ -277,7 +322,7 @@ fn who_is_slow_is_told_so_and_keeps_nobody_from_the_page() {
 fn only_so_many_pages_are_open_and_one_that_is_closed_makes_room() {
     let (user, _seed) = network();
     let page = Page::start(&user, &[]);
-    let mut open: Vec<Pictures> = (0..16).map(|_| page.pictures("ports")).collect();
+    let mut open: Vec<Events> = (0..16).map(|_| page.pictures("ports")).collect();
     assert_eq!(page.ask("GET /events", &[], "").status, 503);
     let closed = open.pop().unwrap();
     closed.0.get_ref().shutdown(Shutdown::Both).unwrap();

@@ -9,7 +9,7 @@ const load = (name) => {
   const source = readFileSync(new URL(`../src/web/page/${name}`, import.meta.url), "utf8");
   return import("data:text/javascript," + encodeURIComponent(source));
 };
-const { LISTS, arrange, cell, changes, compare, duration, eventsIn, graphOf, groupOf, kindOf, news, short, strength, summary, visible } =
+const { LISTS, arrange, cell, changes, compare, duration, eventsIn, graphOf, groupOf, kindOf, news, short, strength, summary, visible, RECORDS_MAX, withRecords } =
   await load("model.js");
 const { Layout, hash } = await load("layout.js");
 
@@ -46,6 +46,18 @@ test("rows are sorted, filtered and those of one node", () => {
   // The list itself stays as it came.
   assert.equal(ports.rows[0][0], "a#x");
   for (const { columns, sort } of Object.values(LISTS)) assert.ok(columns.includes(sort));
+});
+
+test("the last log records are kept, and each is told from those like it", () => {
+  const columns = ["time", "node", "level", "context", "text"];
+  const logs = withRecords(null, { columns, records: [["t", "a", "info", "c", "x"], ["t", "a", "info", "c", "x"]] });
+  assert.deepEqual(logs.columns, ["number", ...columns]);
+  assert.deepEqual(logs.rows.map((row) => row[0]), [1, 2]);
+  assert.deepEqual(arrange(logs, { ...LISTS.logs, of: "b" }), []);
+  const many = Array.from({ length: RECORDS_MAX }, (_, at) => ["t", "a", "info", "c", String(at)]);
+  const { rows } = withRecords(logs, { columns, records: many.slice(1) });
+  assert.equal(rows.length, RECORDS_MAX);
+  assert.deepEqual([rows[0][0], rows.at(-1)[5]], [2, String(RECORDS_MAX - 1)]);
 });
 
 test("what came, went and changed is told", () => {

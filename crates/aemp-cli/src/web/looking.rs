@@ -12,9 +12,6 @@ use tokio::time::sleep;
 
 use crate::top::{Observer, Picture, View, Wanted};
 
-/// The form of what is told. It is raised when a field changes its meaning.
-const VERSION: u32 = 1;
-
 /// Pages that are open at the same time.
 const PAGES_MAX: usize = 16;
 
@@ -131,7 +128,7 @@ fn event(picture: &Picture) -> Bytes {
             |table| json!({"columns": table.columns(), "keys": view.keys(), "rows": table.rows()}),
         );
     }
-    let picture = json!({"version": VERSION, "time": picture.time, "tables": tables});
+    let picture = json!({"version": super::VERSION, "time": picture.time, "tables": tables});
     Bytes::from(format!("data: {picture}\n\n"))
 }
 

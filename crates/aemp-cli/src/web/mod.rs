@@ -1,13 +1,15 @@
 //! `aemp web`: a network while it runs, in a browser.
 //!
 //! [`guard`] decides who is answered, [`pages`] what, [`looking`] looks at the network as `top`
-//! does while somebody sees it, and [`act`] is what may be done besides. The page itself is in
-//! `page/`.
+//! does while somebody sees it, [`logs`] listens to what its nodes log, and [`act`] is what may be
+//! done besides. The page itself is in `page/`.
 
 #[cfg(feature = "web")]
 mod act;
 #[cfg(feature = "web")]
 mod guard;
+#[cfg(feature = "web")]
+mod logs;
 #[cfg(feature = "web")]
 mod looking;
 #[cfg(feature = "web")]
@@ -20,9 +22,14 @@ use clap::{Args, ValueEnum};
 use crate::client::{self, Access};
 use crate::failure::Failure;
 
+/// The form of what pages are told. It is raised when a field changes its meaning.
+#[cfg(feature = "web")]
+const VERSION: u32 = 1;
+
 /// Show a network while it runs, in a browser
 ///
-/// Prints the address of a page, which shows what `top` shows, with a picture of nodes and links.
+/// Prints the address of a page, which shows what `top` shows, with a picture of nodes and links,
+/// and what the nodes log, down to a level that is chosen there.
 /// Behind the # stands the token, without which nothing is told; a new one each time, unless
 /// --token says it (then it is not printed). The network is asked only while a page is open.
 ///
@@ -89,6 +96,7 @@ impl Web {
             let pages = pages::Pages {
                 guard,
                 pictures,
+                logs: logs::Logs::new(node.clone()),
                 allow: self.allow.clone(),
                 node: node.clone(),
                 limit: self.access.limit.timeout,

@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use aemp::Node;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
 use serde_json::json;
 use tokio::net::TcpListener;
 
 use super::Act;
 use super::act::Wish;
 use super::guard::Guard;
+use super::logs::Logs;
 use super::looking::Pictures;
 use crate::http::{self, Answer, Content, Request, Rules, Status};
 
@@ -39,11 +42,12 @@ type Asset = (&'static str, &'static str, &'static str);
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// The page. Nothing in it is secret, so it needs no token.
-const ASSETS: [Asset; 8] = [
+const ASSETS: [Asset; 9] = [
     ("/", "text/html; charset=utf-8", include_str!("page/index.html")),
     ("/page.css", "text/css; charset=utf-8", include_str!("page/page.css")),
     ("/icon.svg", "image/svg+xml", include_str!("page/icon.svg")),
     ("/page.js", SCRIPT, include_str!("page/page.js")),
+    ("/stream.js", SCRIPT, include_str!("page/stream.js")),
     ("/rows.js", SCRIPT, include_str!("page/rows.js")),
     ("/graph.js", SCRIPT, include_str!("page/graph.js")),
     ("/layout.js", SCRIPT, include_str!("page/layout.js")),
@@ -54,6 +58,7 @@ const ASSETS: [Asset; 8] = [
 pub(super) struct Pages {
     pub(super) guard: Guard,
     pub(super) pictures: Pictures,
+    pub(super) logs: Logs,
     pub(super) allow: Vec<Act>,
     pub(super) node: Node,
     /// How long an act may take.
@@ -83,6 +88,11 @@ impl Pages {
             self.guard.check_data(&request)?;
             return self.events(&request.query);
         }
+        if path == "/logs" {
+            only("GET", &request)?;
+            self.guard.check_data(&request)?;
+            return self.logs(&request.query);
+        }
         if path == "/acts" {
             only("GET", &request)?;
             self.guard.check_data(&request)?;
@@ -103,15 +113,17 @@ impl Pages {
     /// The stream of pictures, with what is wanted besides nodes, links and families:
     /// `want=ports,lost`.
     fn events(&self, query: &str) -> Result<Answer, Answer> {
-        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-        let wanted = pairs.find(|(name, _)| *name == "want").map_or("", |(_, value)| value);
+        let wanted = parameter(query, "want").unwrap_or_default();
         let wants = |name: &str| wanted.split(',').any(|word| word == name);
-        let events = self.pictures.events(wants("ports"), wants("lost"));
-        let events = events.ok_or_else(|| {
-            Answer::refusal(Status::ServiceUnavailable, "too many pages are open; close one")
-        })?;
-        let (kind, content) = ("text/event-stream", Content::Parts(events));
-        Ok(Answer { status: Status::Ok, kind, headers: Vec::new(), content })
+        stream(self.pictures.events(wants("ports"), wants("lost")), "too many pages are open; close one")
+    }
+
+    /// The stream of log records, down to the level in `level=LEVEL`.
+    fn logs(&self, query: &str) -> Result<Answer, Answer> {
+        let level = parameter(query, "level").unwrap_or("info");
+        let level =
+            level.parse().map_err(|error| Answer::refusal(Status::BadRequest, &format!("level: {error}")))?;
+        stream(self.logs.events(level), "too many pages show logs; close one")
     }
 
     async fn act(&self, act: Act, request: &Request) -> Result<Answer, Answer> {
@@ -131,6 +143,19 @@ impl Pages {
             Err(failure) => Err(Answer::refusal(Status::BadGateway, &failure.to_string())),
         }
     }
+}
+
+/// What stands in a query under a name.
+fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.find(|(of, _)| *of == name).map(|(_, value)| value)
+}
+
+/// An answer without an end, unless there is no room for it.
+fn stream(events: Option<BoxStream<'static, Bytes>>, full: &str) -> Result<Answer, Answer> {
+    let events = events.ok_or_else(|| Answer::refusal(Status::ServiceUnavailable, full))?;
+    let (kind, content) = ("text/event-stream", Content::Parts(events));
+    Ok(Answer { status: Status::Ok, kind, headers: Vec::new(), content })
 }
 
 fn only(method: &'static str, request: &Request) -> Result<(), Answer> {

@@ -22,6 +22,10 @@ export const LISTS = {
     columns: ["time", "node", "port", "tag", "reason"],
     sort: "time", descending: true, nothing: "no message was lost",
   },
+  logs: {
+    columns: ["time", "node", "level", "context", "text"],
+    sort: "time", descending: true, nothing: "no node has logged anything since this was opened",
+  },
 };
 
 const HEADINGS = {
@@ -72,6 +76,17 @@ export function cell(column, value) {
   if (column === "uptime" || column === "queue_age") return duration(value);
   if (column.endsWith("bytes") || column === "bytes_per_s") return bytes(value);
   return Number.isInteger(value) && Math.abs(value) < 100000 ? String(value) : short(value);
+}
+
+/** Log records that are kept. */
+export const RECORDS_MAX = 1000;
+
+/** A list with these records behind the others; each has a number, which tells it from those like it. */
+export function withRecords(table, { columns, records }) {
+  const before = table?.rows ?? [];
+  const next = (before.at(-1)?.[0] ?? 0) + 1;
+  const rows = [...before, ...records.map((record, at) => [next + at, ...record])];
+  return { columns: ["number", ...columns], keys: 1, rows: rows.slice(-RECORDS_MAX) };
 }
 
 /** Puts what is not known before all else. */

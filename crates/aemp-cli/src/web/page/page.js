@@ -3,7 +3,8 @@
 
 import { Graph } from "./graph.js";
 import { Rows } from "./rows.js";
-import { LISTS, arrange, changes, cell, eventsIn, graphOf, heading, keyOf, news, summary } from "./model.js";
+import { follow, request } from "./stream.js";
+import { LISTS, arrange, changes, cell, graphOf, heading, keyOf, news, summary, withRecords } from "./model.js";
 
 /** Above so many nodes the graph shows groups of them. */
 const NODES_DRAWN = 1200;
@@ -11,8 +12,6 @@ const NODES_DRAWN = 1200;
 /** Changes that are told, and for how many milliseconds a new row is marked. */
 const NEWS_MAX = 50;
 const NEW_FOR = 3000;
-
-const AGAIN = 1000;
 
 const $ = (id) => document.getElementById(id);
 const names = Object.keys(LISTS);
@@ -28,7 +27,8 @@ const state = {
   acts: [],
   // Whether the next press of kill kills.
   armed: false,
-  stream: null,
+  streams: [],
+  logs: null,
 };
 
 let token = "";
@@ -56,8 +56,13 @@ function view(name) {
   state.view = name;
   rows.reset();
   show();
-  // Ports and lost messages are asked for only while they are seen.
-  follow();
+  // Ports, lost messages and logs are asked for only while they are seen.
+  listen();
+}
+
+/** A list as it was last told of. */
+function tableOf(name) {
+  return name === "logs" ? state.logs : state.tables?.[name];
 }
 
 /** Draws everything again, in the next frame. */
@@ -68,7 +73,7 @@ function show() {
     if (state.tables === null) return;
     // Two tasks, so that keys and clicks come between.
     setTimeout(() => graph.update(graphOf(state.tables, NODES_DRAWN), state.of));
-    const table = state.tables[state.view];
+    const table = tableOf(state.view);
     const sorts = state.sorts[state.view];
     const of = state.view === "nodes" || state.view === "families" ? null : state.of;
     const list = table ? arrange(table, { ...sorts, filter: state.filter, of }) : [];
@@ -81,13 +86,15 @@ function show() {
 
 function tabs() {
   for (const button of $("tabs").children) {
-    const count = state.tables?.[button.dataset.view]?.rows.length;
+    const count = tableOf(button.dataset.view)?.rows.length;
     const text = `${button.dataset.view}${count === undefined ? "" : ` ${count}`}`;
     if (button.textContent !== text) button.textContent = text;
     const selected = button.dataset.view === state.view;
     button.setAttribute("aria-selected", String(selected));
     button.tabIndex = selected ? 0 : -1;
   }
+  $("level").hidden = state.view !== "logs";
+  $("missed").hidden ||= state.view !== "logs";
   $("all").hidden = state.of === null;
   $("all").textContent = `of ${state.of} ×`;
   $("all").setAttribute("aria-label", `show all, not only what belongs to ${state.of}`);
@@ -132,47 +139,30 @@ function status(words, bad = false) {
   $("status").className = bad ? "bad" : "";
 }
 
-/** Reads the stream of pictures, from the beginning again when it ends. */
-async function follow() {
-  state.stream?.abort();
-  const stream = (state.stream = new AbortController());
-  while (!stream.signal.aborted) {
-    try {
-      await read(stream);
-      if (!stream.signal.aborted) status("the connection has ended; connecting again", true);
-    } catch (error) {
-      if (stream.signal.aborted) return;
-      if (error.refused === 401) return ask();
-      status(error.refused ? error.message : "`aemp web` is not reached; trying again", true);
-    }
-    await new Promise((resolve) => setTimeout(resolve, AGAIN));
-  }
-}
-
-async function read(stream) {
+/** Follows the pictures, and the logs while they are seen. */
+function listen() {
   const wanted = ["ports", "lost"].includes(state.view) ? `?want=${state.view}` : "";
-  const response = await request(`/events${wanted}`, { signal: stream.signal });
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  let left = "";
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done || stream.signal.aborted) return;
-    const { events, rest } = eventsIn(left + value);
-    left = rest;
-    if (events.length > 0) {
-      status("live");
-      seen(events.at(-1));
-    }
-  }
+  state.streams.splice(0).forEach((stream) => stream.abort());
+  start(`/events${wanted}`, (events) => seen(events.at(-1)));
+  if (state.view === "logs") start(`/logs?level=${$("level").value}`, (events) => events.forEach(logged));
 }
 
-async function request(path, options = {}) {
-  const headers = { authorization: `Bearer ${token}`, ...options.headers };
-  const response = await fetch(path, { ...options, headers });
-  if (response.ok) return response;
-  const error = new Error((await response.text()).trim());
-  error.refused = response.status;
-  throw error;
+function start(path, taken) {
+  const stream = new AbortController();
+  state.streams.push(stream);
+  const take = (events) => {
+    status("live");
+    taken(events);
+  };
+  follow(token, path, stream.signal, { take, tell: (words) => status(words, true), ask });
+}
+
+/** Takes log records. */
+function logged(event) {
+  state.logs = withRecords(state.logs, event);
+  $("missed").hidden = event.lost === 0;
+  $("missed").textContent = `${event.lost} records were lost: they came faster than they could be taken`;
+  if (!document.hidden) show();
 }
 
 /** Asks for the token: it is missing or wrong. */
@@ -190,9 +180,9 @@ async function begin(given) {
   sessionStorage.setItem("token", token);
   $("entry").hidden = true;
   document.querySelector("main").hidden = false;
-  follow();
+  listen();
   try {
-    state.acts = (await (await request("/acts")).json()).acts;
+    state.acts = (await (await request(token, "/acts")).json()).acts;
   } catch {
     // The stream tells what is wrong.
     state.acts = [];
@@ -201,9 +191,9 @@ async function begin(given) {
 
 /** Shows all that is known of a row, and what may be done. */
 function open(row) {
-  const table = state.tables[state.view];
+  const table = tableOf(state.view);
   const at = (column) => row[table.columns.indexOf(column)];
-  $("what").textContent = keyOf(table, row).replaceAll("\n", " – ");
+  $("what").textContent = state.view === "logs" ? at("node") : keyOf(table, row).replaceAll("\n", " – ");
   $("facts").replaceChildren(...table.columns.flatMap((column, index) =>
     [text("dt", heading(column)), text("dd", cell(column, row[index]))]));
   $("told").textContent = "";
@@ -249,7 +239,7 @@ async function perform(act, port) {
   $("told").textContent = "under way";
   try {
     const wish = act === "kill" ? { port } : { port, values: JSON.parse($("values").value || "[]") };
-    const response = await request(`/${act}`, {
+    const response = await request(token, `/${act}`, {
       method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(wish),
     });
     const { answer, dead } = await response.json();
@@ -266,7 +256,7 @@ function press(event) {
     else state.of = null;
     $("table").focus();
     show();
-  } else if (event.target !== $("filter")) {
+  } else if (event.target !== $("filter") && event.target !== $("level")) {
     const name = names[Number(event.key) - 1];
     if (name) {
       view(name);
@@ -275,7 +265,7 @@ function press(event) {
       event.preventDefault();
       $("filter").focus();
     }
-  } else if (event.key === "Enter" || event.key === "ArrowDown") {
+  } else if (event.target === $("filter") && (event.key === "Enter" || event.key === "ArrowDown")) {
     event.preventDefault();
     $("table").focus();
   }
@@ -301,6 +291,7 @@ function build() {
     state.filter = $("filter").value;
     show();
   });
+  $("level").addEventListener("change", listen);
   $("entry").addEventListener("submit", (event) => {
     event.preventDefault();
     begin($("token").value.trim());
