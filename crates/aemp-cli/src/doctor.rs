@@ -1,16 +1,18 @@
 //! `aemp doctor`: what is wrong in a network that runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aemp::stats::AskError;
-use aemp::{CallError, Node, Stats};
+use aemp::{CallError, Node, NodeId, Stats};
 use clap::Args;
+use futures_util::{StreamExt as _, future, stream};
 
 use crate::check::finding::{Finding, Findings, Format};
 use crate::client::Access;
 use crate::failure::Failure;
 use crate::inspect::known::Known;
-use crate::inspect::{Asked, ask_all, connected};
+use crate::inspect::{AT_ONCE, Asked, ask_all, connected};
+use crate::ping;
 
 /// Seconds that a message may wait for its connection.
 const QUEUE_AGE_MAX: f64 = 1.0;
@@ -24,9 +26,10 @@ const DESCRIPTORS_MAX: f64 = 0.8;
 /// Find out what is wrong in a network that runs
 ///
 /// Asks all nodes that the seeds know what they count, and tells: nodes that do not answer,
-/// connections that one end does not see, messages that wait for more than a second, handlers that
-/// blocked, descriptors that run short, clocks that differ, versions that are mixed, and global
-/// nodes whose databases are not the same. Perl nodes do not know the question, and are left out.
+/// connections that one end does not see, pairs that were connected and cannot reach each other,
+/// messages that wait for more than a second, handlers that blocked, descriptors that run short,
+/// clocks that differ, versions that are mixed, and global nodes whose databases are not the same.
+/// Perl nodes do not know the question, and are left out.
 ///
 /// Exit status: 0 nothing was found, 1 warnings only, 2 errors.
 #[derive(Debug, Args)]
@@ -79,8 +82,44 @@ impl Doctor {
             }
         }
         between(&answers, &mut findings);
+        for (one, other) in self.parted(node, &answers).await {
+            findings.add(Finding::error(
+                &one,
+                format_args!("and {other} cannot reach each other, although both answer here"),
+                "one direction may be cut: see routes and firewalls between the two",
+            ));
+        }
         findings
     }
+
+    /// The pairs of nodes that were connected once, and between which nothing gets through.
+    async fn parted(&self, node: &Node, answers: &BTreeMap<String, Stats>) -> Vec<(String, String)> {
+        let limit = self.access.limit.timeout;
+        let asked = stream::iter(lost_pairs(answers)).map(async |(one, other)| {
+            // There and back over both, so it does not matter which of them begins.
+            let route = [NodeId::new(one).ok()?, NodeId::new(other).ok()?];
+            let got_through = ping::gets_through(node, &route, limit).await;
+            (!got_through).then(|| (one.to_owned(), other.to_owned()))
+        });
+        asked.buffer_unordered(AT_ONCE).filter_map(future::ready).collect().await
+    }
+}
+
+/// The pairs of nodes that were connected once and are not, as both see it.
+fn lost_pairs(answers: &BTreeMap<String, Stats>) -> BTreeSet<(&str, &str)> {
+    let mut pairs = BTreeSet::new();
+    for (name, stats) in answers {
+        for peer in stats.peers.keys().filter(|peer| !is_up(stats, peer)) {
+            if answers.get(peer).is_some_and(|other| !is_up(other, name)) {
+                pairs.insert((name.min(peer).as_str(), name.max(peer).as_str()));
+            }
+        }
+    }
+    pairs
+}
+
+fn is_up(stats: &Stats, peer: &str) -> bool {
+    stats.peers.get(peer).is_some_and(|peer| peer.connection.is_some())
 }
 
 /// What one node tells of itself.
@@ -122,8 +161,6 @@ fn of_node(stats: &Stats, (difference, doubt): (f64, f64), findings: &mut Findin
 
 /// What shows when the nodes are compared.
 fn between(answers: &BTreeMap<String, Stats>, findings: &mut Findings) {
-    let is_up =
-        |stats: &Stats, peer: &str| stats.peers.get(peer).is_some_and(|peer| peer.connection.is_some());
     for (name, stats) in answers {
         for peer in stats.peers.keys().filter(|peer| is_up(stats, peer)) {
             if answers.get(peer).is_some_and(|other| !is_up(other, name)) {
@@ -195,6 +232,17 @@ mod tests {
         let mut findings = Findings::default();
         of_node(&stats("a", &["b"]), (1.5, 1.0), &mut findings);
         assert_eq!(findings.keys(), []);
+    }
+
+    #[test]
+    fn pairs_that_were_connected_and_are_not_are_looked_at_once() {
+        let mut one = stats("b", &["c"]);
+        one.peers.entry("a".into()).or_default();
+        one.peers.entry("perl".into()).or_default();
+        let mut other = stats("a", &[]);
+        other.peers.entry("b".into()).or_default();
+        let answers = [one, other, stats("c", &["b"])].map(|stats| (stats.node.clone(), stats)).into();
+        assert_eq!(lost_pairs(&answers), [("a", "b")].into());
     }
 
     #[test]

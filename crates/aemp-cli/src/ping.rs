@@ -115,11 +115,9 @@ impl Latency {
 
 /// Sends a message over these nodes and back.
 async fn round_trip(node: &Node, route: &[NodeId], limit: Duration) -> Result<Duration, Failure> {
-    let Some((first, rest)) = route.split_first() else { return Ok(Duration::ZERO) };
+    let Some(first) = route.first() else { return Ok(Duration::ZERO) };
     let began = Instant::now();
-    let answer: Result<AnyMessage, CallError> =
-        node.call(&first.control_port(), limit, |reply| message(rest, first, &reply)).await;
-    match answer {
+    match pass_on(node, route, limit).await {
         Ok(_) => Ok(began.elapsed()),
         Err(CallError::Died(reason)) => {
             let known = Known::of(node, limit).await;
@@ -138,6 +136,16 @@ async fn round_trip(node: &Node, route: &[NodeId], limit: Duration) -> Result<Du
             Err(Failure::failed(format!("{last}: {error}{like}")))
         }
     }
+}
+
+/// Whether a message gets over these nodes and back.
+pub(crate) async fn gets_through(node: &Node, route: &[NodeId], limit: Duration) -> bool {
+    pass_on(node, route, limit).await.is_ok()
+}
+
+async fn pass_on(node: &Node, route: &[NodeId], limit: Duration) -> Result<AnyMessage, CallError> {
+    let (first, rest) = route.split_first().expect("there is a node to begin with");
+    node.call(&first.control_port(), limit, |reply| message(rest, first, &reply)).await
 }
 
 /// What the first node is asked to pass on.

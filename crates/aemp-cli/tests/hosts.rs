@@ -249,3 +249,32 @@ fn a_cut_in_one_direction_is_noticed_by_the_end_that_still_hears_as_soon_as_by_t
     let line = hears.logged("node down peer=deaf");
     assert!(line.contains("reset"), "{line}");
 }
+
+#[test]
+fn doctor_names_two_nodes_between_which_one_direction_is_cut() {
+    let name = "doctor_names_two_nodes_between_which_one_direction_is_cut";
+    let Some(net) = Network::new(name, 3) else { return };
+    let (near, far, third) = (net.host(1), net.host(2), net.host(3));
+    let seed_address = "10.77.0.3:4040";
+    let quick = ["monitor_timeout", "2"];
+    let mut seed = third.node("seed", "*:4040", "", &quick);
+    let mut one = near.node("one", "*:4040", seed_address, &quick);
+    let mut other = far.node("other", "*:4040", seed_address, &quick);
+    for node in [&mut one, &mut other] {
+        wait_for(node, "seed");
+    }
+    seed.ready();
+    let measured = third.run(seed_address, &["latency", "one", "other"]);
+    assert_eq!(measured.status, Some(0), "{}", measured.stderr);
+    let healthy = third.run(seed_address, &["doctor"]);
+    assert_eq!(healthy.status, Some(0), "{}", healthy.stdout);
+    // Of both: each is a path of its own.
+    near.blackhole("10.77.0.2");
+    near.blackhole("2001:db8:77::2");
+    for (node, peer) in [(&mut one, "other"), (&mut other, "one")] {
+        node.logged(&format!("node down peer={peer}"));
+    }
+    let cut = third.run(seed_address, &["doctor", "--timeout", "3"]);
+    assert_eq!(cut.status, Some(2), "{}", cut.stdout);
+    assert!(cut.stdout.contains("one: and other cannot reach each other"), "{}", cut.stdout);
+}
