@@ -43,6 +43,7 @@
 
 mod addr;
 pub mod address;
+pub mod broker;
 pub mod budget;
 mod db;
 mod deadlines;

@@ -1,5 +1,7 @@
 //! The corpora of the fuzz targets of this crate.
 
+#[path = "support/broker_checks.rs"]
+mod broker_checks;
 #[path = "support/checks.rs"]
 mod checks;
 #[path = "support/corpus.rs"]
@@ -43,4 +45,14 @@ fn requests_that_a_node_acts_on() {
 #[test]
 fn connections_that_a_node_relays() {
     replay("relay", relay_checks::relay);
+}
+
+#[test]
+fn streams_over_a_broker_that_loses() {
+    replay("broker", broker_checks::lossy);
+}
+
+#[test]
+fn streams_over_a_broker_that_forges() {
+    replay("broker", broker_checks::forged);
 }
