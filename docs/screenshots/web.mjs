@@ -3,33 +3,24 @@
 //     cargo build -p aemp-cli && node docs/screenshots/web.mjs target/debug/aemp [chromium]
 
 import { writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import { Browser } from "./browser.mjs";
 import { Network } from "./network.mjs";
+import { NODES, here, openShop, openShops } from "./shop.mjs";
 
 const [aemp = "target/debug/aemp", chromium] = process.argv.slice(2);
-const here = dirname(fileURLToPath(import.meta.url));
 const pause = (seconds) => new Promise((wait) => setTimeout(wait, seconds * 1000));
 const network = new Network(aemp);
 let browser;
 try {
-  network.run("setsecret", "the secret of the shop");
-  const seeds = [];
-  for (const name of ["seed/a", "seed/b"]) {
-    seeds.push(await network.node(name, "seeds", seeds.join(), "services", "aemp::global"));
-  }
-  network.run("setseeds", seeds.join());
-  const names = ["shop/berlin", "shop/paris", "shop/oslo", "shop/rome", "shop/madrid", "shop/prague", "shop/vienna"];
-  const shop = (name) => network.node(name, "scripts", here, "services", "shop::,aemp::echo");
-  await Promise.all(names.map(shop));
+  await openShops(network);
   const page = await network.start("web", "127.0.0.1:0");
   browser = await Browser.start(chromium);
   await browser.look({ scheme: "light" });
   await browser.open(page);
-  await browser.until(`document.querySelectorAll("circle[data-id]").length === ${names.length + seeds.length}`);
+  await browser.until(`document.querySelectorAll("circle[data-id]").length === ${NODES}`);
   // One more node, so that there is news; rates need two looks, and nodes some frames to settle.
-  await shop("shop/lisbon");
+  await openShop(network, "shop/lisbon");
   await browser.until(`document.querySelector("#news").textContent.includes("shop/lisbon")`);
   await browser.value(`document.querySelector('[data-id="shop/paris"]').dispatchEvent(new MouseEvent("click", { bubbles: true }))`);
   await browser.press("2");

@@ -72,7 +72,8 @@ fn relative_links(text: &str) -> impl Iterator<Item = &str> {
 fn dead(root: &Path, file: &SourceFile, repository: &str) -> Vec<Problem> {
     let links = file.text.split(repository).skip(1);
     let paths = links.filter_map(|rest| {
-        let rest = rest.strip_prefix("/blob/main/").or_else(|| rest.strip_prefix("/tree/main/"))?;
+        let mut kinds = ["/blob/main/", "/tree/main/", "/raw/main/"].into_iter();
+        let rest = kinds.find_map(|kind| rest.strip_prefix(kind))?;
         rest.split(|c: char| c.is_whitespace() || "#)>\"'".contains(c)).next()
     });
     paths
@@ -105,9 +106,9 @@ mod tests {
     #[test]
     fn an_address_in_the_repository_names_a_file() {
         let text = "[a](https://r.example/blob/main/Cargo.toml#x) <https://r.example/tree/main/gone> \
-            https://r.example/issues";
+            https://r.example/issues ![b](https://r.example/raw/main/gone.svg)";
         let file = SourceFile::new("a.md".into(), text.into()).unwrap();
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        assert_eq!(dead(here, &file, "https://r.example").len(), 1);
+        assert_eq!(dead(here, &file, "https://r.example").len(), 2);
     }
 }
