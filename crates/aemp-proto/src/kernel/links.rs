@@ -198,6 +198,10 @@ impl Links {
             return self.forget(link, reason);
         };
         if self.link_to(&node) == Some(link) {
+            // The peer has ended the relayed one for a direct one that is ready there already.
+            let direct = |stage| matches!(stage, Stage::Held | Stage::Waiting | Stage::Proceeding);
+            let replaced = self.rivals(&node, direct).into_iter().any(|rival| self.is_more_direct(rival));
+            let reason = if replaced { DIRECT_INSTEAD } else { reason };
             self.forget_up(&node);
             self.forget(link, reason);
             self.out.push_back(Verdict::Down(node.clone(), reason.into()));

@@ -72,6 +72,22 @@ fn a_rival_that_has_waited_for_a_second_goes_ahead() {
 }
 
 #[test]
+fn the_end_that_hears_of_a_replaced_connection_last_names_the_same_reason() {
+    for (rival_is_direct, reason) in [(true, DIRECT_INSTEAD), (false, "the node has shut down")] {
+        let (mut a, mut relayed) = (links("a"), peer("b", Some(1)));
+        relayed.via = Some(NodeId::new("relay").unwrap());
+        let old = up(&mut a, 1, &relayed);
+        a.pass(SETTLED);
+        let rival = Peer { via: relayed.via.clone().filter(|_| !rival_is_direct), ..relayed.clone() };
+        accept(&mut a, 2, &rival);
+        out(&mut a);
+        // The other end is established first, and takes down the old one.
+        a.closed(old, "the node has shut down");
+        assert!(out(&mut a).contains(&Verdict::Down(relayed.node, reason.into())));
+    }
+}
+
+#[test]
 fn the_held_connection_goes_on_when_the_other_fails() {
     let (mut a, b) = (links("a"), peer("b", Some(1)));
     let dialled = dial(&mut a, 1, &b);
