@@ -9,7 +9,7 @@ use super::effects::{Effects, NO_TAGS};
 use super::host::{Host, PortState};
 use super::items::{Item, Items};
 use super::known::Known;
-use super::mailbox::{Mailbox, Queue, Signal};
+use super::mailbox::{Mailbox, Queue, Signal, TracedMessage};
 use super::monitor::{Action, Delivered, Notification, PortAction};
 use super::port_no::PortNo;
 use super::signal::kill_left_mailbox;
@@ -131,8 +131,24 @@ fn signalled<H: Host, M: FromMessage>(
         Signal::Job(job) => job(cx),
         Signal::Kill(reason) => ask::<H>(cx).end(reason),
         Signal::Notification(notification) => return notified((host, number), cx, notification),
+        Signal::Traced(traced) => {
+            let TracedMessage { message, trace } = *traced;
+            if let Some(handling) = host.begin_traced(number, trace) {
+                ask::<H>(cx).handling = Some(handling);
+            }
+            return Some(message.open());
+        }
     }
     None
+}
+
+/// The handler of a message that is followed has ended.
+#[cold]
+fn end_traced<H: Host>(cx: &mut H::Context<'_>) {
+    let effects = H::effects(cx);
+    drop(effects.as_mut().and_then(|effects| effects.handling.take()));
+    // With none the next message costs what it always does.
+    *effects = effects.take().filter(|effects| !effects.is_empty());
 }
 
 /// A notification has left the mailbox: it takes effect, or is a message to be handled.
@@ -196,7 +212,10 @@ impl<H: Host, M: FromMessage, C: Handle<H, M>> Actor<H> for Callback<H, M, C> {
             }
             handled += 1;
             if let Some(effects) = H::effects(&mut cx) {
-                if effects.has_changes() {
+                if effects.handling.is_some() {
+                    end_traced::<H>(&mut cx);
+                }
+                if H::effects(&mut cx).as_ref().is_some_and(|effects| effects.has_changes()) {
                     self.handle.settle(&mut cx);
                 }
                 if H::effects(&mut cx).as_ref().is_some_and(|effects| effects.stops_run()) {

@@ -83,6 +83,7 @@ impl<H: Host, R: Send + 'static> Mailbox<H> for AnswerBox<H, R> {
                 self.ignored.push(job);
                 return 0;
             }
+            Signal::Traced(traced) => return self.push(traced.message),
         };
         self.slot.put(Err(lost));
         0

@@ -9,8 +9,8 @@ use aemp_proto::{Body, Reason};
 use bytes::{Bytes, BytesMut};
 
 use super::exit::release;
-use super::host::Host;
-use super::known::AnyMailbox;
+use super::host::{Host, Ports};
+use super::known::{AnyMailbox, Known};
 use super::mailbox::{After, Mailbox, Signal};
 use super::port_no::PortNo;
 use super::pressure::Pressure;
@@ -71,16 +71,21 @@ pub fn deliver<H: Host, M: IntoMessage>(
         return Ok(None);
     }
     let Some(mailbox) = cell.mailbox() else { return Ok(None) };
-    if !ports.always_encode
+    if !ports.has_to_look()
         && let Some(queue) = M::own_queue(AnyMailbox(mailbox))
     {
         let bytes = queue.push_message(message);
         return Ok(delivered(host, number, cell, bytes));
     }
-    let encodes = ports.always_encode || mailbox.wants_encoded();
+    let encodes = encodes::<H, M>(ports, mailbox);
     // Encoding runs code of the message's type, so no lock is held.
     drop(cell);
     deliver_otherwise(host, number, Aside(message), encodes)
+}
+
+/// Whether a message has to be encoded for this mailbox.
+fn encodes<H: Host, M: IntoMessage>(ports: &Ports<H>, mailbox: &mut Known<dyn Mailbox<H>>) -> bool {
+    ports.always_encode || (mailbox.wants_encoded() && M::own_queue(AnyMailbox(mailbox)).is_none())
 }
 
 /// Delivers a message that is not of the port's own type: encoded, or in an envelope.
@@ -92,6 +97,11 @@ fn deliver_otherwise<H: Host, M: IntoMessage>(
     encodes: bool,
 ) -> Result<Option<Pressure<H>>, EncodeError> {
     let envelope = if encodes { Envelope::Encoded(message.encode()?) } else { message.into_envelope()? };
+    if host.ports().has_to_look()
+        && let Some(trace) = host.trace(number, &envelope)
+    {
+        return Ok(deliver_traced(host, number, envelope, trace));
+    }
     Ok(deliver_envelope(host, number, envelope))
 }
 
@@ -118,6 +128,23 @@ pub fn deliver_envelope<H: Host>(host: &H, number: PortNo, message: Envelope) ->
         return None;
     }
     let bytes = mailbox.push(message);
+    delivered(host, number, cell, bytes)
+}
+
+/// Puts a message into a mailbox that is followed. Says whether the port is behind.
+#[cold]
+pub fn deliver_traced<H: Host>(
+    host: &H,
+    number: PortNo,
+    message: Envelope,
+    trace: H::Trace,
+) -> Option<Pressure<H>> {
+    let cell = host.ports().table.get(number).filter(|cell| !cell.is_closing());
+    let Some(mut cell) = cell else {
+        host.undelivered(number, Aside(message));
+        return None;
+    };
+    let bytes = cell.mailbox()?.push_traced(message, trace);
     delivered(host, number, cell, bytes)
 }
 
@@ -230,7 +257,7 @@ pub fn call<H: Host, M: IntoMessage>(
         return Ok(Called::Queued(None));
     }
     let Some(mailbox) = cell.mailbox() else { return Ok(Called::Queued(None)) };
-    if !ports.always_encode
+    if !ports.has_to_look()
         && let Some(queue) = M::own_queue(AnyMailbox(mailbox))
     {
         let bytes = queue.push_message(message);
@@ -244,7 +271,7 @@ pub fn call<H: Host, M: IntoMessage>(
         }
         return Ok(Called::Queued(delivered(host, number, cell, 0)));
     }
-    let encodes = ports.always_encode || mailbox.wants_encoded();
+    let encodes = encodes::<H, M>(ports, mailbox);
     drop(cell);
     Ok(Called::Queued(deliver_otherwise(host, number, Aside(message), encodes)?))
 }

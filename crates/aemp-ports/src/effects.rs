@@ -20,6 +20,8 @@ pub struct Effects<H: Host> {
     pub becomes: Option<Becomes<H>>,
     /// Its handlers by tag change, or those of what it becomes.
     pub changes: Vec<H::Change>,
+    /// The handler of a message that is followed runs.
+    pub handling: Option<H::Handling>,
     /// It waits for these receivers, for all of them.
     pub crowded: Crowded<H>,
 }
@@ -44,7 +46,7 @@ pub type StartTask<H> = Box<dyn FnOnce(&H, PortNo, Crowded<H>) + Send>;
 
 impl<H: Host> Default for Effects<H> {
     fn default() -> Effects<H> {
-        Effects { end: None, becomes: None, changes: Vec::new(), crowded: Crowded::default() }
+        Effects { end: None, becomes: None, changes: Vec::new(), handling: None, crowded: Crowded::default() }
     }
 }
 
@@ -78,6 +80,11 @@ impl<H: Host> Effects<H> {
     /// The changes, for the handlers of this port.
     pub fn take_changes(&mut self) -> Vec<H::Change> {
         std::mem::take(&mut self.changes)
+    }
+
+    /// Whether nothing is asked for.
+    pub fn is_empty(&self) -> bool {
+        !self.stops_run() && self.changes.is_empty() && self.handling.is_none()
     }
 
     /// Whether the code has set a receiver.

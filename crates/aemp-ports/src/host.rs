@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aemp_proto::kernel::LinkId;
 use aemp_proto::wire::Span;
@@ -17,7 +18,7 @@ use super::owned::Owned;
 use super::port_no::PortNo;
 use super::scheduler::Scheduler;
 use super::table::Table;
-use crate::message::{Aside, IntoMessage};
+use crate::message::{Aside, Envelope, IntoMessage};
 
 /// The state of a port: any value of its program.
 pub type PortState = Box<dyn Any + Send>;
@@ -33,6 +34,10 @@ pub trait Host: Clone + Send + Sync + 'static {
     /// Another node, as far as ports know it: one that may be behind, or watches a port here. The
     /// order only has to tell them apart.
     type Peer: Clone + Ord + Send + Sync + 'static;
+    /// The place in a trace of a message that is followed.
+    type Trace: Send;
+    /// That the handler of such a message runs; dropped when it has ended.
+    type Handling: Send;
     /// What counts a port among those of who has made it, until the port ends.
     type Share: Send;
 
@@ -84,6 +89,17 @@ pub trait Host: Clone + Send + Sync + 'static {
     /// The same for messages of another node, which lie in `batch`; leaves `spans` empty.
     fn undelivered_spans(&self, number: PortNo, batch: &Bytes, spans: &mut Vec<Span>);
 
+    /// A message that this thread sends to a port here: its place in a trace, if it is followed.
+    /// Asked only while there is a [reason to look](Ports::reasons_to_look).
+    fn trace(&self, _number: PortNo, _message: &Envelope) -> Option<Self::Trace> {
+        None
+    }
+
+    /// The handler of a message with a place in a trace begins, on this thread.
+    fn begin_traced(&self, _number: PortNo, _trace: Self::Trace) -> Option<Self::Handling> {
+        None
+    }
+
     /// A port has ended, with this abnormal reason.
     fn died(&self, reason: &Reason);
 
@@ -114,12 +130,23 @@ pub struct Ports<H: Host> {
     pub limits: MailboxLimits,
     /// Whether local messages are encoded, too.
     pub always_encode: bool,
+    /// Why messages must be looked at before they are moved, which is rare: that they are always
+    /// encoded is one reason, each trace that a thread is in the middle of another one. 0 if a
+    /// message of the port's own type can be moved at once.
+    pub reasons_to_look: AtomicUsize,
 }
 
 impl<H: Host> Ports<H> {
     /// No ports yet.
     pub fn new(scheduler: Scheduler<H>, limits: MailboxLimits, always_encode: bool) -> Ports<H> {
-        Ports { table: Table::new(limits), scheduler, limits, always_encode }
+        let reasons_to_look = AtomicUsize::new(always_encode.into());
+        Ports { table: Table::new(limits), scheduler, limits, always_encode, reasons_to_look }
+    }
+
+    /// Whether messages must be looked at before they are moved.
+    #[inline(always)]
+    pub fn has_to_look(&self) -> bool {
+        self.reasons_to_look.load(Ordering::Relaxed) != 0
     }
 
     /// The ID of a port.

@@ -31,6 +31,8 @@ pub type Job<H> = Box<dyn FnOnce(&mut <H as Host>::Context<'_>) + Send>;
 pub enum Signal<H: Host> {
     /// Code to be run in the port.
     Job(Job<H>),
+    /// A message that is followed.
+    Traced(Box<TracedMessage<H>>),
     /// A monitor of another port fired, and this port asked to be told.
     Notification(Notification<H>),
     /// The port is to die.
@@ -43,9 +45,17 @@ impl<H: Host> Signal<H> {
         match self {
             Signal::Kill(_) => true,
             Signal::Notification(notification) => notification.kills(),
-            Signal::Job(_) => false,
+            Signal::Job(_) | Signal::Traced(_) => false,
         }
     }
+}
+
+/// A message with its place in a trace.
+pub struct TracedMessage<H: Host> {
+    /// The message.
+    pub message: Envelope,
+    /// Its place.
+    pub trace: H::Trace,
 }
 
 /// What is left to do for who has put something into the mailbox of a port that no runner runs.
@@ -67,6 +77,11 @@ pub trait Mailbox<H: Host>: Any + Send {
     /// empty; gives the bytes that they are counted with.
     fn push_spans(&mut self, batch: &Bytes, spans: &mut Vec<Span>) -> usize {
         spans.drain(..).map(|span| self.push(Envelope::Encoded(span.body(batch)))).sum()
+    }
+    /// As [`Mailbox::push`], for a message that is followed; who does not handle messages need not
+    /// know.
+    fn push_traced(&mut self, message: Envelope, _trace: H::Trace) -> usize {
+        self.push(message)
     }
     /// Adds something else; gives the bytes that it is counted with.
     fn signal(&mut self, signal: Signal<H>) -> usize;
@@ -166,9 +181,17 @@ impl<H: Host, M: FromMessage> Mailbox<H> for Queue<H, M> {
         bytes
     }
 
+    fn push_traced(&mut self, message: Envelope, trace: H::Trace) -> usize {
+        self.signal(Signal::Traced(Box::new(TracedMessage { message, trace })))
+    }
+
     fn signal(&mut self, signal: Signal<H>) -> usize {
+        let bytes = match &signal {
+            Signal::Traced(traced) => traced.message.bytes(),
+            _ => 0,
+        };
         self.items.push(Item::Signal(Box::new(signal)));
-        ITEM_COST
+        ITEM_COST + bytes
     }
 
     fn after(&mut self) -> After {
@@ -223,6 +246,10 @@ impl<H: Host> Mailbox<H> for TaskQueue<H> {
 
     fn push_spans(&mut self, batch: &Bytes, spans: &mut Vec<Span>) -> usize {
         self.queue.push_spans(batch, spans)
+    }
+
+    fn push_traced(&mut self, message: Envelope, trace: H::Trace) -> usize {
+        self.queue.push_traced(message, trace)
     }
 
     fn signal(&mut self, signal: Signal<H>) -> usize {

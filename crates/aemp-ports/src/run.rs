@@ -189,7 +189,7 @@ fn become_another<H: Host>(
                 mailbox.downcast_mut::<TaskQueue<H>>().into_iter().flat_map(|tasks| tasks.kills.iter());
             let killed = kills.filter_map(|signal| match signal {
                 Signal::Kill(reason) => Some(reason.clone()),
-                Signal::Notification(_) | Signal::Job(_) => None,
+                Signal::Notification(_) | Signal::Job(_) | Signal::Traced(_) => None,
             });
             if let Some(reason) = killed.last() {
                 return Err(reason);

@@ -115,6 +115,8 @@ impl Host for Alone {
     type Change = ();
     type Peer = u32;
     type Share = ();
+    type Trace = ();
+    type Handling = ();
 
     fn ports(&self) -> &Ports<Alone> {
         &self.0.ports

@@ -27,6 +27,7 @@ mod gates;
 mod held;
 mod lanes;
 mod monitors;
+mod traced;
 mod watch;
 
 use bytes::Bytes;
@@ -238,10 +239,10 @@ impl<M> Outbox<M> {
 
     fn send_from(&mut self, port: &PortId, body: &Body, sender: impl FnOnce() -> Option<u64>) -> Queued {
         if self.gates.is_closed(port) {
-            return self.at_gate(port, sender(), || Signal::Message(body.clone()));
+            return self.at_gate(port, sender(), || Signal::Message(body.clone(), None));
         }
         if body.items().len() >= self.cut_from {
-            return self.append_aside(port, body, None, sender());
+            return self.append_aside(port, body, None, (sender(), None));
         }
         self.append(port, |records, seq, name| records.push(seq, name, body))
     }
@@ -260,12 +261,12 @@ impl<M> Outbox<M> {
         sender: impl FnOnce() -> Option<u64>,
     ) -> Queued {
         if self.gates.is_closed(port) {
-            let body = || Signal::Message(Body::new(count, Bytes::copy_from_slice(items)));
+            let body = || Signal::Message(Body::new(count, Bytes::copy_from_slice(items)), None);
             return self.at_gate(port, sender(), body);
         }
         if items.len() >= self.cut_from {
             let body = Body::new(count, Bytes::copy_from_slice(items));
-            return self.append_aside(port, &body, None, sender());
+            return self.append_aside(port, &body, None, (sender(), None));
         }
         self.append(port, |records, seq, name| records.push_items(seq, name, count, items))
     }
@@ -326,7 +327,7 @@ impl<M> Outbox<M> {
         let node_port = self.node.control_port();
         self.counting.requests += 1;
         if body.items().len() >= self.cut_from {
-            return self.append_aside(&node_port, body, Some(request), sender());
+            return self.append_aside(&node_port, body, Some(request), (sender(), None));
         }
         self.append(&node_port, |records, seq, name| records.push(seq, name, body))
     }

@@ -125,7 +125,7 @@ fn control_frames_arrive_between_messages() {
     for control in [Control::Ack(1), Control::Credit(u64::MAX), Control::Pong(7), Control::Bye] {
         write_control(&mut stream, control);
     }
-    let message = Frame::Message { seq: Some(1), port: "p".into(), body };
+    let message = Frame::Message { seq: Some(1), port: "p".into(), body, trace: None };
     let expected =
         [Frame::Ping(7), message, Frame::Ack(1), Frame::Credit(u64::MAX), Frame::Pong(7), Frame::Bye];
     assert_eq!(read_all(Framing::Native, &stream), expected);

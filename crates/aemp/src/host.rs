@@ -6,11 +6,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use aemp_proto::kernel::LinkId;
+use aemp_proto::outbox::tag_of;
 use aemp_proto::wire::Span;
 use aemp_proto::{PortId, Reason};
 use bytes::Bytes;
 
-use crate::message::{Aside, IntoMessage};
+use crate::follow::{Followed, Handling};
+use crate::message::{Aside, Envelope, IntoMessage};
 use crate::node::Node;
 use crate::owned::own;
 use crate::port::Context;
@@ -30,6 +32,8 @@ impl Host for Node {
     type Change = Change;
     type Peer = Arc<Remote>;
     type Share = SpawnShare;
+    type Trace = Followed;
+    type Handling = Handling;
 
     #[inline(always)]
     fn ports(&self) -> &Ports<Node> {
@@ -113,6 +117,14 @@ impl Host for Node {
 
     fn undelivered_spans(&self, number: PortNo, batch: &Bytes, spans: &mut Vec<Span>) {
         self.undeliverable_spans(&self.own_port(number), batch, spans);
+    }
+
+    fn trace(&self, number: PortNo, message: &Envelope) -> Option<Followed> {
+        self.follow_local(number, || tag_of(&message.encode().ok()?))
+    }
+
+    fn begin_traced(&self, number: PortNo, followed: Followed) -> Option<Handling> {
+        Some(self.begin_handling(number, followed))
     }
 
     fn died(&self, reason: &Reason) {

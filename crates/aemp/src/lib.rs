@@ -36,6 +36,7 @@ mod deadline;
 mod drain;
 mod fan_out;
 mod flush;
+pub mod follow;
 mod functions;
 mod gate;
 mod guard;
@@ -71,7 +72,9 @@ pub use aemp_proto::link::{AuthMethod, PeerAddress};
 pub use aemp_proto::outbox::OutboxLimits;
 pub use aemp_proto::relay::RelayLimits;
 pub use aemp_proto::wire::Limits as FrameLimits;
-pub use aemp_proto::{Addr, AnyMessage, Body, Framing, NameError, NodeId, PortId, Reason, Value};
+pub use aemp_proto::{
+    Addr, AnyMessage, Body, Framing, NameError, NodeId, PortId, Reason, TraceContext, TraceParentError, Value,
+};
 pub use async_actor::AsyncActor;
 pub use builder::{Builder, StartError};
 pub use call::{Call, CallError};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use aemp_proto::outbox::{Loss, Outbox, Queued};
+use aemp_proto::outbox::{Loss, Outbox, Queued, tag_of};
 use aemp_proto::{Body, PortId};
 use bytes::Bytes;
 
@@ -14,6 +14,7 @@ use crate::remote::Remote;
 use crate::runtime::shutdown::SHUT_DOWN;
 use crate::runtime::{Event, sender};
 use crate::send_error::SendError;
+use aemp_ports::Host as _;
 use aemp_ports::batch::at_end_of_batch;
 use aemp_ports::deliver::deliver;
 use aemp_ports::monitor::Monitor;
@@ -86,6 +87,7 @@ impl Node {
     ) -> Result<Option<Pressure<Node>>, SendError> {
         if let Some(remote) = &sending.last
             && remote.is(self.remotes(), to.node())
+            && !self.ports().has_to_look()
         {
             return self.send_there(remote, &mut sending.items, to, &message);
         }
@@ -101,11 +103,31 @@ impl Node {
             }
             Place::There(node) => {
                 let remote = self.remotes().get_or_create(node);
+                if self.ports().has_to_look()
+                    && let Some(sent) = self.send_followed(&remote, to, &message)
+                {
+                    return sent;
+                }
                 let sent = self.send_there(&remote, &mut sending.items, to, &message);
                 sending.last = Some(remote);
                 sent
             }
         }
+    }
+
+    /// Sends a message with its place in a trace. `None` if it is not followed.
+    #[cold]
+    fn send_followed(
+        &self,
+        remote: &Arc<Remote>,
+        to: &PortId,
+        message: &impl IntoMessage,
+    ) -> Option<Result<Option<Pressure<Node>>, SendError>> {
+        let body = message.encode().ok()?;
+        let (trace, _) = self.follow(to, Some(&remote.node), || tag_of(&body))?;
+        Some(self.append_there(remote, to, (body.count(), body.items()), |outbox| {
+            outbox.by(sender::current).send_traced(to, &body, trace)
+        }))
     }
 
     fn send_there(

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use aemp_proto::wire::Request;
-use aemp_proto::{Body, NodeId, PortId, Reason, typed};
+use aemp_proto::{Body, NodeId, PortId, Reason, TraceContext, typed};
 use serde::Serialize;
 
+use crate::follow::Followed;
 use crate::functions::{shown, unknown};
 use crate::message::{EncodeError, Envelope};
 use crate::node::{Node, Place};
@@ -71,7 +72,9 @@ impl Node {
             if let Some(mut cell) = self.table().get(number) {
                 cell.make_extra().name = Some(Arc::new(port.clone()));
             }
-            self.run_init(number, function, args);
+            let followed =
+                if self.ports().has_to_look() { self.follow_local(number, spawn_tag) } else { None };
+            self.run_init(number, function, args, followed);
             self.end_if_over(number);
             return Ok((port, None));
         }
@@ -79,8 +82,17 @@ impl Node {
         let port = remote.spawned.port(self.next_id());
         let request = Request::Spawn { name: port.name().to_string(), function: function.into(), args };
         let (queued, backlog) = {
+            let trace = match self.ports().has_to_look() {
+                true => self.follow(&port, Some(node), spawn_tag).map(|(trace, _)| trace),
+                false => None,
+            };
             let mut outbox = remote.outbox.lock();
-            (outbox.by(sender::current).request(&request), outbox.backlog())
+            let by = outbox.by(sender::current);
+            let queued = match trace {
+                None => by.request(&request),
+                Some(trace) => by.request_traced(&request, trace),
+            };
+            (queued, outbox.backlog())
         };
         let queued =
             queued.map_err(|why| EncodeError::Custom(format!("the arguments cannot be sent: {why}")))?;
@@ -90,7 +102,13 @@ impl Node {
 
     /// Another node makes a port here. Refusals are logged, and remembered for the monitor that
     /// follows.
-    pub(crate) fn spawned_from(&self, from: &NodeId, name: &str, function: &str, args: Body) {
+    pub(crate) fn spawned_from(
+        &self,
+        from: &NodeId,
+        name: &str,
+        (function, args): (&str, Body),
+        trace: Option<TraceContext>,
+    ) {
         if self.is_secure() {
             if let Some(withheld) = self.may_complain() {
                 tracing::warn!(%from, name, function, withheld, "refused to spawn: this node is in secure mode");
@@ -125,7 +143,8 @@ impl Node {
         let extra = Extra { name: Some(Arc::new(id)), share: Some(share), ..Extra::default() };
         let number = self.open_nascent(extra);
         names.insert(name.into(), number);
-        self.run_init(number, function, args);
+        let followed = trace.and_then(|trace| self.follow_here(number, from, Some(trace), spawn_tag));
+        self.run_init(number, function, args, followed);
     }
 
     /// Another node calls a function by name: it runs in a port of its own, which stays if it sets
@@ -153,7 +172,7 @@ impl Node {
             };
             signal(self, number, Signal::Job(Box::new(asks)));
         }
-        self.run_init(number, function, args);
+        self.run_init(number, function, args, None);
     }
 
     fn refuse_call(&self, from: &NodeId, function: &str) {
@@ -196,13 +215,14 @@ impl Node {
         self.table().insert(State::Idle, mailbox, Some(Box::new(actor)), Some(Box::new(extra)))
     }
 
-    fn run_init(&self, number: PortNo, function: &str, args: Body) {
+    fn run_init(&self, number: PortNo, function: &str, args: Body, followed: Option<Followed>) {
         let code = self.inner().functions.find(function);
         let function = function.to_string();
         signal(
             self,
             number,
             Signal::Job(Box::new(move |cx: &mut Context<'_>| {
+                let _handling = followed.map(|followed| cx.node().begin_handling(number, followed));
                 let Some(code) = code else { return cx.end(unknown(cx, &function)) };
                 match code(cx, &args) {
                     Err(reason) => cx.end(reason),
@@ -214,6 +234,11 @@ impl Node {
             })),
         );
     }
+}
+
+/// What stands for the tag of a request that makes a port.
+fn spawn_tag() -> Option<String> {
+    Some("spawn".into())
 }
 
 fn no_receiver(port: &PortId, function: &str) -> Reason {

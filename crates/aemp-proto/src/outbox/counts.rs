@@ -92,7 +92,7 @@ impl Counting {
     /// A signal to a gated port is lost.
     pub(super) fn at_gate(&mut self, port: &PortId, signal: &Signal) {
         self.gated += 1;
-        if let Signal::Message(body) = signal {
+        if let Signal::Message(body, _) = signal {
             self.describe(Dropped { port: port.clone(), tag: tag_of(body), why: Why::Gated });
         }
     }

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::monitors::Monitor;
 use crate::wire::Body;
-use crate::{PortId, Reason};
+use crate::{PortId, Reason, TraceContext};
 
 /// What a held signal costs beside its bytes.
 const COST: usize = 256;
@@ -27,14 +27,14 @@ const COST: usize = 256;
 /// Something for a port that is held until the gate of the port opens.
 #[derive(Debug)]
 pub(super) enum Signal {
-    Message(Body),
+    Message(Body, Option<TraceContext>),
     Kill(Reason),
 }
 
 impl Signal {
     fn cost(&self) -> usize {
         COST + match self {
-            Signal::Message(body) => body.items().len(),
+            Signal::Message(body, _) => body.items().len(),
             Signal::Kill(_) => 0,
         }
     }

@@ -3,12 +3,12 @@
 //! Of everything that is appended only its size is compared with one number, [`Outbox::cut_from`].
 //! It is 0 as long as something is held, and larger than any message where the peer reads no parts.
 
-use super::lanes::Stream;
+use super::lanes::{Stream, push};
 use super::monitors::Monitor;
 use super::{Outbox, Queued, Refused};
 use crate::link_id::LinkId;
 use crate::wire::{Body, Records, Request};
-use crate::{PortId, Reason};
+use crate::{PortId, Reason, TraceContext};
 
 /// A message that is at least as long as this many parts is sent in parts.
 const WHOLE: usize = 4;
@@ -52,7 +52,7 @@ impl<M> Outbox<M> {
         port: &PortId,
         body: &Body,
         request: Option<&Request>,
-        sender: Option<u64>,
+        (sender, trace): (Option<u64>, Option<TraceContext>),
     ) -> Queued {
         let name = port.name().to_string();
         let stream = request.map_or(Stream::Port(&name), stream_of);
@@ -62,10 +62,10 @@ impl<M> Outbox<M> {
         }
         let idle = self.records.is_empty() && self.lanes.is_empty();
         let large = body.items().len() >= self.large();
-        match self.lanes.hold(stream, sender, &name, body, large) {
+        match self.lanes.hold(stream, sender, &name, (body, trace), large) {
             Ok(true) => self.cut_from = 0,
             Ok(false) => {
-                return self.append(port, |records, seq, name| records.push(seq, name, body));
+                return self.append(port, |records, seq, name| push(records, seq, name, body, trace));
             }
             Err(_) => {
                 self.condemned = true;
@@ -88,8 +88,8 @@ impl<M> Outbox<M> {
 /// appended may have to stay behind something: that depends on its size as it is appended, so each
 /// method asks for the sender when it knows that.
 pub struct Sender<'o, M, S> {
-    outbox: &'o mut Outbox<M>,
-    sender: S,
+    pub(super) outbox: &'o mut Outbox<M>,
+    pub(super) sender: S,
 }
 
 impl<M, S: FnOnce() -> u64> Sender<'_, M, S> {

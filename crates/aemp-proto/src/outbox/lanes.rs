@@ -17,6 +17,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use bytes::Bytes;
 
+use crate::TraceContext;
 use crate::wire::parts::may_begin;
 use crate::wire::{Body, EncodeError, Records, native};
 
@@ -75,6 +76,7 @@ struct Held {
     count: u32,
     /// Those of its values that are not sent.
     items: Bytes,
+    trace: Option<TraceContext>,
     size: Size,
 }
 
@@ -122,7 +124,7 @@ impl Lanes {
         stream: Stream<'_>,
         sender: Option<u64>,
         port: &str,
-        body: &Body,
+        (body, trace): (&Body, Option<TraceContext>),
         large: bool,
     ) -> Result<bool, EncodeError> {
         let members = match stream {
@@ -151,6 +153,7 @@ impl Lanes {
             count: body.count(),
             // A large one is shared; that of a small one may run code of others when it is dropped.
             items: if large { body.items().clone() } else { Bytes::copy_from_slice(body.items()) },
+            trace,
             size: if large { Size::Large } else { Size::Small },
         });
         Ok(true)
@@ -213,7 +216,8 @@ impl Lanes {
     /// also what waited for it.
     fn send_part(&mut self, at: usize, part: usize, records: &mut Records, next_seq: &mut u64) {
         let lane = &mut self.lanes[at];
-        let Some(Held { items, size: Size::Begun { number, len, left, head }, .. }) = lane.held.front_mut()
+        let Some(Held { items, trace, size: Size::Begun { number, len, left, head }, .. }) =
+            lane.held.front_mut()
         else {
             return;
         };
@@ -225,12 +229,12 @@ impl Lanes {
         self.bytes -= piece.len();
         let bytes = head.len() + piece.len();
         if !items.is_empty() {
-            records.push_part(0, *number, *left, head, piece);
+            records.push_part((0, None), *number, *left, head, piece);
             head.clear();
             *left -= bytes;
             return;
         }
-        records.push_part(take(next_seq), *number, *left, head, piece);
+        records.push_part((take(next_seq), *trace), *number, *left, head, piece);
         self.unfinished -= 1;
         self.announced -= *len;
         let mut done = lane.held.pop_front();
@@ -245,10 +249,10 @@ impl Lanes {
                 }
             }
             done = lane.held.pop_front_if(|held| matches!(held.size, Size::Small));
-            if let Some(Held { port, count, items, .. }) = &done {
+            if let Some(Held { port, count, items, trace, .. }) = &done {
                 self.bytes -= items.len();
-                records
-                    .push(take(next_seq), port, &Body::new(*count, items.clone()))
+                let body = Body::new(*count, items.clone());
+                push(records, take(next_seq), port, &body, *trace)
                     .expect("this was found out when it was held");
             }
         }
@@ -258,6 +262,20 @@ impl Lanes {
     pub(super) fn give_up(&mut self) -> Vec<Bytes> {
         let lanes = std::mem::take(self).lanes;
         lanes.into_iter().flat_map(|lane| lane.held).map(|held| held.items).collect()
+    }
+}
+
+/// Appends a message, with its place in a trace if there is one.
+pub(super) fn push(
+    records: &mut Records,
+    seq: u64,
+    port: &str,
+    body: &Body,
+    trace: Option<TraceContext>,
+) -> Result<(), EncodeError> {
+    match trace {
+        None => records.push(seq, port, body),
+        Some(trace) => records.push_traced(seq, port, body, trace),
     }
 }
 

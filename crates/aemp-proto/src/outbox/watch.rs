@@ -125,7 +125,7 @@ impl<M> Outbox<M> {
 
     fn can_be_sent(&self, port: &PortId, signal: &Signal) -> bool {
         match signal {
-            Signal::Message(body) => self.check(port, body.items()).is_ok(),
+            Signal::Message(body, _) => self.check(port, body.items()).is_ok(),
             Signal::Kill(_) => true,
         }
     }
@@ -140,7 +140,8 @@ impl<M> Outbox<M> {
                 continue;
             }
             queued = queued.and(match signal {
-                Signal::Message(body) => self.send_from(port, &body, || sender),
+                Signal::Message(body, None) => self.send_from(port, &body, || sender),
+                Signal::Message(body, Some(trace)) => self.send_traced_from(port, &body, trace, sender),
                 Signal::Kill(reason) => self.kill_from(port, &reason, || sender),
             });
         }
@@ -185,7 +186,7 @@ impl<M> Outbox<M> {
 pub(super) fn losses<M>(refused: Refused<M>) -> (Vec<Loss<M>>, Vec<Bytes>) {
     let fires = refused.fires.into_iter().map(|(port, id, monitor)| Loss { port, id, monitor });
     let lost = refused.lost.into_iter().filter_map(|(_, signal)| match signal {
-        Signal::Message(body) => Some(body.items().clone()),
+        Signal::Message(body, _) => Some(body.items().clone()),
         Signal::Kill(_) => None,
     });
     (fires.collect(), lost.collect())

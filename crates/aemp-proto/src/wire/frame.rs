@@ -18,6 +18,7 @@ use super::room::Room;
 use super::scan::{ARRAY, Scanner};
 use super::text::Str;
 use super::{cbor, json};
+use crate::TraceContext;
 
 pub use span::{Found, Span};
 
@@ -32,6 +33,8 @@ pub enum Frame {
         port: Str,
         /// The message.
         body: Body,
+        /// Its place in a trace that is recorded; only native frames have one.
+        trace: Option<TraceContext>,
     },
     /// The empty array of `cbor` and `json`: a sign of life.
     KeepAlive,
@@ -254,7 +257,7 @@ impl FrameReader {
         let frame = self.batch.slice(self.taken..end);
         self.taken = end;
         Ok(match cbor::read_message(&frame)? {
-            Some((port, body)) => Frame::Message { seq: None, port, body: self.kept(body) },
+            Some((port, body)) => Frame::Message { seq: None, port, body: self.kept(body), trace: None },
             None => Frame::KeepAlive,
         })
     }
@@ -263,12 +266,12 @@ impl FrameReader {
         let rest = &self.batch[self.taken..];
         let len = native::frame_len(rest, self.limits)?.unwrap_or(rest.len());
         let frame = &rest[..len];
-        let (seq, name, count, items) = match native::parse(frame)? {
+        let (seq, trace, name, count, items) = match native::parse(frame)? {
             Parsed::Control(control) => {
                 self.taken += len;
                 return Ok(control.into());
             }
-            Parsed::Message { seq, name, count, items } => (seq, name, count, items),
+            Parsed::Message { seq, trace, name, count, items } => (seq, trace, name, count, items),
         };
         if seq != self.due {
             return Err(FrameError::Sequence { expected: self.due, got: seq });
@@ -279,7 +282,7 @@ impl FrameReader {
         let body = self.kept(Body::new(count, slice(items)));
         self.due = self.due.wrapping_add(1);
         self.taken += len;
-        Ok(Frame::Message { seq: Some(seq), port, body })
+        Ok(Frame::Message { seq: Some(seq), port, body, trace })
     }
 
     /// The message as it may be kept: with memory of its own, if others keep too much.
@@ -293,7 +296,7 @@ impl FrameReader {
     fn take_part(&mut self) -> Result<Option<Frame>, FrameError> {
         let rest = &self.batch[self.taken..];
         let frame = &rest[..native::frame_len(rest, self.limits)?.unwrap_or(rest.len())];
-        let Part { seq, number, left, piece } = native::parse_part(frame)?;
+        let Part { seq, number, left, trace, piece } = native::parse_part(frame)?;
         let payload = self.parts.take(number, left, &frame[piece], self.limits)?;
         self.taken += frame.len();
         let Some(payload) = payload else {
@@ -312,6 +315,7 @@ impl FrameReader {
         native::check_items(&mut self.scanner, &payload, items.start, count)?;
         self.due = self.due.wrapping_add(1);
         let port = Str::from_utf8(payload.slice(name)).unwrap_or_default();
-        Ok(Some(Frame::Message { seq: Some(seq), port, body: Body::new(count, payload.slice(items)) }))
+        let body = Body::new(count, payload.slice(items));
+        Ok(Some(Frame::Message { seq: Some(seq), port, body, trace }))
     }
 }

@@ -17,6 +17,7 @@ pub(crate) mod memory;
 pub(crate) mod parts;
 mod room;
 mod scan;
+mod tlv;
 
 pub use body::{Body, BodyBuilder};
 pub use error::{EncodeError, FrameError, Malformed};

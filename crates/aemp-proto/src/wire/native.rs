@@ -9,9 +9,9 @@
 //!  part:    number u32 · bytes left u32 · the next bytes of the payload of a message
 //! ```
 //!
-//! All numbers are little-endian; `len` counts what follows it. TLVs and flags that we do not know
-//! are skipped. The other kinds have no payload: what they say is in `seq`, which counts only the
-//! messages. Of a message that comes in parts the last one has the `seq`; the others have 0.
+//! All numbers are little-endian; `len` counts what follows it. TLVs ([`tlv`]) and flags that we do
+//! not know are skipped. The other kinds have no payload: what they say is in `seq`, which counts
+//! only the messages. Of a message that comes in parts the last one has the `seq`; the others have 0.
 
 use std::ops::Range;
 
@@ -19,6 +19,8 @@ use super::body::Body;
 use super::error::{EncodeError, FrameError, Malformed};
 use super::limits::Limits;
 use super::scan::{self, ARRAY, Scanner};
+use super::tlv;
+use crate::TraceContext;
 
 /// Bytes of the header before the TLVs.
 pub(crate) const HEADER: usize = 16;
@@ -129,6 +131,27 @@ pub(crate) fn write_part_head(out: &mut Vec<u8>, seq: u64, number: u32, left: u3
     out.extend_from_slice(&left.to_le_bytes());
 }
 
+/// Adds a trace context to the frame whose head, from this place on, is all that was appended of it
+/// so far.
+///
+/// # Errors
+///
+/// The frame would be longer than it can say; nothing was added, and the head taken away.
+#[cold]
+pub(crate) fn add_trace(out: &mut Vec<u8>, start: usize, trace: TraceContext) -> Result<(), EncodeError> {
+    let len = out[start..].first_chunk().map_or(0, |len| u32::from_le_bytes(*len));
+    let Some(longer) = len.checked_add(tlv::TRACE_LEN.into()) else {
+        out.truncate(start);
+        return Err(EncodeError::TooLong(len as usize + LEN + usize::from(tlv::TRACE_LEN)));
+    };
+    let payload = out.split_off(start + HEADER);
+    out[start..start + LEN].copy_from_slice(&longer.to_le_bytes());
+    out[start + HEADER - 2..].copy_from_slice(&tlv::TRACE_LEN.to_le_bytes());
+    tlv::write_trace(out, trace);
+    out.extend_from_slice(&payload);
+    Ok(())
+}
+
 /// Appends a frame without a message.
 pub fn write_control(out: &mut Vec<u8>, control: Control) {
     let (kind, number) = match control {
@@ -166,7 +189,7 @@ pub(crate) fn frame_len(bytes: &[u8], limits: Limits) -> Result<Option<usize>, F
 /// A frame, as places in its bytes.
 #[derive(Debug)]
 pub(crate) enum Parsed {
-    Message { seq: u64, name: Range<usize>, count: u32, items: Range<usize> },
+    Message { seq: u64, trace: Option<TraceContext>, name: Range<usize>, count: u32, items: Range<usize> },
     Control(Control),
 }
 
@@ -181,7 +204,8 @@ pub(crate) fn parse(frame: &[u8]) -> Result<Parsed, FrameError> {
     let control = match header[LEN] {
         MESSAGE => {
             let (name, count, items) = parse_payload(frame, at)?;
-            return Ok(Parsed::Message { seq, name, count, items });
+            let trace = tlv::read_trace(&frame[HEADER..at]);
+            return Ok(Parsed::Message { seq, trace, name, count, items });
         }
         ACK => Control::Ack(seq),
         CREDIT => Control::Credit(seq),
@@ -202,6 +226,8 @@ pub(crate) struct Part {
     pub(crate) seq: u64,
     pub(crate) number: u32,
     pub(crate) left: u32,
+    /// That of the message, in its last part.
+    pub(crate) trace: Option<TraceContext>,
     /// Where its piece of the payload is.
     pub(crate) piece: Range<usize>,
 }
@@ -218,7 +244,8 @@ pub(crate) fn parse_part(frame: &[u8]) -> Result<Part, FrameError> {
     let at = HEADER + usize::from(u16::from_le_bytes([header[14], header[15]]));
     let head = frame.get(at..).and_then(<[u8]>::first_chunk::<PART_HEAD>).ok_or_else(short)?;
     let [number, left] = [0, 4].map(|at| u32_at(head, at));
-    Ok(Part { seq: seq(header), number, left, piece: at + PART_HEAD..frame.len() })
+    let trace = tlv::read_trace(&frame[HEADER..at]);
+    Ok(Part { seq: seq(header), number, left, trace, piece: at + PART_HEAD..frame.len() })
 }
 
 /// Takes the payload of a message apart that begins at this place: where its name is, how many

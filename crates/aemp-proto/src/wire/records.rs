@@ -15,6 +15,7 @@ use super::limits::Limits;
 use super::native::{self, Parsed};
 use super::scan::ARRAY;
 use super::{Body, cbor, json};
+use crate::TraceContext;
 
 /// From this size on the values of a message are shared: to copy them costs more than to keep track
 /// of one more piece.
@@ -55,6 +56,31 @@ impl Records {
         Ok(())
     }
 
+    /// As [`Records::push`], with the place of the message in a trace. Only native frames say it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Records::push`].
+    pub fn push_traced(
+        &mut self,
+        seq: u64,
+        port: &str,
+        body: &Body,
+        trace: TraceContext,
+    ) -> Result<(), EncodeError> {
+        let start = self.bytes.len();
+        native::write_head(&mut self.bytes, seq, port, body.count(), body.items().len())?;
+        native::add_trace(&mut self.bytes, start, trace)?;
+        if body.items().len() < SHARED_FROM {
+            self.bytes.extend_from_slice(body.items());
+            self.len += self.bytes.len() - start;
+            return Ok(());
+        }
+        self.len += self.bytes.len() - start + body.items().len();
+        self.shared.push_back(Shared { at: self.bytes.len(), items: body.items().clone() });
+        Ok(())
+    }
+
     /// Appends a message of `count` values, joined in `items`, which are copied.
     ///
     /// # Errors
@@ -69,11 +95,22 @@ impl Records {
     }
 
     /// Appends a part of a message: of its payload `left` bytes are still to come, `head` and
-    /// `items` being the next of them. What is large enough to be cut is shared.
-    pub(crate) fn push_part(&mut self, seq: u64, number: u32, left: usize, head: &[u8], items: Bytes) {
+    /// `items` being the next of them. What is large enough to be cut is shared. The last part has
+    /// the place of the message in a trace, if that is known.
+    pub(crate) fn push_part(
+        &mut self,
+        (seq, trace): (u64, Option<TraceContext>),
+        number: u32,
+        left: usize,
+        head: &[u8],
+        items: Bytes,
+    ) {
         let before = self.bytes.len();
         let left = u32::try_from(left).expect("what fits into a frame has this many bytes at most");
         native::write_part_head(&mut self.bytes, seq, number, left, head.len() + items.len());
+        if let Some(trace) = trace {
+            native::add_trace(&mut self.bytes, before, trace).expect("parts are small");
+        }
         self.bytes.extend_from_slice(head);
         self.len += self.bytes.len() - before + items.len();
         self.shared.push_back(Shared { at: self.bytes.len(), items });

@@ -168,7 +168,8 @@ fn read_in_runs(framing: Framing, bytes: &[u8]) -> (Vec<Frame>, Option<FrameErro
                     Ok(Some(Found { seq, port, span, .. })) => {
                         let port =
                             Str::from_utf8(batch.slice(port)).expect("the reader has checked the name");
-                        frames.push(Frame::Message { seq: Some(seq), port, body: span.body(&batch) });
+                        let body = span.body(&batch);
+                        frames.push(Frame::Message { seq: Some(seq), port, body, trace: None });
                     }
                     Ok(None) => break,
                     Err(error) => return (frames, Some(error)),

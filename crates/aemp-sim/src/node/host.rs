@@ -219,6 +219,8 @@ impl Host for PortHost {
     type Change = ();
     type Peer = NodeId;
     type Share = ();
+    type Trace = ();
+    type Handling = ();
 
     fn ports(&self) -> &Ports<PortHost> {
         &self.0.ports

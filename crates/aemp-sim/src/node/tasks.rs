@@ -112,7 +112,7 @@ impl Node {
                 let Delivered { action, reason, gate } = notification.deliver();
                 action.map(|_| (reason, gate))
             }
-            Signal::Job(_) => None,
+            Signal::Job(_) | Signal::Traced(_) => None,
         })
     }
 
@@ -160,6 +160,7 @@ impl Task {
                             _ => (None, gate),
                         }
                     }
+                    Signal::Traced(traced) => (Some(traced.message), None),
                     Signal::Job(_) | Signal::Kill(_) => (None, None),
                 },
                 Item::None => (None, None),

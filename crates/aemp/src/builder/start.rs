@@ -226,6 +226,7 @@ impl Builder {
             actors: Default::default(),
             coming: Default::default(),
             unreachable: Default::default(),
+            following: Default::default(),
             counts: Default::default(),
             started: Instant::now(),
             ending: Default::default(),

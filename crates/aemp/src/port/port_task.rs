@@ -15,6 +15,7 @@ use std::task::{Context as TaskContext, Poll, Waker};
 use aemp_proto::Reason;
 
 use super::exit_result::ExitResult;
+use crate::follow::{Current, resume, suspend};
 use crate::node::Node;
 use aemp_ports::Host as _;
 use aemp_ports::exit::end_port;
@@ -36,11 +37,13 @@ pub(super) struct PortTask {
     code: Option<Code>,
     /// Whether those who kill the port can wake this task.
     known: bool,
+    /// The trace that the code is in the middle of, while it is not polled.
+    current: Option<Current>,
 }
 
 impl PortTask {
     pub(super) fn new(node: Node, number: PortNo, state: Arc<TaskState>, code: Code) -> PortTask {
-        PortTask { node, number, state, code: Some(code), known: false }
+        PortTask { node, number, state, code: Some(code), known: false, current: None }
     }
 
     /// Lets the task be woken by those who kill the port. It is the same waker as long as the task
@@ -67,7 +70,7 @@ impl PortTask {
                     let Delivered { action, reason, gate } = notification.deliver();
                     action.map(|_| (reason, gate))
                 }
-                Signal::Job(_) => None,
+                Signal::Job(_) | Signal::Traced(_) => None,
             }),
             // The node has ended the port.
             None => Some((Reason::NORMAL, None)),
@@ -77,7 +80,10 @@ impl PortTask {
     fn poll_code(&mut self, task: &mut TaskContext<'_>) -> Poll<Reason> {
         let Some(code) = &mut self.code else { return Poll::Ready(Reason::NORMAL) };
         let poll = AssertUnwindSafe(|| code.as_mut().poll(task));
-        sender::as_port(self.node.reference(), self.number, || catch_unwind(poll)).map_or_else(
+        resume(&mut self.current);
+        let polled = sender::as_port(self.node.reference(), self.number, || catch_unwind(poll));
+        self.current = suspend();
+        polled.map_or_else(
             |panic| Poll::Ready(Reason::died(panic_text(&*panic))),
             |polled| polled.map(|ended| ended.err().unwrap_or(Reason::NORMAL)),
         )

@@ -17,6 +17,7 @@ use tokio::task::coop::consume_budget;
 use super::Context;
 use super::exit_result::ExitResult;
 use super::port_task::PortTask;
+use crate::follow::{Followed, Handling};
 use crate::message::{DecodeError, Envelope, FromMessage, misfit};
 use crate::node::Node;
 use aemp_ports::Host as _;
@@ -44,11 +45,15 @@ pub struct Mailbox {
     stash: VecDeque<Waiting>,
     batch: Items<Node, Envelope>,
     state: Arc<TaskState>,
+    /// The message that it deals with, if that is followed: the last one that the code took.
+    handling: Option<Handling>,
 }
 
 /// A message that was taken out of the mailbox and not picked yet.
 struct Waiting {
     message: Envelope,
+    /// Its place in a trace, if it is followed.
+    followed: Option<Box<Followed>>,
     /// Given back when the code gets the message.
     _ticket: Ticket,
 }
@@ -92,7 +97,12 @@ impl Mailbox {
     pub async fn recv<M: FromMessage>(&mut self) -> M {
         self.fill().await;
         let node = self.node.reference();
-        match self.stash.pop_front().map(|waiting| decode_at(node, || waiting.message.open())) {
+        let next = self.stash.pop_front();
+        let opened = next.map(|waiting| {
+            self.picked(waiting.followed);
+            decode_at(node, || waiting.message.open())
+        });
+        match opened {
             Some(Ok(message)) => message,
             Some(Err(error)) => self.end(misfit(&error)).await,
             None => unreachable!("fill() returns when something waits"),
@@ -152,7 +162,8 @@ impl Mailbox {
                 if body.first_name().as_deref() != Some(tag) {
                     continue;
                 }
-                self.stash.remove(at);
+                let followed = self.stash.remove(at).and_then(|waiting| waiting.followed);
+                self.picked(followed);
                 return match decode_at(self.node.reference(), || typed::from_body(&body.rest())) {
                     Ok(args) => args,
                     Err(error) => self.end(misfit(&error)).await,
@@ -184,7 +195,8 @@ impl Mailbox {
                 let node = self.node.reference();
                 match decode_at(node, || try_pick(&mut self.stash[at].message, &mut picker)) {
                     Picked::Yes(picked) => {
-                        self.stash.remove(at);
+                        let followed = self.stash.remove(at).and_then(|waiting| waiting.followed);
+                        self.picked(followed);
                         return Ok(picked);
                     }
                     Picked::No => at += 1,
@@ -192,6 +204,15 @@ impl Mailbox {
                 }
             }
             self.more(at).await;
+        }
+    }
+
+    /// The code gets a message: with this the one before is dealt with.
+    #[inline]
+    fn picked(&mut self, followed: Option<Box<Followed>>) {
+        if self.handling.is_some() || followed.is_some() {
+            self.handling = None;
+            self.handling = followed.map(|followed| self.node.begin_handling(self.number, *followed));
         }
     }
 
@@ -237,6 +258,7 @@ impl Mailbox {
     }
 
     async fn take(&mut self, item: Item<Node, Envelope>) {
+        let mut followed = None;
         let (message, gate) = match item {
             Item::None => return,
             Item::Message(message) => (message, None),
@@ -246,6 +268,10 @@ impl Mailbox {
             },
             Item::Signal(signal) => match *signal {
                 Signal::Kill(reason) => self.end(reason).await,
+                Signal::Traced(traced) => {
+                    followed = Some(Box::new(traced.trace));
+                    (traced.message, None)
+                }
                 Signal::Job(job) => return self.run(job).await,
                 Signal::Notification(notification) => {
                     let Delivered { action, reason, gate } = notification.deliver();
@@ -268,7 +294,7 @@ impl Mailbox {
         let bytes = ITEM_COST + message.bytes();
         self.state.kept.fetch_add(bytes, Ordering::Relaxed);
         let ticket = Ticket { _gate: gate, bytes, state: self.state.clone() };
-        self.stash.push_back(Waiting { message, _ticket: ticket });
+        self.stash.push_back(Waiting { message, followed, _ticket: ticket });
     }
 
     /// Runs code in the context of the port, and waits for those that it has sent too much to.
@@ -392,6 +418,7 @@ impl Node {
             stash: VecDeque::new(),
             batch: Items::default(),
             state: state.clone(),
+            handling: None,
         };
         let node = self.clone();
         let code = Box::pin(async move {

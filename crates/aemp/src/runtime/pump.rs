@@ -10,7 +10,7 @@ use aemp_proto::kernel::{LinkId, Time};
 use aemp_proto::link::{Liveness, Pulse, Terms};
 use aemp_proto::wire::native::Control;
 use aemp_proto::wire::{Body, Frame, FrameError, FrameReader, Request, Room};
-use aemp_proto::{Framing, Value, name};
+use aemp_proto::{Framing, TraceContext, Value, name};
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, Interest};
 use tokio::net::TcpStream;
@@ -26,11 +26,9 @@ use super::streak::Streak;
 use super::tcp::Abort;
 use super::writer::{self, WriteError};
 use super::{Command, Ended, Event};
-use crate::message::Envelope;
 use crate::node::{Node, Place};
 use crate::remote::Remote;
 use crate::stats::counts::BreakCause;
-use aemp_ports::deliver::deliver_envelope;
 use aemp_ports::port_no::PortNo;
 
 /// The name of the port that answers to our probes come to; it exists on every link by itself.
@@ -469,7 +467,8 @@ impl Pump {
             return Err(taken_over());
         }
         while self.frames.fill().map_err(bad_frame)? {
-            if !self.messages()?
+            // Where there are rules each message is looked at.
+            if (self.node.follows_by_rules() || !self.messages()?)
                 && let Some(frame) = self.frames.next().map_err(bad_frame)?
             {
                 self.frame(frame)?;
@@ -500,9 +499,9 @@ impl Pump {
 
     fn frame(&mut self, frame: Frame) -> Result<(), End> {
         match frame {
-            Frame::Message { seq, port, body } => {
+            Frame::Message { seq, port, body, trace } => {
                 self.received = seq.unwrap_or(self.received + 1);
-                self.message(&port, body)?;
+                self.message(&port, body, trace)?;
             }
             Frame::Ping(number) => self.outgoing.control(&self.remote, Control::Pong(number)),
             Frame::Bye => return Err(End::Bye),
@@ -518,17 +517,17 @@ impl Pump {
         Ok(())
     }
 
-    fn message(&mut self, port: &str, body: Body) -> Result<(), End> {
+    fn message(&mut self, port: &str, body: Body, trace: Option<TraceContext>) -> Result<(), End> {
         if port.is_empty() {
             self.requests += 1;
             if self.gone && Request::is_mesh(&body) {
                 return Ok(());
             }
-            self.node.remote_request(&self.remote, self.link, body);
+            self.node.remote_request(&self.remote, self.link, body, trace);
             return Ok(());
         }
         match port_here(&self.node, &mut self.live, port) {
-            Some(number) => drop(deliver_envelope(&self.node, number, Envelope::Encoded(body))),
+            Some(number) => self.node.deliver_from(number, &self.remote.node, body, trace),
             None if port == PROBE_PORT => {}
             None => self.node.undeliverable_body(self.node.id().named(port), &body),
         }

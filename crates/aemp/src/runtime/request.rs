@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aemp_proto::kernel::LinkId;
 use aemp_proto::wire::{BodyBuilder, Request, RequestError};
-use aemp_proto::{Body, NodeId, PortId, Reason, Value};
+use aemp_proto::{Body, NodeId, PortId, Reason, TraceContext, Value};
 
 use crate::log::clock;
 use crate::node::{Node, Place};
@@ -73,7 +73,13 @@ impl Node {
     }
 
     /// A request of another node, which came over this link.
-    pub(crate) fn remote_request(&self, remote: &Arc<Remote>, link: LinkId, body: Body) {
+    pub(crate) fn remote_request(
+        &self,
+        remote: &Arc<Remote>,
+        link: LinkId,
+        body: Body,
+        trace: Option<TraceContext>,
+    ) {
         if Request::is_mesh(&body) {
             return self.inner().shared.requests.enter(link, &remote.node, body);
         }
@@ -88,7 +94,7 @@ impl Node {
             Request::Kill(name, reason) => self.kill_here(&name, reason),
             Request::Relay(request) => self.inner().shared.relaying.request(self, &remote.node, request),
             Request::Spawn { name, function, args } => {
-                self.spawned_from(&remote.node, &name, &function, args)
+                self.spawned_from(&remote.node, &name, (&function, args), trace)
             }
             Request::Call(function, args) => self.called_from(&remote.node, &function, args),
             other => {
@@ -112,7 +118,9 @@ impl Node {
     fn own_request(&self, from: &NodeId, body: &Body) -> Option<Body> {
         match Request::decode(body) {
             Ok(Request::Kill(name, reason)) => self.kill_here(&name, reason),
-            Ok(Request::Spawn { name, function, args }) => self.spawned_from(from, &name, &function, args),
+            Ok(Request::Spawn { name, function, args }) => {
+                self.spawned_from(from, &name, (&function, args), None);
+            }
             Ok(Request::Call(function, args)) => self.called_from(from, &function, args),
             Ok(
                 Request::Monitor(_)

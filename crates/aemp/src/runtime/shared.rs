@@ -24,6 +24,7 @@ use super::ration::{NodeRations, Ration, Rations};
 use super::relaying::Relaying;
 use super::seeds::UnreachedSeeds;
 use super::tls::Tls;
+use crate::follow::Following;
 use crate::stats::counts::NodeCounts;
 use crate::stream::Streams;
 use crate::tombstones::Tombstones;
@@ -67,6 +68,8 @@ pub(crate) struct Shared {
     pub(crate) coming: NodeRations,
     /// Lines about nodes and seeds that cannot be reached.
     pub(crate) unreachable: Rations,
+    /// The messages that are followed.
+    pub(crate) following: Following,
     /// What is counted for people.
     pub(crate) counts: NodeCounts,
     /// By the clock of the runtime, as all timers: a test may pause it.

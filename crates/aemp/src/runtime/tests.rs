@@ -538,13 +538,13 @@ async fn what_a_node_has_another_one_send_is_charged_to_it_while_it_waits_for_a_
     let forwarded = Request::Send(nowhere.node.named("port"), message.clone());
     // This runtime has one thread: the driver, which finds no way to that node, runs when the test
     // waits.
-    node.remote_request(&remote, link, forwarded.encode().unwrap());
+    node.remote_request(&remote, link, forwarded.encode().unwrap(), None);
     // The same, asked of the own node port in between.
     let indirect = Request::Send(node.id().control_port(), forwarded.encode().unwrap());
-    node.remote_request(&remote, link, indirect.encode().unwrap());
+    node.remote_request(&remote, link, indirect.encode().unwrap(), None);
     // What goes back to the one that asks does not wait.
     let back = Request::Send(remote.node.named("port"), message);
-    node.remote_request(&remote, link, back.encode().unwrap());
+    node.remote_request(&remote, link, back.encode().unwrap(), None);
     let used = budget.used();
     assert!((200_000..210_000).contains(&used), "{used}");
     node.break_remote(&nowhere, "test");

@@ -86,7 +86,7 @@ impl Node {
         self.ask(node, Question::Ports(ports), limit).await
     }
 
-    async fn ask<T: DeserializeOwned>(
+    pub(crate) async fn ask<T: DeserializeOwned>(
         &self,
         node: &NodeId,
         question: Question,
@@ -131,6 +131,11 @@ impl Node {
             Question::Stats => encoded(&self.stats().await),
             Question::Lost => encoded(&self.lost_messages()),
             Question::Ports(limit) => encoded(&self.port_stats(limit.min(PORTS_MAX))),
+            Question::Hops(from) => encoded(&self.hops(from)),
+            Question::Follow(rule) => {
+                self.follow_messages(rule);
+                encoded(&self.hops(u64::MAX))
+            }
         }
     }
 

@@ -1,23 +1,29 @@
 //! The questions for what a node counts, as they travel: code that is known, to be evaluated.
 
+use crate::follow::Rule;
+
 /// What stands before the words of a question.
 const PREFIX: &str = "() # aemp ";
 
 /// What can be asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Question {
     Stats,
     Lost,
     Ports(usize),
+    Follow(Rule),
+    Hops(u64),
 }
 
 impl Question {
     /// The code that asks.
-    pub(super) fn code(self) -> String {
+    pub(super) fn code(&self) -> String {
         match self {
             Question::Stats => format!("{PREFIX}stats"),
             Question::Lost => format!("{PREFIX}lost"),
             Question::Ports(limit) => format!("{PREFIX}ports {limit}"),
+            Question::Follow(rule) => format!("{PREFIX}follow {rule}"),
+            Question::Hops(from) => format!("{PREFIX}hops {from}"),
         }
     }
 
@@ -28,6 +34,8 @@ impl Question {
         match (what, argument) {
             ("stats", "") => Some(Question::Stats),
             ("lost", "") => Some(Question::Lost),
+            ("follow", rule) => Some(Question::Follow(rule.parse().ok()?)),
+            ("hops", from) => Some(Question::Hops(from.parse().ok()?)),
             ("ports", limit) => Some(Question::Ports(limit.parse().ok()?)),
             _ => None,
         }
@@ -40,10 +48,22 @@ mod tests {
 
     #[test]
     fn a_question_is_read_as_it_is_asked_and_nothing_else_is_one() {
-        for question in [Question::Stats, Question::Lost, Question::Ports(7)] {
+        let rule = "3 20 tag a tag".parse().expect("a rule");
+        let asked =
+            [Question::Stats, Question::Lost, Question::Ports(7), Question::Follow(rule), Question::Hops(8)];
+        for question in asked {
             assert_eq!(Question::read(&question.code()), Some(question));
         }
-        for other in ["", "stats", "() # aemp", "() # aemp stats x", "() # aemp ports", "() # aemp eval 1"] {
+        for other in [
+            "",
+            "stats",
+            "() # aemp",
+            "() # aemp stats x",
+            "() # aemp ports",
+            "() # aemp follow x",
+            "() # aemp hops",
+            "() # aemp eval 1",
+        ] {
             assert_eq!(Question::read(other), None, "{other}");
         }
     }
