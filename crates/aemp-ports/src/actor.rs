@@ -6,6 +6,8 @@ use std::sync::Arc;
 use aemp_proto::{PortId, Reason};
 
 use super::effects::{Effects, NO_TAGS};
+use super::exit::adopt;
+use super::extra::Child;
 use super::host::{Host, PortState};
 use super::items::{Item, Items};
 use super::known::Known;
@@ -162,6 +164,13 @@ fn notified<H: Host, M: FromMessage>(
     }
     let Delivered { action, reason, gate } = notification.deliver();
     let Some(Action::Port(_, action)) = action else { return None };
+    if let PortAction::Kill = action {
+        // The port does not hear of the loss that it dies of: what is dropped with its code may
+        // send, and must not pass it.
+        gate.into_iter().for_each(|gate| adopt(host, number, Child::Guard(gate)));
+        ask::<H>(cx).end(reason);
+        return None;
+    }
     drop(gate);
     match action {
         PortAction::Message(make) => match make(reason) {
@@ -169,8 +178,7 @@ fn notified<H: Host, M: FromMessage>(
             Err(error) => ask::<H>(cx).end(Reason::died(error)),
         },
         PortAction::Job(job) => job(cx, reason),
-        PortAction::Kill => ask::<H>(cx).end(reason),
-        PortAction::EndCall => {}
+        PortAction::Kill | PortAction::EndCall => {}
     }
     None
 }

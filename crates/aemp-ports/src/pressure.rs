@@ -7,7 +7,9 @@
 use std::collections::BTreeSet;
 use std::task::{Context, Poll};
 
+use super::deliver::delivered;
 use super::host::Host;
+use super::mailbox_limits::MailboxLimits;
 use super::port_no::PortNo;
 use super::slot::State;
 use super::wake;
@@ -114,6 +116,23 @@ fn waits_for<H: Host>(host: &H, number: PortNo, receiver: &Pressure<H>) -> bool 
         },
         Pressure::Peer(peer) => host.waits_for(peer, number),
     }
+}
+
+/// From now on a port has limits of its own. By these it may be behind no more, and who waited for
+/// it goes on; or it has fallen behind, and waits for nobody itself any more. If more waits than
+/// these allow, it dies of the next message.
+pub fn limit_mailbox<H: Host>(host: &H, number: PortNo, limits: MailboxLimits) {
+    let Some(mut cell) = host.ports().table.get(number) else { return };
+    cell.limit_mailbox(limits);
+    let blocked = cell.take_blocked(host.ports().limits);
+    let kept = cell.mailbox().map_or(0, |mailbox| mailbox.kept());
+    if cell.is_crowded() && cell.waiting() + kept <= limits.most {
+        // As if something that takes no room had been added.
+        delivered(host, number, cell, 0);
+    } else {
+        drop(cell);
+    }
+    unpark(host, blocked);
 }
 
 /// Waits until an async port is behind, or gone.

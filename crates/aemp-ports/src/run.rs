@@ -126,8 +126,10 @@ fn apply<H: Host>(
         None => (Some(actor), None, left),
         Some(becomes) => match become_another(host, number, actor, (becomes, changes)) {
             Ok((actor, task)) => (actor, task, false),
-            Err(killed) => {
-                end_port(host, number, killed);
+            Err((actor, mailbox, killed)) => {
+                // News of losses may be in it, which the port does not hear of any more.
+                adopt(host, number, Child::Guard(Box::new(mailbox)));
+                end(host, number, Some(actor), killed);
                 return Next::Rest;
             }
         },
@@ -152,6 +154,9 @@ fn measured<H: Host>(host: &H, quota: u16, lap: &Lap<'_>) -> u16 {
 /// The code of a port that has become another, or what starts its task.
 type Became<H> = (Option<Box<dyn Actor<H>>>, Option<StartTask<H>>);
 
+/// A port that ends instead of becoming another: its code, what is left for it, and why.
+type Killed<H> = (Box<dyn Actor<H>>, BoxedMailbox<H>, Reason);
+
 /// The port becomes another: what is left for it moves over, in order. An async port that was
 /// killed already ends at once, as any other would: its task may look at its mailbox much later, or
 /// never.
@@ -160,7 +165,7 @@ fn become_another<H: Host>(
     number: PortNo,
     mut old: Box<dyn Actor<H>>,
     (becomes, changes): (Becomes<H>, Vec<H::Change>),
-) -> Result<Became<H>, Reason> {
+) -> Result<Became<H>, Killed<H>> {
     let (mut mailbox, actor, task): (BoxedMailbox<H>, _, _) = match becomes {
         Becomes::Callback(mailbox, actor) => (mailbox, Some(actor), None),
         Becomes::OfChanges(make) => {
@@ -192,7 +197,8 @@ fn become_another<H: Host>(
                 Signal::Notification(_) | Signal::Job(_) | Signal::Traced(_) => None,
             });
             if let Some(reason) = killed.last() {
-                return Err(reason);
+                drop(cell);
+                return Err((old, mailbox, reason));
             }
         }
         cell.replace_mailbox(mailbox, waiting);

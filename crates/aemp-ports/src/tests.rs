@@ -9,11 +9,14 @@ use super::deliver::deliver;
 use super::exit::{adopt, end_port};
 use super::extra::Child;
 use super::host::Host as _;
-use super::mailbox::Signal;
+use super::known::Known;
+use super::mailbox::{Signal, TaskQueue};
 use super::mailbox_limits::MailboxLimits;
 use super::monitor::{Action, Monitor, PortAction, Telling};
 use super::port_no::PortNo;
+use super::pressure::limit_mailbox;
 use super::signal::signal;
+use super::slot::State;
 use super::test_host::{Alone, Code};
 use crate::message::Envelope;
 
@@ -115,6 +118,27 @@ fn a_loss_that_lies_behind_the_end_of_a_port_keeps_its_gate_closed_until_the_por
 }
 
 #[test]
+fn a_loss_that_a_port_dies_of_keeps_its_gate_closed_until_the_port_has_ended() {
+    let (host, log, telling): (_, _, Telling) = (alone(), Log::default(), Arc::new(()));
+    let owned: Arc<Mutex<Option<Note>>> = Arc::default();
+    let owns = owned.clone();
+    // The note goes with the code of the port.
+    let port = host.open(move |_: &mut Code<'_>, (_,): (u32,)| drop(owns.lock()));
+    *owned.lock() = Some(Note(host.clone(), port, log.clone(), "code"));
+    drop(owned);
+    for gate in ["one gate", "another gate"] {
+        let link = Action::Port(port, PortAction::Kill);
+        let monitor = Monitor::new(host.next_id(), host.own_port(port), link);
+        let gate = Note(host.clone(), port, log.clone(), gate);
+        monitor.fire_there(&host, Reason::died("lost"), Some(Box::new(gate)), &telling);
+    }
+    host.run();
+    let log = log.lock();
+    assert_eq!(log[0], ("code", true));
+    assert!(log.len() == 3 && log[1..].iter().all(|(_, lives)| !lives), "{log:?}");
+}
+
+#[test]
 fn a_death_is_told_once_in_order_and_with_its_reason() {
     let (host, log) = (alone(), Log::default());
     let seen = log.clone();
@@ -195,7 +219,7 @@ fn a_port_with_a_limit_of_its_own_is_behind_and_full_by_that_one() {
         cx.send(slow, (n,));
     });
     let limits = MailboxLimits { high: 0, most: 500 };
-    host.ports().table.get(slow).expect("it lives").limit_mailbox(limits);
+    limit_mailbox(&host, slow, limits);
     // Below the limits of the host: each message makes the sender wait until it was taken.
     (1..=3).for_each(|n| send(&host, fast, n));
     host.run();
@@ -209,4 +233,33 @@ fn a_port_with_a_limit_of_its_own_is_behind_and_full_by_that_one() {
     let [reason] = &host.unseen()[..] else { panic!("one port has died: {:?}", host.unseen()) };
     assert_eq!(reason.identifier().as_deref(), Some("mailbox_full"));
     assert!(reason.to_string().contains("500"), "{reason}");
+}
+
+#[test]
+fn a_port_that_is_not_behind_by_its_new_limits_holds_nobody_up_and_one_that_is_waits_for_nobody() {
+    let (host, log) = (alone(), Log::default());
+    let sent = log.clone();
+    // Nobody takes out what waits for this one.
+    let mailbox = Known::boxed(TaskQueue::<Alone>::default());
+    let slow = host.ports().table.insert(State::Task, mailbox, None, None);
+    limit_mailbox(&host, slow, MailboxLimits { high: 0, most: 1 << 20 });
+    let fast = host.open(move |cx: &mut Code<'_>, (n,): (u32,)| {
+        sent.lock().push(n);
+        cx.send(slow, (n,));
+    });
+    let handled = || {
+        host.run();
+        log.lock().len()
+    };
+    (1..=4).for_each(|n| send(&host, fast, n));
+    assert_eq!(handled(), 1, "it waits");
+    limit_mailbox(&host, slow, MailboxLimits { high: 1 << 10, most: 1 << 20 });
+    assert_eq!(handled(), 4, "it does not have to wait any more");
+    limit_mailbox(&host, slow, MailboxLimits { high: 0, most: 1 << 20 });
+    (5..=7).for_each(|n| send(&host, fast, n));
+    assert_eq!(handled(), 5);
+    (8..=9).for_each(|n| send(&host, fast, n));
+    assert_eq!(handled(), 5, "it is not behind itself");
+    limit_mailbox(&host, fast, MailboxLimits { high: 0, most: 1 << 20 });
+    assert!(handled() > 5, "it is behind itself now");
 }

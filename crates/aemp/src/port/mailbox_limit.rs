@@ -6,6 +6,7 @@ use aemp_proto::PortId;
 use super::{Context, Mailbox};
 use crate::node::Node;
 use aemp_ports::port_no::PortNo;
+use aemp_ports::pressure;
 
 impl Node {
     /// Limits what may wait for a port of this node to `bytes`, in place of
@@ -37,9 +38,7 @@ impl Node {
 
     fn limit_mailbox_of(&self, number: PortNo, bytes: usize) {
         let high = self.limits().mailbox_high.min(bytes / 2);
-        if let Some(mut cell) = self.table().get(number) {
-            cell.limit_mailbox(MailboxLimits { high, most: bytes });
-        }
+        pressure::limit_mailbox(self, number, MailboxLimits { high, most: bytes });
     }
 }
 

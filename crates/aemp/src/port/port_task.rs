@@ -41,6 +41,20 @@ pub(super) struct PortTask {
     current: Option<Current>,
 }
 
+/// Why an async port ends.
+struct End {
+    reason: Reason,
+    /// News of losses that the port does not hear of any more. To be dropped when its code is gone,
+    /// which may send while it is dropped, and must not pass them.
+    unheard: (Option<Gate>, Vec<Signal<Node>>),
+}
+
+impl From<Reason> for End {
+    fn from(reason: Reason) -> End {
+        End { reason, unheard: (None, Vec::new()) }
+    }
+}
+
 impl PortTask {
     pub(super) fn new(node: Node, number: PortNo, state: Arc<TaskState>, code: Code) -> PortTask {
         PortTask { node, number, state, code: Some(code), known: false, current: None }
@@ -59,22 +73,22 @@ impl PortTask {
     }
 
     /// The first kill that takes effect, if the port has to die of one.
-    fn kill(&self) -> Option<(Reason, Option<Gate>)> {
+    fn kill(&self) -> Option<End> {
         if !self.state.doom.is_set() {
             return None;
         }
-        match self.with_mailbox(|mailbox| mailbox.kills.take()) {
-            Some(kills) => kills.into_iter().find_map(|signal| match signal {
-                Signal::Kill(reason) => Some((reason, None)),
-                Signal::Notification(notification) => {
-                    let Delivered { action, reason, gate } = notification.deliver();
-                    action.map(|_| (reason, gate))
-                }
-                Signal::Job(_) | Signal::Traced(_) => None,
-            }),
-            // The node has ended the port.
-            None => Some((Reason::NORMAL, None)),
-        }
+        // The node has ended the port if it has no mailbox.
+        let kills = self.with_mailbox(|mailbox| mailbox.kills.take());
+        let Some(mut kills) = kills.map(Vec::into_iter) else { return Some(Reason::NORMAL.into()) };
+        let first = kills.find_map(|signal| match signal {
+            Signal::Kill(reason) => Some((reason, None)),
+            Signal::Notification(notification) => {
+                let Delivered { action, reason, gate } = notification.deliver();
+                action.map(|_| (reason, gate))
+            }
+            Signal::Job(_) | Signal::Traced(_) => None,
+        });
+        first.map(|(reason, gate)| End { reason, unheard: (gate, kills.collect()) })
     }
 
     fn poll_code(&mut self, task: &mut TaskContext<'_>) -> Poll<Reason> {
@@ -89,18 +103,16 @@ impl PortTask {
         )
     }
 
-    /// Drops the code, which may send for the last time, and ends the port. Of what it was told to
-    /// die of, the first reason counts.
-    fn end(&mut self, reason: Reason) {
+    /// Drops the code, which may send for the last time, and ends the port.
+    fn end(&mut self, End { reason, unheard }: End) {
         let Some(code) = self.code.take() else { return };
-        let (reason, gate) = self.kill().unwrap_or((reason, None));
         let drops = AssertUnwindSafe(|| drop(code));
         if let Err(panic) = sender::as_port(self.node.reference(), self.number, || catch_unwind(drops)) {
             let port = self.node.port_id(self.number);
             tracing::warn!(%port, text = panic_text(&*panic), "the code of a dying port panicked while it was dropped");
         }
         end_port(&self.node, self.number, reason);
-        drop(gate);
+        drop(unheard);
         self.node.inner().task_ended.notify_waiters();
     }
 }
@@ -113,18 +125,15 @@ impl Future for PortTask {
         if !this.known {
             this.make_known(task.waker());
         }
-        let reason = match this.kill() {
-            Some((reason, gate)) => {
-                this.end(reason);
-                drop(gate);
-                return Poll::Ready(());
-            }
+        let end = match this.kill() {
+            Some(end) => end,
             None => match this.poll_code(task) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(reason) => reason,
+                // Of what it was told to die of meanwhile, the first reason counts.
+                Poll::Ready(reason) => this.kill().unwrap_or(reason.into()),
             },
         };
-        this.end(reason);
+        this.end(end);
         Poll::Ready(())
     }
 }
@@ -148,6 +157,7 @@ impl Node {
 impl Drop for PortTask {
     /// Ends the port, too, when the task goes with its runtime.
     fn drop(&mut self) {
-        self.end(Reason::text("shutdown", "the runtime has ended"));
+        let end = self.code.as_ref().and_then(|_| self.kill());
+        self.end(end.unwrap_or_else(|| Reason::text("shutdown", "the runtime has ended").into()));
     }
 }
