@@ -220,3 +220,25 @@ fn a_network_is_found_again_when_all_of_its_seeds_have_moved() {
     fs::write(&file, "a:b\n").unwrap();
     second.logged("the seeds stay as they are");
 }
+
+#[test]
+fn seeds_in_a_file_that_are_as_they_were_before_are_in_force_after_a_reload() {
+    let user = User::new();
+    let file = user.home().join("seeds");
+    let seeds = format!("@{}", file.display());
+    let (old, new) = (Reserved::new(), Reserved::new());
+    fs::write(&file, old.address()).unwrap();
+    let node = ["run", "norc", "1", "nodeid", "n", "secret", "s", "binds", "127.0.0.1:0", "seeds", &seeds];
+    let mut node = user.start(&node);
+    node.ready();
+    fs::write(&file, new.address()).unwrap();
+    node.logged("the seeds have changed");
+    // Read again before the node has looked at the file by itself.
+    fs::write(&file, old.address()).unwrap();
+    node.signal("HUP");
+    node.logged("the settings were read again");
+    let seed = ["run", "norc", "1", "nodeid", "seed", "secret", "s", "binds", &old.address()];
+    let mut seed = user.start(&seed);
+    seed.ready();
+    seed.logged("node up peer=n");
+}

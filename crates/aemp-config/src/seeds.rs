@@ -8,7 +8,6 @@
 //! | `env:NAME` | in an environment variable, separated by commas |
 //! | `srv:NAME` | in the SRV records of a name (feature `dns`) |
 
-use std::fs::File;
 use std::path::PathBuf;
 use std::time::Duration;
 use std::{env, io};
@@ -114,8 +113,9 @@ fn texts(source: &Source) -> Result<Vec<String>, ConfigError> {
         Source::Service(name) => return service(name).map_err(|error| unread(io::Error::other(error))),
         Source::Variable(name) => env::var(name).map_err(|error| unread(io::Error::other(error)))?,
         Source::File(path) => {
-            let bytes = File::open(path).and_then(read::secret).map_err(unread)?;
-            String::from_utf8(bytes).map_err(|error| unread(io::Error::other(error)))?
+            let missing = || io::Error::from(io::ErrorKind::NotFound);
+            let found = read::file(path).and_then(|found| found.ok_or_else(missing)).map_err(unread)?;
+            String::from_utf8(found.bytes).map_err(|error| unread(io::Error::other(error)))?
         }
     };
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
@@ -205,6 +205,14 @@ mod tests {
             says.starts_with(&format!("seeds: the file {}: it cannot be read", file.display())),
             "{says}"
         );
+        #[cfg(unix)]
+        {
+            // Nobody writes to it.
+            rustix::fs::mkfifoat(rustix::fs::CWD, &file, rustix::fs::Mode::RUSR).unwrap();
+            let says = error(&[&named]);
+            assert!(says.ends_with("cannot be read: it is a FIFO, and not a file"), "{says}");
+            std::fs::remove_file(&file).unwrap();
+        }
         std::fs::write(&file, "a:b\n").unwrap();
         let says = error(&[&named]);
         assert!(says.contains("expected HOST:PORT") && says.contains(&named[1..]), "{says}");

@@ -72,6 +72,10 @@ impl Reloader {
         let new = Loaded::read(&again)?;
         // A filter can be wrong in a way that only the one who uses it sees: so it comes first.
         self.follow_log_filter(&new.settings)?;
+        // They may have changed by themselves since.
+        if let Some(seeds) = self.following.stop() {
+            self.loaded.settings.seeds = seeds;
+        }
         let mut reloaded = Reloaded::default();
         let mut changed: Vec<Key> = self.loaded.effective.changed(&new.effective).collect();
         if self.loaded.settings.seeds != new.settings.seeds && changed.iter().all(|key| key.name != "seeds") {
