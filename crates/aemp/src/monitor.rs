@@ -17,6 +17,7 @@ use crate::node::{Node, Place};
 use crate::port::Context;
 use crate::remote::Remote;
 use crate::runtime::sender;
+use crate::runtime::shutdown::SHUT_DOWN;
 use aemp_ports::Host as _;
 use aemp_ports::monitor::{Action, MakeMessage, Monitor, PortAction};
 
@@ -33,8 +34,8 @@ impl Node {
     /// Monitors a port: `callback` gets the reason once, when the port dies, does not exist, or
     /// something sent to it may have been lost. It runs outside of any port.
     ///
-    /// Monitoring a node port tells when the connection to that node is lost or cannot be made. On
-    /// the wire: `mon1`.
+    /// Monitoring a node port tells when the connection to that node is lost or cannot be made; that
+    /// of the own node, when the node has ended. On the wire: `mon1`.
     ///
     /// # Examples
     ///
@@ -179,7 +180,14 @@ impl Node {
                     monitor.clone().fire(self, self.why_missing(port));
                 }
             }
-            Place::Node => {} // it lives as long as all who could be told
+            Place::Node => {
+                let shared = &self.inner().shared;
+                shared.own_monitors.lock().insert(monitor.id, monitor.clone());
+                // Either the end finds it there, or it is seen here.
+                if shared.ending.is_parting() {
+                    self.fire_own_monitors();
+                }
+            }
             Place::Nowhere => monitor.clone().fire(self, self.why_missing(port)),
             Place::There(node) => {
                 let remote = self.remotes().get_or_create(node);
@@ -203,7 +211,8 @@ impl Node {
                     extra.watchers.local.remove(&monitor.id);
                 }
             }
-            Place::Node | Place::Nowhere => {}
+            Place::Node => drop(self.inner().shared.own_monitors.lock().remove(&monitor.id)),
+            Place::Nowhere => {}
             Place::There(node) => {
                 let Some(remote) = self.remotes().find(node) else { return };
                 let withdrawn =
@@ -212,6 +221,14 @@ impl Node {
                     self.queued(&remote, queued);
                 }
             }
+        }
+    }
+
+    /// The node itself ends: to who monitors it that is as if it were lost.
+    pub(crate) fn fire_own_monitors(&self) {
+        let monitors = std::mem::take(&mut *self.inner().shared.own_monitors.lock());
+        for monitor in monitors.into_values() {
+            monitor.fire(self, Reason::transport(self.id(), SHUT_DOWN));
         }
     }
 

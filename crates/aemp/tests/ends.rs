@@ -20,6 +20,9 @@ fn a_shutdown_fires_every_monitor_and_ends_every_call() {
         let (local, remote) = (node.port(ignores), far.port(ignores));
         let (here, there, link) =
             (node.exited(&local), node.exited(&remote), node.exited(&far.id().control_port()));
+        let own = node.exited(&node.id().control_port());
+        let withdrawn = node.monitor(&node.id().control_port(), |_| panic!("it is withdrawn"));
+        drop(withdrawn);
         let call = node.call::<_, u8, _>(&remote, LIMIT * 10, |reply| ("ask", reply));
         assert_eq!(
             node.call::<_, (u8,), _>(&far.id().control_port(), LIMIT, |to| ("snd", to.port().clone(), 1))
@@ -31,6 +34,7 @@ fn a_shutdown_fires_every_monitor_and_ends_every_call() {
         assert!(soon("the local fire", here).await.is_normal());
         assert_eq!(soon("the remote fire", there).await.identifier().as_deref(), Some("transport_error"));
         soon("the node's fire", link).await;
+        soon("the own node's fire", own).await;
         assert!(matches!(soon("the call", call).await, Err(CallError::Died(_))));
         // Nobody is left to run a monitor; then the future says so.
         soon("a fire after the end", node.exited(&local)).await;

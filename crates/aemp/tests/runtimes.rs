@@ -46,7 +46,7 @@ async fn everything_ends(node: &Node, ports: &[PortId]) {
         }),
     );
     let spawned = node.spawn(&far, "some::function", ()).unwrap();
-    let new = [opened, task, spawned, far.named("port"), far.control_port()];
+    let new = [opened, task, spawned, far.named("port"), far.control_port(), node.id().control_port()];
     for port in ports.iter().chain(&new) {
         node.send(port, (1_u64,)).unwrap();
         soon("the room", node.ready(port)).await;

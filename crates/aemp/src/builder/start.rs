@@ -230,6 +230,7 @@ impl Builder {
             counts: Default::default(),
             started: Instant::now(),
             ending: Default::default(),
+            own_monitors: Default::default(),
             leaving: Default::default(),
         }
     }

@@ -283,6 +283,7 @@ impl Driver {
         for remote in self.node.remotes().all() {
             self.node.break_remote(&remote, SHUT_DOWN);
         }
+        self.node.fire_own_monitors();
         std::mem::take(&mut *shared.up.write()).into_keys().collect()
     }
 
