@@ -255,10 +255,28 @@ impl Database {
         let (sender, answer) = oneshot::channel();
         let id = self.node.next_id();
         self.node.event(Event::Query { id, kind, family: family.into(), answer: sender });
-        match answer.await {
+        let mut asked = Asked { node: &self.node, id: Some(id) };
+        let answer = answer.await;
+        asked.id = None;
+        match answer {
             Ok(Value::Null) => Err(DatabaseError::TooLarge),
             Ok(result) => Ok(result),
             Err(_) => Err(DatabaseError::Shutdown),
+        }
+    }
+}
+
+/// A query that is forgotten when this is dropped before the answer is there: without a master it
+/// would be kept for ever.
+struct Asked<'a> {
+    node: &'a Node,
+    id: Option<u64>,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            self.node.event(Event::Unquery(id));
         }
     }
 }

@@ -56,6 +56,11 @@ impl Client {
         self.queries.insert(id, (kind, family.into()));
     }
 
+    /// Nobody waits for the answer to this query any more.
+    pub(crate) fn forget(&mut self, id: u64) {
+        self.queries.remove(&id);
+    }
+
     /// All queries that wait, with what they ask.
     pub(crate) fn take_queries(&mut self) -> BTreeMap<u64, (QueryKind, String)> {
         std::mem::take(&mut self.queries)
@@ -119,6 +124,8 @@ mod tests {
     fn a_new_master_is_asked_everything_that_is_open() {
         let mut client = Client::new();
         client.ask(7, QueryKind::Values, "f");
+        client.ask(8, QueryKind::Values, "f");
+        client.forget(8);
         client.watches.watch(1, "g");
         let asked = client.open_requests();
         assert_eq!(asked, [query(7, QueryKind::Values, "f"), MeshRequest::Watch("g".into())]);

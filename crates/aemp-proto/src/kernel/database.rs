@@ -36,6 +36,7 @@ impl Kernel {
                 }
             }
             DbCommand::Query { id, kind, family } => self.query(id, kind, &family),
+            DbCommand::Unquery { id } => self.client.forget(id),
             DbCommand::Watch { id, family } => self.watch(id, &family),
             DbCommand::Unwatch { id } => self.unwatch(id),
         }

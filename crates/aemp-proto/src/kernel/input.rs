@@ -110,7 +110,8 @@ pub enum DbCommand {
     /// Take back all entries that the program has set. What it sets from now on is not shown to
     /// anybody: the node is about to leave.
     Withdraw,
-    /// Ask once; [`Action::QueryAnswer`](super::Action::QueryAnswer) comes exactly once.
+    /// Ask once; [`Action::QueryAnswer`](super::Action::QueryAnswer) comes exactly once,
+    /// unless the query is taken back.
     Query {
         /// Chosen by the asker; not in use for another unanswered query.
         id: u64,
@@ -118,6 +119,11 @@ pub enum DbCommand {
         kind: QueryKind,
         /// The family.
         family: String,
+    },
+    /// Nobody waits for the answer to this query any more.
+    Unquery {
+        /// The query.
+        id: u64,
     },
     /// Watch a family: [`Action::Watch`](super::Action::Watch) brings its content once, and then
     /// every change.

@@ -143,6 +143,10 @@ impl Driver {
                 self.queries.insert(id, answer);
                 Input::Db(DbCommand::Query { id, kind, family })
             }
+            Event::Unquery(id) => {
+                self.queries.remove(&id);
+                Input::Db(DbCommand::Unquery { id })
+            }
             Event::Watch { id, family, sender } => {
                 self.watches.insert(id, sender);
                 Input::Db(DbCommand::Watch { id, family })

@@ -60,6 +60,8 @@ pub(crate) enum Event {
         /// Where the answer goes.
         answer: oneshot::Sender<Value>,
     },
+    /// Nobody waits for the answer to this query any more.
+    Unquery(u64),
     /// A new watch.
     Watch {
         /// Its number.
