@@ -78,6 +78,10 @@ impl Seeds {
             Kind::Member(group) => addresses.contains(group),
         };
         let (mut kept, dropped): (Vec<_>, Vec<_>) = self.seeds.drain(..).partition(stays);
+        // One that is named stays a seed when the name of its group stands for others.
+        let named =
+            |seed: &&mut Seed| matches!(seed.kind, Kind::Member(_)) && addresses.contains(&seed.address);
+        kept.iter_mut().filter(named).for_each(|seed| seed.kind = Kind::Single);
         for (at, address) in addresses.iter().enumerate() {
             if self.own.contains(address) || kept.iter().any(|seed| seed.address == *address) {
                 continue;
@@ -303,6 +307,19 @@ mod tests {
         assert_eq!(seeds.due(|_| true, at(1)), [dial("c:1")], "what is this node is no seed");
         assert_eq!(seeds.replace(&[], at(2)), []);
         assert!(seeds.is_empty() && seeds.due(|_| false, at(9000)).is_empty());
+    }
+
+    #[test]
+    fn an_address_that_is_named_stays_a_seed_when_a_name_stands_for_others() {
+        let mut seeds = seeds(&["svc:1"]);
+        seeds.due(|_| false, at(0));
+        seeds.dialled("svc:1", LinkId::dialled(1));
+        seeds.is_own(LinkId::dialled(1), at(1));
+        let named = "192.0.2.1:1".to_string();
+        seeds.resolved("svc:1", &[named.clone(), "192.0.2.2:1".into()], at(2));
+        seeds.replace(&["svc:1".into(), named.clone()], at(3));
+        seeds.resolved("svc:1", &["192.0.2.2:1".into()], at(4));
+        assert!(seeds.due(|_| false, at(4)).contains(&dial(&named)));
     }
 
     #[test]
