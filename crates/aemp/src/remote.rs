@@ -92,7 +92,15 @@ impl Ord for Remote {
 impl Remote {
     /// Whether it could be forgotten. Asked while nobody can get at it but by the table.
     fn is_unused(self: &Arc<Remote>) -> bool {
-        Arc::strong_count(self) == 1 && self.outbox.lock().is_idle()
+        Arc::strong_count(self) == 1 && self.outbox.lock().is_idle() && !self.is_kept()
+    }
+
+    /// Whether messages that came over earlier links keep memory, which is charged to the budget of
+    /// the node: a node that comes back finds what it has left.
+    fn is_kept(&self) -> bool {
+        let mut rooms = self.rooms.lock();
+        rooms.retain_mut(Room::is_kept);
+        !rooms.is_empty()
     }
 
     /// Whether this is the node `node` as the node with the table `from` sees it.

@@ -356,7 +356,10 @@ impl Driver {
             self.node.remotes().count(&remote);
             remote.counts.broke_by(self.cause);
         }
-        self.announcements.lost(node.clone(), reset.telling);
+        self.announcements.lost(node, reset.telling);
+        drop(remote);
+        // If it was not up, nobody says that it is down. Others may name as many nodes as they like.
+        self.node.remotes().forget_if_idle(node);
         if let Some(link) = reset.link {
             self.close(link, reason);
         }

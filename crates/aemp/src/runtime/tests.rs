@@ -351,6 +351,27 @@ async fn a_loss_that_an_async_port_has_not_picked_gates_until_its_code_is_gone()
 }
 
 #[tokio::test]
+async fn the_losses_that_an_async_port_dies_of_gate_until_its_code_is_gone() {
+    let (node, remote, far) = linked().await;
+    let (sender, mut told) = mpsc::unbounded_channel();
+    let gated = Gated(remote.clone(), sender);
+    let port = node.port_async(async move |_: Mailbox| {
+        let _dropped_last = gated;
+        std::future::pending().await
+    });
+    let other = remote.node.named("other");
+    let _guards = [&far, &other].map(|far| node.monitor_kill(far, &port));
+    let death = node.exited(&port);
+    // The code of the port has begun when the test goes on.
+    tokio::task::yield_now().await;
+    node.break_remote(&remote, "test");
+    assert_eq!(soon(told.recv()).await, Some(2));
+    soon(death).await;
+    assert_eq!(remote.outbox.lock().gated_ports(), 0);
+    node.shutdown().await;
+}
+
+#[tokio::test]
 async fn an_overflow_that_was_dealt_with_breaks_nothing() {
     let (node, remote) = node().await;
     node.attach_remote(&remote, LinkId::dialled(1), Framing::Native);
@@ -358,6 +379,43 @@ async fn an_overflow_that_was_dealt_with_breaks_nothing() {
     // The driver takes its events in order.
     node.db().keys("any").await.unwrap();
     assert_eq!(remote.outbox.lock().epoch(), 0);
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_messages_of_a_node_keep_is_charged_to_it_when_it_has_gone_too() {
+    let (node, remote) = node().await;
+    let far = remote.node.clone();
+    let charged = || node.inner().shared.budgets.of(&far).used();
+    let slow = node.port_async(|_: Mailbox| std::future::pending());
+    let mut link = Link::attach(&node, &remote, LinkId::dialled(1));
+    let large = Body::encode(&[Value::Text("x".repeat(50_000))]).unwrap();
+    for _ in 0..100 {
+        link.send(&slow.name().to_string(), &large).await;
+    }
+    link.end().await;
+    node.break_remote(&remote, "test");
+    drop(remote);
+    node.remotes().forget_if_idle(&far);
+    assert!(charged() > 4 << 20, "{}", charged());
+    node.kill(&slow, Reason::NORMAL);
+    soon(node.exited(&slow)).await;
+    node.remotes().forget_if_idle(&far);
+    assert!(charged() == 0 && node.remotes().find(&far).is_none());
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn nodes_that_were_named_and_are_not_reached_are_forgotten() {
+    let (node, remote) = node().await;
+    for n in 0..1000 {
+        node.send(&NodeId::new(&format!("n{n}")).unwrap().named("port"), ("lost",)).unwrap();
+    }
+    // The driver takes its events in order.
+    node.db().keys("any").await.unwrap();
+    // The thread knows the last one still.
+    assert!(node.remotes().all().len() <= 2, "{}", node.remotes().all().len());
+    drop(remote);
     node.shutdown().await;
 }
 

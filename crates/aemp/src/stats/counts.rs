@@ -310,35 +310,45 @@ const KEPT: usize = 1024;
 /// The counters of all nodes that there were connections to.
 #[derive(Default)]
 pub(crate) struct Counted {
-    kept: Mutex<HashMap<NodeId, Arc<PeerCounts>>>,
+    kept: Mutex<Kept>,
     /// What all others have counted together.
     former: Arc<PeerCounts>,
+}
+
+#[derive(Default)]
+struct Kept {
+    of: HashMap<NodeId, Arc<PeerCounts>>,
+    /// How many there may be before those that nobody else has are looked for.
+    room: usize,
 }
 
 impl Counted {
     /// The counters of a node: those that are kept, or new ones.
     pub(crate) fn of(&self, node: &NodeId) -> Arc<PeerCounts> {
-        self.kept.lock().get(node).cloned().unwrap_or_default()
+        self.kept.lock().of.get(node).cloned().unwrap_or_default()
     }
 
     pub(crate) fn keep(&self, node: &NodeId, counts: &Arc<PeerCounts>) {
         let mut kept = self.kept.lock();
-        if kept.insert(node.clone(), counts.clone()).is_none() && kept.len() > KEPT {
+        let Kept { of, room } = &mut *kept;
+        if of.insert(node.clone(), counts.clone()).is_none() && of.len() > KEPT.max(*room) {
             // Nobody else has the counters of a node that is not known.
-            for (_, counts) in kept.extract_if(|_, counts| Arc::strong_count(counts) == 1) {
+            for (_, counts) in of.extract_if(|_, counts| Arc::strong_count(counts) == 1) {
                 self.former.absorb(&counts);
             }
+            // If nearly all are known, they are not looked through again for each one that comes.
+            *room = of.len() * 2;
         }
     }
 
     pub(crate) fn forget(&self, node: &NodeId) {
-        let counts = self.kept.lock().remove(node);
+        let counts = self.kept.lock().of.remove(node);
         counts.into_iter().for_each(|counts| self.former.absorb(&counts));
     }
 
     pub(crate) fn all(&self) -> (Vec<(NodeId, Arc<PeerCounts>)>, Arc<PeerCounts>) {
         let kept = self.kept.lock();
-        let all = kept.iter().map(|(node, counts)| (node.clone(), counts.clone())).collect();
+        let all = kept.of.iter().map(|(node, counts)| (node.clone(), counts.clone())).collect();
         (all, self.former.clone())
     }
 }
@@ -397,5 +407,23 @@ mod tests {
         let queue = |bytes| Queue { bytes, ..Queue::default() };
         let age = |bytes| counts.stats(queue(bytes), Duration::from_secs(5)).queue_age;
         assert_eq!((age(1), age(0)), (Some(2.0), None));
+    }
+    #[test]
+    fn counters_of_many_nodes_that_are_known_are_not_looked_through_for_each_one_that_comes() {
+        let counted = Counted::default();
+        let node = |n: usize| NodeId::new(&format!("n{n}")).expect("a node ID");
+        let mut known = Vec::new();
+        let mut looked = 0;
+        for n in 0..20 * KEPT {
+            known.push(Arc::<PeerCounts>::default());
+            let before = counted.kept.lock().room;
+            counted.keep(&node(n), &known[n]);
+            looked += usize::from(counted.kept.lock().room != before);
+        }
+        assert!(looked <= 6, "{looked}");
+        // What nobody has any more is added up all the same.
+        drop(known);
+        (0..21 * KEPT).for_each(|n| counted.keep(&node(n + 100 * KEPT), &Arc::default()));
+        assert!(counted.all().0.len() <= 2 * KEPT);
     }
 }
