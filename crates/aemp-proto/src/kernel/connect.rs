@@ -135,8 +135,21 @@ impl Kernel {
     }
 
     /// Dials for the attempts, and ends those that have failed.
-    pub(super) fn step_attempts(&mut self, now: Time) {
-        while let Some(step) = self.attempts.step(&self.throttle, |node| self.links.in_flight(node), now) {
+    pub(super) fn step_attempts(&mut self, only_wanted: bool, now: Time) {
+        let mut alone = only_wanted;
+        loop {
+            let busy = |node: &NodeId| self.links.in_flight(node);
+            let step = match alone {
+                true => self.attempts.step_changed(&self.throttle, busy, now),
+                false => self.attempts.step(&self.throttle, busy, now),
+            };
+            let Some(step) = step else { break };
+            // A link that ends may be what another attempt waits for.
+            alone &= match &step {
+                Step::LookUp(_) | Step::Dial(_, DialTarget::Direct(_)) => true,
+                Step::Failed { node, links, .. } => links.is_empty() && !self.routes.is_waited_for(node),
+                Step::Dial(..) => false,
+            };
             match step {
                 Step::Dial(node, DialTarget::Direct(address)) => {
                     let limit = now + self.config.attempt();

@@ -76,6 +76,10 @@ pub(super) struct Attempts {
     attempts: BTreeMap<NodeId, Attempt>,
     /// When the last attempt for a node failed: a program that tries again at once must not spin.
     failed: BTreeMap<NodeId, Time>,
+    /// Those that have changed since all were looked at.
+    changed: BTreeSet<NodeId>,
+    /// When something is due for one of the others, at the earliest.
+    next: Option<Time>,
 }
 
 /// Failures that are remembered before old ones are looked for.
@@ -84,7 +88,8 @@ const FAILURES: usize = 1024;
 impl Attempts {
     /// No attempts. Each one may take `limit`.
     pub(super) fn new(limit: Duration) -> Attempts {
-        Attempts { limit, attempts: BTreeMap::new(), failed: BTreeMap::new() }
+        let (changed, next) = Default::default();
+        Attempts { limit, attempts: BTreeMap::new(), failed: BTreeMap::new(), changed, next }
     }
 
     /// A connection to this node is needed. Gives whether that is news, so that addresses have to
@@ -92,6 +97,7 @@ impl Attempts {
     pub(super) fn want(&mut self, node: &NodeId, wanted: bool, now: Time) -> bool {
         if let Some(attempt) = self.attempts.get_mut(node) {
             attempt.wanted |= wanted;
+            self.changed.insert(node.clone());
             return false;
         }
         let paced = self.failed.get(node).map_or(now, |failed| now.max(*failed + SHORTEST));
@@ -111,6 +117,7 @@ impl Attempts {
             failure: None,
         };
         self.attempts.insert(node.clone(), attempt);
+        self.changed.insert(node.clone());
         true
     }
 
@@ -118,6 +125,7 @@ impl Attempts {
     pub(super) fn addresses(&mut self, node: &NodeId, addresses: &[String]) {
         let Some(attempt) = self.attempts.get_mut(node) else { return };
         attempt.told = true;
+        self.changed.insert(node.clone());
         for address in addresses.iter().filter(|address| address.len() <= ADDRESS_LEN_MAX) {
             if attempt.seen.len() < ADDRESSES_MAX && attempt.seen.insert(address.clone()) {
                 attempt.queue.push_back(DialTarget::Direct(address.clone()));
@@ -132,6 +140,7 @@ impl Attempts {
         let new = relays.iter().filter(|via| attempt.seen_relays.insert((*via).clone()));
         let target = |relay: &NodeId| DialTarget::Relay { relay: relay.clone(), to: node.clone() };
         attempt.relays.extend(new.map(target));
+        self.changed.insert(node.clone());
     }
 
     /// Whether somebody has asked for the addresses of the node a second time.
@@ -153,6 +162,7 @@ impl Attempts {
     pub(super) fn dialled(&mut self, node: &NodeId, link: LinkId) {
         if let Some(attempt) = self.attempts.get_mut(node) {
             attempt.links.insert(link);
+            self.changed.insert(node.clone());
         }
     }
 
@@ -163,6 +173,7 @@ impl Attempts {
         {
             attempt.failure = Some(reason.into());
             attempt.next = now;
+            self.changed.insert(node.clone());
         }
     }
 
@@ -177,6 +188,27 @@ impl Attempts {
         self.attempts.iter().filter(|(_, attempt)| !attempt.told).map(|(node, _)| node.clone()).collect()
     }
 
+    /// As [`Attempts::step`], of those that have changed. Enough when nothing else has happened than
+    /// that somebody wants a connection: there may be very many attempts, and all of them wanted at
+    /// once.
+    pub(super) fn step_changed(
+        &mut self,
+        throttle: &Throttle,
+        busy: impl Fn(&NodeId) -> bool,
+        now: Time,
+    ) -> Option<Step> {
+        while let Some(node) = self.changed.pop_first() {
+            let Some(attempt) = self.attempts.get_mut(&node) else { continue };
+            if let Some(due) = attempt.step(throttle, || busy(&node), now) {
+                self.changed.insert(node.clone());
+                return Some(self.begin(node, due, now));
+            }
+            let at = attempt.due_at(throttle, || busy(&node));
+            self.next = Some(self.next.map_or(at, |next| next.min(at)));
+        }
+        None
+    }
+
     /// The next thing that is due; to be called until nothing is left. `busy` tells whether a
     /// connection with the node is already so far that no further address should be dialled.
     pub(super) fn step(
@@ -185,10 +217,19 @@ impl Attempts {
         busy: impl Fn(&NodeId) -> bool,
         now: Time,
     ) -> Option<Step> {
-        let (node, due) = self.attempts.iter_mut().find_map(|(node, attempt)| {
+        let found = self.attempts.iter_mut().find_map(|(node, attempt)| {
             attempt.step(throttle, || busy(node), now).map(|due| (node.clone(), due))
-        })?;
-        Some(match due {
+        });
+        if let Some((node, due)) = found {
+            return Some(self.begin(node, due, now));
+        }
+        self.changed.clear();
+        self.next = self.attempts.iter().map(|(node, attempt)| attempt.due_at(throttle, || busy(node))).min();
+        None
+    }
+
+    fn begin(&mut self, node: NodeId, due: Due, now: Time) -> Step {
+        match due {
             Due::Dial(target) => Step::Dial(node, target),
             Due::LookUp => Step::LookUp(node),
             Due::Fail(reason) => {
@@ -200,17 +241,12 @@ impl Attempts {
                 let links = self.finish(&node);
                 Step::Failed { node, reason, wanted, links }
             }
-        })
+        }
     }
 
-    /// When [`Attempts::step`] has something to do.
-    pub(super) fn next_timeout(&self, throttle: &Throttle, busy: impl Fn(&NodeId) -> bool) -> Option<Time> {
-        let due = self.attempts.iter().map(|(node, attempt)| match attempt.next_dial(throttle) {
-            Some(at) if !busy(node) => at.min(attempt.deadline),
-            Some(at) if attempt.has_more() => at.max(attempt.patient_until).min(attempt.deadline),
-            _ => attempt.deadline,
-        });
-        due.min()
+    /// When [`Attempts::step`] has something to do, at the earliest.
+    pub(super) fn next_timeout(&self) -> Option<Time> {
+        self.next
     }
 }
 
@@ -257,6 +293,15 @@ impl Attempt {
             return Some(Due::Fail(self.verdict("connect timeout")));
         }
         None
+    }
+
+    /// When something is due.
+    fn due_at(&self, throttle: &Throttle, busy: impl Fn() -> bool) -> Time {
+        match self.next_dial(throttle) {
+            Some(at) if !busy() => at.min(self.deadline),
+            Some(at) if self.has_more() => at.max(self.patient_until).min(self.deadline),
+            _ => self.deadline,
+        }
     }
 
     fn cause(&self) -> Cause {
@@ -355,12 +400,43 @@ mod tests {
         assert!(!attempts.want(&node(), true, at(0)));
         attempts.addresses(&node(), &addresses(&["a:1", "b:1"]));
         assert_eq!(run(&mut attempts, &mut throttle, &mut links, at(0)).0, ["a:1"]);
-        assert_eq!(attempts.next_timeout(&throttle, |_| false), Some(at(250)));
+        assert_eq!(attempts.next_timeout(), Some(at(250)));
         assert!(run(&mut attempts, &mut throttle, &mut links, at(249)).0.is_empty());
         assert_eq!(run(&mut attempts, &mut throttle, &mut links, at(250)).0, ["b:1"]);
         let end = run(&mut attempts, &mut throttle, &mut links, at(10_000));
         assert_eq!(end.1.as_deref(), Some("connect timeout"));
-        assert_eq!(attempts.next_timeout(&throttle, |_| false), None);
+        assert_eq!(attempts.next_timeout(), None);
+    }
+
+    #[test]
+    fn of_many_attempts_only_the_one_that_is_wanted_is_looked_at() {
+        let (mut attempts, mut throttle, mut links) = (Attempts::new(at(10_000)), Throttle::new(at(5000)), 0);
+        let named = |n: u32| NodeId::new(&format!("n{n}")).unwrap();
+        for n in 0..1000 {
+            attempts.want(&named(n), true, at(0));
+            attempts.addresses(&named(n), &addresses(&[&format!("a{n}:1"), &format!("b{n}:1")]));
+        }
+        run(&mut attempts, &mut throttle, &mut links, at(0));
+        let next = attempts.next_timeout().unwrap();
+        let looked = std::cell::Cell::new(0);
+        let busy = |_: &NodeId| {
+            looked.set(looked.get() + 1);
+            false
+        };
+        attempts.want(&node(), true, at(1));
+        attempts.addresses(&node(), &addresses(&["c:1"]));
+        let dials = attempts.step_changed(&throttle, busy, at(1));
+        assert_eq!(dials, Some(Step::Dial(node(), DialTarget::Direct("c:1".into()))));
+        attempts.dialled(&node(), LinkId::dialled(links));
+        assert_eq!(attempts.step_changed(&throttle, busy, at(1)), None);
+        assert!(looked.get() <= 4, "{}", looked.get());
+        assert_eq!(attempts.next_timeout(), Some(next));
+        // One that is due earlier than all others counts.
+        attempts.ended(&node(), LinkId::dialled(links), "connection refused", at(2));
+        assert_eq!(attempts.step_changed(&throttle, busy, at(2)), Some(Step::LookUp(node())));
+        attempts.addresses(&node(), &[]);
+        assert!(matches!(attempts.step_changed(&throttle, busy, at(2)), Some(Step::Failed { .. })));
+        assert_eq!(attempts.step_changed(&throttle, busy, at(2)), None);
     }
 
     #[test]
@@ -371,14 +447,14 @@ mod tests {
         assert_eq!(run(&mut attempts, &mut throttle, &mut links, at(0)).0, ["a:1"]);
         // The peer has greeted, and says nothing more.
         assert_eq!(attempts.step(&throttle, |_| true, at(999)), None);
-        assert_eq!(attempts.next_timeout(&throttle, |_| true), Some(at(1000)));
+        assert_eq!(attempts.next_timeout(), Some(at(1000)));
         assert_eq!(
             attempts.step(&throttle, |_| true, at(1000)),
             Some(Step::Dial(node(), DialTarget::Direct("b:1".into())))
         );
         attempts.ended(&node(), LinkId::dialled(0), "reset", at(1001));
         assert_eq!(attempts.step(&throttle, |_| true, at(1001)), None, "one that is under way may succeed");
-        assert_eq!(attempts.next_timeout(&throttle, |_| true), Some(at(10_000)));
+        assert_eq!(attempts.next_timeout(), Some(at(10_000)));
     }
 
     #[test]
@@ -427,7 +503,7 @@ mod tests {
             attempts.addresses(&node(), &[]);
             match run(&mut attempts, &mut throttle, &mut links, now).1 {
                 Some(_) => failures.push(now),
-                None => now = attempts.next_timeout(&throttle, |_| false).unwrap(),
+                None => now = attempts.next_timeout().unwrap(),
             }
         }
         assert_eq!(failures, [at(0), at(300), at(600), at(900)]);

@@ -126,12 +126,15 @@ impl Kernel {
             config,
         };
         kernel.start(now);
-        kernel.run_due(now);
+        kernel.run_due(false, now);
         kernel
     }
 
     /// Takes one input. [`Kernel::poll`] gives what follows from it.
     pub fn handle(&mut self, input: Input, now: Time) {
+        // Nothing else is due: of the attempts only those are looked at that this changes.
+        let only_wanted =
+            matches!(input, Input::Wanted(_)) && self.next_timeout().is_none_or(|due| due > now);
         self.links.pass(now);
         match input {
             Input::Wanted(node) => self.wanted(&node, true, now),
@@ -151,7 +154,7 @@ impl Kernel {
             Input::Db(command) => self.command(command, now),
             Input::Tick => self.links.tick(now),
         }
-        self.run_due(now);
+        self.run_due(only_wanted, now);
     }
 
     /// The next thing to be done.
@@ -161,7 +164,7 @@ impl Kernel {
 
     /// When the kernel needs a [`Input::Tick`], unless another input comes first.
     pub fn next_timeout(&self) -> Option<Time> {
-        let attempts = self.attempts.next_timeout(&self.throttle, |node| self.links.in_flight(node));
+        let attempts = self.attempts.next_timeout();
         let mesh = [self.seeds.next_timeout(), self.keep.next_timeout(), self.global.next_timeout()];
         let questions =
             [self.introductions.next_timeout(), self.lookups.next_timeout(), self.overflows.next_timeout()];
@@ -213,19 +216,20 @@ impl Kernel {
         }
     }
 
-    /// Does what follows from an input, and what is due by now.
-    fn run_due(&mut self, now: Time) {
+    /// Does what follows from an input, and what is due by now. `only_wanted` says that somebody
+    /// wants a connection, and nothing else has happened.
+    fn run_due(&mut self, only_wanted: bool, now: Time) {
         self.break_overflowed(now);
         self.follow_links(now);
         self.settle(now);
         self.end_lookups(now);
         self.ask_for_addresses(now);
         self.dial_seeds(now);
-        let free = dial::MESH_ATTEMPTS.saturating_sub(self.attempts.of_mesh());
-        for node in self.keep.due(free, now) {
+        let attempts = &self.attempts;
+        for node in self.keep.due(|| dial::MESH_ATTEMPTS.saturating_sub(attempts.of_mesh()), now) {
             self.wanted(&node, false, now);
         }
-        self.step_attempts(now);
+        self.step_attempts(only_wanted, now);
     }
 }
 

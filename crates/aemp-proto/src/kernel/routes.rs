@@ -41,6 +41,11 @@ impl Routes {
         self.needed = needed;
     }
 
+    /// Whether links are to lead through this node when it is up.
+    pub(super) fn is_waited_for(&self, relay: &NodeId) -> bool {
+        self.waiting.contains_key(relay)
+    }
+
     /// A link that was being dialled is gone.
     pub(super) fn forget(&mut self, link: LinkId) {
         self.waiting.retain(|_, links| {
