@@ -75,12 +75,12 @@ mod tests {
         assert!(announcements.losses.is_empty() && announcements.waiting.is_empty());
         let (up, down) = (NodeEvent::Up(node(0)), NodeEvent::Down(node(0), "test".into()));
         for _ in 0..2 {
-            assert_eq!(announcements.add(&node(0), up.clone()), [up.clone()]);
+            assert_eq!(announcements.add(&node(0), up.clone()), std::slice::from_ref(&up));
             let telling = lose();
             announcements.lost(&node(0), Arc::downgrade(&telling));
             assert_eq!(announcements.add(&node(0), down.clone()), []);
             drop(telling);
-            assert_eq!(announcements.ready(&node(0)), [down.clone()]);
+            assert_eq!(announcements.ready(&node(0)), std::slice::from_ref(&down));
         }
         assert!(announcements.losses.is_empty() && announcements.waiting.is_empty());
     }
