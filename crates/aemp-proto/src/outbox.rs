@@ -361,6 +361,11 @@ impl<M> Outbox<M> {
         self.gates.holds()
     }
 
+    /// The same of what this sender has sent.
+    pub fn holds_of(&self, sender: u64) -> bool {
+        self.gates.holds() && self.gates.holds_of(sender)
+    }
+
     /// Of what was taken all but this many bytes have been written.
     pub fn written(&mut self, link: LinkId, left: usize) {
         if self.state == State::Attached(link) {

@@ -1,5 +1,6 @@
 //! Flush: waiting until what was sent has arrived at another node.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aemp_proto::{NodeId, PortId};
@@ -9,6 +10,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::call::CallError;
 use crate::message::ReplyTo;
 use crate::node::Node;
+use crate::remote::Remote;
+use crate::runtime::sender;
 
 /// How often a gate is looked at that holds something back. It opens as soon as those who have set
 /// monitors have heard of a loss, which nobody else is told.
@@ -75,9 +78,11 @@ impl Node {
         }
     }
 
-    /// Waits until no gate holds anything for a node.
+    /// Waits until no gate holds anything for a node that the running task or port has sent. What
+    /// others have sent may be held for as long as others have not heard of a loss.
     async fn nothing_held(&self, node: &NodeId) {
-        while self.remotes().find(node).is_some_and(|remote| remote.outbox.lock().holds()) {
+        let held = |remote: Arc<Remote>| remote.outbox.lock().holds_of(sender::current());
+        while self.remotes().find(node).is_some_and(held) {
             sleep(LOOK_AGAIN).await;
         }
     }

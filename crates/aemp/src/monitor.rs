@@ -34,8 +34,8 @@ impl Node {
     /// Monitors a port: `callback` gets the reason once, when the port dies, does not exist, or
     /// something sent to it may have been lost. It runs outside of any port.
     ///
-    /// Monitoring a node port tells when the connection to that node is lost or cannot be made; that
-    /// of the own node, when the node has ended. On the wire: `mon1`.
+    /// Monitoring a node port tells when the connection to that node is lost or cannot be made;
+    /// that of the own node, when it has ended. On the wire: `mon1`.
     ///
     /// # Examples
     ///
@@ -181,10 +181,9 @@ impl Node {
                 }
             }
             Place::Node => {
-                let shared = &self.inner().shared;
-                shared.own_monitors.lock().insert(monitor.id, monitor.clone());
+                self.inner().own_monitors.lock().insert(monitor.id, monitor.clone());
                 // Either the end finds it there, or it is seen here.
-                if shared.ending.is_parting() {
+                if self.inner().shared.ending.is_parting() {
                     self.fire_own_monitors();
                 }
             }
@@ -211,7 +210,7 @@ impl Node {
                     extra.watchers.local.remove(&monitor.id);
                 }
             }
-            Place::Node => drop(self.inner().shared.own_monitors.lock().remove(&monitor.id)),
+            Place::Node => drop(self.inner().own_monitors.lock().remove(&monitor.id)),
             Place::Nowhere => {}
             Place::There(node) => {
                 let Some(remote) = self.remotes().find(node) else { return };
@@ -226,7 +225,7 @@ impl Node {
 
     /// The node itself ends: to who monitors it that is as if it were lost.
     pub(crate) fn fire_own_monitors(&self) {
-        let monitors = std::mem::take(&mut *self.inner().shared.own_monitors.lock());
+        let monitors = std::mem::take(&mut *self.inner().own_monitors.lock());
         for monitor in monitors.into_values() {
             monitor.fire(self, Reason::transport(self.id(), SHUT_DOWN));
         }

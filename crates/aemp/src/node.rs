@@ -1,18 +1,19 @@
 //! The handle of a node, and where an ID leads. Verbs stand in the files above: `verbs`, `send`,
 //! `monitor`, `spawn`, `call`, …
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
+use aemp_ports::monitor::Monitor;
 use aemp_ports::node_ref::OwnRef;
 use aemp_ports::scheduler::Scheduler;
 use aemp_ports::table::Table;
 use aemp_ports::{PortNo, Ports};
 use aemp_proto::name::join_name;
 use aemp_proto::{Home, NodeId, PortId};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 use crate::deadline::Deadlines;
@@ -143,6 +144,8 @@ pub(crate) struct Inner {
     pub(crate) events: tokio::sync::mpsc::UnboundedSender<Event>,
     pub(crate) runtime: tokio::runtime::Handle,
     pub(crate) shared: Shared,
+    /// Monitors of the node itself, by their number.
+    pub(crate) own_monitors: Mutex<BTreeMap<u64, Arc<Monitor<Node>>>>,
     /// The task of an async port has ended.
     pub(crate) task_ended: Notify,
     pub(crate) counter: AtomicU64,
@@ -193,6 +196,7 @@ impl Inner {
             events,
             runtime: tokio::runtime::Handle::current(),
             shared,
+            own_monitors: Mutex::default(),
             task_ended: Notify::new(),
             counter: AtomicU64::new(1),
             deadlines: Deadlines::new(),

@@ -145,3 +145,35 @@ fn what_a_gate_holds_is_flushed_too() {
         far.shutdown().await;
     });
 }
+
+#[test]
+fn what_a_gate_holds_of_others_holds_up_no_flush() {
+    in_both_modes(|mode| async move {
+        let (near, far, cut) = pair(mode).await;
+        up(&near, far.id()).await;
+        let (port, other) = (sleeper(&far), sleeper(&far));
+        near.flush(&port, LIMIT).await.unwrap();
+        // Who has this one does not hear of the loss: the gate stays closed.
+        let late = near.exited(&port);
+        let first = near.exited(&port);
+        cut.send_modify(|(number, how)| (*number, *how) = (*number + 1, Cut::Close));
+        soon("the loss", first).await;
+        // Behind a new monitor what another task sends is held.
+        let (node, target) = (near.clone(), port.clone());
+        let (sent, is_sent) = oneshot::channel();
+        let task = tokio::spawn(async move {
+            let _again = node.exited(&target);
+            node.send(&target, (7,)).unwrap();
+            sent.send(()).unwrap();
+            std::future::pending().await
+        });
+        soon("the message that is held", is_sent).await.unwrap();
+        near.send(&other, (8,)).unwrap();
+        near.flush(&other, LIMIT).await.unwrap();
+        assert!(waiting(&far, &other) > 0 && waiting(&far, &port) == 0);
+        task.abort();
+        drop(late);
+        near.shutdown().await;
+        far.shutdown().await;
+    });
+}

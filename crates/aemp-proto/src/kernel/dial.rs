@@ -188,9 +188,9 @@ impl Attempts {
         self.attempts.iter().filter(|(_, attempt)| !attempt.told).map(|(node, _)| node.clone()).collect()
     }
 
-    /// As [`Attempts::step`], of those that have changed. Enough when nothing else has happened than
-    /// that somebody wants a connection: there may be very many attempts, and all of them wanted at
-    /// once.
+    /// As [`Attempts::step`], of those that have changed. Enough when nothing else has happened
+    /// than that somebody wants a connection: there may be very many attempts, and all of them
+    /// wanted at once.
     pub(super) fn step_changed(
         &mut self,
         throttle: &Throttle,

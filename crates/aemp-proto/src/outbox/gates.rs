@@ -227,7 +227,8 @@ impl<M> Gates<M> {
         Some(Opened { waiting: gate.waiting, held: gate.held, full: gate.full })
     }
 
-    fn holds_of(&self, sender: u64) -> bool {
+    /// Whether anything is held that this sender has sent.
+    pub(super) fn holds_of(&self, sender: u64) -> bool {
         self.gates.values().flat_map(|gate| &gate.held).any(|(other, _)| *other == Some(sender))
     }
 

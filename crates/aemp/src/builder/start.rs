@@ -230,7 +230,6 @@ impl Builder {
             counts: Default::default(),
             started: Instant::now(),
             ending: Default::default(),
-            own_monitors: Default::default(),
             leaving: Default::default(),
         }
     }

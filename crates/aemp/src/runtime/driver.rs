@@ -358,7 +358,7 @@ impl Driver {
         }
         self.announcements.lost(node, reset.telling);
         drop(remote);
-        // If it was not up, nobody says that it is down. Others may name as many nodes as they like.
+        // If it was not up, nobody says that it is down. Others may name any number of nodes.
         self.node.remotes().forget_if_idle(node);
         if let Some(link) = reset.link {
             self.close(link, reason);

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use aemp_ports::monitor::Monitor;
 use aemp_proto::NodeId;
 use aemp_proto::budget::PeerBudgets;
 use aemp_proto::kernel::{KernelLimits, Route, Time};
@@ -26,7 +25,6 @@ use super::relaying::Relaying;
 use super::seeds::UnreachedSeeds;
 use super::tls::Tls;
 use crate::follow::Following;
-use crate::node::Node;
 use crate::stats::counts::NodeCounts;
 use crate::stream::Streams;
 use crate::tombstones::Tombstones;
@@ -77,8 +75,6 @@ pub(crate) struct Shared {
     /// By the clock of the runtime, as all timers: a test may pause it.
     pub(crate) started: Instant,
     pub(crate) ending: Ending,
-    /// Monitors of the node itself, by their number.
-    pub(crate) own_monitors: Mutex<BTreeMap<u64, Arc<Monitor<Node>>>>,
     /// Whether the node takes no new work, and what has to be finished first.
     pub(crate) leaving: Leaving,
 }
