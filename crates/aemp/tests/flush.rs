@@ -165,7 +165,7 @@ fn what_a_gate_holds_of_others_holds_up_no_flush() {
             let _again = node.exited(&target);
             node.send(&target, (7,)).unwrap();
             sent.send(()).unwrap();
-            std::future::pending().await
+            std::future::pending::<()>().await;
         });
         soon("the message that is held", is_sent).await.unwrap();
         near.send(&other, (8,)).unwrap();
