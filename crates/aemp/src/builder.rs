@@ -13,6 +13,7 @@ use aemp_proto::wire::Limits as FrameLimits;
 use aemp_proto::{Framing, Reason, Value};
 use serde::de::DeserializeOwned;
 
+use crate::broker::Broker;
 use crate::code::{Evaluate, FunctionResolver};
 use crate::functions::{Functions, function};
 #[cfg(feature = "logs")]
@@ -42,6 +43,7 @@ pub struct Builder {
     client: bool,
     relay: bool,
     relay_limits: RelayLimits,
+    broker: Option<Arc<dyn Broker>>,
     monitor_timeout: Duration,
     connect_interval: Option<Duration>,
     framings: Vec<Framing>,
@@ -96,6 +98,7 @@ impl Builder {
             client: false,
             relay: true,
             relay_limits: RelayLimits::default(),
+            broker: None,
             monitor_timeout: Duration::from_secs(30),
             connect_interval: None,
             framings: Framing::ALL.to_vec(),
@@ -203,6 +206,14 @@ impl Builder {
     /// How much this node carries for others.
     pub fn relay_limits(mut self, limits: RelayLimits) -> Builder {
         self.relay_limits = limits;
+        self
+    }
+
+    /// Reaches nodes, and is reached, through a message broker as well: those that cannot dial each
+    /// other, by their IDs alone. See [`broker`](crate::broker). A network that has nothing else
+    /// needs one [global](Builder::global) node for its shared database.
+    pub fn broker(mut self, broker: impl Broker) -> Builder {
+        self.broker = Some(Arc::new(broker));
         self
     }
 

@@ -26,6 +26,7 @@ extern crate self as aemp;
 
 pub mod actor;
 mod async_actor;
+pub mod broker;
 mod builder;
 pub mod call;
 mod change;

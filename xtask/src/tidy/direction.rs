@@ -12,15 +12,16 @@ use serde_json::Value;
 use super::Problem;
 
 /// Each crate of the workspace with those that it may depend on. Nothing points back up.
-const ALLOWED: [(&str, &[&str]); 14] = [
+const ALLOWED: [(&str, &[&str]); 15] = [
     ("aemp", &["aemp-macros", "aemp-ports", "aemp-proto"]),
     ("aemp-bench", &["aemp", "aemp-proto", "aemp-sim"]),
-    ("aemp-cli", &["aemp", "aemp-config", "aemp-gateway", "aemp-script"]),
+    ("aemp-cli", &["aemp", "aemp-config", "aemp-gateway", "aemp-nats", "aemp-script"]),
     ("aemp-config", &["aemp", "aemp-proto"]),
     ("aemp-gateway", &["aemp"]),
     ("aemp-interop", &["aemp", "aemp-config"]),
     ("aemp-macros", &[]),
     ("aemp-models", &[]),
+    ("aemp-nats", &["aemp", "aemp-proto"]),
     ("aemp-ports", &["aemp-proto"]),
     ("aemp-proto", &[]),
     ("aemp-script", &["aemp"]),

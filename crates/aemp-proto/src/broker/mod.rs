@@ -6,7 +6,7 @@
 //!        │ write                  ▲ read
 //!   [`Stream`] ──── chunks ────► [`Stream`]
 //!        │ poll                   ▲ input
-//!        └──► broker: subjects ───┘        at most once, perhaps not at all, perhaps again
+//!        └──► broker: subjects ───┘        once, not at all, or again
 //! ```
 //!
 //! A [`Stream`] is one end, a pure machine with the contract of the others. Each end has a
@@ -47,7 +47,7 @@ use thiserror::Error;
 
 pub use chunk::{Chunk, ChunkError, HEADER_LEN};
 pub use stream::Stream;
-pub use subject::{Network, NetworkError, SUBJECT_MAX};
+pub use subject::{ANY_GLOBAL, Network, NetworkError, SUBJECT_MAX, address_of, is_address, node_of};
 
 /// Chunks of one direction that may be on their way at once.
 pub const IN_FLIGHT_MAX: usize = 16;

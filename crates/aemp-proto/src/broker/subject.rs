@@ -24,6 +24,28 @@ const NODE_MAX: usize = 200;
 /// The most bytes of the name of a network.
 const NETWORK_MAX: usize = 32;
 
+/// What stands before the node ID where a node is to be reached through a broker, as `HOST:PORT`
+/// stands where it is dialled. No host name has this form.
+const THROUGH: &str = "broker:";
+
+/// The address of a node that is reached through the broker.
+pub fn address_of(node: &NodeId) -> String {
+    format!("{THROUGH}{node}")
+}
+
+/// The address of any global node that is reached through the broker.
+pub const ANY_GLOBAL: &str = THROUGH;
+
+/// Whether an address leads through the broker.
+pub fn is_address(address: &str) -> bool {
+    address.starts_with(THROUGH)
+}
+
+/// The node of such an address, if it names one.
+pub fn node_of(address: &str) -> Option<NodeId> {
+    NodeId::new(address.strip_prefix(THROUGH)?).ok()
+}
+
 /// The name of a network at a broker. Networks of different names do not see each other there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Network(String);
@@ -68,13 +90,22 @@ impl Network {
         format!("aemp.{}.global", self.0)
     }
 
+    /// Whether this is a subject of a node of this network.
+    pub fn is_of_node(&self, subject: &str) -> bool {
+        subject.strip_prefix(&self.nodes()).is_some_and(|rest| !rest.is_empty())
+    }
+
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
     fn node(&self, node: &NodeId) -> String {
-        format!("aemp.{}.node.{}", self.0, token(node.as_str()))
+        format!("{}{}", self.nodes(), token(node.as_str()))
+    }
+
+    fn nodes(&self) -> String {
+        format!("aemp.{}.node.", self.0)
     }
 }
 

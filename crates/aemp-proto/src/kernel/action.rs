@@ -11,7 +11,8 @@ use crate::{NodeId, Value};
 /// One thing to be done. Actions are to be carried out in the order in which they come.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
-    /// Connect to `host:port`, at whichever address of the host the expected node greets first.
+    /// Connect to `host:port`, at whichever address of the host the expected node greets first, or
+    /// to what [`broker::is_address`](crate::broker::is_address) knows.
     /// [`Input::Greeted`](super::Input::Greeted) or [`Input::Closed`](super::Input::Closed)
     /// follows.
     Dial {
@@ -22,12 +23,16 @@ pub enum Action {
         /// The node that is expected there; `None` for a seed, which may be any node.
         expected: Option<NodeId>,
     },
-    /// Find the addresses of a `host:port` that stands for this node among others; answer by
+    /// Find the addresses of a `host:port` that stands for this node among others, or of all other
+    /// global nodes at the broker ([`ANY_GLOBAL`](crate::broker::ANY_GLOBAL)); answer by
     /// [`Input::Resolved`](super::Input::Resolved).
     Resolve {
         /// The name and the port.
         name: String,
     },
+    /// This node is a global one from now on, and the broker is to say so to those who ask. Comes
+    /// only if there is a broker.
+    BecameGlobal,
     /// As `Dial`, but through another node, which is up: let it relay a connection to `to`.
     DialThrough {
         /// The new link.

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::NodeId;
+use crate::broker::ANY_GLOBAL;
 use crate::budget::PeerBudgets;
 use crate::outbox::OutboxLimits;
 use crate::random::Random;
@@ -35,6 +36,9 @@ pub struct KernelConfig {
     pub client: bool,
     /// The addresses of the seeds, in order of preference.
     pub seeds: Vec<String>,
+    /// Whether nodes can be reached through a broker, by their IDs alone. Then any global node that
+    /// is reached there is a seed, too.
+    pub broker: bool,
     /// Whether to be a global node from the start.
     pub global: bool,
     /// The time after which a silent node counts as lost.
@@ -60,6 +64,7 @@ impl KernelConfig {
             private: false,
             client: false,
             seeds: Vec::new(),
+            broker: false,
             global: false,
             monitor_timeout: Duration::from_secs(30),
             connect_interval: None,
@@ -67,6 +72,12 @@ impl KernelConfig {
             limits: KernelLimits::default(),
             budgets: PeerBudgets::default(),
         }
+    }
+
+    /// These seeds, and any global node at the broker if there is one.
+    pub(crate) fn with_broker(&self, seeds: &[String]) -> Vec<String> {
+        let any_global = self.broker.then(|| ANY_GLOBAL.into());
+        seeds.iter().cloned().chain(any_global).collect()
     }
 
     pub(crate) fn attempt(&self) -> Duration {

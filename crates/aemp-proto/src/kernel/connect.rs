@@ -72,9 +72,13 @@ impl Kernel {
         if self.serving {
             known.extend(self.merged.get(LISTENERS, node.as_str()).map(binds_of_value).unwrap_or_default());
         }
+        if self.config.broker {
+            self.attempts.through_broker(node);
+        }
         let hope = match self.client.master().clone() {
             Master::Own => self.may_be_told_until(now).is_some(),
-            Master::Nobody => true,
+            // A broker knows who is there: it need not wait for anybody.
+            Master::Nobody => !self.config.broker,
             Master::Node(master) => {
                 self.send(&master, MeshRequest::Find(node.clone()));
                 true

@@ -8,6 +8,7 @@ use super::target::DialTarget;
 use super::throttle::{SHORTEST, Throttle};
 use crate::NodeId;
 use crate::address::STAGGER;
+use crate::broker::address_of;
 use crate::link_id::LinkId;
 use crate::time::Time;
 
@@ -26,6 +27,10 @@ const ADDRESSES_MAX: usize = 32;
 
 /// The most bytes of an address: the longest name that there can be, and a port.
 const ADDRESS_LEN_MAX: usize = 300;
+
+/// Why an attempt fails for which there is nothing to be dialled, or whose node the broker does not
+/// know.
+pub const NO_ADDRESS: &str = "no known address";
 
 /// What must be done for an attempt.
 #[derive(Debug, PartialEq)]
@@ -54,6 +59,9 @@ struct Attempt {
     /// Whether somebody has said which addresses there are.
     told: bool,
     queue: VecDeque<DialTarget>,
+    /// The broker, for when no address has answered at once, and whether there is one.
+    broker: Option<DialTarget>,
+    has_broker: bool,
     seen: BTreeSet<String>,
     /// Nodes that can relay a connection, for when no address has answered by `detour`.
     relays: VecDeque<DialTarget>,
@@ -106,6 +114,8 @@ impl Attempts {
             wanted,
             told: false,
             queue: VecDeque::new(),
+            broker: None,
+            has_broker: false,
             seen: BTreeSet::new(),
             relays: VecDeque::new(),
             seen_relays: BTreeSet::new(),
@@ -143,6 +153,14 @@ impl Attempts {
         self.changed.insert(node.clone());
     }
 
+    /// The node may be reached through the broker; whether it has addresses, too, is still open.
+    pub(super) fn through_broker(&mut self, node: &NodeId) {
+        let Some(attempt) = self.attempts.get_mut(node) else { return };
+        if !std::mem::replace(&mut attempt.has_broker, true) {
+            attempt.broker = Some(DialTarget::Direct(address_of(node)));
+        }
+    }
+
     /// Whether somebody has asked for the addresses of the node a second time.
     pub(super) fn is_second_try(&self, node: &NodeId) -> bool {
         self.attempts.get(node).is_some_and(|attempt| attempt.again)
@@ -171,7 +189,9 @@ impl Attempts {
         if let Some(attempt) = self.attempts.get_mut(node)
             && attempt.links.remove(&link)
         {
-            attempt.failure = Some(reason.into());
+            if attempt.failure.is_none() || reason != NO_ADDRESS {
+                attempt.failure = Some(reason.into());
+            }
             attempt.next = now;
             self.changed.insert(node.clone());
         }
@@ -276,6 +296,11 @@ impl Attempt {
             self.begin(now);
             return self.queue.remove(at).map(Due::Dial);
         }
+        // It says at once whether the node is there, so it need not be spared as an address is.
+        if may_dial && self.broker.is_some() {
+            self.begin(now);
+            return self.broker.take().map(Due::Dial);
+        }
         if may_dial
             && (self.links.is_empty() || now >= self.detour)
             && let Some(at) = self.relays.iter().position(ready)
@@ -316,7 +341,7 @@ impl Attempt {
 
     fn verdict(&self, otherwise: &str) -> String {
         match &self.failure {
-            _ if self.knows_nothing() => "no known address".into(),
+            None if self.knows_nothing() => NO_ADDRESS.into(),
             Some(failure) if self.links.is_empty() => failure.clone(),
             _ => otherwise.into(),
         }
@@ -329,7 +354,7 @@ impl Attempt {
 
     /// Whether something is left to be dialled.
     fn has_more(&self) -> bool {
-        !self.queue.is_empty() || !self.relays.is_empty()
+        !self.queue.is_empty() || self.broker.is_some() || !self.relays.is_empty()
     }
 
     fn knows_nothing(&self) -> bool {
@@ -342,7 +367,9 @@ impl Attempt {
         }
         let detour = if self.links.is_empty() { Time::ZERO } else { self.detour };
         let relays = self.relays.iter().map(|target| throttle.ready_at(target).max(detour));
-        let ready = self.queue.iter().map(|target| throttle.ready_at(target)).chain(relays).min();
+        let broker = self.broker.is_some().then_some(Time::ZERO);
+        let addresses = self.queue.iter().map(|target| throttle.ready_at(target));
+        let ready = addresses.chain(broker).chain(relays).min();
         match ready {
             Some(ready) => Some(ready.max(self.next).max(throttle.slot_at(self.cause()))),
             None => self.links.is_empty().then_some(self.next),

@@ -54,6 +54,7 @@ pub use crate::peer::{Peer, Route};
 pub use crate::time::Time;
 pub use action::Action;
 pub use config::{CONNECT_TIMEOUTS, KernelConfig, KernelLimits, MONITOR_TIMEOUTS};
+pub use dial::NO_ADDRESS;
 pub use entry::{EntryError, FAMILY_NAME_MAX, check_entry, check_family_name, check_own_family};
 pub use input::{DbCommand, Input};
 pub use links::CONNECT_TIMEOUT;
@@ -109,7 +110,7 @@ impl Kernel {
             attempts: Attempts::new(attempt),
             // Half an attempt at most, so that every attempt dials each of its addresses.
             throttle: Throttle::new((attempt / 2).min(config.monitor_timeout)),
-            seeds: Seeds::new(&config.seeds, config.monitor_timeout, &mut random, now),
+            seeds: Seeds::new(&config.with_broker(&config.seeds), config.monitor_timeout, &mut random, now),
             global: Global::default(),
             keep: Keep::new(config.node.clone(), config.monitor_timeout),
             introductions: introduce::Introductions::default(),
@@ -207,7 +208,7 @@ impl Kernel {
 
     /// The seeds are others from now on.
     fn replace_seeds(&mut self, seeds: &[String], now: Time) {
-        let dropped = self.seeds.replace(seeds, now);
+        let dropped = self.seeds.replace(&self.config.with_broker(seeds), now);
         self.close_all(dropped, "it is no seed any more");
         if self.seeds.is_empty() && *self.client.master() == Master::Nobody {
             self.serve_ourselves(now);

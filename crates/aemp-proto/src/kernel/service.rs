@@ -2,6 +2,7 @@
 
 use super::target::DialTarget;
 use super::{Action, Kernel, Time, routes};
+use crate::broker::ANY_GLOBAL;
 use crate::db::client::Master;
 use crate::db::merged::{Delta, STAMP_MAX};
 use crate::db::size::{LEVELS_MAX, levels, size, split, split_change};
@@ -67,6 +68,11 @@ impl Kernel {
             return;
         }
         self.global.activate(now);
+        if self.config.broker {
+            // One of the others would not be enough: all global nodes are to be one network.
+            self.seeds.stands_for_many(ANY_GLOBAL, now);
+            self.actions.push_back(Action::BecameGlobal);
+        }
         let up: Vec<NodeId> = self.links.up().cloned().collect();
         for node in up {
             self.send(&node, MeshRequest::Global);

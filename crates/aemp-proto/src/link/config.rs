@@ -180,6 +180,8 @@ pub(super) enum Place {
     Socket(SocketAddr),
     /// It is reached through this node.
     Behind(NodeId),
+    /// It is reached through a broker.
+    Broker,
 }
 
 impl Place {
@@ -187,7 +189,7 @@ impl Place {
     pub(super) fn is(&self, seen: &str) -> bool {
         match self {
             Place::Socket(address) => seen.parse().map(reached) == Ok(canonical(*address)),
-            Place::Behind(_) => seen == self.to_string(),
+            Place::Behind(_) | Place::Broker => seen == self.to_string(),
         }
     }
 }
@@ -197,6 +199,7 @@ impl fmt::Display for Place {
         match self {
             Place::Socket(address) => write!(f, "{}", canonical(*address)),
             Place::Behind(via) => write!(f, "via:{via}"),
+            Place::Broker => f.write_str("broker"),
         }
     }
 }

@@ -133,6 +133,24 @@ impl Handshake {
         Handshake { via: Some(via.clone()), ..handshake }
     }
 
+    /// As [`Handshake::new`], over a stream through a broker, which has no addresses. The broker is
+    /// not trusted unless `trusted`: then only methods count that need TLS, and without TLS on both
+    /// sides the handshake fails.
+    pub fn through_broker(
+        config: &LinkConfig,
+        side: Side,
+        trusted: bool,
+        nonce: [u8; NONCE_LEN],
+    ) -> Handshake {
+        let mut config = config.clone();
+        if !trusted {
+            config.offer.retain(|method| method.needs_tls());
+            config.accept.retain(|method| method.needs_tls());
+        }
+        let greeting = config.greeting(side, &Place::Broker).to_line();
+        Handshake::begin(Arc::new(config), side, None, Place::Broker, greeting, nonce)
+    }
+
     /// Begins as the dialler of the data connection with this ID; otherwise as [`Handshake::new`].
     pub fn for_stream(
         config: Arc<LinkConfig>,

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::NodeId;
+use crate::broker::is_address;
 use crate::link_id::LinkId;
 use crate::random::Random;
 use crate::time::Time;
@@ -91,6 +92,14 @@ impl Seeds {
         }
         self.seeds = kept;
         dropped.into_iter().filter_map(|seed| seed.link).collect()
+    }
+
+    /// This name stands for us and for others, if it is the name of a seed.
+    pub(crate) fn stands_for_many(&mut self, name: &str, now: Time) {
+        if let Some(seed) = self.seeds.iter_mut().find(|seed| seed.address == name) {
+            seed.kind = Kind::Group;
+            self.next = Some(now);
+        }
     }
 
     /// Whether there are none.
@@ -189,10 +198,11 @@ impl Seeds {
         self.seeds.iter().any(|seed| seed.node.as_ref() == Some(node))
     }
 
-    /// The addresses at which this node has answered.
+    /// The addresses at which this node has answered, and at which others can dial it as well.
     pub(crate) fn addresses_of(&self, node: &NodeId) -> Vec<String> {
         let seeds = self.seeds.iter().filter(|seed| seed.node.as_ref() == Some(node));
-        seeds.map(|seed| seed.address.clone()).collect()
+        let addresses = seeds.map(|seed| &seed.address).filter(|address| !is_address(address));
+        addresses.cloned().collect()
     }
 
     /// The first seed that is up.

@@ -103,8 +103,8 @@ impl Node {
     fn perform(&mut self, action: Action, cx: &mut Cx) {
         match action {
             Action::Dial { link, address, .. } => self.dial(link, address, cx),
-            // Names stand for one address here.
-            Action::Resolve { .. } => {}
+            // Names stand for one address here, and there is no broker.
+            Action::Resolve { .. } | Action::BecameGlobal => {}
             Action::DialThrough { link, via, to } => self.dial_through(link, &via, &to, cx),
             Action::Proceed { link } => self.proceed(link, cx),
             Action::Close { link, reason } => self.close_link(link, &reason, cx),

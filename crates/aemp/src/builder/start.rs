@@ -21,11 +21,13 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::Builder;
+use crate::broker::BrokerUser;
 use crate::message::EncodeError;
 use crate::node::{Inner, Node, NodeSettings};
 use crate::remote::Remotes;
 use crate::runtime::Shared;
 use crate::runtime::backlog::Backlog;
+use crate::runtime::brokered;
 use crate::runtime::driver::Driver;
 use crate::runtime::listening::Listening;
 use crate::runtime::node_events::Followers;
@@ -66,6 +68,20 @@ pub enum StartError {
         "refusing to listen on {0} without a secret or certificate: anybody could connect; configure one (aemp gensecret)"
     )]
     Unprotected(String),
+    /// A broker that is not trusted, and nothing to encrypt with.
+    #[error(
+        "refusing to use the broker {0} without a certificate: it could read and forge everything; configure one \
+         (aemp gencert), or say that the broker is trusted"
+    )]
+    Unencrypted(String),
+    /// The settings of the broker can never work.
+    #[error("cannot use the broker {broker}: {error}")]
+    Broker {
+        /// What it is called.
+        broker: String,
+        /// What is wrong.
+        error: String,
+    },
     /// The node was not started in a tokio runtime, or in one that lacks what a node needs.
     #[error("a node needs a tokio runtime with timers and sockets, and {0}; build it with enable_all()")]
     Runtime(&'static str),
@@ -146,6 +162,7 @@ impl Builder {
         };
         let node = Node::from_inner(Arc::new_cyclic(inner));
         listen_all(&node, &self.binds).await?;
+        start_broker(&node, self.monitor_timeout).await?;
         let kernel = Kernel::new(
             KernelConfig {
                 node: id,
@@ -153,6 +170,7 @@ impl Builder {
                 seeds: self.seeds,
                 private: self.behind_nat,
                 client: self.client,
+                broker: node.inner().shared.broker.is_some(),
                 global: self.global,
                 monitor_timeout: self.monitor_timeout,
                 connect_interval: self.connect_interval,
@@ -165,6 +183,9 @@ impl Builder {
         Runners::start(&node);
         tokio::spawn(Driver::new(node.clone(), kernel).run(receiver));
         node.inner().shared.listening.start(&node);
+        if let Some(broker) = node.inner().shared.broker.clone() {
+            node.inner().shared.listening.follow_with(tokio::spawn(brokered::accept(node.clone(), broker)));
+        }
         for (function, arguments) in self.services {
             node.spawn(node.id(), &function, AnyMessage(arguments))
                 .map_err(|error| StartError::Service { function, error })?;
@@ -212,6 +233,7 @@ impl Builder {
             nodelay: self.nodelay,
             evaluations: Default::default(),
             up: Default::default(),
+            broker: self.broker.clone(),
             relaying: Relaying::new(Relay::new(id.clone(), self.relay && !self.client, self.relay_limits)),
             listening: Listening::new(self.advertise.clone(), self.is_protected()),
             failed_addresses: Default::default(),
@@ -266,6 +288,14 @@ impl Builder {
         for bind in &self.binds {
             if !self.is_protected() && !is_loopback(bind).await {
                 return Err(StartError::Unprotected(bind.clone()));
+            }
+        }
+        if let Some(broker) = &self.broker {
+            if !broker.is_trusted() && !self.has_certificate() {
+                return Err(StartError::Unencrypted(broker.name()));
+            }
+            if !self.is_protected() {
+                return Err(StartError::Unprotected(broker.name()));
             }
         }
         Ok(())
@@ -368,6 +398,16 @@ async fn listen_all(node: &Node, binds: &[String]) -> Result<(), StartError> {
         }
     }
     Ok(())
+}
+
+async fn start_broker(node: &Node, monitor_timeout: Duration) -> Result<(), StartError> {
+    let shared = &node.inner().shared;
+    let Some(broker) = &shared.broker else { return Ok(()) };
+    let user = BrokerUser { node: node.id().clone(), monitor_timeout };
+    broker.start(user).await.map_err(|error| {
+        shared.listening.close();
+        StartError::Broker { broker: broker.name(), error: error.to_string() }
+    })
 }
 
 /// What is advertised, as addresses; the machine's own need not be looked up, nor can a name that

@@ -120,7 +120,7 @@ async fn meet(
 }
 
 /// Waits until the connection is to be closed.
-async fn close(commands: &mut mpsc::UnboundedReceiver<Command>) -> String {
+pub(super) async fn close(commands: &mut mpsc::UnboundedReceiver<Command>) -> String {
     loop {
         match commands.recv().await {
             Some(Command::Close(reason)) => return reason,

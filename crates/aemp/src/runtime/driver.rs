@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use aemp_proto::address::ADDRESSES_MAX;
+use aemp_proto::broker::{ANY_GLOBAL, is_address};
 use aemp_proto::kernel::{Action, DbCommand, Input, Kernel, LinkId, Peer};
 use aemp_proto::link::Side;
 use aemp_proto::outbox::Queued;
@@ -13,6 +14,7 @@ use tokio::time::Instant;
 
 use super::announce::Announcements;
 use super::backlog::Waiting;
+use super::brokered;
 use super::dialled::{self, Target};
 use super::node_events::Followers;
 use super::ration::Ration;
@@ -131,7 +133,8 @@ impl Driver {
             Event::Binds { binds, unreachable } => Input::Binds { binds, unreachable },
             Event::Seeds(seeds) => {
                 self.input(Input::Seeds(seeds.clone()));
-                return self.node.inner().shared.unreached_seeds.keep(&seeds);
+                let kept: Vec<String> = seeds.into_iter().chain([ANY_GLOBAL.into()]).collect();
+                return self.node.inner().shared.unreached_seeds.keep(&kept);
             }
             Event::Resolved(name, addresses) => Input::Resolved { name, addresses },
             Event::Db(command) => {
@@ -226,6 +229,9 @@ impl Driver {
         match action {
             Action::Dial { link, address, expected } => self.dial(link, Target { address, expected }),
             Action::Resolve { name } => self.resolve(name),
+            Action::BecameGlobal => {
+                self.node.inner().shared.broker.iter().for_each(|broker| broker.become_global());
+            }
             Action::DialThrough { link, via, to } => self.dial_through(link, via, &to),
             Action::Proceed { link } => self.command(link, Command::Proceed),
             Action::Close { link, reason } => self.close(link, &reason),
@@ -373,11 +379,24 @@ impl Driver {
     fn dial(&mut self, link: LinkId, target: Target) {
         let (sender, commands) = mpsc::unbounded_channel();
         self.links.insert(link, sender);
-        tokio::spawn(dialled::run(self.node.clone(), link, target, commands));
+        match &self.node.inner().shared.broker {
+            Some(broker) if is_address(&target.address) => {
+                let (node, broker) = (self.node.clone(), broker.clone());
+                tokio::spawn(brokered::run_dialled(node, broker, link, target, commands));
+            }
+            _ => drop(tokio::spawn(dialled::run(self.node.clone(), link, target, commands))),
+        }
     }
 
     fn resolve(&self, name: String) {
         let node = self.node.clone();
+        if let Some(broker) = self.node.inner().shared.broker.clone().filter(|_| is_address(&name)) {
+            tokio::spawn(async move {
+                let found = brokered::global_nodes(&*broker).await;
+                node.event(Event::Resolved(name, found));
+            });
+            return;
+        }
         tokio::spawn(async move {
             let found = resolve_to_dial(&name).await.unwrap_or_else(|error| {
                 tracing::debug!(name, %error, "the name of a seed cannot be resolved");

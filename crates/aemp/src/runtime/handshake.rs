@@ -3,7 +3,7 @@
 use std::io;
 
 use aemp_proto::NodeId;
-use aemp_proto::kernel::{LinkId, Peer};
+use aemp_proto::kernel::{LinkId, NO_ADDRESS, Peer};
 use aemp_proto::link::handshake::NONCE_LEN;
 use aemp_proto::link::{Handshake, HandshakeError, HandshakeEvent, Side, Terms};
 use bytes::BytesMut;
@@ -51,6 +51,13 @@ pub(crate) enum Failure {
     Name(String),
     #[error("{0}")]
     Unreachable(String),
+    /// Nobody has subscribed to what is for this node at the broker.
+    #[error("{NO_ADDRESS}")]
+    Nobody,
+    #[error(
+        "it is not encrypted, and the broker is not trusted: both nodes need a certificate (aemp gencert)"
+    )]
+    Unencrypted,
     #[error("{0}")]
     Closed(String),
 }
@@ -69,7 +76,8 @@ impl Failure {
             Failure::Twin => "same_node_id",
             Failure::Displaced => "displaced",
             Failure::Name(_) => "unknown_name",
-            Failure::Unreachable(_) => "unreachable",
+            Failure::Unreachable(_) | Failure::Nobody => "unreachable",
+            Failure::Unencrypted => "unencrypted",
             Failure::Itself | Failure::Closed(_) => return None,
         })
     }
@@ -151,6 +159,20 @@ impl<'a> Greeter<'a> {
     ) -> Result<Greeter<'a>, Failure> {
         let machine = Handshake::relayed(node.inner().shared.link(), side, via, nonce()?);
         Ok(Greeter::with(node, link, machine, commands))
+    }
+
+    /// The same for a stream through a broker; `permit` if it was accepted.
+    pub(crate) fn through_broker(
+        node: &'a Node,
+        link: LinkId,
+        side: Side,
+        trusted: bool,
+        permit: Option<Permit>,
+        commands: &'a mut mpsc::UnboundedReceiver<Command>,
+    ) -> Result<Greeter<'a>, Failure> {
+        let config = node.inner().shared.link();
+        let machine = Handshake::through_broker(&config, side, trusted, nonce()?);
+        Ok(Greeter { permit, ..Greeter::with(node, link, machine, commands) })
     }
 
     /// Goes through the whole handshake, or fails at its time limit.

@@ -103,10 +103,12 @@ impl Drop for LinkEnd {
 }
 
 /// Logs that a connection did not come to be. Anybody can make one fail.
-fn complain(node: &Node, address: &str, failure: &Failure) {
+pub(super) fn complain(node: &Node, address: &str, failure: &Failure) {
     let shared = &node.inner().shared;
     match failure {
-        Failure::Closed(_) | Failure::Itself => tracing::debug!(%address, %failure, "no connection"),
+        Failure::Closed(_) | Failure::Itself | Failure::Nobody => {
+            tracing::debug!(%address, %failure, "no connection")
+        }
         _ => match shared.failures.take(shared.now()) {
             Some(withheld) => tracing::warn!(%address, %failure, withheld, "no connection"),
             None => tracing::debug!(%address, %failure, "no connection"),
@@ -192,7 +194,7 @@ async fn live_relayed(
 }
 
 /// The handshake is done: waits until this is the link to its node.
-async fn attached(
+pub(super) async fn attached(
     node: &Node,
     link: LinkId,
     terms: &Terms,

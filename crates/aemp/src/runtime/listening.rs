@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use aemp_proto::address::{Advertised, Listener, Reach, advertised};
 use parking_lot::Mutex;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 use super::admission::Admission;
 use super::machine::usable_addresses;
@@ -92,6 +92,15 @@ impl Listening {
     /// Where the node listens.
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
         self.state.lock().sockets.iter().map(|socket| socket.address).collect()
+    }
+
+    /// This task accepts connections, too, and ends with the listeners.
+    pub(crate) fn follow_with(&self, task: JoinHandle<()>) {
+        let mut state = self.state.lock();
+        state.tasks.push(task.abort_handle());
+        if state.closed {
+            task.abort();
+        }
     }
 
     /// Accepts nothing from now on.

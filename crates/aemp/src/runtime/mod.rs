@@ -5,12 +5,14 @@
 //! [`admission`] lets in, and [`dial`] makes them, to all addresses that a name has ([`resolve`]);
 //! [`link`] is a connection's task, [`dialled`] that of one that is dialled, [`handshake`] its
 //! beginning, [`pump`] its life with a reader and a writer, [`runner`] what runs ports,
-//! [`shutdown`] the end of the node; [`relay`] has the connections that are relayed; [`request`]
+//! [`shutdown`] the end of the node; [`relay`] has the connections that are relayed, [`brokered`]
+//! those through a broker; [`request`]
 //! answers what comes for the node port, [`evaluation`] what it asks to be evaluated.
 
 pub(crate) mod admission;
 mod announce;
 pub(crate) mod backlog;
+pub(crate) mod brokered;
 pub(crate) mod dial;
 pub(crate) mod dialled;
 pub(crate) mod driver;

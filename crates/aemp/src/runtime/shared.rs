@@ -24,6 +24,7 @@ use super::ration::{NodeRations, Ration, Rations};
 use super::relaying::Relaying;
 use super::seeds::UnreachedSeeds;
 use super::tls::Tls;
+use crate::broker::Broker;
 use crate::follow::Following;
 use crate::stats::counts::NodeCounts;
 use crate::stream::Streams;
@@ -48,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) evaluations: Evaluations,
     pub(crate) up: RwLock<BTreeMap<NodeId, Route>>,
     pub(crate) relaying: Relaying,
+    /// What nodes are reached through that cannot be dialled.
+    pub(crate) broker: Option<Arc<dyn Broker>>,
     pub(crate) listening: Listening,
     pub(crate) failed_addresses: FailedAddresses,
     pub(crate) unreached_seeds: UnreachedSeeds,

@@ -179,6 +179,8 @@ impl Net {
                 self.observe(id, watch, [added, changed, deleted], &set);
             }
             Action::Refused { what } => self.node(id).refused.push(what),
+            // There is no broker.
+            Action::BecameGlobal => {}
         }
     }
 
