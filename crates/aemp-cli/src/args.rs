@@ -16,6 +16,7 @@ use crate::eval::Eval;
 use crate::examples::with_examples;
 use crate::explain::Explain;
 use crate::failure::EXIT_STATUSES;
+use crate::follow::Follow;
 use crate::gather::Gather;
 use crate::inspect::Inspect;
 use crate::kill::{Kill, Spawn};
@@ -110,6 +111,7 @@ pub(crate) enum NodeCommand {
     Log(Log),
     Eval(Eval),
     Trace(Trace),
+    Follow(Follow),
     Shell(Shell),
     Demo(Demo),
     Bench(Bench),
@@ -133,6 +135,8 @@ impl NodeCommand {
             NodeCommand::Spawn(_) => Some("spawn"),
             NodeCommand::Eval(_) => Some("eval"),
             NodeCommand::Shell(_) => Some("shell"),
+            // It has nodes look at their messages.
+            NodeCommand::Follow(_) => Some("follow"),
             NodeCommand::Web(web) => web.acts().then_some("web --allow"),
             NodeCommand::Run(_)
             | NodeCommand::Mon(_)

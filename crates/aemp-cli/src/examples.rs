@@ -16,6 +16,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("kill", "aemp kill 'mynode#port' stuck 'it does not answer'"),
     ("spawn", "aemp spawn mynode chat::server lobby"),
     ("ping", "aemp ping mynode --count 10"),
+    ("follow", "aemp follow resize --count 3"),
     ("latency", "aemp latency mynode othernode"),
     ("nodes", "aemp nodes --wide"),
     ("ports", "aemp ports mynode"),

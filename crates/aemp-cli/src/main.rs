@@ -30,6 +30,7 @@ mod eval;
 mod examples;
 mod explain;
 mod failure;
+mod follow;
 mod gate;
 mod gather;
 #[cfg(any(feature = "metrics", feature = "web"))]
@@ -164,6 +165,7 @@ fn run_node_command(command: NodeCommand, logging: &Logging, read_only: bool) ->
             NodeCommand::Log(log) => log.run().await,
             NodeCommand::Eval(eval) => eval.run().await,
             NodeCommand::Trace(trace) => trace.run().await,
+            NodeCommand::Follow(follow) => follow.run().await,
             NodeCommand::Shell(shell) => shell.run().await,
             NodeCommand::Demo(demo) => demo.run(logging).await,
             NodeCommand::Bench(bench) => bench.run().await,

@@ -49,8 +49,8 @@ const GROUPS: [Group; 5] = [
             ),
             (&["ping", "latency"], "Measure how long a message takes to a node; between two"),
             (
-                &["log", "trace", "doctor"],
-                "Show what all nodes log; their connections; what is wrong with them",
+                &["log", "trace", "follow", "doctor"],
+                "Show all logs; connections; the hops of a message; what is wrong",
             ),
         ],
     ),

@@ -270,6 +270,7 @@ fn a_rule_follows_so_many_messages_to_a_port_and_from_peers_that_know_no_traces(
             assert_eq!(followed, [true, true, false, false], "{framing}");
             let found = hops(&b, 2).await;
             assert!(found[0].trace != found[1].trace, "{found:#?}");
+            assert!(found.iter().all(|hop| hop.parent.is_none()), "{found:#?}");
             // Where it is sent the first hop is known as well.
             a.follow_messages(rule(Subject::Tag("stop".into()), 1));
             a.send(&to, ("go", 5)).unwrap();

@@ -15,6 +15,8 @@ use super::hop::Hop;
 pub struct Followed {
     /// That of its sending.
     pub(super) context: TraceContext,
+    /// The trace begins with it, and nobody knows of its sending.
+    pub(super) begins: bool,
     pub(super) tag: Option<String>,
     /// The node that it came from, if that is another one.
     pub(super) peer: Option<NodeId>,

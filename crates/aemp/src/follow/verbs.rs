@@ -228,11 +228,11 @@ impl Node {
         };
         // A peer may say so of all that it sends.
         let may = shared.following.take_ration(shared.now());
-        may.then(|| self.followed(context, tag(), Some(peer.clone())))
+        may.then(|| Followed { begins: trace.is_none(), ..self.followed(context, tag(), Some(peer.clone())) })
     }
 
     fn followed(&self, context: TraceContext, tag: Option<String>, peer: Option<NodeId>) -> Followed {
-        Followed { context, tag, peer, arrived: self.inner().shared.now(), time: clock::now() }
+        Followed { context, begins: false, tag, peer, arrived: self.inner().shared.now(), time: clock::now() }
     }
 
     /// As [`Node::follow`], for a port of this node.
@@ -249,14 +249,14 @@ impl Node {
     /// port runs here: the mailbox of an async port may be elsewhere.
     pub(crate) fn begin_handling(&self, number: PortNo, followed: Followed) -> Handling {
         let shared = &self.inner().shared;
-        let Followed { context: sending, tag, peer, arrived, time } = followed;
+        let Followed { context: sending, begins, tag, peer, arrived, time } = followed;
         let context = sending.at(shared.following.new_span());
         let (port, now) = (self.port_id(number), shared.now());
         let waited = now.saturating_sub(arrived);
         let hop = Hop {
             trace: context.trace_hex(),
             span: context.span_hex(),
-            parent: Some(sending.span_hex()),
+            parent: (!begins).then(|| sending.span_hex()),
             kind: HopKind::Handled,
             port: port.to_string(),
             tag,
