@@ -196,8 +196,10 @@ impl Spare {
     }
 }
 
-/// Bytes of memory of a node that is not connected, and of a message for it beside its bytes.
-const FORWARD_COST: usize = 4 << 10;
+/// What a node that is not connected is charged with, and a message for it beside its bytes. The
+/// memory is less than that; but while such a node is dialled, it is looked at each time that
+/// something can be dialled, and one peer must not make that take long.
+const FORWARD_COST: usize = 64 << 10;
 const FORWARDED_COST: usize = 256;
 
 /// What another node monitors here.

@@ -84,20 +84,22 @@ pub(super) struct Attempts {
     attempts: BTreeMap<NodeId, Attempt>,
     /// When the last attempt for a node failed: a program that tries again at once must not spin.
     failed: BTreeMap<NodeId, Time>,
+    /// How many of them there may be before old ones are looked for.
+    room: usize,
     /// Those that have changed since all were looked at.
     changed: BTreeSet<NodeId>,
     /// When something is due for one of the others, at the earliest.
     next: Option<Time>,
 }
 
-/// Failures that are remembered before old ones are looked for.
+/// Failures that are remembered before old ones are looked for first.
 const FAILURES: usize = 1024;
 
 impl Attempts {
     /// No attempts. Each one may take `limit`.
     pub(super) fn new(limit: Duration) -> Attempts {
         let (changed, next) = Default::default();
-        Attempts { limit, attempts: BTreeMap::new(), failed: BTreeMap::new(), changed, next }
+        Attempts { limit, attempts: BTreeMap::new(), failed: BTreeMap::new(), room: FAILURES, changed, next }
     }
 
     /// A connection to this node is needed. Gives whether that is news, so that addresses have to
@@ -253,8 +255,10 @@ impl Attempts {
             Due::Dial(target) => Step::Dial(node, target),
             Due::LookUp => Step::LookUp(node),
             Due::Fail(reason) => {
-                if self.failed.len() >= FAILURES {
+                if self.failed.len() >= self.room {
                     self.failed.retain(|_, failed| *failed + SHORTEST > now);
+                    // If nearly all are new, they are not looked through again for each one.
+                    self.room = FAILURES.max(2 * self.failed.len());
                 }
                 self.failed.insert(node.clone(), now);
                 let wanted = self.attempts.get(&node).is_some_and(|attempt| attempt.wanted);
@@ -433,6 +437,26 @@ mod tests {
         let end = run(&mut attempts, &mut throttle, &mut links, at(10_000));
         assert_eq!(end.1.as_deref(), Some("connect timeout"));
         assert_eq!(attempts.next_timeout(), None);
+    }
+
+    #[test]
+    fn many_failures_at_once_are_not_looked_through_for_each_one_and_forgotten_later() {
+        let (mut attempts, mut throttle, mut links) = (Attempts::new(at(10_000)), Throttle::new(at(5000)), 0);
+        let mut looked = 0;
+        let mut fail = |n: usize, now: Time| {
+            let (node, room) = (NodeId::new(&format!("n{n}")).unwrap(), attempts.room);
+            attempts.want(&node, true, now);
+            attempts.addresses(&node, &[]);
+            assert!(run(&mut attempts, &mut throttle, &mut links, now).1.is_some());
+            looked += usize::from(attempts.room != room);
+            attempts.failed.len()
+        };
+        let at_once = (0..20 * FAILURES).fold(0, |_, n| fail(n, at(0)));
+        let later = |n: usize| at(60_000 + n as u64);
+        let left = (0..40 * FAILURES).fold(0, |_, n| fail(n + 20 * FAILURES, later(n)));
+        assert_eq!(at_once, 20 * FAILURES);
+        assert!(looked <= 12, "{looked}");
+        assert!(left <= 2 * FAILURES, "{left}");
     }
 
     #[test]
