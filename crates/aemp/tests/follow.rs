@@ -211,6 +211,48 @@ fn on_one_node_values_are_still_moved() {
 }
 
 #[test]
+fn the_handler_of_a_followed_message_runs_in_a_span_and_that_of_others_does_not() {
+    let (log, lines) = std::sync::mpsc::channel();
+    let log = std::sync::Mutex::new(log);
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || Lines(log.lock().unwrap().clone()))
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    on_one_thread(async {
+        let node = Node::builder().start().await.unwrap();
+        let (sender, mut done) = mpsc::unbounded_channel();
+        let port = node.port(move |_: &mut Context<'_>, (_, n): (String, u8)| {
+            tracing::info!(n, "handled");
+            sender.send(()).unwrap();
+        });
+        node.in_trace(context(), || node.send(&port, ("go", 1))).unwrap();
+        node.send(&port, ("go", 2)).unwrap();
+        for _ in 0..2 {
+            done.recv().await.unwrap();
+        }
+        let lines: Vec<String> = lines.try_iter().filter(|line| line.contains("handled")).collect();
+        let span = format!("message{{port={port} tag=\"go\" trace_id=\"{}\" span_id=", context().trace_hex());
+        assert!(lines[0].contains(&span) && lines[0].contains("waited="), "{lines:?}");
+        assert!(lines[1].contains("n=2") && !lines[1].contains("trace_id"), "{lines:?}");
+    });
+}
+
+/// Where log lines go.
+struct Lines(std::sync::mpsc::Sender<String>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let _ = self.0.send(String::from_utf8_lossy(bytes).into_owned());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
 fn a_handler_that_panics_leaves_no_trace_behind() {
     on_one_thread(async {
         let node = Node::builder().start().await.unwrap();
