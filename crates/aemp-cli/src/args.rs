@@ -11,6 +11,7 @@ use crate::db::Db;
 use crate::demo::{Demo, DemoNode};
 use crate::doctor::Doctor;
 use crate::drain::Drain;
+use crate::dump::Dump;
 use crate::edit::Edit;
 use crate::eval::Eval;
 use crate::examples::with_examples;
@@ -107,6 +108,7 @@ pub(crate) enum NodeCommand {
     Check(Check),
     Doctor(Doctor),
     Gather(Gather),
+    Dump(Dump),
     Db(Db),
     Log(Log),
     Eval(Eval),
@@ -148,6 +150,7 @@ impl NodeCommand {
             | NodeCommand::Check(_)
             | NodeCommand::Doctor(_)
             | NodeCommand::Gather(_)
+            | NodeCommand::Dump(_)
             | NodeCommand::Db(_)
             | NodeCommand::Log(_)
             | NodeCommand::Trace(_)

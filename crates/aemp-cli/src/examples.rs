@@ -30,6 +30,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("describe", "aemp describe mynode"),
     ("stats", "aemp stats mynode -o json"),
     ("lost", "aemp lost mynode"),
+    ("dump", "aemp dump mynode mynode.jsonl"),
     ("db", "aemp db aemp::echo"),
     ("log", "aemp log warn"),
     ("restart", "aemp restart mynode"),
@@ -105,6 +106,7 @@ pub(crate) fn example(command: &Command) -> Option<String> {
         let set = name.strip_prefix("set").and_then(|key| Key::find(key).ok()).map(|key| match key.shape {
             Shape::Flag => format!("aemp profile server {name} 1"),
             Shape::Seconds => format!("aemp profile server {name} 5"),
+            Shape::Bytes => format!("aemp profile server {name} 1048576"),
             Shape::Text | Shape::Secret | Shape::List => format!("aemp profile server {name} TEXT"),
         });
         set.or_else(|| name.strip_prefix("del").map(|_| format!("aemp profile server {name}")))

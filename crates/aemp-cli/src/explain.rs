@@ -117,6 +117,7 @@ fn of_setting(key: Key) -> Vec<(&'static str, Json)> {
         Shape::Secret => "a text, which is never shown",
         Shape::Flag => "1 or 0",
         Shape::Seconds => "a number of seconds",
+        Shape::Bytes => "a number of bytes",
         Shape::List => "a JSON list, or texts separated by commas",
     };
     let mut lines = vec![("setting", json!(key.name)), ("about", json!(about)), ("form", json!(form))];

@@ -1,7 +1,6 @@
 //! `aemp gather`: what a report of a fault needs, in one file.
 
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
 use aemp::Node;
@@ -10,6 +9,7 @@ use clap::Args;
 use serde_json::{Map, Value as Json, json};
 
 use crate::client::Access;
+use crate::dump::create;
 use crate::failure::Failure;
 use crate::inspect::connected;
 use crate::inspect::known::Known;
@@ -17,9 +17,9 @@ use crate::inspect::known::Known;
 /// Gather what a report of a fault needs, in one file
 ///
 /// JSON: versions, the settings without secrets, the nodes of the network, and of each that tells
-/// it the snapshot of what it counts and which messages it could not deliver. Never a secret, nor
-/// anything of a message, not even its tag. Host names, node IDs and addresses are in it: look it
-/// through before you send it.
+/// it the snapshot of what it counts, which messages it could not deliver, and what its flight
+/// recorder has. Never a secret, nor anything of a message, not even its tag. Host names, node IDs
+/// and addresses are in it: look it through before you send it.
 #[derive(Debug, Args)]
 pub(crate) struct Gather {
     /// Where to write it; must not be there
@@ -47,12 +47,7 @@ impl Gather {
             "network": network,
         });
         let text = serde_json::to_string_pretty(&gathered).map_err(Failure::failed)?;
-        let written = std::fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&self.file)
-            .and_then(|mut file| writeln!(file, "{text}"));
+        let written = create(&self.file).and_then(|mut file| writeln!(file, "{text}"));
         let file = self.file.display();
         written.map_err(|error| Failure::failed(format!("{file} cannot be written: {error}")))?;
         crate::print(&format!("gathered in {file}; it holds no secret, but names of hosts and nodes"))
@@ -66,7 +61,8 @@ impl Gather {
         };
         let lost = node.lost_messages_of(&id, self.access.limit.timeout).await.unwrap_or_default();
         let lost = lost.iter().map(|lost| json!([lost.time, lost.port, lost.reason])).collect::<Vec<_>>();
-        json!({"listens": addresses, "stats": stats, "lost": lost})
+        let recorder = node.dump_of(&id, self.access.limit.timeout).await.unwrap_or_default();
+        json!({"listens": addresses, "stats": stats, "lost": lost, "recorder": recorder.records})
     }
 }
 

@@ -25,6 +25,7 @@ mod doctor;
 #[cfg(test)]
 mod document;
 mod drain;
+mod dump;
 mod edit;
 mod eval;
 mod examples;
@@ -161,6 +162,7 @@ fn run_node_command(command: NodeCommand, logging: &Logging, read_only: bool) ->
             NodeCommand::Check(check) => check.run().await,
             NodeCommand::Doctor(doctor) => doctor.run().await,
             NodeCommand::Gather(gather) => gather.run().await,
+            NodeCommand::Dump(dump) => dump.run().await,
             NodeCommand::Db(db) => db.run().await,
             NodeCommand::Log(log) => log.run().await,
             NodeCommand::Eval(eval) => eval.run().await,

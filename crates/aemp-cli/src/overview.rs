@@ -47,10 +47,10 @@ const GROUPS: [Group; 5] = [
                 &["stats", "lost", "top", "web"],
                 "Show what a node counts; what it lost; watch the network; in a browser",
             ),
-            (&["ping", "latency"], "Measure how long a message takes to a node; between two"),
+            (&["ping", "latency", "trace"], "Measure the time to a node; between two; show all connections"),
             (
-                &["log", "trace", "follow", "doctor"],
-                "Show all logs; connections; the hops of a message; what is wrong",
+                &["log", "follow", "doctor", "dump"],
+                "Show all logs; the hops of a message; what is wrong; what happened",
             ),
         ],
     ),

@@ -1,5 +1,6 @@
 //! `aemp run`: a node with services, until it is told to end.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use aemp::{Node, ReplyTo, Unfinished};
@@ -10,6 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::client::seconds;
 use crate::descriptors;
+use crate::dump::Dumps;
 use crate::failure::Failure;
 use crate::gate::Gate;
 use crate::logging::{self, Logging};
@@ -25,14 +27,16 @@ use crate::watchdog::{self, Watching};
 
 /// Run a node until SIGINT or SIGTERM
 ///
-/// SIGHUP has it read its settings again, as `aemp reload` does.
+/// SIGHUP has it read its settings again, as `aemp reload` does. SIGUSR1 has it write what its
+/// flight recorder has to a file, which the log names; so does a panic.
 ///
 /// When it listens it prints one line on stdout: ready NODEID HOST:PORT[,HOST:PORT…]. Logs go to
 /// stderr.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Keys: nodeid, binds, advertise, seeds, secret, cert, services, secure, behind_nat, relay, monitor_timeout, connect_interval,
-framing_format, auth_offer, auth_accept, verify_peeraddr, nodelay, scripts, script_eval, script_limits, ws, ws_clients, metrics, log_filter;
+framing_format, auth_offer, auth_accept, verify_peeraddr, nodelay, scripts, script_eval, script_limits, ws, ws_clients, metrics, recorder,
+log_filter;
 and about the configuration file:
   profile NAME  the profile to use; by default the one with this host's name
   norc 1        do not read the file
@@ -60,6 +64,10 @@ pub(crate) struct Run {
     /// what was sent, and end
     #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds)]
     drain: Duration,
+    /// Where to write what the flight recorder has, on SIGUSR1 or when something panics; by default
+    /// the folder for temporary files
+    #[arg(long, value_name = "FOLDER")]
+    dumps: Option<PathBuf>,
     #[command(flatten)]
     watching: Watching,
 }
@@ -90,6 +98,8 @@ impl Run {
             builder = leash.register(builder);
         }
         let node = builder.start().await?;
+        let dumps = Dumps::into(self.dumps);
+        dumps.watch_panics(&node);
         scripting.load(&node)?;
         let ws = gate.open(&node).await?;
         let metrics = metrics::open(observed.as_deref(), &node).await?;
@@ -99,7 +109,8 @@ impl Run {
         if let Some(leash) = &leash {
             leash.beat(&node);
         }
-        let mut running = Running { node, manager, signals, orders, reloader, drain: self.drain, leash };
+        let mut running =
+            Running { node, manager, signals, orders, reloader, dumps, drain: self.drain, leash };
         running.live().await;
         tracing::info!(node = %running.node.id(), "ending");
         running.manager.stopping("ending");
@@ -122,6 +133,9 @@ impl Run {
             arguments.push("--json".into());
         }
         arguments.push(format!("--drain={}", self.drain.as_secs_f64()));
+        if let Some(folder) = &self.dumps {
+            arguments.push(format!("--dumps={}", folder.display()));
+        }
         arguments.extend_from_slice(&self.arguments);
         arguments
     }
@@ -132,6 +146,7 @@ struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
+    dump: Signal,
 }
 
 impl Signals {
@@ -140,6 +155,7 @@ impl Signals {
             interrupt: catch(SignalKind::interrupt())?,
             terminate: catch(SignalKind::terminate())?,
             hangup: catch(SignalKind::hangup())?,
+            dump: catch(SignalKind::user_defined1())?,
         })
     }
 }
@@ -151,6 +167,7 @@ struct Running {
     signals: Signals,
     orders: Orders,
     reloader: Reloader,
+    dumps: Dumps,
     drain: Duration,
     leash: Option<Leash>,
 }
@@ -174,6 +191,7 @@ impl Running {
                     return;
                 }
                 _ = self.signals.hangup.recv() => self.reload(None),
+                _ = self.signals.dump.recv() => self.dumps.asked(&self.node),
                 () = released => return,
                 order = self.orders.next() => match order {
                     Some(Order::Reload(reply)) => self.reload(Some(reply)),

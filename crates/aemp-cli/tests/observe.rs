@@ -6,8 +6,10 @@ mod support;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::Command;
 
+use serde_json::{Value as Json, json};
 use support::reserved::Reserved;
 use support::{Running, User};
 
@@ -139,5 +141,47 @@ fn what_is_gathered_has_no_secret_and_nothing_of_messages() {
         assert!(!report.contains(secret), "{report}");
     }
     assert!(report.contains("no_such_port") && report.contains("\"seeds\""), "{report}");
+    assert!(report.contains("\"ev\": \"dumped\""), "{report}");
     assert!(user.fails(1, &["gather", "report.json"]).contains("cannot be written"));
+}
+
+/// The records in a dump; each line is one, and only its owner can read it.
+fn records(path: &Path) -> Vec<Json> {
+    use std::os::unix::fs::PermissionsExt as _;
+    assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+    let text = std::fs::read_to_string(path).unwrap();
+    assert!(!text.contains(SECRET), "{text}");
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn a_flight_recorder_is_dumped_from_elsewhere_and_on_a_signal_into_new_files() {
+    let user = User::new();
+    let folder = user.home().join("dumps");
+    std::fs::create_dir(&folder).unwrap();
+    let common = ["run", "norc", "1", "nodeid", "se/ed", "secret", SECRET, "binds", "127.0.0.1:0"];
+    let dumps = format!("--dumps={}", folder.display());
+    let mut seed = user.start(&[&common[..], &[&*dumps]].concat());
+    let (_, address) = seed.ready();
+    user.ok(&["setsecret", SECRET, "setseeds", &address]);
+    let path = user.home().join("seed.jsonl");
+    user.ok(&["dump", "se/ed", "seed.jsonl"]);
+    let asked = records(&path);
+    assert_eq!((&asked[0]["ev"], &asked.last().unwrap()["ev"]), (&json!("start"), &json!("dumped")));
+    assert!(asked.iter().any(|record| record["ev"] == "up"), "the client has come up: {asked:?}");
+    assert!(user.ok(&["dump", "se/ed"]).lines().count() > asked.len(), "more has happened since");
+    assert!(user.fails(1, &["dump", "se/ed", "seed.jsonl"]).contains("cannot be written"));
+    assert!(user.fails(1, &["dump", "seed2"]).contains("no such node"));
+    // Somebody has put a link where the first file would be written.
+    let name = |number| folder.join(format!("aemp-se_ed-{}-{number}.jsonl", seed.id()));
+    let (victim, first, second) = (user.home().join("victim"), name(1), name(2));
+    std::fs::write(&victim, "precious").unwrap();
+    std::os::unix::fs::symlink(&victim, &first).unwrap();
+    seed.signal("USR1");
+    let line = seed.logged("the flight recorder was dumped");
+    assert!(line.contains(&*second.to_string_lossy()), "{line}");
+    assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
+    assert_eq!(records(&second).last().unwrap()["why"], "SIGUSR1");
+    seed.signal("TERM");
+    assert_eq!(seed.wait(), Some(0));
 }

@@ -19,6 +19,8 @@ pub enum Shape {
     Flag,
     /// A number of seconds, within the bounds of the timeout.
     Seconds,
+    /// A number of bytes, 64 MiB at most.
+    Bytes,
     /// A JSON list, or texts separated by commas.
     List,
 }
@@ -35,6 +37,9 @@ pub enum Effect {
     /// Never: it is a setting of the Perl tool.
     Never,
 }
+
+/// Bytes that a setting can ask for.
+const BYTES_MAX: usize = 64 << 20;
 
 /// A setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +78,7 @@ pub const KEYS: &[Key] = &[
     Key { name: "ws", shape: Shape::Text },
     Key { name: "ws_clients", shape: Shape::Text },
     Key { name: "metrics", shape: Shape::Text },
+    Key { name: "recorder", shape: Shape::Bytes },
     Key { name: "log_filter", shape: Shape::Text },
 ];
 
@@ -129,6 +135,7 @@ impl Key {
             Shape::Text | Shape::Secret => Json::String(self.text(value)?),
             Shape::Flag => Json::from(u8::from(self.flag(value)?)),
             Shape::Seconds => seconds_json(self.seconds(value)?),
+            Shape::Bytes => Json::from(self.bytes(value)?),
             Shape::List => Json::Array(self.list(value)?),
         })
     }
@@ -185,6 +192,18 @@ impl Key {
                 let (min, max) = (range.start().as_secs_f64(), range.end().as_secs());
                 self.bad(&format!("a number of seconds from {min} to {max}"), value)
             })
+    }
+
+    pub(super) fn bytes(self, value: &Json) -> Result<usize, ConfigError> {
+        let number = match value {
+            Json::Number(number) => number.as_u64(),
+            Json::String(text) => text.parse().ok(),
+            _ => None,
+        };
+        let number = number.and_then(|number| usize::try_from(number).ok());
+        number
+            .filter(|number| *number <= BYTES_MAX)
+            .ok_or_else(|| self.bad(&format!("a number of bytes from 0 to {BYTES_MAX}"), value))
     }
 
     pub(super) fn list(self, value: &Json) -> Result<Vec<Json>, ConfigError> {
@@ -266,6 +285,7 @@ mod tests {
         assert_eq!(normal("secure", json!("false")), Ok(json!(0)));
         assert_eq!(normal("monitor_timeout", json!("2.5")), Ok(json!(2.5)));
         assert_eq!(normal("monitor_timeout", json!("30")), Ok(json!(30)));
+        assert_eq!(normal("recorder", json!("65536")), Ok(json!(65536)));
     }
 
     #[test]
@@ -291,6 +311,9 @@ mod tests {
             ("connect_interval", json!(86_401)),
             ("monitor_timeout", json!("soon")),
             ("monitor_timeout", json!("inf")),
+            ("recorder", json!("64K")),
+            ("recorder", json!(-1)),
+            ("recorder", json!(67_108_865)),
             ("binds", json!({})),
         ] {
             let error = normal(name, value).unwrap_err();

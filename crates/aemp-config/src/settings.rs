@@ -70,6 +70,8 @@ pub struct Settings {
     pub ws_clients: Option<String>,
     /// The address at which monitoring is answered. The library itself does not.
     pub metrics: Option<String>,
+    /// Bytes of memory that the flight recorder has, where that is configured.
+    pub recorder: Option<usize>,
     /// What the node logs, for who shows logs. The library itself does not.
     pub log_filter: Option<String>,
 }
@@ -185,6 +187,7 @@ impl Settings {
             ws: lookup.text("ws")?,
             ws_clients: lookup.text("ws_clients")?,
             metrics: lookup.text("metrics")?,
+            recorder: lookup.bytes("recorder")?,
             log_filter: lookup.text("log_filter")?,
         })
     }
@@ -207,6 +210,7 @@ impl Settings {
         builder = self.seeds.into_iter().fold(builder, Builder::seed);
         builder = self.secret.into_iter().fold(builder, Builder::secret);
         builder = self.certificate.into_iter().fold(builder, Builder::certificate_pem);
+        builder = self.recorder.into_iter().fold(builder, Builder::recorder);
         builder = self.connect_interval.into_iter().fold(builder, Builder::connect_interval);
         self.services
             .into_iter()
@@ -259,6 +263,10 @@ impl Lookup<'_> {
 
     fn seconds(&self, key: &str) -> Result<Option<Duration>, ConfigError> {
         self.read(key, Key::seconds)
+    }
+
+    fn bytes(&self, key: &str) -> Result<Option<usize>, ConfigError> {
+        self.read(key, Key::bytes)
     }
 
     /// An empty secret would let everybody in, so it counts as none.

@@ -21,7 +21,7 @@ pub fn end_port<H: Host>(host: &H, number: PortNo, reason: Reason) {
     };
     let Some(removed) = host.ports().table.remove(number, last) else { return };
     if !reason.is_normal() {
-        host.died(&reason);
+        host.died(number, &reason);
     }
     let code = AssertUnwindSafe(|| drop((removed.actor, removed.mailbox)));
     if let Err(panic) = catch_unwind(code) {

@@ -101,7 +101,7 @@ pub trait Host: Clone + Send + Sync + 'static {
     }
 
     /// A port has ended, with this abnormal reason.
-    fn died(&self, reason: &Reason);
+    fn died(&self, number: PortNo, reason: &Reason);
 
     /// So long have handlers taken that ran one after the other.
     fn measured(&self, lap: &Lap<'_>);

@@ -168,7 +168,7 @@ impl Host for Alone {
         spans.clear();
     }
 
-    fn died(&self, _reason: &Reason) {}
+    fn died(&self, _number: PortNo, _reason: &Reason) {}
 
     fn measured(&self, _lap: &Lap<'_>) {}
 

@@ -47,6 +47,7 @@ pub mod broker;
 pub mod budget;
 mod db;
 mod deadlines;
+pub mod history;
 pub mod kernel;
 pub mod link;
 mod link_id;

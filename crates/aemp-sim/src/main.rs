@@ -1,5 +1,7 @@
 //! Runs seeds, and says which of them break a promise.
 
+mod judge;
+
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -9,11 +11,15 @@ use std::time::{Duration, Instant};
 use aemp_sim::history::{Event, History, RELAYED};
 use aemp_sim::options::Options;
 use aemp_sim::world;
-use clap::Parser;
+use clap::{Parser, Subcommand};
+use judge::Judge;
 
 /// Runs many small networks under seeded faults and checks what they promise.
 #[derive(Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Run this seed alone.
     #[arg(long)]
     seed: Option<u64>,
@@ -35,6 +41,12 @@ struct Arguments {
     /// Write the history of a single seed to this file, as lines of JSON.
     #[arg(long)]
     history: Option<std::path::PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Judge what flight recorders of nodes have told: files of `aemp dump` and `aemp gather`
+    Judge(Judge),
 }
 
 fn range(text: &str) -> Result<(u64, u64), String> {
@@ -123,6 +135,9 @@ fn run(seed: u64, arguments: &Arguments, totals: &Mutex<Totals>) -> bool {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(Command::Judge(judge)) = &arguments.command {
+        return judge.run();
+    }
     let (from, to) = match arguments.range() {
         Ok(range) => range,
         Err(error) => {

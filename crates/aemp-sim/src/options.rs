@@ -190,11 +190,13 @@ pub enum Sabotage {
     WaitWithoutGate,
     /// Nobody introduces seeds to each other that were not told of each other.
     NoIntroduction,
+    /// A frame is read and given to nobody.
+    DropFrame,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Sabotage; 37] = [
+    pub const ALL: [Sabotage; 38] = [
         Sabotage::DropMessage,
         Sabotage::DoubleMessage,
         Sabotage::SwapMessages,
@@ -232,6 +234,7 @@ impl Sabotage {
         Sabotage::ResetAtEnd,
         Sabotage::WaitWithoutGate,
         Sabotage::NoIntroduction,
+        Sabotage::DropFrame,
     ];
 }
 

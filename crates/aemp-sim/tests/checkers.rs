@@ -67,6 +67,7 @@ fn rules(sabotage: Sabotage) -> &'static [&'static str] {
         Sabotage::ResetAtEnd => &["D1"],
         Sabotage::WaitWithoutGate => &["M4"],
         Sabotage::NoIntroduction => &["NET2", "DB1"],
+        Sabotage::DropFrame => &["F4"],
     }
 }
 

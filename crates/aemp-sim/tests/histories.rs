@@ -45,7 +45,7 @@ impl Story {
 
     /// The connection is lost, as `a` sees it.
     fn lose(&mut self) {
-        self.at("a", Event::Broke { peer: "b".into(), epoch: 0 });
+        self.at("a", Event::Broke { peer: "b".into(), epoch: 0, lost: 0, fires: 0 });
         self.at("a", Event::Down { peer: "b".into(), conn: 1, reason: "reset".into() });
     }
 

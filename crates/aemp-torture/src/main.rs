@@ -59,6 +59,7 @@ struct Totals {
     cuts: u64,
     kills: u64,
     stood_still: u64,
+    marks: u64,
     failed: Vec<u64>,
 }
 
@@ -69,6 +70,7 @@ impl Totals {
         self.cuts += verdict.cuts;
         self.kills += verdict.kills;
         self.stood_still += u64::from(verdict.stood_still);
+        self.marks += verdict.compared.marks as u64;
         for record in &verdict.history.records {
             let name = match &record.event {
                 Event::Snd { .. } => "messages sent",
@@ -100,6 +102,10 @@ impl Totals {
             println!("  {count:>10} {what}");
         }
         let (made, cuts, kills) = (self.connections, self.cuts, self.kills);
+        println!(
+            "  {} marks of connections compared, in what flight recorders of both ends tell",
+            self.marks
+        );
         println!("  {made} connections of sockets, {cuts} ended by the proxies; {kills} processes killed");
     }
 }
@@ -129,9 +135,7 @@ fn main() -> ExitCode {
 }
 
 fn plan(seed: u64, arguments: &Arguments) -> Plan {
-    let mut plan = Plan::of_seed(seed, Duration::from_secs_f64(arguments.work));
-    plan.sabotage = arguments.sabotage;
-    plan
+    Plan::of_seed(seed, Duration::from_secs_f64(arguments.work)).with(arguments.sabotage)
 }
 
 fn judge_again(path: &Path, plan: Plan) -> ExitCode {

@@ -26,6 +26,8 @@ pub enum Sabotage {
     ForgetFire,
     /// Some calls end twice.
     EndTwice,
+    /// One frame vanishes between two nodes.
+    DropFrame,
 }
 
 /// What is written between nodes.
@@ -111,6 +113,18 @@ impl Plan {
             encode: random.percent(25),
             sabotage: None,
         }
+    }
+
+    /// The same with a mistake built in. One that is to be found in what flight recorders tell
+    /// needs frames whose ends can be seen.
+    #[must_use]
+    pub fn with(mut self, sabotage: Option<Sabotage>) -> Plan {
+        self.sabotage = sabotage;
+        if sabotage == Some(Sabotage::DropFrame) {
+            self.wire = if self.seed.is_multiple_of(2) { Wire::Native } else { Wire::Cbor };
+            (self.tls, self.relayed, self.processes, self.faults) = (false, false, false, Duration::ZERO);
+        }
+        self
     }
 
     /// The ID of a node.

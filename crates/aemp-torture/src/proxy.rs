@@ -16,6 +16,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+use crate::thief::Thief;
+
 /// What a slow connection lets through at once, and how often.
 const DRIP: usize = 300;
 const DRIP_PAUSE: Duration = Duration::from_millis(5);
@@ -33,6 +35,8 @@ struct Net {
     targets: BTreeMap<String, String>,
     listeners: Vec<AbortHandle>,
     made: u64,
+    /// A frame is to vanish, once.
+    steals: bool,
 }
 
 /// One connection.
@@ -93,6 +97,11 @@ impl Network {
             Some(address) => drop(net.targets.insert(node.to_owned(), address)),
             None => drop(net.targets.remove(node)),
         }
+    }
+
+    /// From now on one frame vanishes, on a connection that has seen some.
+    pub(crate) fn steal(&self) {
+        self.net().steals = true;
     }
 
     /// Connections that have been made.
@@ -179,6 +188,7 @@ impl Network {
     ) {
         let mut mode = route.subscribe();
         let mut bytes = vec![0; 32 << 10];
+        let mut thief = self.net().steals.then(Thief::new);
         loop {
             let slow = passable(&mut mode).await.slow;
             let most = if slow { DRIP } else { bytes.len() };
@@ -195,7 +205,11 @@ impl Network {
                 // sleep: it is slow
                 tokio::time::sleep(DRIP_PAUSE).await;
             }
-            if to.write_all(&bytes[..count]).await.is_err() {
+            let passed = match &mut thief {
+                Some(thief) => &thief.pass(&bytes[..count], || std::mem::take(&mut self.net().steals)),
+                None => &bytes[..count],
+            };
+            if to.write_all(passed).await.is_err() {
                 break;
             }
         }

@@ -5,7 +5,7 @@ use std::io::{self, BufRead as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use aemp_sim::check::{self, Violation};
+use aemp_sim::check::{self, Compared, Violation};
 use aemp_sim::history::{Event, FaultKind, History, Record};
 use aemp_sim::random::Random;
 use rustix::process::Signal;
@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use crate::clock;
 use crate::faults::Relief;
 use crate::node::{Command, Report, Start};
-use crate::plan::Plan;
+use crate::plan::{Plan, Sabotage};
 use crate::process::Process;
 use crate::proxy::Network;
 
@@ -53,6 +53,8 @@ pub struct Verdict {
     pub violations: Vec<Violation>,
     /// All that happened.
     pub history: History,
+    /// What the flight recorders of the nodes had to tell of each other.
+    pub compared: Compared,
     /// Connections that were made.
     pub connections: u64,
     /// Connections that the proxies have ended.
@@ -88,6 +90,8 @@ pub(crate) struct Run {
     certificate: Option<PathBuf>,
     records: Vec<Record>,
     files: Vec<PathBuf>,
+    dumps: Vec<PathBuf>,
+    dumped: usize,
     reports: UnboundedReceiver<(usize, Report)>,
     reporting: UnboundedSender<(usize, Report)>,
     pool: Vec<String>,
@@ -104,6 +108,9 @@ pub async fn run(plan: Plan) -> io::Result<Verdict> {
     for node in 0..run.plan.nodes {
         run.start(node)?;
     }
+    if run.plan.sabotage == Some(Sabotage::DropFrame) {
+        run.network.steal();
+    }
     run.work().await?;
     run.mend_all().await?;
     run.note("", 0, Event::Quiet);
@@ -118,6 +125,7 @@ pub async fn run(plan: Plan) -> io::Result<Verdict> {
     run.rest().await?;
     run.note("", 0, Event::End);
     let end = clock::now();
+    run.dump().await?;
     for slot in &mut run.slots {
         if let Some(process) = &mut slot.process {
             process.kill().await?;
@@ -126,11 +134,13 @@ pub async fn run(plan: Plan) -> io::Result<Verdict> {
     let (connections, cuts, kills) = (run.network.made(), run.cuts, run.kills);
     let judged = tokio::task::spawn_blocking(move || {
         let history = run.history(end)?;
-        let (violations, stood_still) = judge(&run.plan, &history);
-        Ok::<_, io::Error>((run.plan.clone(), violations, history, stood_still))
+        let (found, stood_still) = judge(&run.plan, &history);
+        let (mut violations, compared) = check::dumps(&run.recorded()?);
+        violations.extend(found);
+        Ok::<_, io::Error>((run.plan.clone(), violations, history, stood_still, compared))
     });
-    let (plan, violations, history, stood_still) = judged.await.map_err(io::Error::other)??;
-    Ok(Verdict { plan, violations, history, connections, cuts, kills, stood_still })
+    let (plan, violations, history, stood_still, compared) = judged.await.map_err(io::Error::other)??;
+    Ok(Verdict { plan, violations, history, compared, connections, cuts, kills, stood_still })
 }
 
 /// Lets the checkers look at a history.
@@ -170,6 +180,8 @@ impl Run {
             certificate,
             records: Vec::new(),
             files: Vec::new(),
+            dumps: Vec::new(),
+            dumped: 0,
             reports,
             reporting,
             pool: Vec::new(),
@@ -207,6 +219,7 @@ impl Run {
             seeds: others.iter().filter_map(|seed| self.slots[*seed].address.clone()).collect(),
             certificate: self.certificate.clone(),
             history: self.folder.path().join(format!("{name}-{inc}.jsonl")),
+            dump: self.folder.path().join(format!("{name}-{inc}.dump")),
         };
         let seeds = others.iter().map(|seed| self.plan.name(*seed).to_owned()).collect();
         let address = start.advertised.clone().unwrap_or_default();
@@ -218,6 +231,7 @@ impl Run {
         let process = Process::start(&start, &self.reporting)?;
         self.pool.iter().for_each(|port| process.tell(Command::Known(port.clone())));
         self.files.push(process.history.clone());
+        self.dumps.push(start.dump.clone());
         self.slots[node].process = Some(process);
         Ok(())
     }
@@ -282,6 +296,7 @@ impl Run {
         while let Ok((node, report)) = self.reports.try_recv() {
             match report {
                 Report::Listening(address) => self.network.target(self.plan.name(node), address),
+                Report::Dumped => self.dumped += 1,
                 Report::Port(port) => {
                     self.tell_all(&Command::Known(port.clone()));
                     self.pool.push(port);
@@ -363,6 +378,33 @@ impl Run {
         }
         self.note("", 0, Event::Rest);
         Ok(())
+    }
+
+    /// Has the flight recorders of all nodes written: twice, for the first time they ask each other
+    /// for marks, which all of them have the second time.
+    async fn dump(&mut self) -> io::Result<()> {
+        for _ in 0..2 {
+            self.dumped = 0;
+            self.tell_all(&Command::Dump);
+            let running = self.slots.iter().filter(|slot| slot.process.is_some()).count();
+            let limit = Instant::now() + REST_LIMIT;
+            while self.dumped < running {
+                if Instant::now() > limit {
+                    return Err(io::Error::other("a node does not write what its flight recorder has"));
+                }
+                self.tick().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the flight recorders have told. Of a process that was killed there is nothing.
+    fn recorded(&self) -> io::Result<History> {
+        let mut records = Vec::new();
+        for dump in self.dumps.iter().filter(|dump| dump.exists()) {
+            records.extend(History::read(io::BufReader::new(std::fs::File::open(dump)?))?.records);
+        }
+        Ok(History::merge(records))
     }
 
     /// What all processes have noted until then.

@@ -36,6 +36,17 @@ fn a_message_that_is_not_handled_is_found() {
     found("drop-message", &["M4", "M5", "M7"]);
 }
 
+/// Of native frames and others. What the programs have noted may show it as well.
+#[test]
+fn a_frame_that_vanishes_is_found_in_what_the_flight_recorders_of_both_ends_tell() {
+    for (seed, rule) in [("2", "F3"), ("3", "F1")] {
+        let output = torture(&["--seed", seed, "--work", "3", "--sabotage", "drop-frame"]);
+        let text = text(&output);
+        let found = text.lines().any(|line| line.trim_start().starts_with(&format!("{rule}: ")));
+        assert!(!output.status.success() && found, "seed {seed}: {text}");
+    }
+}
+
 #[test]
 fn a_message_that_is_handled_twice_is_found() {
     found("double-message", &["M2"]);

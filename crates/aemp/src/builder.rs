@@ -20,6 +20,7 @@ use crate::functions::{Functions, function};
 use crate::log::{self, LogSource};
 use crate::node::{Limits, Node};
 use crate::port::Context;
+use crate::recorder::ring;
 use crate::stream::{Stream, StreamFunctions};
 
 pub use start::StartError;
@@ -58,6 +59,7 @@ pub struct Builder {
     frames: FrameLimits,
     handshake_timeout: Duration,
     nodelay: bool,
+    recorder: usize,
     functions: Functions,
     #[cfg(feature = "logs")]
     logs: Option<LogSource>,
@@ -113,6 +115,7 @@ impl Builder {
             frames: FrameLimits::default(),
             handshake_timeout: HANDSHAKE_TIMEOUT,
             nodelay: true,
+            recorder: ring::BYTES,
             functions: built_in(),
             streams: StreamFunctions::default(),
             #[cfg(feature = "logs")]
@@ -300,6 +303,13 @@ impl Builder {
     /// Whether the system sends small segments at once (`TCP_NODELAY`): yes, unless switched off.
     pub fn nodelay(mut self, nodelay: bool) -> Builder {
         self.nodelay = nodelay;
+        self
+    }
+
+    /// Bytes of memory that the [flight recorder](crate::recorder) has, 64 KiB unless set and at
+    /// most 64 MiB; 0 switches it off.
+    pub fn recorder(mut self, bytes: usize) -> Builder {
+        self.recorder = bytes;
         self
     }
 

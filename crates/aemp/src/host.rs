@@ -17,6 +17,7 @@ use crate::node::Node;
 use crate::owned::own;
 use crate::port::Context;
 use crate::port::handlers::Change;
+use crate::recorder::noted::Noted;
 use crate::remote::{HIGH_WATER, Remote};
 use crate::spawn_share::SpawnShare;
 use aemp_ports::clock::Lap;
@@ -127,8 +128,10 @@ impl Host for Node {
         Some(self.begin_handling(number, followed))
     }
 
-    fn died(&self, reason: &Reason) {
-        self.inner().shared.counts.kills.add(&reason.identifier().unwrap_or_default());
+    fn died(&self, number: PortNo, reason: &Reason) {
+        let shared = &self.inner().shared;
+        shared.counts.kills.add(&reason.identifier().unwrap_or_default());
+        shared.note(|| Noted::port_died(self.own_port(number), reason));
     }
 
     fn measured(&self, lap: &Lap<'_>) {

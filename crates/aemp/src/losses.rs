@@ -21,8 +21,14 @@ use crate::telling::Telling;
 pub(crate) struct Reset {
     /// The link that drained it, to be closed.
     pub(crate) link: Option<LinkId>,
-    /// Whether something was queued.
-    pub(crate) lost: bool,
+    /// Which epoch ended.
+    pub(crate) epoch: u64,
+    /// How many messages and requests were taken in it to be written.
+    pub(crate) written: u64,
+    /// How many were queued and are lost.
+    pub(crate) lost: u64,
+    /// How many monitors fire.
+    pub(crate) fires: u64,
     /// Alive until all callbacks of monitors have run.
     pub(crate) telling: Weak<Telling>,
 }
@@ -56,12 +62,12 @@ impl Node {
         // Its reader may not have heard yet: what it still has came before the break, and would
         // arrive after it.
         *remote.delivering.lock() = None;
-        let broken = {
+        let (epoch, broken) = {
             let mut outbox = remote.outbox.lock();
             if outbox.framing() != Framing::Native {
                 self.remotes().foreign_node(false);
             }
-            outbox.break_now()
+            (outbox.epoch(), outbox.break_now())
         };
         self.not_sent(broken.dropped());
         remote.counts.broke(broken.counts);
@@ -70,12 +76,13 @@ impl Node {
         self.forget_watchers(remote);
         self.inner().shared.tombstones.forget(&remote.node);
         let telling = remote.telling.lose(|| self.end_of_telling(remote));
+        let (link, counts, fires) = (broken.link, broken.counts, broken.fires.len() as u64);
         self.fire_losses(remote, broken.fires, reason, &telling);
         wake_all(&remote.drained);
         let blocked = std::mem::take(&mut *remote.blocked.lock());
         unpark(self, blocked);
-        let lost = broken.counts.lost > 0;
-        Reset { link: broken.link, lost, telling: Arc::downgrade(&telling) }
+        let written = counts.messages + counts.requests;
+        Reset { link, epoch, written, lost: counts.lost, fires, telling: Arc::downgrade(&telling) }
     }
 
     /// More was sent to gated ports of a node than may be held: what was held is lost, and its

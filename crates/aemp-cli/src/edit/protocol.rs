@@ -65,6 +65,8 @@ const SETTINGS: &[Setting] = &[
         about: "Set the file with the rules of the gateway" },
     Setting { key: "metrics", value: "ADDRESS", values: "HOST:PORT; loopback, or a network that you trust",
         about: "Set the address at which a monitoring system finds /metrics, /ready and /alive" },
+    Setting { key: "recorder", value: "BYTES", values: "65536 where it is not set, 64 MiB at most; 0: it is off",
+        about: "Set how much memory the flight recorder has, which tells what happened before a fault" },
     Setting { key: "log_filter", value: "FILTER", values: "as for --log, which wins over it",
         about: "Set what `aemp run` logs, and from which modules" },
 ];
@@ -100,6 +102,7 @@ fn undescribed(key: &Key) -> Setting {
         Shape::Text | Shape::Secret => ("TEXT", "a text"),
         Shape::Flag => ("FLAG", "1 or 0"),
         Shape::Seconds => ("SECONDS", "a number of seconds, a day at most"),
+        Shape::Bytes => ("BYTES", "a number of bytes"),
         Shape::List => ("LIST", "a JSON list, or texts with commas between them"),
     };
     Setting { key: key.name, value, values, about: "" }

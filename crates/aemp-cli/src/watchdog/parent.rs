@@ -33,6 +33,8 @@ pub(crate) async fn guard(
         terminate: catch(SignalKind::terminate())?,
         hangup: catch(SignalKind::hangup())?,
     };
+    // It is for the node alone.
+    let mut dump = catch(SignalKind::user_defined1())?;
     let started = Instant::now();
     let mut ward = Ward { program: program(), arguments, running: None, ended: None };
     let (mut watchdog, first) = Watchdog::start(limits, Duration::ZERO);
@@ -53,6 +55,10 @@ pub(crate) async fn guard(
                     biased;
                     event = ward.event() => event,
                     event = signals.event() => event,
+                    _ = dump.recv() => {
+                        ward.signal(Signal::SIGUSR1);
+                        continue;
+                    }
                     () = until(due.map(|due| started + due)) => Event::Tick,
                 }
             }

@@ -86,6 +86,20 @@ pub fn verify(method: Method, secret: &[u8], from: &Lines, to: &Lines, given: &[
     proof(method, secret, from, to).as_bytes().ct_eq(given).into()
 }
 
+/// The number that both ends of a connection have for it. It goes over no wire, but two versions
+/// have to agree on it: the first eight bytes of the digest of the two lines with the nonces, the
+/// smaller one first, without the highest bit.
+pub(super) fn connection(ours: &Lines, theirs: &Lines) -> u64 {
+    let (one, other) = (ours.nonce.as_slice().min(&theirs.nonce), ours.nonce.as_slice().max(&theirs.nonce));
+    let mut digest = Sha3_512::new();
+    for line in [one, other] {
+        digest.update(line);
+        digest.update(b"\n");
+    }
+    let first = digest.finalize().into_iter().take(8);
+    first.fold(0, |number, byte| number << 8 | u64::from(byte)) & !(1 << 63)
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes
         .iter()

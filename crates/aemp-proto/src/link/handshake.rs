@@ -77,6 +77,9 @@ pub struct Terms {
     pub parts: bool,
     /// Whether the connection is encrypted.
     pub tls: bool,
+    /// What both ends call the connection when they tell others of it: made of the two nonces, so
+    /// no other connection has it, and less than 2^63.
+    pub connection: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -425,6 +428,7 @@ impl Handshake {
             monitors: greeting.get("mproto").is_some(),
             parts: send == Framing::Native && has_capability(greeting, "part"),
             tls: self.tls,
+            connection: auth::connection(&self.ours, &self.theirs),
         }));
     }
 }

@@ -138,7 +138,7 @@ impl<M> Outbox<M> {
     }
 
     /// How many messages and requests were taken in this epoch.
-    pub(super) fn taken(&self) -> u64 {
+    pub fn taken(&self) -> u64 {
         (self.next_seq - 1).saturating_sub(self.frames as u64)
     }
 }

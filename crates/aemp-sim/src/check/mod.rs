@@ -14,6 +14,7 @@
 //! | `ports` | P1, P2, K1, K2, S1–S4: lives of ports |
 //! | `nodes` | N1–N8, NET1–NET5: connections |
 //! | `database` | DB1–DB10 |
+//! | `frames` | F1–F4: what one end of a connection writes, the other one takes |
 //! | `facts` | a history, sorted by what it is about |
 //!
 //! Not covered by any history: K3 and K4 (panics and log lines are the library's), P3 (randomness),
@@ -22,6 +23,7 @@
 mod calls;
 mod database;
 mod facts;
+mod frames;
 mod messages;
 mod monitors;
 mod nodes;
@@ -35,6 +37,7 @@ use std::time::Duration;
 
 use crate::history::History;
 use facts::Facts;
+pub use frames::Compared;
 pub use rules::{RULES, Rule};
 
 /// What the checkers may expect of a run.
@@ -92,7 +95,17 @@ pub fn all(history: &History, bounds: &Bounds) -> Vec<Violation> {
     shutdown::check(&facts, &mut out);
     nodes::check(&facts, bounds, &mut out);
     database::check(&facts, &mut out);
+    frames::check(&history.records, &mut out);
     out
+}
+
+/// The violations that the records of flight recorders show, and how much there was to compare.
+/// These have nothing of messages, may begin in the middle, and of some nodes there may be none.
+pub fn dumps(history: &History) -> (Vec<Violation>, Compared) {
+    let mut out = Vec::new();
+    let compared = frames::check(&history.records, &mut out);
+    nodes::alternate_in_whole_runs(&history.records, &mut out);
+    (out, compared)
 }
 
 fn report(out: &mut Vec<Violation>, rule: &'static str, text: impl fmt::Display) {

@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 
 use super::facts::{Facts, Monitor, Run};
 use super::{Bounds, Violation, micros, report};
-use crate::history::{Event, FaultKind, RELAYED, node_of};
+use crate::history::{Event, FaultKind, RELAYED, Record, node_of};
 
 /// The least time between two dials of one address, in microseconds.
 const PACE: u64 = 300_000;
@@ -66,6 +66,28 @@ fn alternate<'a>(facts: &Facts<'a>, out: &mut Vec<Violation>) -> Ups<'a> {
     }
     ups.retain(|(run, _), _| facts.lasts(*run));
     ups
+}
+
+/// N1, in those runs whose records are there from the start.
+pub(super) fn alternate_in_whole_runs(records: &[Record], out: &mut Vec<Violation>) {
+    let mut up: BTreeMap<Run<'_>, BTreeSet<&str>> = BTreeMap::new();
+    for record in records {
+        let run = (record.node.as_str(), record.inc);
+        if let Event::Start { .. } = &record.event {
+            up.insert(run, BTreeSet::new());
+        }
+        // Of others nobody knows who was up when their records begin.
+        let Some(up) = up.get_mut(&run) else { continue };
+        match &record.event {
+            Event::Up { peer, .. } if !up.insert(peer) => {
+                report(out, "N1", format_args!("{peer} came up at {run:?} while it was up"));
+            }
+            Event::Down { peer, .. } if !up.remove(peer.as_str()) => {
+                report(out, "N1", format_args!("{peer} went down at {run:?} while it was not up"));
+            }
+            _ => {}
+        }
+    }
 }
 
 /// N2, N3: what was set on ports of a node has fired when it is down. Callbacks only: a message may

@@ -24,7 +24,7 @@ const fn inside(name: &'static str, says: &'static str, why: &'static str) -> Ru
 
 /// All of them. In histories from outside, M4 and M7 judge each sender by itself, and M4 only by
 /// monitors that tell the sender itself.
-pub const RULES: [Rule; 59] = [
+pub const RULES: [Rule; 63] = [
     rule("M1", "what is received was sent, to this port, and is what was sent"),
     rule("M2", "nothing is received twice"),
     rule("M3", "what one sender sends to a port arrives in order"),
@@ -96,6 +96,10 @@ pub const RULES: [Rule; 59] = [
     rule("DB8", "a question has one answer"),
     rule("DB9", "entries of ports go with them: by DB1"),
     rule("DB10", "a watch that was ended tells nothing"),
+    rule("F1", "what one end of a connection writes before a mark the other end has taken there"),
+    rule("F2", "nothing is taken from a connection that was not written to it"),
+    rule("F3", "what one end writes the other one can read"),
+    rule("F4", "of frames that are numbered none is left out"),
 ];
 
 const TABLES: &str = "the library does not show its tables";
@@ -106,9 +110,10 @@ mod tests {
     use super::*;
 
     /// What the checkers report.
-    const SOURCES: [&str; 8] = [
+    const SOURCES: [&str; 9] = [
         include_str!("calls.rs"),
         include_str!("database.rs"),
+        include_str!("frames.rs"),
         include_str!("messages.rs"),
         include_str!("monitors.rs"),
         include_str!("nodes.rs"),

@@ -10,7 +10,7 @@ use aemp_proto::{NodeId, Value};
 
 use super::{Node, index_of};
 use crate::cx::{Cx, Happening};
-use crate::history::{Event, FaultKind, Kind};
+use crate::history::{Direction, Event, FaultKind, Kind, Mark};
 use crate::options::Sabotage;
 
 /// What the driver is told.
@@ -184,7 +184,13 @@ impl Node {
         let mut broken = remote.outbox.break_now();
         // The outbox keeps them in a hash map; a run has to be repeatable.
         broken.fires.sort_by(|a, b| (&a.port, a.id).cmp(&(&b.port, b.id)));
-        self.record(Event::Broke { peer: node.to_string(), epoch }, cx);
+        if let Some((conn, _)) = broken.link.and_then(|link| self.conns.get(&link)).copied() {
+            let (peer, n) = (node.to_string(), broken.counts.messages + broken.counts.requests);
+            let (dir, mark) = (Direction::Sent, Mark::Break);
+            self.record(Event::Frames { peer, conn, dir, n, last: None, mark }, cx);
+        }
+        let (lost, fires) = (broken.counts.lost, broken.fires.len() as u64);
+        self.record(Event::Broke { peer: node.to_string(), epoch, lost, fires }, cx);
         self.relay.down(node, reason);
         self.go_on(cx);
         if !cx.sabotage(Sabotage::KeepWatchers, 1) {

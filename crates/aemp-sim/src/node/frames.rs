@@ -13,6 +13,8 @@ use super::driver::Told;
 use super::link::{Link, Open, Phase};
 use super::ports::Post;
 use crate::cx::Cx;
+use crate::history::{Direction, Event, Mark};
+use crate::options::Sabotage;
 
 /// The name of the port that answers to our probes come to.
 const PROBE_PORT: &str = "aemp::alive";
@@ -45,16 +47,47 @@ impl Node {
                 open.frames.next().map_err(|error| format!("peer sent a malformed frame: {error}"))?;
             match frame {
                 None => return Ok(()),
-                Some(Frame::Message { port, body, .. }) => {
+                Some(Frame::Message { seq, port, body, .. }) => {
+                    open.last = seq;
+                    if cx.sabotage(Sabotage::DropFrame, 60) {
+                        continue;
+                    }
+                    open.came += 1;
                     let peer = open.peer.clone();
                     self.message(link, &peer, &port, body, cx);
                 }
                 Some(Frame::Ping(number)) => native::write_control(&mut open.control, Control::Pong(number)),
-                Some(Frame::Bye) => return Err("the node has shut down".into()),
+                Some(Frame::Bye) => {
+                    self.note_taken(link, Mark::End, cx);
+                    return Err("the node has shut down".into());
+                }
                 Some(Frame::Ack(_) | Frame::Credit(_) | Frame::Pong(_) | Frame::KeepAlive) => {}
             }
         }
         Ok(())
+    }
+
+    /// Records how much has come over a connection when a mark was passed.
+    pub(super) fn note_taken(&self, link: LinkId, mark: Mark, cx: &mut Cx) {
+        let Some(Link { conn, phase: Phase::Open(open), .. }) = self.links.get(&link) else { return };
+        let (peer, conn, dir) = (open.peer.to_string(), *conn, Direction::Taken);
+        self.record(Event::Frames { peer, conn, dir, n: open.came, last: open.last, mark }, cx);
+    }
+
+    /// Records how much was written to a connection that ends in order, where the peer will say
+    /// that it has read it.
+    pub(super) fn note_sent(&self, link: LinkId, cx: &mut Cx) {
+        let Some(Link { conn, phase: Phase::Open(open), .. }) = self.links.get(&link) else { return };
+        let outbox = self.remotes.get(&open.peer).map(|remote| &remote.outbox);
+        if let Some(outbox) =
+            outbox.filter(|outbox| outbox.link() == Some(link) && open.send == Framing::Native)
+        {
+            let (peer, conn, dir) = (open.peer.to_string(), *conn, Direction::Sent);
+            self.record(
+                Event::Frames { peer, conn, dir, n: outbox.taken(), last: None, mark: Mark::End },
+                cx,
+            );
+        }
     }
 
     fn message(&mut self, link: LinkId, peer: &NodeId, port: &str, body: Body, cx: &mut Cx) {

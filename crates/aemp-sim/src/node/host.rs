@@ -278,7 +278,7 @@ impl Host for PortHost {
         spans.clear();
     }
 
-    fn died(&self, _reason: &Reason) {}
+    fn died(&self, _number: PortNo, _reason: &Reason) {}
 
     fn measured(&self, _lap: &Lap<'_>) {}
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use aemp_proto::history::Mark;
 use aemp_proto::kernel::{LinkId, Time};
 use aemp_proto::link::{Handshake, HandshakeEvent, Liveness, Side, Terms};
 use aemp_proto::relay::{EndId, Relay};
@@ -79,6 +80,9 @@ pub(super) struct Open {
     pub(super) control: Vec<u8>,
     /// Until when the kernel waits for a sign of life.
     pub(super) asked: Option<Time>,
+    /// How many messages and requests have come and were taken, and the number of the last one.
+    pub(super) came: u64,
+    pub(super) last: Option<u64>,
 }
 
 impl Node {
@@ -219,8 +223,17 @@ impl Node {
         frames.buffer().unsplit(std::mem::take(read));
         let live = Liveness::new(limit, terms.heartbeat, cx.now);
         let (peer, send, parts) = (node.clone(), terms.send, terms.parts);
-        known.phase =
-            Phase::Open(Box::new(Open { peer, send, frames, live, control: Vec::new(), asked: None }));
+        let (came, last) = (0, None);
+        known.phase = Phase::Open(Box::new(Open {
+            peer,
+            send,
+            frames,
+            live,
+            control: Vec::new(),
+            asked: None,
+            came,
+            last,
+        }));
         known.sent = cx.now;
         if parts && let Some(remote) = self.remotes.get_mut(node) {
             remote.outbox.send_parts(link);
@@ -235,6 +248,7 @@ impl Node {
         if self.lingers(link, cx) {
             return self.tell(Told::Closed(link, reason.into()), cx);
         }
+        self.note_taken(link, Mark::Break, cx);
         if let Some(known) = self.links.remove(&link) {
             self.let_go(known.line, cx);
             self.tell(Told::Closed(link, reason.into()), cx);
@@ -260,6 +274,7 @@ impl Node {
                 if let Err(reason) = self.take_all(link) {
                     return self.lose_link(link, &reason, cx);
                 }
+                self.note_sent(link, cx);
                 let Some(known) = self.links.get_mut(&link) else { return };
                 if send == Framing::Native {
                     native::write_control(&mut known.out, Control::Bye);

@@ -20,11 +20,11 @@ mod tasks;
 mod world;
 
 use std::io::{BufRead as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-use aemp::{Context, Limits, Node, NodeEvent, NodeEvents, NodeId, OutboxLimits, PortId, Reason};
+use aemp::{Context, Dump, Limits, Node, NodeEvent, NodeEvents, NodeId, OutboxLimits, PortId, Reason};
 use aemp_sim::history::{Event, FaultKind, RELAYED};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use serde::{Deserialize, Serialize};
@@ -40,6 +40,9 @@ const PORTS: usize = 4;
 
 /// Ports of each other node that are sent to at the end.
 const PROBED: usize = 3;
+
+/// Bytes of a flight recorder: enough for all of a seed.
+const RECORDER: usize = 16 << 20;
 
 /// How often a process looks whether it has been kept from running, and from when on this counts as
 /// being stopped.
@@ -63,6 +66,8 @@ pub struct Start {
     pub certificate: Option<PathBuf>,
     /// Where the history goes.
     pub history: PathBuf,
+    /// Where the records of the flight recorder go.
+    pub dump: PathBuf,
 }
 
 /// What a node is told.
@@ -78,6 +83,8 @@ pub enum Command {
     Probe,
     /// Ask the database for everything.
     Ask,
+    /// Write what the flight recorder has.
+    Dump,
     /// Shut down in order.
     Shutdown,
 }
@@ -89,6 +96,8 @@ pub enum Report {
     Listening(Option<String>),
     /// There is a port.
     Port(String),
+    /// What the flight recorder has is written.
+    Dumped,
 }
 
 /// Runs a node until it is told to end, or its supervisor is gone.
@@ -133,10 +142,17 @@ async fn live(start: Start) {
     tasks::open_async(&world);
     let mut commands = commands();
     while let Some(command) = commands.recv().await {
-        if matches!(command, Command::Shutdown) {
-            return end(&world).await;
+        match command {
+            Command::Shutdown => {
+                end(&world).await;
+                return write_dump(&start.dump, &node.dump_now("the node has ended"));
+            }
+            Command::Dump => {
+                write_dump(&start.dump, &node.dump("the end of the seed").await);
+                report(&Report::Dumped);
+            }
+            command => obey(&world, command),
         }
-        obey(&world, command);
     }
 }
 
@@ -150,7 +166,8 @@ async fn build(start: &Start, world: &Shared) -> Node {
         .framings(plan.framings(start.index))
         .outbox_limits(OutboxLimits::default().part(plan.part))
         .limits(limits)
-        .always_encode(plan.encode);
+        .always_encode(plan.encode)
+        .recorder(RECORDER);
     if let Some(address) = &start.advertised {
         builder = builder.bind("127.0.0.1:0").advertise(address);
     }
@@ -183,6 +200,10 @@ fn announce(port: &PortId) {
     report(&Report::Port(port.to_string()));
 }
 
+fn write_dump(path: &Path, dump: &Dump) {
+    std::fs::write(path, dump.to_lines()).expect("the dump can be written");
+}
+
 fn commands() -> mpsc::UnboundedReceiver<Command> {
     let (sender, commands) = mpsc::unbounded_channel();
     std::thread::spawn(move || {
@@ -200,7 +221,7 @@ fn obey(world: &Shared, command: Command) {
         Command::Rest => world.enter(Phase::Rest),
         Command::Probe => probe(world),
         Command::Ask => directory::ask_all(world),
-        Command::Shutdown => {}
+        Command::Dump | Command::Shutdown => {}
     }
 }
 

@@ -24,6 +24,8 @@ use super::Builder;
 use crate::broker::BrokerUser;
 use crate::message::EncodeError;
 use crate::node::{Inner, Node, NodeSettings};
+use crate::recorder::noted::Noted;
+use crate::recorder::ring::Recorder;
 use crate::remote::Remotes;
 use crate::runtime::Shared;
 use crate::runtime::backlog::Backlog;
@@ -163,10 +165,16 @@ impl Builder {
         let node = Node::from_inner(Arc::new_cyclic(inner));
         listen_all(&node, &self.binds).await?;
         start_broker(&node, self.monitor_timeout).await?;
+        let binds = node.inner().shared.listening.advertised().addresses;
+        node.inner().shared.note(|| Noted::Start {
+            global: self.global,
+            addresses: binds.clone().into(),
+            seeds: self.seeds.clone().into(),
+        });
         let kernel = Kernel::new(
             KernelConfig {
                 node: id,
-                binds: node.inner().shared.listening.advertised().addresses,
+                binds,
                 seeds: self.seeds,
                 private: self.behind_nat,
                 client: self.client,
@@ -250,6 +258,7 @@ impl Builder {
             unreachable: Default::default(),
             following: Default::default(),
             counts: Default::default(),
+            recorder: Recorder::new(self.recorder, incarnation as u64),
             started: Instant::now(),
             ending: Default::default(),
             leaving: Default::default(),

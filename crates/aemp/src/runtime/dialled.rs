@@ -125,7 +125,7 @@ pub(super) async fn close(commands: &mut mpsc::UnboundedReceiver<Command>) -> St
         match commands.recv().await {
             Some(Command::Close(reason)) => return reason,
             Some(Command::Shutdown(_)) => return SHUT_DOWN.into(),
-            Some(Command::Attach(_) | Command::Proceed | Command::Probe) => {}
+            Some(Command::Attach(_) | Command::Proceed | Command::Probe | Command::Mark(..)) => {}
             None => return "the node has ended".into(),
         }
     }

@@ -31,8 +31,10 @@ pub(crate) struct Driver {
     kernel: Kernel,
     pub(super) links: HashMap<LinkId, mpsc::UnboundedSender<Command>>,
     /// What the peers of those read that are established and not attached: the framing, and whether
-    /// in parts.
-    reads: HashMap<LinkId, (Framing, bool)>,
+    /// in parts; and what both ends call the connection.
+    reads: HashMap<LinkId, (Framing, bool, u64)>,
+    /// The connections to the nodes that are up.
+    pub(super) conns: HashMap<NodeId, u64>,
     queries: HashMap<u64, oneshot::Sender<Value>>,
     watches: HashMap<u64, WatchSender>,
     refusals: Ration,
@@ -53,6 +55,7 @@ impl Driver {
             kernel,
             links: HashMap::new(),
             reads: HashMap::new(),
+            conns: HashMap::new(),
             queries: HashMap::new(),
             watches: HashMap::new(),
             refusals: Ration::default(),
@@ -119,8 +122,8 @@ impl Driver {
             }
             Event::Greeted(link, peer) => Input::Greeted { link, peer },
             Event::Verified(link) => Input::Verified { link },
-            Event::Established { link, framing, parts } => {
-                self.reads.insert(link, (framing, parts));
+            Event::Established { link, framing, parts, conn } => {
+                self.reads.insert(link, (framing, parts, conn));
                 Input::Established { link }
             }
             Event::ProbeDone(link, alive) => Input::ProbeDone { link, alive },
@@ -175,6 +178,7 @@ impl Driver {
                 // The asker may have lost interest.
                 return drop(answer.send(KernelStats { serving, families }));
             }
+            Event::Mark(number, asker) => return self.mark(number, &asker),
             Event::Delivered(_) | Event::Shutdown(_) => return,
         };
         self.input(input);
@@ -270,6 +274,7 @@ impl Driver {
                     }
                 }
                 shared.up.write().remove(&node);
+                self.note_down(&node, &reason);
                 self.node.remotes().forget_if_idle(&node);
                 self.announce_in_order(&node, NodeEvent::Down(node.clone(), reason));
             }
@@ -300,7 +305,8 @@ impl Driver {
     fn up(&mut self, link: LinkId, peer: &Peer) {
         let node = &peer.node;
         let remote = self.node.remotes().get_or_create(node);
-        let (framing, parts) = self.reads.remove(&link).unwrap_or((Framing::Native, false));
+        let (framing, parts, conn) = self.reads.remove(&link).unwrap_or((Framing::Native, false, 0));
+        self.note_up(peer, conn);
         self.node.attach_remote(&remote, link, framing);
         self.node.remotes().count(&remote);
         if parts {
@@ -358,7 +364,8 @@ impl Driver {
             lost.push(Undelivered { node: node.clone(), reason: reason.into() });
         }
         let reset = self.node.break_remote(&remote, reason);
-        if reset.link.is_some() || reset.lost {
+        self.note_broke(node, &reset);
+        if reset.link.is_some() || reset.lost > 0 {
             self.node.remotes().count(&remote);
             remote.counts.broke_by(self.cause);
         }
@@ -377,6 +384,7 @@ impl Driver {
     }
 
     fn dial(&mut self, link: LinkId, target: Target) {
+        self.note_dial(&target);
         let (sender, commands) = mpsc::unbounded_channel();
         self.links.insert(link, sender);
         match &self.node.inner().shared.broker {

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::report::ShutdownRequest;
 use crate::database::WatchSender;
+use crate::recorder::asked::Asked;
 use crate::remote::Remote;
 use crate::stats::counts::{BreakCause, KernelStats};
 
@@ -31,6 +32,8 @@ pub(crate) enum Event {
         framing: Framing,
         /// Whether it reads messages in parts.
         parts: bool,
+        /// What both ends call the connection when they record something of it.
+        conn: u64,
     },
     /// A probe was answered, or was not.
     ProbeDone(LinkId, bool),
@@ -81,6 +84,9 @@ pub(crate) enum Event {
     Told(NodeId),
     /// What the kernel knows, for people.
     Stats(oneshot::Sender<KernelStats>),
+    /// Have both ends of each connection record how far they are when a sign of life with this
+    /// number is passed.
+    Mark(u64, Arc<Asked>),
     /// End everything, and say so.
     Shutdown(ShutdownRequest),
 }
@@ -93,6 +99,8 @@ pub(crate) enum Command {
     Attach(Arc<Remote>),
     /// Find out whether the peer lives.
     Probe,
+    /// Have both ends record how far they are; this is dropped when the peer has answered.
+    Mark(u64, Arc<Asked>),
     /// Close the connection, after what is queued if it is open.
     Close(String),
     /// Deliver what is queued, and close the connection when the peer has read it, at the latest at

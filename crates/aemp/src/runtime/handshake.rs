@@ -258,7 +258,7 @@ impl<'a> Greeter<'a> {
                     Some(Command::Proceed) => self.machine.proceed()?,
                     Some(Command::Close(reason)) => return Err(Failure::Closed(reason)),
                     Some(Command::Shutdown(_)) => return Err(Failure::Closed(SHUT_DOWN.into())),
-                    Some(Command::Attach(_) | Command::Probe) => {}
+                    Some(Command::Attach(_) | Command::Probe | Command::Mark(..)) => {}
                     None => return Err(Failure::Closed("the node has ended".into())),
                 },
             }

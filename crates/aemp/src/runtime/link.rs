@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use super::admission::Permit;
 use super::handshake::{Failure, Greeter, Opened};
+use super::marks::conn_of;
 use super::pump::Pump;
 use super::relay::Relayed;
 use super::shutdown::SHUT_DOWN;
@@ -200,13 +201,14 @@ pub(super) async fn attached(
     terms: &Terms,
     commands: &mut mpsc::UnboundedReceiver<Command>,
 ) -> Result<Arc<Remote>, Failure> {
-    node.event(Event::Established { link, framing: terms.send, parts: terms.parts });
+    let conn = conn_of(terms);
+    node.event(Event::Established { link, framing: terms.send, parts: terms.parts, conn });
     loop {
         match commands.recv().await {
             Some(Command::Attach(remote)) => return Ok(remote),
             Some(Command::Close(reason)) => return Err(Failure::Closed(reason)),
             Some(Command::Shutdown(_)) => return Err(Failure::Closed(SHUT_DOWN.into())),
-            Some(Command::Proceed | Command::Probe) => {}
+            Some(Command::Proceed | Command::Probe | Command::Mark(..)) => {}
             None => return Err(Failure::Closed("the node has ended".into())),
         }
     }

@@ -4,10 +4,11 @@
 //! [`driver`] is the only loop around the kernel; [`listen`] accepts connections, as many as
 //! [`admission`] lets in, and [`dial`] makes them, to all addresses that a name has ([`resolve`]);
 //! [`link`] is a connection's task, [`dialled`] that of one that is dialled, [`handshake`] its
-//! beginning, [`pump`] its life with a reader and a writer, [`runner`] what runs ports,
-//! [`shutdown`] the end of the node; [`relay`] has the connections that are relayed, [`brokered`]
-//! those through a broker; [`request`]
-//! answers what comes for the node port, [`evaluation`] what it asks to be evaluated.
+//! beginning, [`pump`] its life with a reader and a writer, `parting` its end in order, [`runner`]
+//! what runs ports, [`shutdown`] the end of the node; [`relay`] has the connections that are
+//! relayed, [`brokered`] those through a broker; [`request`] answers what comes for the node port,
+//! [`evaluation`] what it asks to be evaluated. `marks` and `noting` have what connections and the
+//! driver record.
 
 pub(crate) mod admission;
 mod announce;
@@ -27,10 +28,13 @@ pub(crate) mod link;
 pub(crate) mod listen;
 pub(crate) mod listening;
 mod machine;
+mod marks;
 #[cfg(not(feature = "tls"))]
 pub(crate) mod no_tls;
 pub(crate) mod node_events;
+mod noting;
 pub(crate) mod outgoing;
+mod parting;
 pub(crate) mod prefixed;
 pub(crate) mod pump;
 pub(crate) mod ration;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use aemp_proto::Framing;
+use aemp_proto::history::Mark;
 use aemp_proto::kernel::{LinkId, Time};
 use aemp_proto::wire::native::{self, Control};
 use aemp_proto::wire::{FrameError, Records, reframe};
@@ -14,6 +15,7 @@ use parking_lot::Mutex;
 use tokio::net::tcp::OwnedWriteHalf;
 
 use super::write_turn::WriteTurn;
+use crate::recorder::noted::MARKED;
 use crate::remote::Remote;
 
 /// Signs of life and answers to them that may wait: more of them say nothing more, and a peer that
@@ -32,13 +34,17 @@ pub(super) const KEEP: usize = 4 << 20;
 /// What reader and writer of a link share.
 pub(crate) struct Outgoing {
     pub(super) link: LinkId,
+    /// What both ends call the connection.
+    pub(super) conn: u64,
     pub(super) framing: Framing,
     /// The socket, if any thread can write to it.
     pub(super) socket: Option<OwnedWriteHalf>,
     /// What is being written to it.
     pub(super) pending: WriteTurn<Pending>,
     /// Frames of the link itself, which stand in no outbox: signs of life and answers to them.
-    pub(super) control: Mutex<Vec<u8>>,
+    pub(super) control: Mutex<Waiting>,
+    /// How many of them are messages for the peer, which count as such.
+    asides: AtomicU64,
     pub(super) closing: AtomicBool,
     /// Everything is written, but for the goodbye, which may be answered before this side knows
     /// that it is on its way.
@@ -46,19 +52,30 @@ pub(crate) struct Outgoing {
     pub(super) sent: AtomicU64,
 }
 
+/// Frames of a link itself that wait to be written.
+#[derive(Default)]
+pub(super) struct Waiting {
+    pub(super) bytes: Vec<u8>,
+    /// Those of them that are recorded when they are passed, and how many messages for the peer are
+    /// written before each without standing in the outbox.
+    pub(super) marks: Vec<(Mark, u64)>,
+}
+
 impl Outgoing {
     pub(crate) fn new(
-        link: LinkId,
+        (link, conn): (LinkId, u64),
         framing: Framing,
         socket: Option<OwnedWriteHalf>,
         now: Time,
     ) -> Arc<Outgoing> {
         Arc::new(Outgoing {
             link,
+            conn,
             framing,
             socket,
             pending: WriteTurn::default(),
             control: Mutex::default(),
+            asides: AtomicU64::new(0),
             closing: AtomicBool::new(false),
             written: AtomicBool::new(false),
             sent: AtomicU64::new(nanos(now)),
@@ -68,25 +85,34 @@ impl Outgoing {
     /// Queues a frame of the link itself.
     pub(crate) fn control(&self, remote: &Remote, control: Control) {
         let mut waiting = self.control.lock();
-        if waiting.len() < CONTROL_MAX {
-            native::write_control(&mut waiting, control);
+        if waiting.bytes.len() < CONTROL_MAX {
+            native::write_control(&mut waiting.bytes, control);
+            match control {
+                Control::Ping(number) if number & MARKED != 0 => waiting.marks.push((Mark::Ping(number), 0)),
+                Control::Pong(number) if number & MARKED != 0 => waiting.marks.push((Mark::Pong(number), 0)),
+                _ => {}
+            }
         }
         drop(waiting);
         remote.wake.notify_one();
     }
 
-    /// Queues a request that belongs to no epoch, in any framing the peer reads.
+    /// Queues a request that belongs to no epoch, in any framing the peer reads. If it is a mark,
+    /// that is recorded when it is written.
     pub(crate) fn aside(
         &self,
         remote: &Remote,
         request: &aemp_proto::wire::Request,
+        mark: Option<Mark>,
     ) -> Result<(), FrameError> {
         let mut record = Vec::new();
         native::write_message(&mut record, 1, "", &request.encode()?)?;
         let mut waiting = self.control.lock();
-        if waiting.len() < CONTROL_MAX {
-            reframe(&record, self.framing, &mut waiting)?;
+        if waiting.bytes.len() < CONTROL_MAX {
+            reframe(&record, self.framing, &mut waiting.bytes)?;
             remote.counts.wrote_aside();
+            let before = self.asides.fetch_add(1, Ordering::Relaxed);
+            waiting.marks.extend(mark.map(|mark| (mark, before)));
         }
         drop(waiting);
         remote.wake.notify_one();
@@ -96,7 +122,12 @@ impl Outgoing {
     /// Bytes of such frames that are not written yet.
     #[cfg(test)]
     pub(crate) fn waiting(&self) -> usize {
-        self.control.lock().len()
+        self.control.lock().bytes.len()
+    }
+
+    /// How many messages were written that stand in no outbox.
+    pub(super) fn asides(&self) -> u64 {
+        self.asides.load(Ordering::Relaxed)
     }
 
     /// Lets the writer write what is there, say goodbye and end.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{self, Poll, Waker};
 use std::time::Duration;
 
+use aemp_proto::history::Mark;
 use aemp_proto::kernel::{LinkId, Time};
 use aemp_proto::link::{Liveness, Pulse, Terms};
 use aemp_proto::wire::native::Control;
@@ -20,6 +21,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::marks::conn_of;
 use super::outgoing::Outgoing;
 use super::shutdown::SHUT_DOWN;
 use super::streak::Streak;
@@ -27,6 +29,8 @@ use super::tcp::Abort;
 use super::writer::{self, WriteError};
 use super::{Command, Ended, Event};
 use crate::node::{Node, Place};
+use crate::recorder::asked::Asked;
+use crate::recorder::noted::MARKED;
 use crate::remote::Remote;
 use crate::stats::counts::BreakCause;
 use aemp_ports::port_no::PortNo;
@@ -54,27 +58,35 @@ const ACK_EVERY: u64 = 1024;
 
 /// One open connection.
 pub(crate) struct Pump {
-    node: Node,
-    link: LinkId,
-    remote: Arc<Remote>,
-    frames: FrameReader,
-    streak: Streak,
-    outgoing: Arc<Outgoing>,
+    pub(super) node: Node,
+    pub(super) link: LinkId,
+    pub(super) remote: Arc<Remote>,
+    pub(super) frames: FrameReader,
+    pub(super) streak: Streak,
+    pub(super) outgoing: Arc<Outgoing>,
     live: Liveness,
     /// Until when the kernel waits for a sign of life.
     asked: Option<Time>,
     /// Number of the last native message, and of the last one that was acknowledged.
-    received: u64,
+    pub(super) received: u64,
     acknowledged: u64,
     /// Messages and requests that are counted already, and the requests that are not.
     counted: u64,
     requests: u64,
+    /// Messages and requests that were taken one by one.
+    pub(super) single: u64,
     /// Whether the peer numbers its messages.
-    numbered: bool,
+    pub(super) numbered: bool,
     /// When a sign of life was asked for that has not been answered.
     pinged: Option<Time>,
+    /// Whether the peer is of our kind, and records marks.
+    pub(super) knows_marks: bool,
+    /// Those that have to be recorded by both ends; who has asked waits.
+    pub(super) marks: Vec<(u64, Arc<Asked>)>,
+    /// It is recorded how much has come in all.
+    pub(super) ended: bool,
     /// What the peer asks for is not done any more, for nobody is there to hear of it.
-    gone: bool,
+    pub(super) gone: bool,
 }
 
 impl Drop for Pump {
@@ -117,7 +129,7 @@ impl Drop for Direct<'_> {
 }
 
 /// Why the loop ended.
-enum End {
+pub(super) enum End {
     /// The peer closed, or the socket or a frame is broken.
     Lost(BreakCause, String),
     /// Nothing is heard of the peer any more. It may still hear us.
@@ -151,7 +163,7 @@ impl Pump {
         if terms.monitors {
             live.ask_at_once();
         }
-        let outgoing = Outgoing::new(link, terms.send, None, now);
+        let outgoing = Outgoing::new((link, conn_of(&terms)), terms.send, None, now);
         let streak = Streak::default();
         Box::new(Pump {
             node,
@@ -166,8 +178,12 @@ impl Pump {
             acknowledged: 0,
             counted: 0,
             requests: 0,
+            single: 0,
             numbered: terms.receive == Framing::Native,
             pinged: None,
+            knows_marks: terms.peer.native,
+            marks: Vec::new(),
+            ended: false,
             gone: false,
         })
     }
@@ -198,7 +214,8 @@ impl Pump {
     ) -> Ended {
         let (reader, writer) = socket.into_split();
         let now = self.node.inner().shared.now();
-        self.outgoing = Outgoing::new(self.link, self.outgoing.framing(), Some(writer), now);
+        let (link, conn, framing) = (self.link, self.outgoing.conn, self.outgoing.framing());
+        self.outgoing = Outgoing::new((link, conn), framing, Some(writer), now);
         let (node, remote, outgoing) = (self.node.clone(), self.remote.clone(), self.outgoing.clone());
         let _direct = Direct::open(&remote, &outgoing);
         let writer = tokio::spawn(writer::write_shared(node, remote.clone(), outgoing));
@@ -217,6 +234,7 @@ impl Pump {
     {
         let mut writer = Writer(writer);
         let end = self.read(&mut reader, ended, commands, &mut writer.0).await;
+        self.note_loss(&end);
         self.remote.spare.clear();
         let given_up = self.remote.outbox.lock().link() != Some(self.link);
         if given_up || matches!(end, End::Silent(_)) {
@@ -248,61 +266,11 @@ impl Pump {
                 here(match finished.unwrap_or_else(|_| Err("it did not read everything in time".into())) {
                     Ok(()) => {
                         self.node.event(Event::Delivered(self.link));
+                        self.note_delivered();
                         SHUT_DOWN.into()
                     }
                     Err(reason) => reason,
                 })
-            }
-        }
-    }
-
-    /// Writes what is queued and says goodbye, then waits until the peer, which has read everything
-    /// by then, has ended too. What comes meanwhile is delivered: if it were not read, our end
-    /// would be a reset, and what the peer has not read yet would be lost.
-    async fn finish<R: AsyncRead + Unpin>(
-        &mut self,
-        reader: &mut R,
-        writer: &mut JoinHandle<Result<(), WriteError>>,
-    ) -> Result<(), String> {
-        if writer.is_finished() {
-            return Err("the connection is broken".into());
-        }
-        // Nobody answers requests of the database any more.
-        self.gone = true;
-        self.node.inner().shared.requests.forget(self.link);
-        self.outgoing.close(&self.remote);
-        let written = async {
-            match writer.await {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(error)) => Err(error.to_string()),
-                Err(error) => Err(error.to_string()),
-            }
-        };
-        tokio::try_join!(written, self.read_to_end(reader)).map(drop)
-    }
-
-    /// Delivers what comes until the peer has ended.
-    async fn read_to_end<R: AsyncRead + Unpin>(&mut self, reader: &mut R) -> Result<(), String> {
-        loop {
-            self.frames.make_room();
-            match reader.read_buf(self.frames.buffer()).await {
-                Ok(0) if self.outgoing.is_written() => return Ok(()),
-                Ok(0) => return Err("the connection was closed".into()),
-                Ok(bytes) => match self.read_frames(bytes) {
-                    Ok(()) => {}
-                    // It shuts down as well.
-                    Err(End::Bye) => return drain(reader).await.map_err(|error| error.to_string()),
-                    Err(End::Lost(_, reason) | End::Silent(reason) | End::Close(reason)) => {
-                        return Err(reason);
-                    }
-                    Err(End::Shutdown(_)) => {}
-                },
-                // An end of the socket, not of TLS: a peer may leave it at that when it has read
-                // our end.
-                Err(error) if error.kind() == ErrorKind::UnexpectedEof && self.outgoing.is_written() => {
-                    return Ok(());
-                }
-                Err(error) => return Err(error.to_string()),
             }
         }
     }
@@ -332,7 +300,10 @@ impl Pump {
                 read = reader.read_buf(self.frames.buffer()), if has_room => match read {
                     Ok(0) => return match write_error {
                         Some(error) => End::Lost(BreakCause::Socket, error),
-                        None => End::Lost(BreakCause::Closed, "the connection was closed".into()),
+                        None => {
+                            self.closed();
+                            End::Lost(BreakCause::Closed, "the connection was closed".into())
+                        }
                     },
                     Err(error) => return End::Lost(BreakCause::Socket, error.to_string()),
                     Ok(bytes) => {
@@ -356,6 +327,7 @@ impl Pump {
                     Some(Command::Close(reason)) => return End::Close(reason),
                     Some(Command::Shutdown(deadline)) => return End::Shutdown(deadline),
                     Some(Command::Probe) => self.probe(),
+                    Some(Command::Mark(number, asker)) => self.mark(number, asker),
                     Some(Command::Attach(_) | Command::Proceed) => {}
                     None => return End::Close("the node has ended".into()),
                 },
@@ -419,12 +391,12 @@ impl Pump {
         }
         let to = self.node.id().named(PROBE_PORT);
         if let Ok(body) = Body::encode(&[Value::from(number)]) {
-            self.aside(&Request::Send(to, body));
+            self.aside(&Request::Send(to, body), None);
         }
     }
 
-    fn aside(&self, request: &Request) {
-        if let Err(error) = self.outgoing.aside(&self.remote, request) {
+    pub(super) fn aside(&self, request: &Request, mark: Option<Mark>) {
+        if let Err(error) = self.outgoing.aside(&self.remote, request, mark) {
             tracing::error!(%error, "a sign of life cannot be written");
         }
     }
@@ -453,7 +425,7 @@ impl Pump {
                 }
                 Pulse::Probe(number) => self.ask(number),
                 Pulse::KeepAlive if self.outgoing.framing() == Framing::Native => self.ask(0),
-                Pulse::KeepAlive => self.aside(&Request::Nothing),
+                Pulse::KeepAlive => self.aside(&Request::Nothing, None),
             }
         }
         Ok(())
@@ -483,7 +455,7 @@ impl Pump {
     }
 
     /// Bytes were read: delivers the frames that are complete by now.
-    fn read_frames(&mut self, bytes: usize) -> Result<(), End> {
+    pub(super) fn read_frames(&mut self, bytes: usize) -> Result<(), End> {
         self.remote.counts.read(bytes);
         self.frames()
     }
@@ -501,11 +473,23 @@ impl Pump {
         match frame {
             Frame::Message { seq, port, body, trace } => {
                 self.received = seq.unwrap_or(self.received + 1);
+                self.single += 1;
                 self.message(&port, body, trace)?;
             }
-            Frame::Ping(number) => self.outgoing.control(&self.remote, Control::Pong(number)),
-            Frame::Bye => return Err(End::Bye),
-            Frame::Pong(_) => {
+            Frame::Ping(number) => {
+                if number & MARKED != 0 {
+                    self.note_taken(Mark::Ping(number));
+                }
+                self.outgoing.control(&self.remote, Control::Pong(number));
+            }
+            Frame::Bye => {
+                self.note_end();
+                return Err(End::Bye);
+            }
+            Frame::Pong(number) => {
+                if number & MARKED != 0 {
+                    self.marked(number);
+                }
                 if let Some(asked) = self.pinged.take() {
                     self.remote.counts.answered(self.node.inner().shared.now().saturating_sub(asked));
                 }
@@ -520,6 +504,9 @@ impl Pump {
     fn message(&mut self, port: &str, body: Body, trace: Option<TraceContext>) -> Result<(), End> {
         if port.is_empty() {
             self.requests += 1;
+            if !self.numbered {
+                self.note_mark(&body);
+            }
             if self.gone && Request::is_mesh(&body) {
                 return Ok(());
             }
@@ -528,7 +515,7 @@ impl Pump {
         }
         match port_here(&self.node, &mut self.live, port) {
             Some(number) => self.node.deliver_from(number, &self.remote.node, body, trace),
-            None if port == PROBE_PORT => {}
+            None if port == PROBE_PORT => self.note_answer(&body),
             None => self.node.undeliverable_body(self.node.id().named(port), &body),
         }
         Ok(())
@@ -581,7 +568,7 @@ fn port_here(node: &Node, live: &mut Liveness, name: &str) -> Option<PortNo> {
 }
 
 /// Reads and forgets what comes until the peer has ended.
-async fn drain<R: AsyncRead + Unpin>(reader: &mut R) -> io::Result<()> {
+pub(super) async fn drain<R: AsyncRead + Unpin>(reader: &mut R) -> io::Result<()> {
     match tokio::io::copy(reader, &mut tokio::io::sink()).await {
         Err(error) if error.kind() != ErrorKind::UnexpectedEof => Err(error),
         Ok(_) | Err(_) => Ok(()),

@@ -26,6 +26,8 @@ use super::seeds::UnreachedSeeds;
 use super::tls::Tls;
 use crate::broker::Broker;
 use crate::follow::Following;
+use crate::recorder::noted::Noted;
+use crate::recorder::ring::Recorder;
 use crate::stats::counts::NodeCounts;
 use crate::stream::Streams;
 use crate::tombstones::Tombstones;
@@ -75,6 +77,8 @@ pub(crate) struct Shared {
     pub(crate) following: Following,
     /// What is counted for people.
     pub(crate) counts: NodeCounts,
+    /// What happened last.
+    pub(crate) recorder: Recorder,
     /// By the clock of the runtime, as all timers: a test may pause it.
     pub(crate) started: Instant,
     pub(crate) ending: Ending,
@@ -86,6 +90,11 @@ impl Shared {
     /// How long the node has been running: the time of its machines.
     pub(crate) fn now(&self) -> Time {
         self.started.elapsed()
+    }
+
+    /// Records something, unless the recorder is off.
+    pub(crate) fn note(&self, noted: impl FnOnce() -> Noted) {
+        self.recorder.note(self.now(), noted);
     }
 
     /// What is said in the handshake of a connection that is made now.

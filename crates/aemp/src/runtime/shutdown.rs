@@ -17,6 +17,7 @@ use super::driver::Driver;
 use super::report::{ShutdownReport, ShutdownRequest, Undelivered};
 use super::{Command, Ended, Event, NodeEvent};
 use crate::node::Node;
+use crate::recorder::noted::Noted;
 use crate::remote::Remote;
 use aemp_ports::exit::end_port;
 use aemp_ports::mailbox::Signal;
@@ -135,6 +136,7 @@ impl Driver {
     pub(super) async fn shutdown(mut self, events: mpsc::UnboundedReceiver<Event>, request: ShutdownRequest) {
         let ShutdownRequest { grace, done } = request;
         let grace = grace.min(GRACE_MAX);
+        self.note(|| Noted::ShuttingDown);
         let deadline = Instant::now() + grace;
         let (delivered, lost) = (HashSet::new(), Vec::new());
         let mut shutdown = Shutdown { events, deadline, waiters: vec![done], delivered, lost };
@@ -277,14 +279,19 @@ impl Driver {
     }
 
     /// Every other node is lost: monitors fire. Returns the nodes that were up.
-    fn disconnect_all(&self) -> Vec<NodeId> {
-        let shared = &self.node.inner().shared;
+    fn disconnect_all(&mut self) -> Vec<NodeId> {
+        let node = self.node.clone();
+        let shared = &node.inner().shared;
         shared.ending.part();
         for remote in self.node.remotes().all() {
-            self.node.break_remote(&remote, SHUT_DOWN);
+            let reset = self.node.break_remote(&remote, SHUT_DOWN);
+            self.note_broke(&remote.node, &reset);
         }
         self.node.fire_own_monitors();
-        std::mem::take(&mut *shared.up.write()).into_keys().collect()
+        let up: Vec<NodeId> = std::mem::take(&mut *shared.up.write()).into_keys().collect();
+        up.iter().for_each(|node| self.note_down(node, SHUT_DOWN));
+        self.note(|| Noted::Stop);
+        up
     }
 
     /// The monitors have told their owners: those who follow the nodes hear that these are lost,

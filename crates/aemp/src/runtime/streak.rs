@@ -24,6 +24,8 @@ pub(super) struct Streak {
     /// `None` if there is no such port.
     port: Option<PortNo>,
     spans: Vec<Span>,
+    /// How many were delivered, or had no port.
+    delivered: u64,
 }
 
 impl Streak {
@@ -65,7 +67,13 @@ impl Streak {
         node.undeliverable_spans(&node.id().named(name), batch, &mut self.spans);
     }
 
+    /// How many messages were delivered, or had no port.
+    pub(super) fn delivered(&self) -> u64 {
+        self.delivered
+    }
+
     fn put_in(&mut self, node: &Node, batch: &Bytes) {
+        self.delivered += self.spans.len() as u64;
         match self.port {
             // The reader never waits: a port that is behind is the business of its limit.
             Some(port) if !self.spans.is_empty() => deliver_spans(node, port, batch, &mut self.spans),

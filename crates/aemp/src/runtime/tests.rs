@@ -66,6 +66,7 @@ fn terms(remote: &Remote) -> Terms {
         monitors: true,
         parts: true,
         tls: false,
+        connection: 1,
     }
 }
 
@@ -456,7 +457,7 @@ async fn each_monitor_that_is_not_withdrawn_is_answered_and_the_port_keeps_one_e
 #[tokio::test]
 async fn pings_of_a_peer_that_does_not_read_fill_no_memory() {
     let (node, remote) = node().await;
-    let outgoing = Outgoing::new(LinkId::dialled(1), Framing::Native, None, Duration::ZERO);
+    let outgoing = Outgoing::new((LinkId::dialled(1), 0), Framing::Native, None, Duration::ZERO);
     for n in 0..100_000 {
         outgoing.control(&remote, native::Control::Pong(n));
     }

@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 
 use aemp_proto::Framing;
+use aemp_proto::history::{Direction, Mark};
 use aemp_proto::wire::FrameError;
 use aemp_proto::wire::native::{self, Control};
 use parking_lot::MutexGuard;
@@ -21,6 +22,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use super::outgoing::{Outgoing, PIECES, Pending};
 use crate::node::Node;
 use crate::port::wake::wake_all;
+use crate::recorder::noted::Noted;
 use crate::remote::{HIGH_WATER, Remote};
 use aemp_ports::pressure::unpark;
 
@@ -66,18 +68,29 @@ impl Outgoing {
     /// outbox still has to do.
     fn refill(
         &self,
+        node: &Node,
         pending: &mut Pending,
         remote: &Remote,
         backlog: &mut usize,
     ) -> Result<Supply, FrameError> {
         pending.clear();
-        std::mem::swap(&mut pending.bytes, &mut self.control.lock());
-        {
+        let marks = {
+            let mut waiting = self.control.lock();
+            std::mem::swap(&mut pending.bytes, &mut waiting.bytes);
+            std::mem::take(&mut waiting.marks)
+        };
+        let before = {
             let mut outbox = remote.outbox.lock();
+            let before = outbox.taken();
             if !outbox.take(self.link, &mut pending.records) {
                 return Ok(Supply::Foreign);
             }
             *backlog = outbox.backlog();
+            before
+        };
+        // They are written before what was taken now.
+        for (mark, asides) in marks {
+            self.note_sent(node, remote, before + asides, mark);
         }
         if self.framing == Framing::Native {
             pending.left = pending.records.len();
@@ -91,6 +104,12 @@ impl Outgoing {
         }
         remote.counts.taken();
         Ok(Supply::Some)
+    }
+
+    /// Records that `n` messages and requests were written before a mark.
+    pub(super) fn note_sent(&self, node: &Node, remote: &Remote, n: u64, mark: Mark) {
+        let (peer, conn, dir) = (remote.node.clone(), self.conn, Direction::Sent);
+        node.inner().shared.note(|| Noted::Frames { peer, conn, dir, n, last: None, mark });
     }
 
     /// Notes that so much was written.
@@ -121,7 +140,7 @@ impl Outgoing {
         let mut outcome = Ok(Flushed::More);
         for _ in 0..writes {
             if pending.is_written() {
-                match self.refill(&mut pending, remote, &mut backlog)? {
+                match self.refill(node, &mut pending, remote, &mut backlog)? {
                     Supply::Some => {}
                     Supply::None => {
                         outcome = Ok(Flushed::All);
@@ -180,7 +199,7 @@ pub(crate) async fn write_shared(
             Flushed::All if closing && !goodbye && outgoing.framing == Framing::Native => {
                 goodbye = true;
                 outgoing.written.store(true, Ordering::Release);
-                native::write_control(&mut outgoing.control.lock(), Control::Bye);
+                native::write_control(&mut outgoing.control.lock().bytes, Control::Bye);
             }
             Flushed::All if closing => {
                 outgoing.written.store(true, Ordering::Release);
@@ -209,7 +228,7 @@ pub(crate) async fn write<W: AsyncWrite + Unpin>(
     let mut backlog = 0;
     loop {
         let closing = outgoing.closing.load(Ordering::Acquire);
-        match outgoing.refill(&mut pending, &remote, &mut backlog)? {
+        match outgoing.refill(&node, &mut pending, &remote, &mut backlog)? {
             Supply::None if closing => return farewell(&outgoing, &remote, &mut socket).await,
             Supply::None => remote.wake.notified().await,
             Supply::Some => {

@@ -125,7 +125,7 @@ impl Node {
 
     async fn answer_to(&self, question: Question) -> Result<Body, String> {
         if question != Question::Stats && self.is_secure() {
-            return Err("it is in secure mode, and tells nothing about its ports".into());
+            return Err("it is in secure mode, and tells nothing about its ports and connections".into());
         }
         match question {
             Question::Stats => encoded(&self.stats().await),
@@ -136,6 +136,7 @@ impl Node {
                 self.follow_messages(rule);
                 encoded(&self.hops(u64::MAX))
             }
+            Question::Dump { from, end } => encoded(&self.dump_page(from, end).await?),
         }
     }
 

@@ -13,6 +13,11 @@ pub(crate) enum Question {
     Ports(usize),
     Follow(Rule),
     Hops(u64),
+    /// The records from one place up to another one.
+    Dump {
+        from: u64,
+        end: u64,
+    },
 }
 
 impl Question {
@@ -24,6 +29,7 @@ impl Question {
             Question::Ports(limit) => format!("{PREFIX}ports {limit}"),
             Question::Follow(rule) => format!("{PREFIX}follow {rule}"),
             Question::Hops(from) => format!("{PREFIX}hops {from}"),
+            Question::Dump { from, end } => format!("{PREFIX}dump {from} {end}"),
         }
     }
 
@@ -37,6 +43,10 @@ impl Question {
             ("follow", rule) => Some(Question::Follow(rule.parse().ok()?)),
             ("hops", from) => Some(Question::Hops(from.parse().ok()?)),
             ("ports", limit) => Some(Question::Ports(limit.parse().ok()?)),
+            ("dump", places) => {
+                let (from, end) = places.split_once(' ')?;
+                Some(Question::Dump { from: from.parse().ok()?, end: end.parse().ok()? })
+            }
             _ => None,
         }
     }
@@ -49,8 +59,15 @@ mod tests {
     #[test]
     fn a_question_is_read_as_it_is_asked_and_nothing_else_is_one() {
         let rule = "3 20 tag a tag".parse().expect("a rule");
-        let asked =
-            [Question::Stats, Question::Lost, Question::Ports(7), Question::Follow(rule), Question::Hops(8)];
+        let dump = Question::Dump { from: 3, end: u64::MAX };
+        let asked = [
+            Question::Stats,
+            Question::Lost,
+            Question::Ports(7),
+            Question::Follow(rule),
+            Question::Hops(8),
+            dump,
+        ];
         for question in asked {
             assert_eq!(Question::read(&question.code()), Some(question));
         }
@@ -63,6 +80,7 @@ mod tests {
             "() # aemp follow x",
             "() # aemp hops",
             "() # aemp eval 1",
+            "() # aemp dump 1",
         ] {
             assert_eq!(Question::read(other), None, "{other}");
         }
