@@ -9,8 +9,8 @@
 //!  part:    number u32 · bytes left u32 · the next bytes of the payload of a message
 //! ```
 //!
-//! All numbers are little-endian; `len` counts what follows it. TLVs ([`tlv`]) and flags that we do
-//! not know are skipped. The other kinds have no payload: what they say is in `seq`, which counts
+//! All numbers are little-endian; `len` counts what follows it. TLVs (file `tlv`) and flags that we
+//! do not know are skipped. The other kinds have no payload: what they say is in `seq`, which counts
 //! only the messages. Of a message that comes in parts the last one has the `seq`; the others have 0.
 
 use std::ops::Range;
