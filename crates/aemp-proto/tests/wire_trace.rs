@@ -52,7 +52,7 @@ fn read(stream: &[u8]) -> Vec<(String, Option<TraceContext>)> {
             return Some((String::from_utf8(batch[found.port].to_vec()).unwrap(), None));
         }
         match reader.next().unwrap()? {
-            Frame::Message { port, trace, .. } => Some((port.to_string(), trace)),
+            Frame::Message { port, trace, .. } => Some((port.to_string(), trace.map(|trace| *trace))),
             other => panic!("{other:?}"),
         }
     });

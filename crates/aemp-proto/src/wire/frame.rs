@@ -33,8 +33,9 @@ pub enum Frame {
         port: Str,
         /// The message.
         body: Body,
-        /// Its place in a trace that is recorded; only native frames have one.
-        trace: Option<TraceContext>,
+        /// Its place in a trace that is recorded; only native frames have one. Boxed, for it is
+        /// rare, and would make every frame larger that is moved.
+        trace: Option<Box<TraceContext>>,
     },
     /// The empty array of `cbor` and `json`: a sign of life.
     KeepAlive,

@@ -10,8 +10,9 @@
 //! ```
 //!
 //! All numbers are little-endian; `len` counts what follows it. TLVs (file `tlv`) and flags that we
-//! do not know are skipped. The other kinds have no payload: what they say is in `seq`, which counts
-//! only the messages. Of a message that comes in parts the last one has the `seq`; the others have 0.
+//! do not know are skipped. The other kinds have no payload: what they say is in `seq`, which
+//! counts only the messages. Of a message that comes in parts the last one has the `seq`; the
+//! others have 0.
 
 use std::ops::Range;
 
@@ -189,12 +190,19 @@ pub(crate) fn frame_len(bytes: &[u8], limits: Limits) -> Result<Option<usize>, F
 /// A frame, as places in its bytes.
 #[derive(Debug)]
 pub(crate) enum Parsed {
-    Message { seq: u64, trace: Option<TraceContext>, name: Range<usize>, count: u32, items: Range<usize> },
+    Message {
+        seq: u64,
+        trace: Option<Box<TraceContext>>,
+        name: Range<usize>,
+        count: u32,
+        items: Range<usize>,
+    },
     Control(Control),
 }
 
 /// Takes one whole frame apart that is no part of a message. The name is UTF-8; the items are
 /// checked by [`check_items`].
+#[inline]
 pub(crate) fn parse(frame: &[u8]) -> Result<Parsed, FrameError> {
     let short = || Malformed { at: frame.len(), what: "a frame is shorter than its fields" };
     let header = frame.first_chunk::<HEADER>().ok_or_else(short)?;
@@ -204,7 +212,7 @@ pub(crate) fn parse(frame: &[u8]) -> Result<Parsed, FrameError> {
     let control = match header[LEN] {
         MESSAGE => {
             let (name, count, items) = parse_payload(frame, at)?;
-            let trace = tlv::read_trace(&frame[HEADER..at]);
+            let trace = trace(&frame[HEADER..at]);
             return Ok(Parsed::Message { seq, trace, name, count, items });
         }
         ACK => Control::Ack(seq),
@@ -227,7 +235,7 @@ pub(crate) struct Part {
     pub(crate) number: u32,
     pub(crate) left: u32,
     /// That of the message, in its last part.
-    pub(crate) trace: Option<TraceContext>,
+    pub(crate) trace: Option<Box<TraceContext>>,
     /// Where its piece of the payload is.
     pub(crate) piece: Range<usize>,
 }
@@ -244,12 +252,19 @@ pub(crate) fn parse_part(frame: &[u8]) -> Result<Part, FrameError> {
     let at = HEADER + usize::from(u16::from_le_bytes([header[14], header[15]]));
     let head = frame.get(at..).and_then(<[u8]>::first_chunk::<PART_HEAD>).ok_or_else(short)?;
     let [number, left] = [0, 4].map(|at| u32_at(head, at));
-    let trace = tlv::read_trace(&frame[HEADER..at]);
+    let trace = trace(&frame[HEADER..at]);
     Ok(Part { seq: seq(header), number, left, trace, piece: at + PART_HEAD..frame.len() })
+}
+
+/// The trace context among these TLVs, which most frames have none of.
+#[inline]
+fn trace(tlvs: &[u8]) -> Option<Box<TraceContext>> {
+    if tlvs.is_empty() { None } else { tlv::read_trace(tlvs).map(Box::new) }
 }
 
 /// Takes the payload of a message apart that begins at this place: where its name is, how many
 /// values it has, and where they are.
+#[inline]
 pub(crate) fn parse_payload(
     frame: &[u8],
     at: usize,

@@ -474,7 +474,7 @@ impl Pump {
             Frame::Message { seq, port, body, trace } => {
                 self.received = seq.unwrap_or(self.received + 1);
                 self.single += 1;
-                self.message(&port, body, trace)?;
+                self.message(&port, body, trace.map(|trace| *trace))?;
             }
             Frame::Ping(number) => {
                 if number & MARKED != 0 {
