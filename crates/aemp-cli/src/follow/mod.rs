@@ -134,9 +134,12 @@ impl Follow {
             let quiet = |heard: &Heard| over || heard.last.elapsed() >= QUIET;
             let clocks: BTreeMap<String, Clock> =
                 nodes.iter().map(|node| (node.id.to_string(), node.clock)).collect();
-            while let Some((trace, _)) = heard.iter().find(|(_, heard)| quiet(heard)) {
-                let trace = trace.clone();
-                let Some(Heard { events, .. }) = heard.remove(&trace) else { break };
+            let ended: Vec<String> =
+                heard.iter().filter(|(_, heard)| quiet(heard)).map(|(trace, _)| trace.clone()).collect();
+            let mut ended: Vec<(String, Heard)> =
+                ended.into_iter().filter_map(|trace| heard.remove_entry(&trace)).collect();
+            ended.sort_by(|(_, one), (_, other)| story::earlier(&one.events, &other.events, &clocks));
+            for (trace, Heard { events, .. }) in ended {
                 if events.iter().any(|event| matches(subject, event)) && is_whole(&events, nodes) {
                     self.tell(&trace, &events, &clocks)?;
                     told += 1;

@@ -1,6 +1,7 @@
 //! What nodes tell of one trace, put in order by what follows from what: clocks differ, and say
 //! nothing about it.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use aemp::follow::{Hop, HopKind};
@@ -46,8 +47,7 @@ fn in_order<'a>(events: &'a [Event], clocks: &BTreeMap<String, Clock>) -> Vec<Pl
             None => first.push(event),
         }
     }
-    let here = |event: &Event| event.hop.time - clocks.get(&event.node).map_or(0.0, |clock| clock.ahead);
-    first.sort_by(|one, other| here(one).total_cmp(&here(other)));
+    first.sort_by(|one, other| here(one, clocks).total_cmp(&here(other, clocks)));
     for events in children.values_mut() {
         events.sort_by(|one, other| (&one.node, one.hop.number).cmp(&(&other.node, other.hop.number)));
     }
@@ -64,6 +64,20 @@ fn in_order<'a>(events: &'a [Event], clocks: &BTreeMap<String, Clock>) -> Vec<Pl
         placed.push(Placed { depth, event, cause });
     }
     placed
+}
+
+/// Which of two traces began earlier, as far as the clocks tell.
+pub(super) fn earlier(one: &[Event], other: &[Event], clocks: &BTreeMap<String, Clock>) -> Ordering {
+    let began = |events: &[Event]| {
+        let times = events.iter().map(|event| here(event, clocks));
+        times.min_by(f64::total_cmp).unwrap_or_default()
+    };
+    began(one).total_cmp(&began(other))
+}
+
+/// When something happened, by the clock here.
+fn here(event: &Event, clocks: &BTreeMap<String, Clock>) -> f64 {
+    event.hop.time - clocks.get(&event.node).map_or(0.0, |clock| clock.ahead)
 }
 
 /// How long a message took from its sending to the mailbox, and by how much that may be wrong, in
@@ -216,6 +230,14 @@ mod tests {
         let json = json("0af7", &events, &clocks);
         assert_eq!(json["hops"][1]["clock_ahead"], -2.0);
         assert_eq!(json["hops"][3]["depth"], 3);
+    }
+
+    #[test]
+    fn of_two_traces_the_one_that_began_earlier_is_first_by_the_clock_here() {
+        let (events, clocks) = over_three_nodes();
+        let later = [event("b", 9, HopKind::Sent, ("f7", None), 98.005)];
+        assert_eq!(earlier(&events, &later, &clocks), Ordering::Less);
+        assert_eq!(earlier(&later, &events, &clocks), Ordering::Greater);
     }
 
     #[test]
