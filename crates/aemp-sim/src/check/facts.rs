@@ -267,6 +267,14 @@ impl<'a> Facts<'a> {
         self.closed.get(port).copied()
     }
 
+    /// Where a port that has died was linked to another one first: from then on it may have been
+    /// about to die of that.
+    pub(super) fn doomed_from(&self, port: &str) -> Option<usize> {
+        self.end_of(port)?;
+        let links = self.monitors.values().filter(|monitor| monitor.link && monitor.to == Some(port));
+        links.map(|monitor| monitor.set).min()
+    }
+
     /// When a node that has asked for a port at this time could have the news of its death at the
     /// latest, if nothing took longer than messages between the same nodes.
     pub(super) fn news_by(&self, port: &str, node: &str, asked: u64) -> u64 {

@@ -35,8 +35,11 @@ fn from_handlers(facts: &Facts<'_>, port: &str, until: usize, pressure: Pressure
             }
             Event::Snd { sid, p, k, epoch: None, .. } if p == port && !facts.came_before(*k, until) => {
                 // A port that is to die waits for nobody, or its death would wait, too.
-                let dying = facts.closed_at(sid).is_some_and(|closed| closed < at);
-                if !dying && handler.get(record.node.as_str()) == Some(&(sid, record.t)) {
+                let dying = || {
+                    let from = facts.closed_at(sid).into_iter().chain(facts.doomed_from(sid)).min();
+                    from.is_some_and(|from| from < at)
+                };
+                if handler.get(record.node.as_str()) == Some(&(sid, record.t)) && !dying() {
                     let (_, count) = unread.entry(sid).or_insert((at, 0));
                     *count += 1;
                 }
