@@ -18,7 +18,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
 
-use crate::line::{End, Line};
+use crate::shared_stream::{SharedStream, StreamEnd};
 
 /// Messages that the client library keeps for a subscription; more are dropped there. Streams have
 /// at most 16 each on their way, and are read out of it without waiting for anything.
@@ -63,20 +63,20 @@ pub(crate) struct Hub {
     closed: AtomicBool,
     listening: Mutex<Option<AbortHandle>>,
     answering: Mutex<Option<AbortHandle>>,
-    accepted: (mpsc::Sender<End>, tokio::sync::Mutex<mpsc::Receiver<End>>),
+    accepted: (mpsc::Sender<StreamEnd>, tokio::sync::Mutex<mpsc::Receiver<StreamEnd>>),
 }
 
 #[derive(Default)]
 struct Table {
-    lines: HashMap<Session, Entry>,
+    streams: HashMap<Session, Entry>,
     /// By the end of another node that has asked for a stream: ours.
-    asked: HashMap<Session, Session>,
+    pending_opens: HashMap<Session, Session>,
     granted: u64,
     questions: HashMap<Session, mpsc::Sender<NodeId>>,
 }
 
 struct Entry {
-    line: Arc<Line>,
+    stream: Arc<SharedStream>,
     window: u64,
     asker: Option<Session>,
 }
@@ -107,7 +107,7 @@ impl Hub {
         let _ = self.client.set(client);
         // Who has started can be reached. A broker that is away for now does not keep a node from
         // starting.
-        if let Err(error) = self.hear_itself().await {
+        if let Err(error) = self.check_reachable().await {
             tracing::warn!(network = self.network.as_str(), %error, "not reached over NATS yet; trying on");
         }
         Ok(())
@@ -121,7 +121,7 @@ impl Hub {
     }
 
     /// Waits until what is published for this node comes to it.
-    async fn hear_itself(&self) -> io::Result<()> {
+    async fn check_reachable(&self) -> io::Result<()> {
         let question = session()?;
         let (sender, mut answers) = mpsc::channel(1);
         self.table.lock().questions.insert(question, sender);
@@ -145,9 +145,9 @@ impl Hub {
             Event::Connected => {
                 tracing::info!(network = self.network.as_str(), "connected to NATS");
                 let message = self.message_limit();
-                let lines: Vec<_> =
-                    self.table.lock().lines.values().map(|entry| entry.line.clone()).collect();
-                lines.iter().for_each(|line| line.resumed(message, self));
+                let streams: Vec<_> =
+                    self.table.lock().streams.values().map(|entry| entry.stream.clone()).collect();
+                streams.iter().for_each(|stream| stream.resumed(message, self));
                 self.back.notify_waiters();
             }
             Event::Disconnected => tracing::warn!(network = self.network.as_str(), "not connected to NATS"),
@@ -160,20 +160,20 @@ impl Hub {
     /// # Errors
     ///
     /// `NotFound` if the broker says that nobody is there.
-    pub(crate) async fn dial(self: &Arc<Hub>, to: &NodeId) -> io::Result<End> {
+    pub(crate) async fn dial(self: &Arc<Hub>, to: &NodeId) -> io::Result<StreamEnd> {
         self.connected().await?;
         let session = session()?;
-        let line = self.add(session, None, self.network.open(to), |limits| {
+        let stream = self.add(session, None, self.network.open(to), |limits| {
             Stream::open(limits, session, &self.node, self.now())
         })?;
-        let end = End::new(line.clone(), self);
-        let peer = line.answered().await?;
-        line.send_to(self.network.stream(to, peer));
+        let end = StreamEnd::new(stream.clone(), self);
+        let peer = stream.answered().await?;
+        stream.send_to(self.network.stream(to, peer));
         Ok(end)
     }
 
     /// The next stream that another node has begun.
-    pub(crate) async fn accept(&self) -> io::Result<End> {
+    pub(crate) async fn accept(&self) -> io::Result<StreamEnd> {
         // The sender is ours, too: it is never closed.
         self.accepted.1.lock().await.recv().await.ok_or_else(|| io::Error::from(ErrorKind::NotConnected))
     }
@@ -240,10 +240,10 @@ impl Hub {
     /// A stream is over.
     pub(crate) fn forget(&self, session: Session) {
         let mut table = self.table.lock();
-        let Some(entry) = table.lines.remove(&session) else { return };
+        let Some(entry) = table.streams.remove(&session) else { return };
         table.granted -= entry.window;
         if let Some(asker) = entry.asker {
-            table.asked.remove(&asker);
+            table.pending_opens.remove(&asker);
         }
     }
 
@@ -278,25 +278,25 @@ impl Hub {
         asker: Option<Session>,
         subject: String,
         begin: impl FnOnce(StreamLimits) -> Stream,
-    ) -> io::Result<Arc<Line>> {
+    ) -> io::Result<Arc<SharedStream>> {
         let message = self.message_limit();
         let mut table = self.table.lock();
-        if table.lines.len() >= STREAMS_MAX {
+        if table.streams.len() >= STREAMS_MAX {
             let text = format!("{STREAMS_MAX} streams over NATS are open at this node already");
             return Err(io::Error::new(ErrorKind::QuotaExceeded, text));
         }
         let share = GRANTED_MAX.saturating_sub(table.granted) / 8;
         let window = share.clamp(16 << 10, StreamLimits::DEFAULT.window);
         let limits = StreamLimits::DEFAULT.window(window).message(message).timeout(self.timeout);
-        let line = Line::new(begin(limits), subject);
+        let stream = SharedStream::new(begin(limits), subject);
         table.granted += window;
-        table.lines.insert(session, Entry { line: line.clone(), window, asker });
+        table.streams.insert(session, Entry { stream: stream.clone(), window, asker });
         if let Some(asker) = asker {
-            table.asked.insert(asker, session);
+            table.pending_opens.insert(asker, session);
         }
         drop(table);
-        tokio::spawn(line.clone().run(Arc::downgrade(self), session));
-        Ok(line)
+        tokio::spawn(stream.clone().run(Arc::downgrade(self), session));
+        Ok(stream)
     }
 
     /// Something has come for this node.
@@ -313,9 +313,9 @@ impl Hub {
         match Chunk::decode(&message.payload) {
             Ok(Chunk::Open { from, limit, node }) => self.opened(from, limit, &node),
             Ok(chunk) => {
-                let line = chunk.to().and_then(|to| self.line(to));
-                if let Some(line) = line {
-                    line.input(&chunk, self);
+                let stream = chunk.to().and_then(|to| self.stream(to));
+                if let Some(stream) = stream {
+                    stream.input(&chunk, self);
                 }
             }
             Err(error) => tracing::debug!(%error, "what came over NATS is of no use"),
@@ -328,16 +328,16 @@ impl Hub {
         if self.table.lock().questions.remove(&session).is_some() {
             return;
         }
-        if let Some(line) = self.line(session) {
-            line.nobody();
+        if let Some(stream) = self.stream(session) {
+            stream.nobody();
         }
     }
 
     /// Another node wants a stream.
     fn opened(self: &Arc<Hub>, from: Session, limit: u64, node: &NodeId) {
-        let known = self.table.lock().asked.get(&from).copied();
-        if let Some(line) = known.and_then(|own| self.line(own)) {
-            return line.opened_again(self);
+        let known = self.table.lock().pending_opens.get(&from).copied();
+        if let Some(stream) = known.and_then(|own| self.stream(own)) {
+            return stream.opened_again(self);
         }
         let Ok(own) = session() else { return };
         let subject = self.network.stream(node, from);
@@ -349,7 +349,7 @@ impl Hub {
         };
         match begun {
             // If there are too many already it is dropped, which ends it.
-            Ok(line) => drop(self.accepted.0.try_send(End::new(line, self))),
+            Ok(stream) => drop(self.accepted.0.try_send(StreamEnd::new(stream, self))),
             Err(error) => {
                 let refusal = Chunk::reset(from, own, &error.to_string());
                 let hub = self.clone();
@@ -364,8 +364,8 @@ impl Hub {
         self.answering.lock().iter().for_each(AbortHandle::abort);
     }
 
-    fn line(&self, session: Session) -> Option<Arc<Line>> {
-        self.table.lock().lines.get(&session).map(|entry| entry.line.clone())
+    fn stream(&self, session: Session) -> Option<Arc<SharedStream>> {
+        self.table.lock().streams.get(&session).map(|entry| entry.stream.clone())
     }
 }
 
@@ -376,7 +376,7 @@ impl Drop for Hub {
             task.iter().for_each(AbortHandle::abort);
         }
         let table = std::mem::take(self.table.get_mut());
-        table.lines.values().for_each(|entry| entry.line.reset("the node has left the broker"));
+        table.streams.values().for_each(|entry| entry.stream.reset("the node has left the broker"));
     }
 }
 

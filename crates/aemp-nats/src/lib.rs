@@ -20,10 +20,10 @@
 //! |---|---|
 //! | [`Nats`] | the settings, and what a node asks of a broker |
 //! | `hub` | one node at the broker: its subscriptions, its streams, who has asked for one |
-//! | `line` | one stream: the machine under a lock, its task, its reader and writer |
+//! | `shared_stream` | one stream: the machine under a lock, its task, its reader and writer |
 
 mod hub;
-mod line;
+mod shared_stream;
 
 use std::fmt;
 use std::io;
@@ -221,14 +221,14 @@ mod tests {
     #[test]
     fn what_is_no_server_is_refused_by_name_and_without_its_password() {
         assert!(matches!(Nats::new([""; 0]), Err(NatsError::NoServer)));
-        let error = Nats::new(["nats://me:geheim@[broken"]).expect_err("no address").to_string();
-        assert!(error.contains("@[broken") && !error.contains("geheim"), "{error}");
+        let error = Nats::new(["nats://me:hidden@[broken"]).expect_err("no address").to_string();
+        assert!(error.contains("@[broken") && !error.contains("hidden"), "{error}");
     }
 
     #[test]
     fn nothing_secret_is_shown() {
-        let nats = Nats::new(["nats://me:geheim@localhost"]).expect("an address").credentials("seed");
+        let nats = Nats::new(["nats://me:hidden@localhost"]).expect("an address").credentials("seed");
         let shown = format!("{nats:?}");
-        assert!(!shown.contains("geheim") && !shown.contains("seed"), "{shown}");
+        assert!(!shown.contains("hidden") && !shown.contains("seed"), "{shown}");
     }
 }

@@ -6,7 +6,7 @@ mod checks;
 use std::time::Duration;
 
 use aemp_proto::NodeId;
-use aemp_proto::broker::{Chunk, Ended, IN_FLIGHT_MAX, Session, Stream, StreamLimits};
+use aemp_proto::broker::{Chunk, EndReason, IN_FLIGHT_MAX, Session, Stream, StreamLimits};
 use checks::{LIMITS, World};
 use proptest::prelude::*;
 
@@ -76,7 +76,7 @@ fn established() -> World {
     world
 }
 
-fn ended(world: &World, at: usize) -> Option<Ended> {
+fn ended(world: &World, at: usize) -> Option<EndReason> {
     world.ends[at].as_ref().and_then(|end| end.stream.ended().cloned())
 }
 
@@ -91,7 +91,7 @@ fn a_stream_that_nobody_answers_for_ends() {
         }
         now = stream.next_timeout().unwrap_or(now);
     }
-    assert_eq!(stream.ended(), Some(&Ended::NoAnswer(LIMITS.timeout)));
+    assert_eq!(stream.ended(), Some(&EndReason::NoAnswer(LIMITS.timeout)));
     assert_eq!(now, LIMITS.timeout);
     assert!((5..20).contains(&asked), "{asked} requests");
 }
@@ -170,8 +170,8 @@ fn silence_ends_a_stream_on_both_sides() {
         world.queues.iter_mut().for_each(Vec::clear);
         world.pass(at(100));
     }
-    assert_eq!(ended(&world, 0), Some(Ended::Silent(LIMITS.timeout)));
-    assert_eq!(ended(&world, 1), Some(Ended::Silent(LIMITS.timeout)));
+    assert_eq!(ended(&world, 0), Some(EndReason::Silent(LIMITS.timeout)));
+    assert_eq!(ended(&world, 1), Some(EndReason::Silent(LIMITS.timeout)));
     assert!(world.now - start <= LIMITS.timeout + at(100));
 }
 
@@ -207,7 +207,7 @@ fn an_end_that_never_acknowledges_is_given_up() {
         }
         now += at(100);
     }
-    assert_eq!(stream.ended(), Some(&Ended::Unacknowledged(LIMITS.timeout)));
+    assert_eq!(stream.ended(), Some(&EndReason::Unacknowledged(LIMITS.timeout)));
 }
 
 #[test]
@@ -218,8 +218,8 @@ fn a_reset_tells_the_other_end_why() {
     while !world.queues[1].is_empty() {
         world.deliver(1, 0, false, 0);
     }
-    assert_eq!(ended(&world, 0), Some(Ended::GivenUp("enough".into())));
-    assert_eq!(ended(&world, 1), Some(Ended::Reset("enough".into())));
+    assert_eq!(ended(&world, 0), Some(EndReason::GivenUp("enough".into())));
+    assert_eq!(ended(&world, 1), Some(EndReason::Reset("enough".into())));
     assert_eq!(world.ends[1].as_mut().unwrap().write(1), 0);
 }
 
@@ -228,7 +228,7 @@ fn a_refusal_ends_a_stream_that_nobody_has_answered_for() {
     let mut stream = Stream::open(LIMITS, Session::new(1), &node(), at(0));
     let refusal = Chunk::reset(Session::new(1), Session::new(5), "too many streams");
     stream.input(&Chunk::decode(&refusal).unwrap(), at(1));
-    assert_eq!(stream.ended(), Some(&Ended::Reset("too many streams".into())));
+    assert_eq!(stream.ended(), Some(&EndReason::Reset("too many streams".into())));
 }
 
 #[test]

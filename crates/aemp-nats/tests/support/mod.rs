@@ -60,7 +60,7 @@ pub(crate) async fn up(node: &Node, other: &str) {
 
 /// What was sent between two fires of a monitor, and what arrived of it.
 #[derive(Debug, Default)]
-pub(crate) struct Piece {
+pub(crate) struct Segment {
     pub(crate) sent: u64,
     pub(crate) arrived: u64,
     pub(crate) reason: Option<Reason>,
@@ -68,13 +68,13 @@ pub(crate) struct Piece {
     wrong: Option<String>,
 }
 
-impl Piece {
+impl Segment {
     pub(crate) fn is_wrong(&self) -> bool {
         self.wrong.is_some()
     }
 }
 
-pub(crate) type History = Arc<watch::Sender<Vec<Piece>>>;
+pub(crate) type History = Arc<watch::Sender<Vec<Segment>>>;
 
 pub(crate) fn history() -> History {
     Arc::new(watch::Sender::new(Vec::new()))
@@ -109,7 +109,7 @@ pub(crate) fn send_from(node: &Node, target: &PortId, total: u64, history: &Hist
 }
 
 fn begin(cx: &mut Context<'_>, target: PortId, history: History) {
-    history.send_modify(|pieces| pieces.push(Piece::default()));
+    history.send_modify(|pieces| pieces.push(Segment::default()));
     let again = target.clone();
     cx.monitor(&target, move |cx, reason| {
         history.send_modify(|pieces| pieces.last_mut().unwrap().reason = Some(reason));
@@ -135,7 +135,7 @@ fn send(cx: &mut Context<'_>, target: PortId, mut total: u64, history: History) 
 }
 
 /// Waits until the history is as wanted.
-pub(crate) async fn until(what: &str, history: &History, wanted: impl Fn(&[Piece]) -> bool) {
+pub(crate) async fn until(what: &str, history: &History, wanted: impl Fn(&[Segment]) -> bool) {
     let mut seen = history.subscribe();
     let done = tokio::time::timeout(LIMIT, seen.wait_for(|pieces| wanted(pieces))).await;
     let all = || format!("{:?}", history.borrow().iter().take(5).collect::<Vec<_>>());
@@ -143,7 +143,7 @@ pub(crate) async fn until(what: &str, history: &History, wanted: impl Fn(&[Piece
 }
 
 /// All that arrived.
-pub(crate) fn arrived(pieces: &[Piece]) -> u64 {
+pub(crate) fn arrived(pieces: &[Segment]) -> u64 {
     pieces.iter().map(|piece| piece.arrived).sum()
 }
 

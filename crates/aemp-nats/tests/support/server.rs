@@ -3,15 +3,16 @@
 #![allow(dead_code)] // each test uses a part
 #![allow(clippy::unwrap_used)] // a test may
 
-use std::path::Path;
+use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+
+/// What the server logs when it listens, before its address.
+const LISTENS: &str = "Listening for client connections on ";
 
 /// A nats-server on the loopback interface.
 pub(crate) struct Server {
     child: Child,
     port: u16,
-    folder: tempfile::TempDir,
     options: Vec<String>,
 }
 
@@ -23,11 +24,9 @@ impl Server {
             println!("{test}: skipped, for nats-server is not installed");
             return None;
         }
-        let folder = tempfile::tempdir().unwrap();
         let options: Vec<String> = options.iter().map(|option| (*option).into()).collect();
-        let child = spawn(-1, folder.path(), &options);
-        let port = wait_for_port(folder.path(), child.id());
-        Some(Server { child, port, folder, options })
+        let (child, port) = spawn(-1, &options);
+        Some(Server { child, port, options })
     }
 
     pub(crate) fn address(&self) -> String {
@@ -42,8 +41,7 @@ impl Server {
 
     /// Starts it again at the same port.
     pub(crate) fn restart(&mut self) {
-        self.child = spawn(self.port.into(), self.folder.path(), &self.options);
-        wait_for_port(self.folder.path(), self.child.id());
+        (self.child, _) = spawn(self.port.into(), &self.options);
     }
 }
 
@@ -55,31 +53,19 @@ impl Drop for Server {
     }
 }
 
-fn spawn(port: i32, folder: &Path, options: &[String]) -> Child {
-    Command::new("nats-server")
-        .args(["-a", "127.0.0.1", "-p", &port.to_string(), "--ports_file_dir"])
-        .arg(folder)
+/// Starts a server, and waits until it listens; gives the port, too. At -1 it takes a free one.
+fn spawn(port: i32, options: &[String]) -> (Child, u16) {
+    let mut child = Command::new("nats-server")
+        .args(["-a", "127.0.0.1", "-p", &port.to_string()])
         .args(options)
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()
-        .unwrap()
-}
-
-/// The server writes a file when it listens.
-fn wait_for_port(folder: &Path, process: u32) -> u16 {
-    let file = folder.join(format!("nats-server_{process}.ports"));
-    for _ in 0..2000 {
-        let port = std::fs::read_to_string(&file).ok().and_then(|text| {
-            let (_, rest) = text.split_once("nats://")?;
-            let digits = rest.split('"').next()?.rsplit(':').next()?;
-            digits.parse().ok()
-        });
-        if let Some(port) = port {
-            return port;
-        }
-        // sleep: another process writes the file, and nothing tells of it
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    panic!("nats-server does not say where it listens");
+        .unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let address = log.find_map(|line| Some(line.split_once(LISTENS)?.1.to_owned()));
+    let port = address.and_then(|address| address.rsplit(':').next()?.parse().ok());
+    // It would wait for somebody to read what it logs.
+    std::thread::spawn(move || log.for_each(drop));
+    (child, port.expect("nats-server listens"))
 }

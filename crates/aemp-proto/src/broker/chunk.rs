@@ -39,8 +39,8 @@ pub enum Chunk<'a> {
         /// The node that says that it has this end.
         node: NodeId,
     },
-    /// A piece of a stream, or only numbers.
-    Part(Part<'a>),
+    /// A segment of a stream, or only numbers.
+    Data(Data<'a>),
     /// The end of a stream before its time.
     Reset {
         /// Whose.
@@ -52,9 +52,9 @@ pub enum Chunk<'a> {
     },
 }
 
-/// A piece of a stream.
+/// A segment of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Part<'a> {
+pub struct Data<'a> {
     /// The end that it is for.
     pub(super) to: Session,
     /// The end that has sent it.
@@ -135,7 +135,7 @@ impl<'a> Chunk<'a> {
         let text = || str::from_utf8(body).map_err(|_| ChunkError::Text);
         match kind {
             OPEN => Ok(Chunk::Open { from, limit: number(1), node: NodeId::new(text()?)? }),
-            PART => Ok(Chunk::Part(Part {
+            PART => Ok(Chunk::Data(Data {
                 to,
                 from,
                 ack: number(0),
@@ -159,7 +159,7 @@ impl<'a> Chunk<'a> {
     pub fn to(&self) -> Option<Session> {
         match self {
             Chunk::Open { .. } => None,
-            Chunk::Part(part) => Some(part.to),
+            Chunk::Data(data) => Some(data.to),
             Chunk::Reset { to, .. } => Some(*to),
         }
     }
@@ -179,8 +179,8 @@ impl<'a> Chunk<'a> {
     }
 }
 
-impl Part<'_> {
-    /// The message for this, with `bytes` in two pieces.
+impl Data<'_> {
+    /// The message for this, with `bytes` in two slices.
     pub(super) fn encode(&self, (one, two): (&[u8], &[u8])) -> Vec<u8> {
         let flag = |set: bool, bit: u8| if set { bit } else { 0 };
         let flags = flag(self.end, END) | flag(self.missing, MISSING) | flag(self.answer, ANSWER);
@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn a_part_has_the_layout_of_the_protocol() {
-        let part = Part {
+        let data = Data {
             to: A,
             from: B,
             ack: 3,
@@ -238,14 +238,14 @@ mod tests {
             answer: true,
             bytes: b"xyz",
         };
-        let message = part.encode((b"x", b"yz"));
+        let message = data.encode((b"x", b"yz"));
         assert_eq!(message[..3], [1, 2, 5]);
         assert_eq!(message[3..11], [0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef]);
         assert_eq!(
             message[35..63],
             [0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 3]
         );
-        assert_eq!(Chunk::decode(&message), Ok(Chunk::Part(part)));
+        assert_eq!(Chunk::decode(&message), Ok(Chunk::Data(data)));
     }
 
     #[test]

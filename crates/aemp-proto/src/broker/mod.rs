@@ -172,7 +172,7 @@ impl Default for StreamLimits {
 /// Why a stream has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
-pub enum Ended {
+pub enum EndReason {
     /// Both ends have sent all they wanted, and know that it has arrived.
     #[error("both ends have closed the stream")]
     Closed,

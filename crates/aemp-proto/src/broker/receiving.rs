@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 
-use super::chunk::Part;
+use super::chunk::Data;
 use super::{ACK_DELAY, CHUNKS_PER_ACK, Violation};
 use crate::time::Time;
 
 /// The direction from the other end.
 #[derive(Debug)]
-pub(super) struct Receiving {
+pub(super) struct ReceiveHalf {
     window: u64,
     /// What has come, without a hole, and is not read.
     unread: VecDeque<u8>,
@@ -27,9 +27,9 @@ pub(super) struct Receiving {
     told: Option<u64>,
 }
 
-impl Receiving {
-    pub(super) fn new(window: u64) -> Receiving {
-        Receiving {
+impl ReceiveHalf {
+    pub(super) fn new(window: u64) -> ReceiveHalf {
+        ReceiveHalf {
             window,
             unread: VecDeque::new(),
             next: 0,
@@ -42,21 +42,21 @@ impl Receiving {
         }
     }
 
-    /// Takes what is new of a part.
+    /// Takes what is new of data.
     ///
     /// # Errors
     ///
     /// It does not fit to what came before: the stream cannot go on.
-    pub(super) fn part(&mut self, part: &Part<'_>, now: Time) -> Result<(), Violation> {
-        let last = part.offset.checked_add(part.bytes.len() as u64).ok_or(Violation::Number)?;
-        if !part.bytes.is_empty() && last > self.granted {
+    pub(super) fn data(&mut self, data: &Data<'_>, now: Time) -> Result<(), Violation> {
+        let last = data.offset.checked_add(data.bytes.len() as u64).ok_or(Violation::Number)?;
+        if !data.bytes.is_empty() && last > self.granted {
             return Err(Violation::Window);
         }
-        let is_empty = part.bytes.is_empty() && !part.end;
-        if self.ended || last < self.next && part.end {
-            // The number of a part without bytes may be that of the end.
+        let is_empty = data.bytes.is_empty() && !data.end;
+        if self.ended || last < self.next && data.end {
+            // The number of data without bytes may be that of the end.
             let beyond = if is_empty { last > self.next + 1 } else { last > self.next };
-            if beyond || part.end && last != self.next {
+            if beyond || data.end && last != self.next {
                 return Err(Violation::End);
             }
             if !is_empty {
@@ -64,13 +64,13 @@ impl Receiving {
             }
             return Ok(());
         }
-        if part.offset > self.next {
+        if data.offset > self.next {
             self.is_missing(now);
             return Ok(());
         }
-        let known = usize::try_from(self.next - part.offset).unwrap_or(usize::MAX);
-        let fresh = part.bytes.get(known..).unwrap_or_default();
-        if fresh.is_empty() && !part.end {
+        let known = usize::try_from(self.next - data.offset).unwrap_or(usize::MAX);
+        let fresh = data.bytes.get(known..).unwrap_or_default();
+        if fresh.is_empty() && !data.end {
             if !is_empty {
                 // A repetition: the acknowledgement was lost, or is on its way.
                 self.acknowledge(now);
@@ -79,10 +79,10 @@ impl Receiving {
         }
         self.unread.extend(fresh);
         self.next = last;
-        self.ended = part.end;
+        self.ended = data.end;
         self.chunks += 1;
         self.told = None;
-        if self.chunks >= CHUNKS_PER_ACK || part.end {
+        if self.chunks >= CHUNKS_PER_ACK || data.end {
             self.acknowledge(now);
         } else {
             self.due.get_or_insert(now + ACK_DELAY);
@@ -115,10 +115,10 @@ impl Receiving {
     }
 
     /// Writes into a chunk what has come; it is sent now.
-    pub(super) fn report(&mut self, part: &mut Part<'_>) {
-        (part.ack, part.limit) = (self.next + u64::from(self.ended), self.limit());
-        part.missing = std::mem::take(&mut self.missing);
-        self.granted = part.limit;
+    pub(super) fn report(&mut self, data: &mut Data<'_>) {
+        (data.ack, data.limit) = (self.next + u64::from(self.ended), self.limit());
+        data.missing = std::mem::take(&mut self.missing);
+        self.granted = data.limit;
         (self.chunks, self.due) = (0, None);
     }
 

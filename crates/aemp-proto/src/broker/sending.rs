@@ -8,7 +8,7 @@ use crate::time::Time;
 
 /// The direction to the other end.
 #[derive(Debug)]
-pub(super) struct Sending {
+pub(super) struct SendHalf {
     /// What is not acknowledged, and behind it what was never sent.
     kept: VecDeque<u8>,
     /// The most of these bytes.
@@ -41,15 +41,15 @@ pub(super) struct Sending {
 
 /// What goes into the next chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Piece {
+pub(super) struct Segment {
     pub(super) offset: u64,
     pub(super) len: usize,
     pub(super) end: bool,
 }
 
-impl Sending {
-    pub(super) fn new(most: u64, limit: u64, chunk: usize) -> Sending {
-        Sending {
+impl SendHalf {
+    pub(super) fn new(most: u64, limit: u64, chunk: usize) -> SendHalf {
+        SendHalf {
             kept: VecDeque::new(),
             most: usize::try_from(most).unwrap_or(usize::MAX),
             base: 0,
@@ -152,7 +152,7 @@ impl Sending {
     }
 
     /// What is sent next, which counts as sent then.
-    pub(super) fn next(&mut self, now: Time) -> Option<Piece> {
+    pub(super) fn next(&mut self, now: Time) -> Option<Segment> {
         if self.is_blocked() && self.repeat.is_none() {
             self.repeat = Some(now + self.wait);
         }
@@ -168,20 +168,20 @@ impl Sending {
         if len == 0 && !end || len < self.chunk && !end && in_flight >= SMALL_IN_FLIGHT {
             return None;
         }
-        let piece = Piece { offset: self.next, len, end };
+        let segment = Segment { offset: self.next, len, end };
         self.next += len as u64 + u64::from(end);
         self.fresh = self.fresh.max(self.next);
         self.in_flight.push_back(self.next);
         self.repeat.get_or_insert(now + self.wait);
         self.stuck.get_or_insert(now);
-        Some(piece)
+        Some(segment)
     }
 
-    /// The bytes of a piece.
-    pub(super) fn bytes(&self, piece: Piece) -> (&[u8], &[u8]) {
-        let at = usize::try_from(piece.offset - self.base).unwrap_or(usize::MAX);
+    /// The bytes of a segment.
+    pub(super) fn bytes(&self, segment: Segment) -> (&[u8], &[u8]) {
+        let at = usize::try_from(segment.offset - self.base).unwrap_or(usize::MAX);
         let (one, two) = self.kept.as_slices();
-        let (from, to) = (at, at + piece.len);
+        let (from, to) = (at, at + segment.len);
         let cut = one.len();
         (&one[from.min(cut)..to.min(cut)], &two[from.max(cut) - cut..to.max(cut) - cut])
     }
@@ -196,7 +196,7 @@ impl Sending {
         self.next
     }
 
-    /// Whether there is room for [`Sending::write`].
+    /// Whether there is room for [`SendHalf::write`].
     pub(super) fn has_room(&self) -> bool {
         !self.finishing && self.kept.len() < self.most
     }

@@ -1,9 +1,9 @@
 //! One end of a stream.
 
-use super::chunk::{Chunk, Part};
-use super::receiving::Receiving;
-use super::sending::Sending;
-use super::{Ended, FIRST_REPEAT, HEADER_LEN, LAST_REPEAT, Session, StreamLimits};
+use super::chunk::{Chunk, Data};
+use super::receiving::ReceiveHalf;
+use super::sending::SendHalf;
+use super::{EndReason, FIRST_REPEAT, HEADER_LEN, LAST_REPEAT, Session, StreamLimits};
 use crate::NodeId;
 use crate::time::Time;
 
@@ -18,8 +18,8 @@ pub struct Stream {
     peer: Option<Session>,
     opening: Option<Opening>,
     limits: StreamLimits,
-    sending: Sending,
-    receiving: Receiving,
+    sending: SendHalf,
+    receiving: ReceiveHalf,
     /// When something was heard of the other end, or the stream began.
     heard: Time,
     /// Whether the other end has shown that it knows our session.
@@ -29,8 +29,8 @@ pub struct Stream {
     /// Whether the next chunk asks for an answer.
     asking: bool,
     /// What the other end is to be told, once.
-    farewell: Option<String>,
-    ended: Option<Ended>,
+    pending_reset: Option<String>,
+    ended: Option<EndReason>,
 }
 
 /// A stream that nobody has answered for.
@@ -57,7 +57,7 @@ impl Stream {
         let mut stream = Stream::new(limits, own, Some(peer), 0, now);
         match stream.sending.acknowledged(0, limit, now) {
             Ok(()) => stream.receiving.acknowledge(now),
-            Err(violation) => stream.give_up(Ended::Violation(violation)),
+            Err(violation) => stream.give_up(EndReason::Violation(violation)),
         }
         stream
     }
@@ -68,13 +68,13 @@ impl Stream {
             peer,
             opening: None,
             limits,
-            sending: Sending::new(limits.window, limit, limits.message - HEADER_LEN),
-            receiving: Receiving::new(limits.window),
+            sending: SendHalf::new(limits.window, limit, limits.message - HEADER_LEN),
+            receiving: ReceiveHalf::new(limits.window),
             heard: now,
             confirmed: false,
             ask: now + limits.timeout / 4,
             asking: false,
-            farewell: None,
+            pending_reset: None,
             ended: None,
         }
     }
@@ -86,20 +86,20 @@ impl Stream {
         }
         match chunk {
             Chunk::Open { .. } => {}
-            Chunk::Part(part) if self.is_peer(part.from) => {
-                (self.peer, self.opening) = (Some(part.from), None);
+            Chunk::Data(data) if self.is_peer(data.from) => {
+                (self.peer, self.opening) = (Some(data.from), None);
                 (self.heard, self.confirmed) = (now, true);
                 self.ask = now + self.limits.timeout / 4;
-                if let Err(violation) = self.part(part, now) {
-                    self.give_up(Ended::Violation(violation));
+                if let Err(violation) = self.data(data, now) {
+                    self.give_up(EndReason::Violation(violation));
                 } else if self.sending.is_finished() && self.receiving.has_ended() {
-                    self.ended = Some(Ended::Closed);
+                    self.ended = Some(EndReason::Closed);
                 }
             }
             Chunk::Reset { from, reason, .. } if self.is_peer(*from) => {
-                self.ended = Some(Ended::Reset(reason.clone()));
+                self.ended = Some(EndReason::Reset(reason.clone()));
             }
-            Chunk::Part(_) | Chunk::Reset { .. } => {}
+            Chunk::Data(_) | Chunk::Reset { .. } => {}
         }
     }
 
@@ -145,21 +145,21 @@ impl Stream {
     /// Ends the stream at once. What the other end has not got is lost; it is told the reason.
     pub fn reset(&mut self, reason: &str) {
         if self.ended.is_none() {
-            self.give_up(Ended::GivenUp(reason.into()));
+            self.give_up(EndReason::GivenUp(reason.into()));
         }
     }
 
     /// The next message for the other end; `None` if there is nothing to be sent now.
     pub fn poll(&mut self, now: Time) -> Option<Vec<u8>> {
         self.pass_time(now);
-        if let (Some(reason), Some(peer)) = (self.farewell.take(), self.peer) {
+        if let (Some(reason), Some(peer)) = (self.pending_reset.take(), self.peer) {
             return Some(Chunk::reset(peer, self.own, &reason));
         }
         let acknowledges = self.receiving.due().is_some_and(|due| due <= now);
         match &self.ended {
             None => {}
             // The other end may still wait for our acknowledgement.
-            Some(Ended::Closed) if acknowledges => return self.message(now),
+            Some(EndReason::Closed) if acknowledges => return self.message(now),
             Some(_) => return None,
         }
         if let Some(opening) = &mut self.opening {
@@ -175,12 +175,12 @@ impl Stream {
 
     /// When [`Stream::poll`] has something to do if nothing happens before.
     pub fn next_timeout(&self) -> Option<Time> {
-        if self.farewell.is_some() && self.peer.is_some() {
+        if self.pending_reset.is_some() && self.peer.is_some() {
             return Some(self.heard);
         }
         match &self.ended {
             None => {}
-            Some(Ended::Closed) => return self.receiving.due(),
+            Some(EndReason::Closed) => return self.receiving.due(),
             Some(_) => return None,
         }
         let timeout = self.limits.timeout;
@@ -227,7 +227,7 @@ impl Stream {
     }
 
     /// Why the stream has ended; `None` if it has not.
-    pub fn ended(&self) -> Option<&Ended> {
+    pub fn ended(&self) -> Option<&EndReason> {
         self.ended.as_ref()
     }
 
@@ -235,13 +235,13 @@ impl Stream {
         self.peer.map_or(self.opening.is_some(), |peer| peer == from)
     }
 
-    fn part(&mut self, part: &Part<'_>, now: Time) -> Result<(), super::Violation> {
-        self.sending.acknowledged(part.ack, part.limit, now)?;
-        if part.missing {
-            self.sending.is_missing(part.ack);
+    fn data(&mut self, data: &Data<'_>, now: Time) -> Result<(), super::Violation> {
+        self.sending.acknowledged(data.ack, data.limit, now)?;
+        if data.missing {
+            self.sending.is_missing(data.ack);
         }
-        self.receiving.part(part, now)?;
-        if part.answer {
+        self.receiving.data(data, now)?;
+        if data.answer {
             self.receiving.acknowledge(now);
         }
         Ok(())
@@ -255,13 +255,17 @@ impl Stream {
         let timeout = self.limits.timeout;
         if now >= self.heard + timeout {
             let unanswered = self.opening.is_some();
-            return self.give_up(if unanswered { Ended::NoAnswer(timeout) } else { Ended::Silent(timeout) });
+            return self.give_up(if unanswered {
+                EndReason::NoAnswer(timeout)
+            } else {
+                EndReason::Silent(timeout)
+            });
         }
         if self.opening.is_some() {
             return;
         }
         if self.sending.stuck_since().is_some_and(|since| now >= since + timeout) {
-            return self.give_up(Ended::Unacknowledged(timeout));
+            return self.give_up(EndReason::Unacknowledged(timeout));
         }
         self.asking |= self.sending.repeat(now);
         if now >= self.ask {
@@ -273,33 +277,33 @@ impl Stream {
         }
     }
 
-    /// A part, if there are bytes to be sent or there is something to be told.
+    /// Data, if there are bytes to be sent or there is something to be told.
     fn message(&mut self, now: Time) -> Option<Vec<u8>> {
         let peer = self.peer?;
-        let piece = self.sending.next(now);
+        let segment = self.sending.next(now);
         let acknowledges = self.receiving.due().is_some_and(|due| due <= now);
-        if piece.is_none() && !acknowledges && !self.asking {
+        if segment.is_none() && !acknowledges && !self.asking {
             return None;
         }
-        let mut part = Part {
+        let mut data = Data {
             to: peer,
             from: self.own,
             ack: 0,
             limit: 0,
-            offset: piece.map_or(self.sending.position(), |piece| piece.offset),
-            end: piece.is_some_and(|piece| piece.end),
+            offset: segment.map_or(self.sending.position(), |segment| segment.offset),
+            end: segment.is_some_and(|segment| segment.end),
             missing: false,
             answer: std::mem::take(&mut self.asking),
             bytes: &[],
         };
-        self.receiving.report(&mut part);
-        let bytes = piece.map(|piece| self.sending.bytes(piece)).unwrap_or_default();
-        Some(part.encode(bytes))
+        self.receiving.report(&mut data);
+        let bytes = segment.map(|segment| self.sending.bytes(segment)).unwrap_or_default();
+        Some(data.encode(bytes))
     }
 
-    fn give_up(&mut self, why: Ended) {
-        self.farewell = Some(match &why {
-            Ended::GivenUp(reason) => reason.clone(),
+    fn give_up(&mut self, why: EndReason) {
+        self.pending_reset = Some(match &why {
+            EndReason::GivenUp(reason) => reason.clone(),
             why => why.to_string(),
         });
         self.ended = Some(why);

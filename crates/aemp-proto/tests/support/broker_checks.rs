@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use aemp_proto::NodeId;
-use aemp_proto::broker::{Chunk, Ended, Session, Stream, StreamLimits};
+use aemp_proto::broker::{Chunk, EndReason, Session, Stream, StreamLimits};
 
 const WINDOW: u64 = 16 << 10;
 const MESSAGE: usize = 1 << 10;
@@ -179,7 +179,7 @@ impl World {
     pub(crate) fn assert_complete(&self) {
         let ends = self.ends.each_ref().map(|end| end.as_ref().expect("it has begun"));
         for (end, other) in [(ends[0], ends[1]), (ends[1], ends[0])] {
-            assert_eq!(end.stream.ended(), Some(&Ended::Closed));
+            assert_eq!(end.stream.ended(), Some(&EndReason::Closed));
             assert_eq!((end.read, end.at_end), (other.written, true));
         }
     }
@@ -223,7 +223,7 @@ pub(crate) fn lossy(bytes: &[u8]) {
         }
     }
     world.heal();
-    let failed = |end: &End| !matches!(end.stream.ended(), Some(Ended::Closed));
+    let failed = |end: &End| !matches!(end.stream.ended(), Some(EndReason::Closed));
     if !world.ends.iter().flatten().any(failed) && world.ends[1].is_some() {
         world.assert_complete();
     }

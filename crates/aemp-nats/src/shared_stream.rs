@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use aemp::broker::BrokerStream;
-use aemp_proto::broker::{Chunk, Ended, Session, Stream};
+use aemp_proto::broker::{Chunk, EndReason, Session, Stream};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
@@ -18,7 +18,7 @@ use tokio::time::sleep_until;
 use crate::hub::Hub;
 
 /// One stream of a node.
-pub(crate) struct Line {
+pub(crate) struct SharedStream {
     state: Mutex<State>,
     /// That the machine may have something to send.
     changed: Notify,
@@ -38,11 +38,15 @@ struct State {
     dialler: Option<Waker>,
 }
 
-impl Line {
-    pub(crate) fn new(stream: Stream, subject: String) -> Arc<Line> {
+impl SharedStream {
+    pub(crate) fn new(stream: Stream, subject: String) -> Arc<SharedStream> {
         let state =
             State { stream, absent: false, dropped: false, reader: None, writer: None, dialler: None };
-        Arc::new(Line { state: Mutex::new(state), changed: Notify::new(), subject: Mutex::new(subject) })
+        Arc::new(SharedStream {
+            state: Mutex::new(state),
+            changed: Notify::new(),
+            subject: Mutex::new(subject),
+        })
     }
 
     /// A chunk for this stream has come.
@@ -138,7 +142,7 @@ impl Line {
     }
 
     /// Sends what the machine wants sent, until the stream is over.
-    pub(crate) async fn run(self: Arc<Line>, hub: Weak<Hub>, session: Session) {
+    pub(crate) async fn run(self: Arc<SharedStream>, hub: Weak<Hub>, session: Session) {
         loop {
             let Some(hub) = hub.upgrade() else { return };
             let (message, due) = self.poll(&hub);
@@ -183,34 +187,34 @@ impl State {
 }
 
 /// One end of a stream, as a program has it.
-pub(crate) struct End {
-    line: Arc<Line>,
+pub(crate) struct StreamEnd {
+    shared: Arc<SharedStream>,
     hub: Weak<Hub>,
     finished: bool,
     reset: AtomicBool,
 }
 
-impl BrokerStream for End {
+impl BrokerStream for StreamEnd {
     fn reset_when_dropped(&self, reset: bool) {
         self.reset.store(reset, Ordering::Relaxed);
     }
 }
 
-impl End {
-    pub(crate) fn new(line: Arc<Line>, hub: &Arc<Hub>) -> End {
-        End { line, hub: Arc::downgrade(hub), finished: false, reset: AtomicBool::new(false) }
+impl StreamEnd {
+    pub(crate) fn new(shared: Arc<SharedStream>, hub: &Arc<Hub>) -> StreamEnd {
+        StreamEnd { shared, hub: Arc::downgrade(hub), finished: false, reset: AtomicBool::new(false) }
     }
 }
 
-impl AsyncRead for End {
+impl AsyncRead for StreamEnd {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let Some(hub) = self.hub.upgrade() else { return Poll::Ready(Err(gone())) };
-        let mut state = self.line.state.lock();
+        let mut state = self.shared.state.lock();
         let count = state.stream.read(out.initialize_unfilled(), hub.now());
         out.advance(count);
         if count > 0 {
             drop(state);
-            self.line.changed.notify_one();
+            self.shared.changed.notify_one();
             return Poll::Ready(Ok(()));
         }
         if out.remaining() == 0 || state.stream.is_at_end() {
@@ -224,9 +228,9 @@ impl AsyncRead for End {
     }
 }
 
-impl AsyncWrite for End {
+impl AsyncWrite for StreamEnd {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let mut state = self.line.state.lock();
+        let mut state = self.shared.state.lock();
         if let Some(ended) = state.stream.ended() {
             return Poll::Ready(Err(error(ended)));
         }
@@ -239,7 +243,7 @@ impl AsyncWrite for End {
             return Poll::Pending;
         }
         drop(state);
-        self.line.changed.notify_one();
+        self.shared.changed.notify_one();
         Poll::Ready(Ok(count))
     }
 
@@ -251,15 +255,15 @@ impl AsyncWrite for End {
     /// As with a socket, what was written before goes on its way after the end was dropped.
     fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.finished = true;
-        self.line.change(|state| state.stream.finish());
+        self.shared.change(|state| state.stream.finish());
         Poll::Ready(Ok(()))
     }
 }
 
-impl Drop for End {
+impl Drop for StreamEnd {
     fn drop(&mut self) {
         let reset = *self.reset.get_mut();
-        self.line.change(|state| {
+        self.shared.change(|state| {
             state.dropped = true;
             if reset || state.stream.peer().is_none() {
                 state.stream.reset("dropped");
@@ -270,11 +274,11 @@ impl Drop for End {
     }
 }
 
-fn error(ended: &Ended) -> io::Error {
+fn error(ended: &EndReason) -> io::Error {
     let kind = match ended {
-        Ended::Reset(_) => ErrorKind::ConnectionReset,
-        Ended::NoAnswer(_) | Ended::Silent(_) | Ended::Unacknowledged(_) => ErrorKind::TimedOut,
-        Ended::Violation(_) => ErrorKind::InvalidData,
+        EndReason::Reset(_) => ErrorKind::ConnectionReset,
+        EndReason::NoAnswer(_) | EndReason::Silent(_) | EndReason::Unacknowledged(_) => ErrorKind::TimedOut,
+        EndReason::Violation(_) => ErrorKind::InvalidData,
         _ => ErrorKind::ConnectionAborted,
     };
     io::Error::new(kind, format!("over NATS: {ended}"))
