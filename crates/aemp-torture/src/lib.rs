@@ -14,7 +14,7 @@
 //! | `process` | a node's process: start, signals, commands, end |
 //! | `faults` | what goes wrong, and when |
 //! | `proxy` | the connections between the nodes |
-//! | `thief` | takes one frame out of a connection |
+//! | `frame_dropper` | takes one frame out of a connection |
 //! | `clock` | the clock that all processes share |
 //! | [`node`] | what runs in a node's process: programs, and the history that they write |
 //!
@@ -31,12 +31,12 @@
 
 mod clock;
 mod faults;
+mod frame_dropper;
 pub mod node;
 pub mod plan;
 mod process;
 mod proxy;
 pub mod supervisor;
-mod thief;
 
 /// The command that repeats a seed.
 pub fn command(seed: u64) -> String {

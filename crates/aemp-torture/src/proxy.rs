@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use crate::thief::Thief;
+use crate::frame_dropper::FrameDropper;
 
 /// What a slow connection lets through at once, and how often.
 const DRIP: usize = 300;
@@ -36,7 +36,7 @@ struct Net {
     listeners: Vec<AbortHandle>,
     made: u64,
     /// A frame is to vanish, once.
-    steals: bool,
+    drops: bool,
 }
 
 /// One connection.
@@ -101,7 +101,7 @@ impl Network {
 
     /// From now on one frame vanishes, on a connection that has seen some.
     pub(crate) fn steal(&self) {
-        self.net().steals = true;
+        self.net().drops = true;
     }
 
     /// Connections that have been made.
@@ -188,7 +188,7 @@ impl Network {
     ) {
         let mut mode = route.subscribe();
         let mut bytes = vec![0; 32 << 10];
-        let mut thief = self.net().steals.then(Thief::new);
+        let mut dropper = self.net().drops.then(FrameDropper::new);
         loop {
             let slow = passable(&mut mode).await.slow;
             let most = if slow { DRIP } else { bytes.len() };
@@ -205,8 +205,8 @@ impl Network {
                 // sleep: it is slow
                 tokio::time::sleep(DRIP_PAUSE).await;
             }
-            let passed = match &mut thief {
-                Some(thief) => &thief.pass(&bytes[..count], || std::mem::take(&mut self.net().steals)),
+            let passed = match &mut dropper {
+                Some(dropper) => &dropper.pass(&bytes[..count], || std::mem::take(&mut self.net().drops)),
                 None => &bytes[..count],
             };
             if to.write_all(passed).await.is_err() {

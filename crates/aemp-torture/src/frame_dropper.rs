@@ -14,7 +14,7 @@ const VICTIM: usize = 40;
 const MESSAGE: u8 = 1;
 
 /// Reads one direction of a connection, and holds back what is not complete.
-pub(crate) struct Thief {
+pub(crate) struct FrameDropper {
     lines: usize,
     messages: usize,
     /// What the frames are; nothing is known before the last line of the handshake.
@@ -22,14 +22,14 @@ pub(crate) struct Thief {
     held: Vec<u8>,
 }
 
-impl Thief {
-    pub(crate) fn new() -> Thief {
-        Thief { lines: 0, messages: 0, framing: None, held: Vec::new() }
+impl FrameDropper {
+    pub(crate) fn new() -> FrameDropper {
+        FrameDropper { lines: 0, messages: 0, framing: None, held: Vec::new() }
     }
 
-    /// Takes bytes in, and gives those that may pass. `steals` is asked whether a frame may be
+    /// Takes bytes in, and gives those that may pass. `drops` is asked whether a frame may be
     /// taken now.
-    pub(crate) fn pass(&mut self, bytes: &[u8], mut steals: impl FnMut() -> bool) -> Vec<u8> {
+    pub(crate) fn pass(&mut self, bytes: &[u8], mut drops: impl FnMut() -> bool) -> Vec<u8> {
         self.held.extend_from_slice(bytes);
         let mut passed = Vec::new();
         while let Some(len) = self.next() {
@@ -38,7 +38,7 @@ impl Thief {
                 self.line(&unit);
             } else if self.is_message(&unit) {
                 self.messages += 1;
-                if self.messages >= VICTIM && steals() {
+                if self.messages >= VICTIM && drops() {
                     continue;
                 }
             }
@@ -88,9 +88,9 @@ mod tests {
 
     /// Passes all of it in pieces of this size.
     fn pieces(all: &[u8], size: usize) -> Vec<u8> {
-        let (mut thief, mut left, mut passed) = (Thief::new(), 1, Vec::new());
+        let (mut dropper, mut left, mut passed) = (FrameDropper::new(), 1, Vec::new());
         for piece in all.chunks(size) {
-            passed.extend(thief.pass(piece, || std::mem::take(&mut left) == 1));
+            passed.extend(dropper.pass(piece, || std::mem::take(&mut left) == 1));
         }
         passed
     }
