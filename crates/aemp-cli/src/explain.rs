@@ -46,7 +46,7 @@ const REASONS: &[(&str, &str)] = &[
     ("killed", "`aemp kill` or `aemp top` has killed the port without another reason"),
     ("limit", "a limit of the node was reached; the text says which"),
     ("mailbox_full", "more waited in the mailbox of the port than it may hold: it is too slow, or its senders do not wait (`ready`)"),
-    ("no_such_port", "there is no port with this ID: it is dead, or has never existed"),
+    ("no_such_port", "there is no port with this ID: it has died, or never existed"),
     ("queue_full", "a message was sent when the queue for its node had passed its limit: the node does not read, or senders do not wait (`ready`)"),
     ("reason_too_large", "a port died of something that is too large to be sent; its beginning is in the text"),
     ("refused", "a stream was asked for that the node does not give; the text says why"),

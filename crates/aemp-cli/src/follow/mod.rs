@@ -10,27 +10,27 @@ use aemp::follow::{HopKind, Hops, Rule, Subject};
 use aemp::stats::AskError;
 use aemp::{Node, NodeId, PortId};
 use clap::Args;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::client::{self, Access};
 use crate::failure::Failure;
 use crate::inspect::known::Known;
-use crate::inspect::{AT_ONCE, connected, now};
+use crate::inspect::{ask_each, connected};
 use story::{Clock, Event};
 
 /// How often nodes are asked.
 const INTERVAL: Duration = Duration::from_millis(200);
 
-/// When nothing was heard of a trace for so long, it is told.
+/// When nothing was pending of a trace for so long, it is told.
 const QUIET: Duration = Duration::from_millis(1000);
 
 /// Follow single messages over all nodes that they come to
 ///
 /// Tells of the next messages to a port, or with a tag, and of all that their handlers sent because
 /// of them: when each was sent, how long it took to arrive and waited in its mailbox, and how long
-/// its handler took. The order is that of cause, not of the clocks: where those
-/// differ, that is told and reckoned with. Nothing of what is in a message is shown but its tag.
+/// its handler took. The order is that of cause, not of the clocks: where those differ, the
+/// difference is shown and taken into account. Nothing of what is in a message is shown but its
+/// tag.
 ///
 /// All nodes that the seeds know are asked to look at their messages until the command ends. A
 /// trace ends at a Perl node, and at one in secure mode, which tell nothing; a message that comes
@@ -57,15 +57,15 @@ pub(crate) struct Follow {
 }
 
 /// A node that follows messages for us.
-struct Followed {
+struct TracingNode {
     id: NodeId,
     clock: Clock,
     /// The first hop that it has not told of.
     next: u64,
 }
 
-/// What was heard of a trace.
-struct Heard {
+/// What was pending of a trace.
+struct PendingTrace {
     events: Vec<Event>,
     last: Instant,
 }
@@ -97,7 +97,7 @@ impl Follow {
     }
 
     /// Asks all nodes to follow such messages.
-    async fn begin(&self, node: &Node, subject: &Subject) -> Result<Vec<Followed>, Failure> {
+    async fn begin(&self, node: &Node, subject: &Subject) -> Result<Vec<TracingNode>, Failure> {
         let known = Known::of(node, self.access.limit.timeout).await;
         let ids: Vec<NodeId> = known.node_ids().collect();
         if let Subject::Port(port) = subject
@@ -110,7 +110,7 @@ impl Follow {
         let mut nodes = Vec::new();
         for (id, clock, answer) in set_rules(node, ids, &rule, limit).await {
             match answer {
-                Ok(hops) => nodes.push(Followed { id, clock, next: hops.next }),
+                Ok(hops) => nodes.push(TracingNode { id, clock, next: hops.next }),
                 Err(error) => tracing::warn!(node = %id, %error, "messages are not followed on this node"),
             }
         }
@@ -121,25 +121,33 @@ impl Follow {
     }
 
     /// Tells of traces until there were enough, or the time is up. Gives how many it told of.
-    async fn listen(&self, node: &Node, subject: &Subject, nodes: &mut [Followed]) -> Result<u32, Failure> {
+    async fn listen(
+        &self,
+        node: &Node,
+        subject: &Subject,
+        nodes: &mut [TracingNode],
+    ) -> Result<u32, Failure> {
         let until = Instant::now() + self.wait;
-        let (mut heard, mut told) = (BTreeMap::<String, Heard>::new(), 0);
+        let (mut pending, mut told) = (BTreeMap::<String, PendingTrace>::new(), 0);
         loop {
-            for Followed { id, next, .. } in &mut *nodes {
+            for TracingNode { id, next, .. } in &mut *nodes {
                 let Ok(hops) = node.hops_of(id, *next, self.access.limit.timeout).await else { continue };
                 *next = hops.next.max(*next);
-                hear(&mut heard, id, hops);
+                add_hops(&mut pending, id, hops);
             }
             let over = Instant::now() >= until;
-            let quiet = |heard: &Heard| over || heard.last.elapsed() >= QUIET;
+            let quiet = |pending: &PendingTrace| over || pending.last.elapsed() >= QUIET;
             let clocks: BTreeMap<String, Clock> =
                 nodes.iter().map(|node| (node.id.to_string(), node.clock)).collect();
-            let ended: Vec<String> =
-                heard.iter().filter(|(_, heard)| quiet(heard)).map(|(trace, _)| trace.clone()).collect();
-            let mut ended: Vec<(String, Heard)> =
-                ended.into_iter().filter_map(|trace| heard.remove_entry(&trace)).collect();
+            let ended: Vec<String> = pending
+                .iter()
+                .filter(|(_, pending)| quiet(pending))
+                .map(|(trace, _)| trace.clone())
+                .collect();
+            let mut ended: Vec<(String, PendingTrace)> =
+                ended.into_iter().filter_map(|trace| pending.remove_entry(&trace)).collect();
             ended.sort_by(|(_, one), (_, other)| story::earlier(&one.events, &other.events, &clocks));
-            for (trace, Heard { events, .. }) in ended {
+            for (trace, PendingTrace { events, .. }) in ended {
                 if events.iter().any(|event| matches(subject, event)) && is_whole(&events, nodes) {
                     self.tell(&trace, &events, &clocks)?;
                     told += 1;
@@ -163,7 +171,7 @@ impl Follow {
     }
 
     /// The nodes need not follow anything any more.
-    async fn end(&self, node: &Node, subject: &Subject, nodes: &[Followed]) {
+    async fn end(&self, node: &Node, subject: &Subject, nodes: &[TracingNode]) {
         let (rule, limit) = (self.rule(subject, 0), self.access.limit.timeout);
         let ids = nodes.iter().map(|node| node.id.clone());
         set_rules(node, ids, &rule, limit).await;
@@ -181,7 +189,7 @@ fn matches(subject: &Subject, event: &Event) -> bool {
 
 /// Whether a trace begins where its message does. A node that was asked to follow earlier than its
 /// peer begins with what that has sent before.
-fn is_whole(events: &[Event], nodes: &[Followed]) -> bool {
+fn is_whole(events: &[Event], nodes: &[TracingNode]) -> bool {
     let first = events.iter().filter(|event| event.hop.parent.is_none());
     let begins_late = |event: &Event| {
         event.hop.peer.as_ref().is_some_and(|peer| nodes.iter().any(|node| node.id.as_str() == peer))
@@ -189,10 +197,10 @@ fn is_whole(events: &[Event], nodes: &[Followed]) -> bool {
     !first.into_iter().any(|event| event.hop.kind == HopKind::Handled && begins_late(event))
 }
 
-fn hear(heard: &mut BTreeMap<String, Heard>, node: &NodeId, hops: Hops) {
+fn add_hops(pending: &mut BTreeMap<String, PendingTrace>, node: &NodeId, hops: Hops) {
     for hop in hops.hops {
-        let known = heard.entry(hop.trace.clone());
-        let known = known.or_insert_with(|| Heard { events: Vec::new(), last: Instant::now() });
+        let known = pending.entry(hop.trace.clone());
+        let known = known.or_insert_with(|| PendingTrace { events: Vec::new(), last: Instant::now() });
         known.last = Instant::now();
         known.events.push(Event { node: node.to_string(), hop });
     }
@@ -205,20 +213,10 @@ async fn set_rules(
     rule: &Rule,
     limit: Duration,
 ) -> Vec<(NodeId, Clock, Result<Hops, AskError>)> {
-    let (mut asked, mut answers) = (JoinSet::new(), Vec::new());
-    for id in ids {
-        if asked.len() == AT_ONCE {
-            answers.extend(asked.join_next().await.and_then(Result::ok));
-        }
-        let (node, rule) = (node.clone(), rule.clone());
-        asked.spawn(async move {
-            let (began, here) = (Instant::now(), now());
-            let answer = node.follow_messages_at(&id, rule, limit).await;
-            let doubt = began.elapsed().as_secs_f64() / 2.0;
-            let ahead = answer.as_ref().map_or(0.0, |hops| hops.time - here - doubt);
-            (id, Clock { ahead, doubt }, answer)
-        });
-    }
-    answers.extend(asked.join_all().await);
-    answers
+    let question = |node: Node, id: NodeId| {
+        let rule = rule.clone();
+        async move { node.follow_messages_at(&id, rule, limit).await }
+    };
+    let answers = ask_each(node, ids, question, |hops| hops.time).await;
+    answers.into_iter().map(|(id, (ahead, doubt), answer)| (id, Clock { ahead, doubt }, answer)).collect()
 }

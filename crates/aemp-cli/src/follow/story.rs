@@ -26,7 +26,7 @@ pub(super) struct Event {
 
 /// An event in its place: how many others it follows from, one from the other.
 #[derive(Debug)]
-struct Placed<'a> {
+struct OrderedEvent<'a> {
     depth: usize,
     event: &'a Event,
     /// What it follows from.
@@ -35,7 +35,7 @@ struct Placed<'a> {
 
 /// The events of a trace, each behind what it follows from, and what one handler sent in the order
 /// in which it did. Only among several first ones the clocks decide.
-fn in_order<'a>(events: &'a [Event], clocks: &BTreeMap<String, Clock>) -> Vec<Placed<'a>> {
+fn in_order<'a>(events: &'a [Event], clocks: &BTreeMap<String, Clock>) -> Vec<OrderedEvent<'a>> {
     let by_span: HashMap<&str, &Event> =
         events.iter().map(|event| (event.hop.span.as_str(), event)).collect();
     let mut children: HashMap<&str, Vec<&Event>> = HashMap::new();
@@ -51,19 +51,19 @@ fn in_order<'a>(events: &'a [Event], clocks: &BTreeMap<String, Clock>) -> Vec<Pl
     for events in children.values_mut() {
         events.sort_by(|one, other| (&one.node, one.hop.number).cmp(&(&other.node, other.hop.number)));
     }
-    let (mut placed, mut seen) = (Vec::new(), HashSet::new());
-    let mut next: Vec<Placed<'_>> =
-        first.into_iter().rev().map(|event| Placed { depth: 0, event, cause: None }).collect();
-    while let Some(Placed { depth, event, cause }) = next.pop() {
+    let (mut ordered, mut seen) = (Vec::new(), HashSet::new());
+    let mut next: Vec<OrderedEvent<'_>> =
+        first.into_iter().rev().map(|event| OrderedEvent { depth: 0, event, cause: None }).collect();
+    while let Some(OrderedEvent { depth, event, cause }) = next.pop() {
         // Nodes say what they like: nothing is told twice.
         if !seen.insert(event.hop.span.as_str()) {
             continue;
         }
         let behind = children.get(event.hop.span.as_str()).into_iter().flatten().rev();
-        next.extend(behind.map(|later| Placed { depth: depth + 1, event: later, cause: Some(event) }));
-        placed.push(Placed { depth, event, cause });
+        next.extend(behind.map(|later| OrderedEvent { depth: depth + 1, event: later, cause: Some(event) }));
+        ordered.push(OrderedEvent { depth, event, cause });
     }
-    placed
+    ordered
 }
 
 /// Which of two traces began earlier, as far as the clocks tell.
@@ -82,32 +82,32 @@ fn here(event: &Event, clocks: &BTreeMap<String, Clock>) -> f64 {
 
 /// How long a message took from its sending to the mailbox, and by how much that may be wrong, in
 /// seconds.
-fn transit(placed: &Placed<'_>, clocks: &BTreeMap<String, Clock>) -> Option<(f64, f64)> {
-    let sent = placed.cause.filter(|cause| cause.hop.kind == HopKind::Sent)?;
+fn transit(ordered: &OrderedEvent<'_>, clocks: &BTreeMap<String, Clock>) -> Option<(f64, f64)> {
+    let sent = ordered.cause.filter(|cause| cause.hop.kind == HopKind::Sent)?;
     let clock = |event: &Event| clocks.get(&event.node).copied().unwrap_or_default();
-    let (there, here) = (clock(placed.event), clock(sent));
-    let took = (placed.event.hop.time - there.ahead) - (sent.hop.time - here.ahead);
+    let (there, here) = (clock(ordered.event), clock(sent));
+    let took = (ordered.event.hop.time - there.ahead) - (sent.hop.time - here.ahead);
     // One clock is no matter of doubt.
-    let doubt = if sent.node == placed.event.node { 0.0 } else { there.doubt + here.doubt };
+    let doubt = if sent.node == ordered.event.node { 0.0 } else { there.doubt + here.doubt };
     Some((took.max(0.0), doubt))
 }
 
 /// The trace for people: a line for each event.
 pub(super) fn lines(trace: &str, events: &[Event], clocks: &BTreeMap<String, Clock>) -> Vec<String> {
     let mut lines = vec![format!("trace {}", escaped(trace))];
-    for placed in in_order(events, clocks) {
-        let Placed { depth, event: Event { node, hop }, .. } = &placed;
+    for ordered in in_order(events, clocks) {
+        let OrderedEvent { depth, event: Event { node, hop }, .. } = &ordered;
         let indent = "  ".repeat(*depth + 1);
         let what = hop.tag.as_deref().map_or("a message".into(), |tag| format!("{:?}", escaped(tag)));
         let (node, port) = (escaped(node), escaped(&hop.port));
         lines.push(match hop.kind {
             HopKind::Sent => format!("{indent}{node}: sent {what} to {port} at {}", clock_time(hop.time)),
             _ => {
-                let transit = transit(&placed, clocks).map(|(took, doubt)| match doubt > 0.0 {
+                let transit = transit(&ordered, clocks).map(|(took, doubt)| match doubt > 0.0 {
                     true => format!("arrived after {} ± {}, ", millis(took), millis(doubt)),
                     false => format!("arrived after {}, ", millis(took)),
                 });
-                let from = match (&placed.cause, &hop.peer) {
+                let from = match (&ordered.cause, &hop.peer) {
                     (None, Some(peer)) => format!(" of {}", escaped(peer)),
                     _ => String::new(),
                 };
@@ -141,10 +141,10 @@ fn clock_lines(events: &[Event], clocks: &BTreeMap<String, Clock>) -> Vec<String
 
 /// The trace for programs.
 pub(super) fn json(trace: &str, events: &[Event], clocks: &BTreeMap<String, Clock>) -> Json {
-    let hops = in_order(events, clocks).into_iter().map(|placed| {
-        let Placed { depth, event: Event { node, hop }, .. } = &placed;
+    let hops = in_order(events, clocks).into_iter().map(|ordered| {
+        let OrderedEvent { depth, event: Event { node, hop }, .. } = &ordered;
         let clock = clocks.get(node).copied().unwrap_or_default();
-        let transit = transit(&placed, clocks);
+        let transit = transit(&ordered, clocks);
         json!({
             "depth": depth, "node": node, "kind": hop.kind, "span": hop.span, "parent": hop.parent,
             "port": hop.port, "tag": hop.tag, "peer": hop.peer, "time": hop.time,
@@ -212,8 +212,8 @@ mod tests {
         for clocks in [&clocks, &BTreeMap::new()] {
             for _ in 0..events.len() {
                 events.rotate_left(1);
-                let placed = in_order(&events, clocks);
-                let found: Vec<_> = placed.iter().map(|p| (p.event.hop.span.as_str(), p.depth)).collect();
+                let ordered = in_order(&events, clocks);
+                let found: Vec<_> = ordered.iter().map(|p| (p.event.hop.span.as_str(), p.depth)).collect();
                 assert_eq!(found, expected);
             }
         }

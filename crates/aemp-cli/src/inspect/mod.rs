@@ -93,18 +93,35 @@ pub(crate) async fn ask_all(
     ids: impl IntoIterator<Item = NodeId>,
     limit: Duration,
 ) -> Vec<Asked> {
+    let question = move |node: Node, id: NodeId| async move { node.stats_of(&id, limit).await };
+    let answers = ask_each(node, ids, question, |stats| stats.time).await;
+    answers.into_iter().map(|(node, clock, stats)| Asked { node, stats, clock }).collect()
+}
+
+/// Asks nodes a question, many at once. `time` is the time of the node in its answer; with it comes
+/// by how many seconds its clock is ahead of the one here, and by how much that may be wrong.
+pub(crate) async fn ask_each<T, F>(
+    node: &Node,
+    ids: impl IntoIterator<Item = NodeId>,
+    question: impl Fn(Node, NodeId) -> F,
+    time: fn(&T) -> f64,
+) -> Vec<(NodeId, (f64, f64), Result<T, AskError>)>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, AskError>> + Send + 'static,
+{
     let (mut asked, mut answers) = (JoinSet::new(), Vec::new());
     for id in ids {
         if asked.len() == AT_ONCE {
             answers.extend(asked.join_next().await.and_then(Result::ok));
         }
-        let node = node.clone();
+        let answer = question(node.clone(), id.clone());
         asked.spawn(async move {
             let (began, here) = (Instant::now(), now());
-            let stats = node.stats_of(&id, limit).await;
+            let answer = answer.await;
             let doubt = began.elapsed().as_secs_f64() / 2.0;
-            let ahead = stats.as_ref().map_or(0.0, |stats| stats.time - here - doubt);
-            Asked { node: id, stats, clock: (ahead, doubt) }
+            let ahead = answer.as_ref().map_or(0.0, |answer| time(answer) - here - doubt);
+            (id, (ahead, doubt), answer)
         });
     }
     answers.extend(asked.join_all().await);
