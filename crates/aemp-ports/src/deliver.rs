@@ -71,7 +71,7 @@ pub fn deliver<H: Host, M: IntoMessage>(
         return Ok(None);
     }
     let Some(mailbox) = cell.mailbox() else { return Ok(None) };
-    if !ports.has_to_look()
+    if !ports.needs_slow_path()
         && let Some(queue) = M::own_queue(AnyMailbox(mailbox))
     {
         let bytes = queue.push_message(message);
@@ -97,7 +97,7 @@ fn deliver_otherwise<H: Host, M: IntoMessage>(
     encodes: bool,
 ) -> Result<Option<Pressure<H>>, EncodeError> {
     let envelope = if encodes { Envelope::Encoded(message.encode()?) } else { message.into_envelope()? };
-    if host.ports().has_to_look()
+    if host.ports().needs_slow_path()
         && let Some(trace) = host.trace(number, &envelope)
     {
         return Ok(deliver_traced(host, number, envelope, trace));
@@ -257,7 +257,7 @@ pub fn call<H: Host, M: IntoMessage>(
         return Ok(Called::Queued(None));
     }
     let Some(mailbox) = cell.mailbox() else { return Ok(Called::Queued(None)) };
-    if !ports.has_to_look()
+    if !ports.needs_slow_path()
         && let Some(queue) = M::own_queue(AnyMailbox(mailbox))
     {
         let bytes = queue.push_message(message);

@@ -21,7 +21,7 @@ pub struct Effects<H: Host> {
     /// Its handlers by tag change, or those of what it becomes.
     pub changes: Vec<H::Change>,
     /// The handler of a message that is followed runs.
-    pub handling: Option<H::Handling>,
+    pub handling: Option<H::HandlerSpan>,
     /// It waits for these receivers, for all of them.
     pub crowded: Crowded<H>,
 }

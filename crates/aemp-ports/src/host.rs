@@ -37,7 +37,7 @@ pub trait Host: Clone + Send + Sync + 'static {
     /// The place in a trace of a message that is followed.
     type Trace: Send;
     /// That the handler of such a message runs; dropped when it has ended.
-    type Handling: Send;
+    type HandlerSpan: Send;
     /// What counts a port among those of who has made it, until the port ends.
     type Share: Send;
 
@@ -90,13 +90,13 @@ pub trait Host: Clone + Send + Sync + 'static {
     fn undelivered_spans(&self, number: PortNo, batch: &Bytes, spans: &mut Vec<Span>);
 
     /// A message that this thread sends to a port here: its place in a trace, if it is followed.
-    /// Asked only while there is a [reason to look](Ports::reasons_to_look).
+    /// Asked only while there is a [reason for the slow path](Ports::slow_path_reasons).
     fn trace(&self, _number: PortNo, _message: &Envelope) -> Option<Self::Trace> {
         None
     }
 
     /// The handler of a message with a place in a trace begins, on this thread.
-    fn begin_traced(&self, _number: PortNo, _trace: Self::Trace) -> Option<Self::Handling> {
+    fn begin_traced(&self, _number: PortNo, _trace: Self::Trace) -> Option<Self::HandlerSpan> {
         None
     }
 
@@ -133,20 +133,20 @@ pub struct Ports<H: Host> {
     /// Why messages must be looked at before they are moved, which is rare: that they are always
     /// encoded is one reason, each trace that a thread is in the middle of another one. 0 if a
     /// message of the port's own type can be moved at once.
-    pub reasons_to_look: AtomicUsize,
+    pub slow_path_reasons: AtomicUsize,
 }
 
 impl<H: Host> Ports<H> {
     /// No ports yet.
     pub fn new(scheduler: Scheduler<H>, limits: MailboxLimits, always_encode: bool) -> Ports<H> {
-        let reasons_to_look = AtomicUsize::new(always_encode.into());
-        Ports { table: Table::new(limits), scheduler, limits, always_encode, reasons_to_look }
+        let slow_path_reasons = AtomicUsize::new(always_encode.into());
+        Ports { table: Table::new(limits), scheduler, limits, always_encode, slow_path_reasons }
     }
 
     /// Whether messages must be looked at before they are moved.
     #[inline(always)]
-    pub fn has_to_look(&self) -> bool {
-        self.reasons_to_look.load(Ordering::Relaxed) != 0
+    pub fn needs_slow_path(&self) -> bool {
+        self.slow_path_reasons.load(Ordering::Relaxed) != 0
     }
 
     /// The ID of a port.

@@ -116,7 +116,7 @@ impl Host for Alone {
     type Peer = u32;
     type Share = ();
     type Trace = ();
-    type Handling = ();
+    type HandlerSpan = ();
 
     fn ports(&self) -> &Ports<Alone> {
         &self.0.ports

@@ -11,13 +11,13 @@ use aemp_proto::wire::Span;
 use aemp_proto::{PortId, Reason};
 use bytes::Bytes;
 
-use crate::follow::{Followed, Handling};
+use crate::follow::{DeliveryTrace, HandlerSpan};
 use crate::message::{Aside, Envelope, IntoMessage};
 use crate::node::Node;
 use crate::owned::own;
 use crate::port::Context;
 use crate::port::handlers::Change;
-use crate::recorder::noted::Noted;
+use crate::recorder::compact::CompactEvent;
 use crate::remote::{HIGH_WATER, Remote};
 use crate::spawn_share::SpawnShare;
 use aemp_ports::clock::Lap;
@@ -33,8 +33,8 @@ impl Host for Node {
     type Change = Change;
     type Peer = Arc<Remote>;
     type Share = SpawnShare;
-    type Trace = Followed;
-    type Handling = Handling;
+    type Trace = DeliveryTrace;
+    type HandlerSpan = HandlerSpan;
 
     #[inline(always)]
     fn ports(&self) -> &Ports<Node> {
@@ -120,18 +120,18 @@ impl Host for Node {
         self.undeliverable_spans(&self.own_port(number), batch, spans);
     }
 
-    fn trace(&self, number: PortNo, message: &Envelope) -> Option<Followed> {
+    fn trace(&self, number: PortNo, message: &Envelope) -> Option<DeliveryTrace> {
         self.follow_local(number, || tag_of(&message.encode().ok()?))
     }
 
-    fn begin_traced(&self, number: PortNo, followed: Followed) -> Option<Handling> {
+    fn begin_traced(&self, number: PortNo, followed: DeliveryTrace) -> Option<HandlerSpan> {
         Some(self.begin_handling(number, followed))
     }
 
     fn died(&self, number: PortNo, reason: &Reason) {
         let shared = &self.inner().shared;
         shared.counts.kills.add(&reason.identifier().unwrap_or_default());
-        shared.note(|| Noted::port_died(self.own_port(number), reason));
+        shared.note(|| CompactEvent::port_died(self.own_port(number), reason));
     }
 
     fn measured(&self, lap: &Lap<'_>) {

@@ -50,6 +50,7 @@ mod monitor;
 mod node;
 mod owned;
 mod port;
+mod rate_limit;
 pub mod recorder;
 mod remote;
 mod runtime;

@@ -87,7 +87,7 @@ impl Node {
     ) -> Result<Option<Pressure<Node>>, SendError> {
         if let Some(remote) = &sending.last
             && remote.is(self.remotes(), to.node())
-            && !self.ports().has_to_look()
+            && !self.ports().needs_slow_path()
         {
             return self.send_there(remote, &mut sending.items, to, &message);
         }
@@ -103,7 +103,7 @@ impl Node {
             }
             Place::There(node) => {
                 let remote = self.remotes().get_or_create(node);
-                if self.ports().has_to_look()
+                if self.ports().needs_slow_path()
                     && let Some(sent) = self.send_followed(&remote, to, &message)
                 {
                     return sent;

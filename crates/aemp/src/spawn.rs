@@ -6,7 +6,7 @@ use aemp_proto::wire::Request;
 use aemp_proto::{Body, NodeId, PortId, Reason, TraceContext, typed};
 use serde::Serialize;
 
-use crate::follow::Followed;
+use crate::follow::DeliveryTrace;
 use crate::functions::{shown, unknown};
 use crate::message::{EncodeError, Envelope};
 use crate::node::{Node, Place};
@@ -73,7 +73,7 @@ impl Node {
                 cell.make_extra().name = Some(Arc::new(port.clone()));
             }
             let followed =
-                if self.ports().has_to_look() { self.follow_local(number, spawn_tag) } else { None };
+                if self.ports().needs_slow_path() { self.follow_local(number, spawn_tag) } else { None };
             self.run_init(number, function, args, followed);
             self.end_if_over(number);
             return Ok((port, None));
@@ -82,7 +82,7 @@ impl Node {
         let port = remote.spawned.port(self.next_id());
         let request = Request::Spawn { name: port.name().to_string(), function: function.into(), args };
         let (queued, backlog) = {
-            let trace = match self.ports().has_to_look() {
+            let trace = match self.ports().needs_slow_path() {
                 true => self.follow(&port, Some(node), spawn_tag).map(|(trace, _)| trace),
                 false => None,
             };
@@ -215,7 +215,7 @@ impl Node {
         self.table().insert(State::Idle, mailbox, Some(Box::new(actor)), Some(Box::new(extra)))
     }
 
-    fn run_init(&self, number: PortNo, function: &str, args: Body, followed: Option<Followed>) {
+    fn run_init(&self, number: PortNo, function: &str, args: Body, followed: Option<DeliveryTrace>) {
         let code = self.inner().functions.find(function);
         let function = function.to_string();
         signal(

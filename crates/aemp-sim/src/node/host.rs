@@ -220,7 +220,7 @@ impl Host for PortHost {
     type Peer = NodeId;
     type Share = ();
     type Trace = ();
-    type Handling = ();
+    type HandlerSpan = ();
 
     fn ports(&self) -> &Ports<PortHost> {
         &self.0.ports

@@ -24,12 +24,12 @@ use super::Builder;
 use crate::broker::BrokerUser;
 use crate::message::EncodeError;
 use crate::node::{Inner, Node, NodeSettings};
-use crate::recorder::noted::Noted;
+use crate::recorder::compact::CompactEvent;
 use crate::recorder::ring::Recorder;
 use crate::remote::Remotes;
 use crate::runtime::Shared;
 use crate::runtime::backlog::Backlog;
-use crate::runtime::brokered;
+use crate::runtime::broker_link;
 use crate::runtime::driver::Driver;
 use crate::runtime::listening::Listening;
 use crate::runtime::node_events::Followers;
@@ -166,7 +166,7 @@ impl Builder {
         listen_all(&node, &self.binds).await?;
         start_broker(&node, self.monitor_timeout).await?;
         let binds = node.inner().shared.listening.advertised().addresses;
-        node.inner().shared.note(|| Noted::Start {
+        node.inner().shared.note(|| CompactEvent::Start {
             global: self.global,
             addresses: binds.clone().into(),
             seeds: self.seeds.clone().into(),
@@ -192,7 +192,10 @@ impl Builder {
         tokio::spawn(Driver::new(node.clone(), kernel).run(receiver));
         node.inner().shared.listening.start(&node);
         if let Some(broker) = node.inner().shared.broker.clone() {
-            node.inner().shared.listening.follow_with(tokio::spawn(brokered::accept(node.clone(), broker)));
+            node.inner()
+                .shared
+                .listening
+                .follow_with(tokio::spawn(broker_link::accept(node.clone(), broker)));
         }
         for (function, arguments) in self.services {
             node.spawn(node.id(), &function, AnyMessage(arguments))
@@ -256,7 +259,7 @@ impl Builder {
             actors: Default::default(),
             coming: Default::default(),
             unreachable: Default::default(),
-            following: Default::default(),
+            tracer: Default::default(),
             counts: Default::default(),
             recorder: Recorder::new(self.recorder, incarnation as u64),
             started: Instant::now(),

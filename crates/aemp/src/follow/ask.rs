@@ -17,7 +17,7 @@ impl Node {
     /// a count of zero ends it.
     pub fn follow_messages(&self, rule: Rule) {
         let shared = &self.inner().shared;
-        let (before, after) = shared.following.set_rule(rule, shared.now());
+        let (before, after) = shared.tracer.set_rule(rule, shared.now());
         match (before, after) {
             (false, true) => self.look(true),
             (true, false) => self.look(false),
@@ -30,7 +30,7 @@ impl Node {
     ///
     /// [number]: super::Hop::number
     pub fn hops(&self, from: u64) -> Hops {
-        self.inner().shared.following.hops(from)
+        self.inner().shared.tracer.hops(from)
     }
 
     /// As [`Node::follow_messages`] on another node. A node in secure mode does not do it.

@@ -1,4 +1,4 @@
-//! Following messages: a trace that is recorded goes along with each message that follows from
+//! Tracer messages: a trace that is recorded goes along with each message that follows from
 //! another one, from node to node, and each node remembers what became of it here.
 //!
 //! A trace begins where a program says so ([`Node::traced`](crate::Node::traced)), or with a
@@ -15,16 +15,16 @@
 
 mod ask;
 mod current;
-mod handling;
+mod handler_span;
 mod hop;
-mod memory;
 mod rule;
+mod tracer;
 mod verbs;
 
-pub(crate) use handling::{Followed, Handling};
+pub(crate) use handler_span::{DeliveryTrace, HandlerSpan};
 pub use hop::{Hop, HopKind, Hops};
 pub use rule::{Rule, RuleError, Subject};
 pub use verbs::Traced;
 
 pub(crate) use current::{Current, resume, suspend};
-pub(crate) use memory::Following;
+pub(crate) use tracer::Tracer;

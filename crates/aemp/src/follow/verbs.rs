@@ -13,7 +13,7 @@ use aemp_proto::{Body, NodeId, PortId, TraceContext};
 use tracing::Span;
 
 use super::current::{self, AtNode, Current, Restore};
-use super::handling::{Begun, Followed, Handling};
+use super::handler_span::{DeliveryTrace, HandlerSpan, OpenSpan};
 use super::hop::{Hop, HopKind};
 use crate::log::clock;
 use crate::message::Envelope;
@@ -28,7 +28,7 @@ impl AtNode for Node {
     }
 
     fn look(&self, more: bool) {
-        let reasons = &self.ports().reasons_to_look;
+        let reasons = &self.ports().slow_path_reasons;
         match more {
             true => reasons.fetch_add(1, Ordering::Relaxed),
             false => reasons.fetch_sub(1, Ordering::Relaxed),
@@ -38,7 +38,7 @@ impl AtNode for Node {
     fn handled(&self, hop: Hop, began: Time) {
         let shared = &self.inner().shared;
         let took = shared.now().saturating_sub(began).as_secs_f64();
-        shared.following.remember(Hop { took, ..hop });
+        shared.tracer.remember(Hop { took, ..hop });
     }
 }
 
@@ -49,7 +49,7 @@ impl Node {
     /// To begin a span of another library with it, such as one of OpenTelemetry, give it on as the
     /// text that [`TraceContext`] prints, a `traceparent`.
     pub fn trace_context(&self) -> Option<TraceContext> {
-        if !self.ports().has_to_look() {
+        if !self.ports().needs_slow_path() {
             return None;
         }
         current::at(self).filter(TraceContext::is_sampled)
@@ -57,7 +57,7 @@ impl Node {
 
     /// A new trace that is recorded.
     pub fn new_trace(&self) -> TraceContext {
-        self.inner().shared.following.new_trace()
+        self.inner().shared.tracer.new_trace()
     }
 
     /// Runs code in a trace: what it sends through this node, calls and spawns follows from
@@ -139,7 +139,7 @@ impl Node {
         tag: impl FnOnce() -> Option<String>,
     ) -> Option<(TraceContext, Option<String>)> {
         let shared = &self.inner().shared;
-        let following = &shared.following;
+        let following = &shared.tracer;
         let mut tag = Some(tag);
         let mut known = None;
         let outer = current::at(self);
@@ -153,7 +153,7 @@ impl Node {
                 self.begins_trace(port, find).then(|| following.new_trace())?
             }
         };
-        if !following.take_ration(shared.now()) {
+        if !following.may_follow(shared.now()) {
             return None;
         }
         let context = parent.at(following.new_span());
@@ -175,10 +175,10 @@ impl Node {
     /// Whether a message begins a trace, by a rule.
     fn begins_trace(&self, port: &PortId, tag: impl FnOnce() -> Option<String>) -> bool {
         let shared = &self.inner().shared;
-        if !shared.following.has_rules() {
+        if !shared.tracer.has_rules() {
             return false;
         }
-        let (begins, ruled) = shared.following.matches(port, tag, shared.now());
+        let (begins, ruled) = shared.tracer.matches(port, tag, shared.now());
         if !ruled {
             self.look(false);
         }
@@ -188,7 +188,7 @@ impl Node {
     /// Whether each message that comes from another node has to be looked at.
     #[inline]
     pub(crate) fn follows_by_rules(&self) -> bool {
-        self.inner().shared.following.has_rules()
+        self.inner().shared.tracer.has_rules()
     }
 
     /// Delivers a message of another node; one is looked at if it has a place in a trace, or there
@@ -220,19 +220,29 @@ impl Node {
         peer: &NodeId,
         trace: Option<TraceContext>,
         tag: impl Fn() -> Option<String>,
-    ) -> Option<Followed> {
+    ) -> Option<DeliveryTrace> {
         let shared = &self.inner().shared;
         let context = match trace {
             Some(context) => context,
-            None => self.begins_trace(&self.port_id(number), &tag).then(|| shared.following.new_trace())?,
+            None => self.begins_trace(&self.port_id(number), &tag).then(|| shared.tracer.new_trace())?,
         };
         // A peer may say so of all that it sends.
-        let may = shared.following.take_ration(shared.now());
-        may.then(|| Followed { begins: trace.is_none(), ..self.followed(context, tag(), Some(peer.clone())) })
+        let may = shared.tracer.may_follow(shared.now());
+        may.then(|| DeliveryTrace {
+            begins: trace.is_none(),
+            ..self.followed(context, tag(), Some(peer.clone()))
+        })
     }
 
-    fn followed(&self, context: TraceContext, tag: Option<String>, peer: Option<NodeId>) -> Followed {
-        Followed { context, begins: false, tag, peer, arrived: self.inner().shared.now(), time: clock::now() }
+    fn followed(&self, context: TraceContext, tag: Option<String>, peer: Option<NodeId>) -> DeliveryTrace {
+        DeliveryTrace {
+            context,
+            begins: false,
+            tag,
+            peer,
+            arrived: self.inner().shared.now(),
+            time: clock::now(),
+        }
     }
 
     /// As [`Node::follow`], for a port of this node.
@@ -240,17 +250,17 @@ impl Node {
         &self,
         number: PortNo,
         tag: impl FnOnce() -> Option<String>,
-    ) -> Option<Followed> {
+    ) -> Option<DeliveryTrace> {
         let (context, tag) = self.follow(&self.port_id(number), None, tag)?;
         Some(self.followed(context, tag, None))
     }
 
     /// The handler of a followed message begins. What this thread sends follows from it, if the
     /// port runs here: the mailbox of an async port may be elsewhere.
-    pub(crate) fn begin_handling(&self, number: PortNo, followed: Followed) -> Handling {
+    pub(crate) fn begin_handling(&self, number: PortNo, followed: DeliveryTrace) -> HandlerSpan {
         let shared = &self.inner().shared;
-        let Followed { context: sending, begins, tag, peer, arrived, time } = followed;
-        let context = sending.at(shared.following.new_span());
+        let DeliveryTrace { context: sending, begins, tag, peer, arrived, time } = followed;
+        let context = sending.at(shared.tracer.new_span());
         let (port, now) = (self.port_id(number), shared.now());
         let waited = now.saturating_sub(arrived);
         let hop = Hop {
@@ -280,6 +290,6 @@ impl Node {
         };
         let node: Arc<dyn AtNode> = Arc::new(self.clone());
         let outer = runs_here.then(|| current::replace(Some(Current::new(node.clone(), context, span))));
-        Handling(Box::new(Begun { hop, context, began: now, node, outer: outer.flatten() }))
+        HandlerSpan(Box::new(OpenSpan { hop, context, began: now, node, outer: outer.flatten() }))
     }
 }

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{self, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aemp_proto::{AnyMessage, Body, NodeId, PortId, Reason};
 use futures_core::Stream;
@@ -20,6 +20,7 @@ use crate::call::CallError;
 use crate::database::Change;
 use crate::message::FromMessage as _;
 use crate::node::Node;
+use crate::rate_limit::RateLimit;
 use crate::runtime::NodeEvent;
 
 /// Records that wait for anyone who reads them. What comes beyond is lost, and counted.
@@ -125,7 +126,7 @@ struct Wish {
 async fn catch(node: Node, wish: Wish) {
     let mut events = node.node_events();
     let [mut listeners, mut others] = FAMILIES.map(|family| node.db().watch(family));
-    let mut followed = Followed::new(&node, wish);
+    let mut followed = DeliveryTrace::new(&node, wish);
     for up in node.connected_nodes() {
         followed.up(up);
     }
@@ -151,25 +152,25 @@ async fn catch(node: Node, wish: Wish) {
 }
 
 /// The nodes whose records are caught: those that the database knows, and those that are connected.
-struct Followed {
+struct DeliveryTrace {
     node: Node,
     wish: Wish,
     /// Those in the database, by the family.
     listed: [BTreeSet<NodeId>; 2],
-    nodes: BTreeMap<NodeId, Following>,
+    nodes: BTreeMap<NodeId, Tracer>,
     /// Ends with this, and with it what the tasks hold.
     tasks: JoinSet<()>,
 }
 
-struct Following {
+struct Tracer {
     task: AbortHandle,
     /// The node has just connected.
     again: Arc<Notify>,
 }
 
-impl Followed {
-    fn new(node: &Node, wish: Wish) -> Followed {
-        Followed {
+impl DeliveryTrace {
+    fn new(node: &Node, wish: Wish) -> DeliveryTrace {
+        DeliveryTrace {
             node: node.clone(),
             wish,
             listed: Default::default(),
@@ -224,7 +225,7 @@ impl Followed {
         }
         let again = Arc::new(Notify::new());
         let task = self.tasks.spawn(follow(self.node.clone(), id.clone(), self.wish.clone(), again.clone()));
-        self.nodes.insert(id, Following { task, again });
+        self.nodes.insert(id, Tracer { task, again });
     }
 
     fn forget(&mut self, id: &NodeId) {
@@ -297,8 +298,8 @@ struct Receiving {
 impl Receiving {
     fn open(node: &Node, other: &NodeId, wish: &Wish, clock: &Arc<Mutex<Clock>>) -> Receiving {
         let (other, wish, clock) = (other.clone(), wish.clone(), clock.clone());
-        let mut allowance = Allowance::new(Instant::now());
-        let port = node.port(move |_, body: Body| {
+        let mut allowed = RateLimit::new(BURST_MAX, RATE_MAX, node.inner().shared.now());
+        let port = node.port(move |cx, body: Body| {
             // A record that cannot be read must not be the last one.
             let Ok(message) = AnyMessage::decode(&body) else {
                 wish.lost.fetch_add(1, Ordering::Relaxed);
@@ -310,35 +311,12 @@ impl Receiving {
                 return;
             }
             let bytes = RECORD + record.context.len() + record.text.len();
-            if !allowance.take(bytes, Instant::now()) || wish.records.try_send(record).is_err() {
+            let now = cx.node().inner().shared.now();
+            if !allowed.take(bytes as f64, now) || wish.records.try_send(record).is_err() {
                 wish.lost.fetch_add(1, Ordering::Relaxed);
             }
         });
         Receiving { node: node.clone(), port: port.into() }
-    }
-}
-
-/// What a node may still say.
-struct Allowance {
-    bytes: f64,
-    at: Instant,
-}
-
-impl Allowance {
-    fn new(now: Instant) -> Allowance {
-        Allowance { bytes: BURST_MAX, at: now }
-    }
-
-    /// Whether this many bytes may come now.
-    fn take(&mut self, bytes: usize, now: Instant) -> bool {
-        let since = now.saturating_duration_since(self.at).as_secs_f64();
-        self.bytes = (self.bytes + since * RATE_MAX).min(BURST_MAX);
-        self.at = now;
-        let enough = self.bytes >= bytes as f64;
-        if enough {
-            self.bytes -= bytes as f64;
-        }
-        enough
     }
 }
 
@@ -352,25 +330,12 @@ impl Drop for Receiving {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_node_that_runs_wild_is_heard_for_a_while_and_then_little() {
-        let start = Instant::now();
-        let mut allowance = Allowance::new(start);
-        let record = 16 << 10;
-        let said = |allowance: &mut Allowance, at: Instant| {
-            (0..10_000).take_while(|_| allowance.take(record, at)).count()
-        };
-        assert_eq!(said(&mut allowance, start), (4 << 20) / record);
-        assert_eq!(said(&mut allowance, start + Duration::from_secs(5)), 5 * (256 << 10) / record);
-        assert_eq!(said(&mut allowance, start + Duration::from_secs(1000)), (4 << 20) / record);
-    }
-
     #[tokio::test]
     async fn after_missed_news_nobody_is_followed_who_is_gone() {
         let node = Node::builder().start().await.expect("it starts");
         let (records, _taken) = mpsc::channel(1);
         let wish = Wish { level: Level::Info, records, lost: Arc::default() };
-        let mut followed = Followed::new(&node, wish);
+        let mut followed = DeliveryTrace::new(&node, wish);
         let [gone, listed, up] = ["gone", "listed", "up"].map(|id| NodeId::new(id).expect("a node ID"));
         followed.listed[1].insert(listed.clone());
         node.inner().shared.up.write().insert(up.clone(), aemp_proto::kernel::Route::Direct);

@@ -17,7 +17,7 @@ use tokio::task::coop::consume_budget;
 use super::Context;
 use super::exit_result::ExitResult;
 use super::port_task::PortTask;
-use crate::follow::{Followed, Handling};
+use crate::follow::{DeliveryTrace, HandlerSpan};
 use crate::message::{DecodeError, Envelope, FromMessage, misfit};
 use crate::node::Node;
 use aemp_ports::Host as _;
@@ -46,14 +46,14 @@ pub struct Mailbox {
     batch: Items<Node, Envelope>,
     state: Arc<TaskState>,
     /// The message that it deals with, if that is followed: the last one that the code took.
-    handling: Option<Handling>,
+    handling: Option<HandlerSpan>,
 }
 
 /// A message that was taken out of the mailbox and not picked yet.
 struct Waiting {
     message: Envelope,
     /// Its place in a trace, if it is followed.
-    followed: Option<Box<Followed>>,
+    followed: Option<Box<DeliveryTrace>>,
     /// Given back when the code gets the message.
     _ticket: Ticket,
 }
@@ -209,7 +209,7 @@ impl Mailbox {
 
     /// The code gets a message: with this the one before is dealt with.
     #[inline]
-    fn picked(&mut self, followed: Option<Box<Followed>>) {
+    fn picked(&mut self, followed: Option<Box<DeliveryTrace>>) {
         if self.handling.is_some() || followed.is_some() {
             self.handling = None;
             self.handling = followed.map(|followed| self.node.begin_handling(self.number, *followed));

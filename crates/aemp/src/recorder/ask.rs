@@ -16,7 +16,7 @@ use crate::stats::question::Question;
 const PAGE: usize = 2000;
 
 /// Records that are taken from another node, whose recorder may be larger than any of ours.
-const RECORDS_MAX: usize = 4 << 20;
+const RECORDS_MAX: usize = 1 << 20;
 
 /// One answer.
 #[derive(Debug, Default, Serialize, Deserialize)]

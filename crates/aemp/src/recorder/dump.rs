@@ -5,7 +5,7 @@ use std::time::Duration;
 use aemp_proto::history::Record;
 use tokio::time::timeout;
 
-use super::asked::Asked;
+use super::pending_mark::PendingMark;
 use crate::node::Node;
 use crate::runtime::Event;
 
@@ -71,7 +71,7 @@ impl Node {
         if !recorder.is_on() {
             return;
         }
-        let (asked, answered) = Asked::new();
+        let (asked, answered) = PendingMark::new();
         self.event(Event::Mark(recorder.mark(), asked));
         let _ = timeout(MARK_LIMIT, answered.notified()).await;
     }

@@ -15,9 +15,9 @@
 //! [`Node::dump_of`](crate::Node::dump_of) those of another one.
 
 mod ask;
-pub(crate) mod asked;
+pub(crate) mod compact;
 mod dump;
-pub(crate) mod noted;
+pub(crate) mod pending_mark;
 pub(crate) mod ring;
 
 pub use aemp_proto::history;

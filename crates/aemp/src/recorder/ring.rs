@@ -1,4 +1,4 @@
-//! Where records are kept: rings with one count, so that ports that die by the thousand leave what
+//! Where records are rings: rings with one count, so that ports that die by the thousand leave what
 //! is told of connections.
 
 use std::collections::VecDeque;
@@ -9,7 +9,7 @@ use aemp_proto::NodeId;
 use aemp_proto::history::{Event, Record};
 use parking_lot::Mutex;
 
-use super::noted::{Kind, MARKED, Noted};
+use super::compact::{CompactEvent, Kind, MARKED};
 use crate::log::clock;
 
 /// Bytes that a recorder has unless its node is told otherwise.
@@ -27,12 +27,12 @@ pub(crate) struct Recorder {
     /// When the node began, in microseconds since 1970: from then on only its own clock counts,
     /// which nobody sets.
     began: u64,
-    kept: Mutex<Kept>,
+    rings: Mutex<Rings>,
     marks: AtomicU64,
 }
 
 #[derive(Default)]
-struct Kept {
+struct Rings {
     /// How many records there have been.
     count: u64,
     overwritten: u64,
@@ -50,12 +50,12 @@ struct Ring {
 struct Entry {
     idx: u64,
     t: u64,
-    noted: Noted,
+    event: CompactEvent,
 }
 
 impl Entry {
     fn bytes(&self) -> usize {
-        size_of::<Entry>() + self.noted.bytes()
+        size_of::<Entry>() + self.event.bytes()
     }
 }
 
@@ -89,7 +89,7 @@ impl Recorder {
             limit: limit.min(BYTES_MAX),
             run,
             began: (clock::now() * 1e6) as u64,
-            kept: Mutex::default(),
+            rings: Mutex::default(),
             marks: AtomicU64::new(MARKED),
         }
     }
@@ -100,20 +100,20 @@ impl Recorder {
 
     /// Records something that happened when the node has run for so long.
     #[cold]
-    pub(crate) fn note(&self, now: Duration, noted: impl FnOnce() -> Noted) {
+    pub(crate) fn note(&self, now: Duration, event: impl FnOnce() -> CompactEvent) {
         if !self.is_on() {
             return;
         }
-        let (noted, t) = (noted(), self.time(now));
-        let mut kept = self.kept.lock();
-        kept.count += 1;
-        let entry = Entry { idx: kept.count, t, noted };
-        let (ring, share) = match entry.noted.kind() {
-            Kind::Node => (&mut kept.nodes, self.limit / 2),
-            Kind::Port => (&mut kept.ports, self.limit / 4),
-            Kind::Mark => (&mut kept.marks, self.limit / 4),
+        let (event, t) = (event(), self.time(now));
+        let mut rings = self.rings.lock();
+        rings.count += 1;
+        let entry = Entry { idx: rings.count, t, event };
+        let (ring, share) = match entry.event.kind() {
+            Kind::Node => (&mut rings.nodes, self.limit / 2),
+            Kind::Port => (&mut rings.ports, self.limit / 4),
+            Kind::Mark => (&mut rings.marks, self.limit / 4),
         };
-        kept.overwritten += ring.push(entry, share);
+        rings.overwritten += ring.push(entry, share);
     }
 
     fn time(&self, now: Duration) -> u64 {
@@ -127,12 +127,12 @@ impl Recorder {
 
     /// The place behind the last record.
     pub(super) fn end(&self) -> u64 {
-        self.kept.lock().count + 1
+        self.rings.lock().count + 1
     }
 
     /// The records from place `from` on, at most this many; only those before `end`.
     pub(super) fn page(&self, node: &NodeId, from: u64, end: u64, most: usize) -> Page {
-        let kept = self.kept.lock();
+        let rings = self.rings.lock();
         let wanted = |ring: &Ring| {
             let first = ring.entries.partition_point(|entry| entry.idx < from);
             ring.entries
@@ -140,18 +140,20 @@ impl Recorder {
                 .skip(first)
                 .take(most)
                 .filter(|entry| entry.idx < end)
-                .map(|entry| (entry.idx, entry.t, entry.noted.clone()))
+                .map(|entry| (entry.idx, entry.t, entry.event.clone()))
                 .collect::<Vec<_>>()
         };
         let mut found: Vec<_> =
-            [&kept.nodes, &kept.ports, &kept.marks].into_iter().flat_map(wanted).collect();
-        let overwritten = kept.overwritten;
-        drop(kept);
+            [&rings.nodes, &rings.ports, &rings.marks].into_iter().flat_map(wanted).collect();
+        let overwritten = rings.overwritten;
+        drop(rings);
         found.sort_by_key(|(idx, ..)| *idx);
         found.truncate(most);
         let next = if found.len() == most { found.last().map_or(end, |(idx, ..)| idx + 1) } else { end };
-        let records =
-            found.into_iter().map(|(idx, t, noted)| self.record(node, idx, t, noted.event(node))).collect();
+        let records = found
+            .into_iter()
+            .map(|(idx, t, event)| self.record(node, idx, t, event.to_history(node)))
+            .collect();
         Page { records, next, overwritten }
     }
 
@@ -175,7 +177,7 @@ mod tests {
 
     fn up(recorder: &Recorder, count: u64) {
         for conn in 1..=count {
-            recorder.note(Duration::ZERO, || Noted::Up { peer: node(), run: 0, conn });
+            recorder.note(Duration::ZERO, || CompactEvent::Up { peer: node(), run: 0, conn });
         }
     }
 
@@ -190,7 +192,7 @@ mod tests {
             Event::Up { conn, .. } => *conn,
             other => panic!("{other:?}"),
         });
-        assert!(conns.eq(overwritten + 1..=1000), "the newest are kept, in order");
+        assert!(conns.eq(overwritten + 1..=1000), "the newest are rings, in order");
     }
 
     #[test]
@@ -198,8 +200,9 @@ mod tests {
         let recorder = Recorder::new(8 << 10, 1);
         up(&recorder, 3);
         for _ in 0..10_000 {
-            recorder
-                .note(Duration::ZERO, || Noted::port_died(node().named("p"), &aemp_proto::Reason::died("x")));
+            recorder.note(Duration::ZERO, || {
+                CompactEvent::port_died(node().named("p"), &aemp_proto::Reason::died("x"))
+            });
         }
         let page = recorder.page(&node(), 0, recorder.end(), usize::MAX);
         assert_eq!(page.records.iter().filter(|record| matches!(record.event, Event::Up { .. })).count(), 3);

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::announce::Announcements;
 use super::backlog::Waiting;
-use super::brokered;
+use super::broker_link;
 use super::dialled::{self, Target};
 use super::node_events::Followers;
 use super::ration::Ration;
@@ -390,7 +390,7 @@ impl Driver {
         match &self.node.inner().shared.broker {
             Some(broker) if is_address(&target.address) => {
                 let (node, broker) = (self.node.clone(), broker.clone());
-                tokio::spawn(brokered::run_dialled(node, broker, link, target, commands));
+                tokio::spawn(broker_link::run_dialled(node, broker, link, target, commands));
             }
             _ => drop(tokio::spawn(dialled::run(self.node.clone(), link, target, commands))),
         }
@@ -400,7 +400,7 @@ impl Driver {
         let node = self.node.clone();
         if let Some(broker) = self.node.inner().shared.broker.clone().filter(|_| is_address(&name)) {
             tokio::spawn(async move {
-                let found = brokered::global_nodes(&*broker).await;
+                let found = broker_link::global_nodes(&*broker).await;
                 node.event(Event::Resolved(name, found));
             });
             return;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::report::ShutdownRequest;
 use crate::database::WatchSender;
-use crate::recorder::asked::Asked;
+use crate::recorder::pending_mark::PendingMark;
 use crate::remote::Remote;
 use crate::stats::counts::{BreakCause, KernelStats};
 
@@ -86,7 +86,7 @@ pub(crate) enum Event {
     Stats(oneshot::Sender<KernelStats>),
     /// Have both ends of each connection record how far they are when a sign of life with this
     /// number is passed.
-    Mark(u64, Arc<Asked>),
+    Mark(u64, Arc<PendingMark>),
     /// End everything, and say so.
     Shutdown(ShutdownRequest),
 }
@@ -100,7 +100,7 @@ pub(crate) enum Command {
     /// Find out whether the peer lives.
     Probe,
     /// Have both ends record how far they are; this is dropped when the peer has answered.
-    Mark(u64, Arc<Asked>),
+    Mark(u64, Arc<PendingMark>),
     /// Close the connection, after what is queued if it is open.
     Close(String),
     /// Deliver what is queued, and close the connection when the peer has read it, at the latest at

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use aemp_proto::NodeId;
 use aemp_proto::kernel::LinkId;
 use aemp_proto::link::{Side, Terms};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
@@ -17,6 +18,7 @@ use super::pump::Pump;
 use super::relay::Relayed;
 use super::shutdown::SHUT_DOWN;
 use super::socket::Stream;
+use super::tcp::Abort;
 use super::{Command, Ended, Event, tcp};
 use crate::node::Node;
 use crate::remote::Remote;
@@ -163,10 +165,7 @@ pub(super) async fn live(
     let pump = Pump::new(node.clone(), link, terms, remote, read);
     Ok(match stream {
         Stream::Plain(stream) => pump.run_tcp(stream, commands).await,
-        Stream::Tls(stream) => {
-            let (reader, writer) = tcp::split(*stream);
-            pump.run(reader, writer, commands).await
-        }
+        encrypted => run_on(encrypted, pump, commands).await,
     })
 }
 
@@ -182,7 +181,19 @@ async fn live_relayed(
     let Opened { terms, stream, read, .. } = Box::pin(greeter.run(stream)).await?;
     let remote = attached(node, link, &terms, commands).await?;
     let pump = Pump::new(node.clone(), link, terms, remote, read);
-    Ok(match stream {
+    Ok(run_on(stream, pump, commands).await)
+}
+
+/// Runs a connection on a stream that has both directions, encrypted or not, to its end.
+pub(super) async fn run_on<S>(
+    stream: Stream<S>,
+    pump: Box<Pump>,
+    commands: &mut mpsc::UnboundedReceiver<Command>,
+) -> Ended
+where
+    S: AsyncRead + AsyncWrite + Abort + Unpin + Send + 'static,
+{
+    match stream {
         Stream::Plain(stream) => {
             let (reader, writer) = tcp::split(stream);
             pump.run(reader, writer, commands).await
@@ -191,7 +202,7 @@ async fn live_relayed(
             let (reader, writer) = tcp::split(*stream);
             pump.run(reader, writer, commands).await
         }
-    })
+    }
 }
 
 /// The handshake is done: waits until this is the link to its node.

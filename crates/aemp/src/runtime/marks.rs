@@ -10,8 +10,8 @@ use aemp_proto::wire::native::Control;
 use aemp_proto::{Body, Framing, Value};
 
 use super::pump::{End, PROBE_PORT, Pump};
-use crate::recorder::asked::Asked;
-use crate::recorder::noted::{MARKED, Noted, text};
+use crate::recorder::compact::{CompactEvent, MARKED, text};
+use crate::recorder::pending_mark::PendingMark;
 use crate::stats::counts::BreakCause;
 
 /// Marks that may be waited for at once.
@@ -31,7 +31,7 @@ pub(super) fn conn_of(terms: &Terms) -> u64 {
 impl Pump {
     /// Sends a sign of life that both ends record, if the peer knows any. `asker` is dropped when
     /// it has answered.
-    pub(super) fn mark(&mut self, number: u64, asker: Arc<Asked>) {
+    pub(super) fn mark(&mut self, number: u64, asker: Arc<PendingMark>) {
         if !self.knows_marks || self.marks.len() >= MARKS_MAX {
             return;
         }
@@ -85,7 +85,7 @@ impl Pump {
     fn note(&self, mark: Mark, n: u64) {
         let (peer, conn, dir) = (self.remote.node.clone(), self.outgoing.conn, Direction::Taken);
         let last = self.numbered.then_some(self.received);
-        self.node.inner().shared.note(|| Noted::Frames { peer, conn, dir, n, last, mark });
+        self.node.inner().shared.note(|| CompactEvent::Frames { peer, conn, dir, n, last, mark });
     }
 
     /// Nothing more comes, as the peer has said.
@@ -106,7 +106,7 @@ impl Pump {
         if let End::Lost(BreakCause::Malformed, what) = end {
             let (peer, conn) = (self.remote.node.clone(), self.outgoing.conn);
             let what = text(what);
-            self.node.inner().shared.note(|| Noted::Malformed { peer, conn, what });
+            self.node.inner().shared.note(|| CompactEvent::Malformed { peer, conn, what });
         }
         if !self.ended && !matches!(end, End::Shutdown(_)) {
             self.note_taken(Mark::Break);

@@ -13,10 +13,11 @@
 pub(crate) mod admission;
 mod announce;
 pub(crate) mod backlog;
-pub(crate) mod brokered;
+pub(crate) mod broker_link;
 pub(crate) mod dial;
 pub(crate) mod dialled;
 pub(crate) mod driver;
+mod driver_records;
 pub(crate) mod ending;
 pub(crate) mod evaluation;
 pub(crate) mod evaluations;
@@ -32,9 +33,8 @@ mod marks;
 #[cfg(not(feature = "tls"))]
 pub(crate) mod no_tls;
 pub(crate) mod node_events;
-mod noting;
+mod orderly_end;
 pub(crate) mod outgoing;
-mod parting;
 pub(crate) mod prefixed;
 pub(crate) mod pump;
 pub(crate) mod ration;

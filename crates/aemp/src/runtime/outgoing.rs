@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use tokio::net::tcp::OwnedWriteHalf;
 
 use super::write_turn::WriteTurn;
-use crate::recorder::noted::MARKED;
+use crate::recorder::compact::MARKED;
 use crate::remote::Remote;
 
 /// Signs of life and answers to them that may wait: more of them say nothing more, and a peer that

@@ -29,8 +29,8 @@ use super::tcp::Abort;
 use super::writer::{self, WriteError};
 use super::{Command, Ended, Event};
 use crate::node::{Node, Place};
-use crate::recorder::asked::Asked;
-use crate::recorder::noted::MARKED;
+use crate::recorder::compact::MARKED;
+use crate::recorder::pending_mark::PendingMark;
 use crate::remote::Remote;
 use crate::stats::counts::BreakCause;
 use aemp_ports::port_no::PortNo;
@@ -82,7 +82,7 @@ pub(crate) struct Pump {
     /// Whether the peer is of our kind, and records marks.
     pub(super) knows_marks: bool,
     /// Those that have to be recorded by both ends; who has asked waits.
-    pub(super) marks: Vec<(u64, Arc<Asked>)>,
+    pub(super) marks: Vec<(u64, Arc<PendingMark>)>,
     /// It is recorded how much has come in all.
     pub(super) ended: bool,
     /// What the peer asks for is not done any more, for nobody is there to hear of it.

@@ -25,8 +25,8 @@ use super::relaying::Relaying;
 use super::seeds::UnreachedSeeds;
 use super::tls::Tls;
 use crate::broker::Broker;
-use crate::follow::Following;
-use crate::recorder::noted::Noted;
+use crate::follow::Tracer;
+use crate::recorder::compact::CompactEvent;
 use crate::recorder::ring::Recorder;
 use crate::stats::counts::NodeCounts;
 use crate::stream::Streams;
@@ -74,7 +74,7 @@ pub(crate) struct Shared {
     /// Lines about nodes and seeds that cannot be reached.
     pub(crate) unreachable: Rations,
     /// The messages that are followed.
-    pub(crate) following: Following,
+    pub(crate) tracer: Tracer,
     /// What is counted for people.
     pub(crate) counts: NodeCounts,
     /// What happened last.
@@ -93,8 +93,8 @@ impl Shared {
     }
 
     /// Records something, unless the recorder is off.
-    pub(crate) fn note(&self, noted: impl FnOnce() -> Noted) {
-        self.recorder.note(self.now(), noted);
+    pub(crate) fn note(&self, event: impl FnOnce() -> CompactEvent) {
+        self.recorder.note(self.now(), event);
     }
 
     /// What is said in the handshake of a connection that is made now.

@@ -17,7 +17,7 @@ use super::driver::Driver;
 use super::report::{ShutdownReport, ShutdownRequest, Undelivered};
 use super::{Command, Ended, Event, NodeEvent};
 use crate::node::Node;
-use crate::recorder::noted::Noted;
+use crate::recorder::compact::CompactEvent;
 use crate::remote::Remote;
 use aemp_ports::exit::end_port;
 use aemp_ports::mailbox::Signal;
@@ -136,7 +136,7 @@ impl Driver {
     pub(super) async fn shutdown(mut self, events: mpsc::UnboundedReceiver<Event>, request: ShutdownRequest) {
         let ShutdownRequest { grace, done } = request;
         let grace = grace.min(GRACE_MAX);
-        self.note(|| Noted::ShuttingDown);
+        self.note(|| CompactEvent::ShuttingDown);
         let deadline = Instant::now() + grace;
         let (delivered, lost) = (HashSet::new(), Vec::new());
         let mut shutdown = Shutdown { events, deadline, waiters: vec![done], delivered, lost };
@@ -290,7 +290,7 @@ impl Driver {
         self.node.fire_own_monitors();
         let up: Vec<NodeId> = std::mem::take(&mut *shared.up.write()).into_keys().collect();
         up.iter().for_each(|node| self.note_down(node, SHUT_DOWN));
-        self.note(|| Noted::Stop);
+        self.note(|| CompactEvent::Stop);
         up
     }
 

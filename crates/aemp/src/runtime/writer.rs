@@ -22,7 +22,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use super::outgoing::{Outgoing, PIECES, Pending};
 use crate::node::Node;
 use crate::port::wake::wake_all;
-use crate::recorder::noted::Noted;
+use crate::recorder::compact::CompactEvent;
 use crate::remote::{HIGH_WATER, Remote};
 use aemp_ports::pressure::unpark;
 
@@ -109,7 +109,7 @@ impl Outgoing {
     /// Records that `n` messages and requests were written before a mark.
     pub(super) fn note_sent(&self, node: &Node, remote: &Remote, n: u64, mark: Mark) {
         let (peer, conn, dir) = (remote.node.clone(), self.conn, Direction::Sent);
-        node.inner().shared.note(|| Noted::Frames { peer, conn, dir, n, last: None, mark });
+        node.inner().shared.note(|| CompactEvent::Frames { peer, conn, dir, n, last: None, mark });
     }
 
     /// Notes that so much was written.

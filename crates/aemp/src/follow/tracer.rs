@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::hash::{BuildHasher as _, RandomState};
 use std::num::{NonZeroU64, NonZeroU128};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
 use aemp_proto::kernel::Time;
 use aemp_proto::{PortId, TraceContext};
@@ -14,6 +13,7 @@ use parking_lot::Mutex;
 use super::hop::{Hop, Hops};
 use super::rule::{Rule, Subject};
 use crate::log::clock;
+use crate::rate_limit::RateLimit;
 
 /// Hops that are remembered.
 const HOPS_MAX: usize = 2048;
@@ -21,18 +21,18 @@ const HOPS_MAX: usize = 2048;
 /// Rules that count at once. The oldest one ends first.
 const RULES_MAX: usize = 16;
 
-/// Messages that are followed at once, and the time in which there is one more: two hundred a
-/// second.
-const RATION: (u32, Duration) = (200, Duration::from_millis(5));
+/// Messages that are followed at once, and in a second in the long run.
+const FOLLOWED_MAX: f64 = 200.0;
 
 /// What a node knows of the messages that it follows.
-#[derive(Default)]
-pub(crate) struct Following {
+pub(crate) struct Tracer {
     /// Whether there are rules: what comes from other nodes is looked at one by one then.
     ruled: AtomicBool,
     rules: Mutex<VecDeque<Active>>,
-    ration: Mutex<Ration>,
-    hops: Mutex<Memory>,
+    limit: Mutex<RateLimit>,
+    /// Messages that were not followed because of it.
+    withheld: AtomicU64,
+    hops: Mutex<HopLog>,
     /// IDs are made of a number each, so that none comes twice, with a key that nobody knows.
     key: RandomState,
     ids: AtomicU64,
@@ -45,19 +45,26 @@ struct Active {
 }
 
 #[derive(Default)]
-struct Ration {
-    /// When all that was taken would be there again.
-    whole: Time,
-    withheld: u64,
-}
-
-#[derive(Default)]
-struct Memory {
+struct HopLog {
     last: VecDeque<Hop>,
     number: u64,
 }
 
-impl Following {
+impl Default for Tracer {
+    fn default() -> Tracer {
+        Tracer {
+            ruled: AtomicBool::default(),
+            rules: Mutex::default(),
+            limit: Mutex::new(RateLimit::new(FOLLOWED_MAX, FOLLOWED_MAX, Time::ZERO)),
+            withheld: AtomicU64::default(),
+            hops: Mutex::default(),
+            key: RandomState::new(),
+            ids: AtomicU64::default(),
+        }
+    }
+}
+
+impl Tracer {
     /// Whether there are rules.
     #[inline]
     pub(crate) fn has_rules(&self) -> bool {
@@ -109,15 +116,12 @@ impl Following {
     }
 
     /// Whether one more message may be followed now.
-    pub(super) fn take_ration(&self, now: Time) -> bool {
-        let (burst, pause) = RATION;
-        let mut ration = self.ration.lock();
-        if ration.whole.saturating_sub(now) > pause * (burst - 1) {
-            ration.withheld += 1;
-            return false;
+    pub(super) fn may_follow(&self, now: Time) -> bool {
+        let may = self.limit.lock().take(1.0, now);
+        if !may {
+            self.withheld.fetch_add(1, Ordering::Relaxed);
         }
-        ration.whole = ration.whole.max(now) + pause;
-        true
+        may
     }
 
     /// The ID of a new span.
@@ -152,13 +156,14 @@ impl Following {
         let hops = memory.last.iter().filter(|hop| hop.number >= from).cloned().collect();
         let next = memory.number + 1;
         drop(memory);
-        Hops { time: clock::now(), withheld: self.ration.lock().withheld, next, hops }
+        Hops { time: clock::now(), withheld: self.withheld.load(Ordering::Relaxed), next, hops }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+    use std::time::Duration;
 
     use super::*;
 
@@ -174,49 +179,49 @@ mod tests {
 
     #[test]
     fn a_rule_counts_for_so_many_messages_and_so_long() {
-        let following = Following::default();
-        assert_eq!(following.set_rule(rule(Subject::Port(port("a")), 2), NOW), (false, true));
-        let at = |name: &str, now| following.matches(&port(name), || None, now);
+        let tracer = Tracer::default();
+        assert_eq!(tracer.set_rule(rule(Subject::Port(port("a")), 2), NOW), (false, true));
+        let at = |name: &str, now| tracer.matches(&port(name), || None, now);
         assert_eq!(at("b", NOW), (false, true));
         assert_eq!(at("a", NOW), (true, true));
         assert_eq!(at("a", NOW), (true, false), "the last one");
         assert_eq!(at("a", NOW), (false, true));
-        assert!(!following.has_rules());
-        following.set_rule(rule(Subject::Port(port("a")), 2), NOW);
+        assert!(!tracer.has_rules());
+        tracer.set_rule(rule(Subject::Port(port("a")), 2), NOW);
         assert_eq!(at("a", NOW + Duration::from_secs(10)), (false, false), "it is over");
     }
 
     #[test]
     fn a_tag_is_asked_for_only_if_a_rule_wants_one() {
-        let following = Following::default();
-        following.set_rule(rule(Subject::Port(port("a")), 1), NOW);
-        following.matches(&port("b"), || panic!("nobody wants it"), NOW);
-        following.set_rule(rule(Subject::Tag("t".into()), 1), NOW);
-        assert_eq!(following.matches(&port("b"), || Some("x".into()), NOW), (false, true));
-        assert_eq!(following.matches(&port("b"), || Some("t".into()), NOW), (true, true));
+        let tracer = Tracer::default();
+        tracer.set_rule(rule(Subject::Port(port("a")), 1), NOW);
+        tracer.matches(&port("b"), || panic!("nobody wants it"), NOW);
+        tracer.set_rule(rule(Subject::Tag("t".into()), 1), NOW);
+        assert_eq!(tracer.matches(&port("b"), || Some("x".into()), NOW), (false, true));
+        assert_eq!(tracer.matches(&port("b"), || Some("t".into()), NOW), (true, true));
     }
 
     #[test]
     fn of_very_many_messages_two_hundred_a_second_are_followed() {
-        let following = Following::default();
+        let tracer = Tracer::default();
         let ms = Duration::from_millis;
-        let taken = (0..10_000u64).filter(|n| following.take_ration(ms(*n))).count();
+        let taken = (0..10_000u64).filter(|n| tracer.may_follow(ms(*n))).count();
         assert!((2190..=2210).contains(&taken), "{taken}");
-        assert_eq!(following.hops(0).withheld, 10_000 - taken as u64);
+        assert_eq!(tracer.hops(0).withheld, 10_000 - taken as u64);
     }
 
     #[test]
     fn what_is_remembered_is_limited_and_no_id_comes_twice() {
-        let following = Following::default();
+        let tracer = Tracer::default();
         let mut spans = HashSet::new();
         for _ in 0..3 * HOPS_MAX {
-            assert!(spans.insert(following.new_span()));
-            following.remember(Hop::default());
+            assert!(spans.insert(tracer.new_span()));
+            tracer.remember(Hop::default());
         }
-        let hops = following.hops(0).hops;
+        let hops = tracer.hops(0).hops;
         assert_eq!(hops.len(), HOPS_MAX);
         assert_eq!(hops.first().map(|hop| hop.number), Some(2 * HOPS_MAX as u64 + 1));
-        assert_eq!(following.hops(3 * HOPS_MAX as u64).hops.len(), 1);
-        assert_ne!(following.new_trace().trace(), following.new_trace().trace());
+        assert_eq!(tracer.hops(3 * HOPS_MAX as u64).hops.len(), 1);
+        assert_ne!(tracer.new_trace().trace(), tracer.new_trace().trace());
     }
 }

@@ -12,7 +12,7 @@ use super::hop::Hop;
 /// The place of a message in a trace, where the message is.
 #[derive(Debug)]
 #[allow(unreachable_pub)] // as a type of `Host`, a trait of another crate
-pub struct Followed {
+pub struct DeliveryTrace {
     /// That of its sending.
     pub(super) context: TraceContext,
     /// The trace begins with it, and nobody knows of its sending.
@@ -27,9 +27,9 @@ pub struct Followed {
 
 /// A handler runs, or an async port deals with a message; dropped at the end of that.
 #[allow(unreachable_pub)] // as a type of `Host`, a trait of another crate
-pub struct Handling(pub(super) Box<Begun>);
+pub struct HandlerSpan(pub(super) Box<OpenSpan>);
 
-pub(super) struct Begun {
+pub(super) struct OpenSpan {
     pub(super) hop: Hop,
     /// That of the handler.
     pub(super) context: TraceContext,
@@ -39,13 +39,13 @@ pub(super) struct Begun {
     pub(super) outer: Option<Current>,
 }
 
-impl fmt::Debug for Handling {
+impl fmt::Debug for HandlerSpan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Handling({})", self.0.context)
+        write!(f, "HandlerSpan({})", self.0.context)
     }
 }
 
-impl Drop for Handling {
+impl Drop for HandlerSpan {
     fn drop(&mut self) {
         let begun = &mut *self.0;
         if current::is(begun.context) {

@@ -19,19 +19,18 @@ use tokio::sync::mpsc;
 use super::admission::Permit;
 use super::dialled::Target;
 use super::handshake::{Failure, Greeter, Opened};
-use super::link::{LinkEnd, attached, complain};
+use super::link::{LinkEnd, attached, complain, run_on};
 use super::pump::Pump;
-use super::socket::Stream;
-use super::tcp::{self, Abort};
+use super::tcp::Abort;
 use super::{Command, Ended, Event};
 use crate::broker::{Broker, BrokerStream};
 use crate::node::Node;
 
-/// How long to wait before accepting again after an error.
+/// How long to wait before guard again after an error.
 const AFTER_ERROR: Duration = Duration::from_millis(100);
 
 /// A stream through a broker.
-pub(super) struct Brokered(Box<dyn BrokerStream>);
+pub(super) struct BrokerSocket(Box<dyn BrokerStream>);
 
 /// Dials a node, or any global node, and runs the connection to its end.
 pub(super) async fn run_dialled(
@@ -64,10 +63,10 @@ pub(super) async fn global_nodes(broker: &dyn Broker) -> Vec<String> {
 
 /// Accepts what other nodes begin, until the node ends.
 pub(crate) async fn accept(node: Node, broker: Arc<dyn Broker>) {
-    let accepting = Accepting(broker);
+    let guard = AcceptGuard(broker);
     loop {
-        match accepting.0.accept().await {
-            Ok(stream) => welcome(&node, &accepting.0, Brokered(stream)),
+        match guard.0.accept().await {
+            Ok(stream) => admit(&node, &guard.0, BrokerSocket(stream)),
             Err(error) => {
                 let shared = &node.inner().shared;
                 if let Some(withheld) = shared.failures.take(shared.now()) {
@@ -80,15 +79,15 @@ pub(crate) async fn accept(node: Node, broker: Arc<dyn Broker>) {
 }
 
 /// Says that nothing is accepted any more when the task that does so ends, however it ends.
-struct Accepting(Arc<dyn Broker>);
+struct AcceptGuard(Arc<dyn Broker>);
 
-impl Drop for Accepting {
+impl Drop for AcceptGuard {
     fn drop(&mut self) {
         self.0.close();
     }
 }
 
-fn welcome(node: &Node, broker: &Arc<dyn Broker>, stream: Brokered) {
+fn admit(node: &Node, broker: &Arc<dyn Broker>, stream: BrokerSocket) {
     let shared = &node.inner().shared;
     let link = LinkId::accepted(shared.accepted.fetch_add(1, Ordering::Relaxed));
     let (sender, commands) = mpsc::unbounded_channel();
@@ -102,7 +101,7 @@ async fn run_accepted(
     node: Node,
     broker: Arc<dyn Broker>,
     link: LinkId,
-    stream: Brokered,
+    stream: BrokerSocket,
     mut commands: mpsc::UnboundedReceiver<Command>,
     permit: Permit,
 ) {
@@ -141,7 +140,7 @@ async fn live_dialled(
     live(node, link, opened, trusted, commands).await
 }
 
-async fn dial(broker: &dyn Broker, target: &Target) -> Result<Brokered, Failure> {
+async fn dial(broker: &dyn Broker, target: &Target) -> Result<BrokerSocket, Failure> {
     let to = match node_of(&target.address) {
         Some(node) => node,
         None => {
@@ -150,7 +149,7 @@ async fn dial(broker: &dyn Broker, target: &Target) -> Result<Brokered, Failure>
         }
     };
     match broker.dial(&to).await {
-        Ok(stream) => Ok(Brokered(stream)),
+        Ok(stream) => Ok(BrokerSocket(stream)),
         Err(error) if error.kind() == ErrorKind::NotFound => Err(Failure::Nobody),
         Err(error) => Err(error.into()),
     }
@@ -160,7 +159,7 @@ async fn dial(broker: &dyn Broker, target: &Target) -> Result<Brokered, Failure>
 async fn live(
     node: &Node,
     link: LinkId,
-    opened: Opened<Brokered>,
+    opened: Opened<BrokerSocket>,
     trusted: bool,
     commands: &mut mpsc::UnboundedReceiver<Command>,
 ) -> Result<Ended, Failure> {
@@ -175,25 +174,16 @@ async fn live(
     }
     let remote = attached(node, link, &terms, commands).await?;
     let pump = Pump::new(node.clone(), link, terms, remote, read);
-    Ok(match stream {
-        Stream::Plain(stream) => {
-            let (reader, writer) = tcp::split(stream);
-            pump.run(reader, writer, commands).await
-        }
-        Stream::Tls(stream) => {
-            let (reader, writer) = tcp::split(*stream);
-            pump.run(reader, writer, commands).await
-        }
-    })
+    Ok(run_on(stream, pump, commands).await)
 }
 
-impl Abort for Brokered {
+impl Abort for BrokerSocket {
     fn reset_when_dropped(&self, reset: bool) {
         self.0.reset_when_dropped(reset);
     }
 }
 
-impl AsyncRead for Brokered {
+impl AsyncRead for BrokerSocket {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -203,7 +193,7 @@ impl AsyncRead for Brokered {
     }
 }
 
-impl AsyncWrite for Brokered {
+impl AsyncWrite for BrokerSocket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(cx, bytes)
     }

@@ -7,17 +7,17 @@ use tokio::sync::Notify;
 /// What each of those holds who has still to answer. Who waits goes on when the last one has
 /// dropped it.
 #[derive(Debug)]
-pub(crate) struct Asked(Arc<Notify>);
+pub(crate) struct PendingMark(Arc<Notify>);
 
-impl Asked {
+impl PendingMark {
     /// One to be shared, and what is notified in the end.
-    pub(super) fn new() -> (Arc<Asked>, Arc<Notify>) {
+    pub(super) fn new() -> (Arc<PendingMark>, Arc<Notify>) {
         let answered = Arc::new(Notify::new());
-        (Arc::new(Asked(answered.clone())), answered)
+        (Arc::new(PendingMark(answered.clone())), answered)
     }
 }
 
-impl Drop for Asked {
+impl Drop for PendingMark {
     fn drop(&mut self) {
         self.0.notify_one();
     }

@@ -21,7 +21,7 @@ pub(super) enum Kind {
 
 /// One thing that happened.
 #[derive(Debug, Clone)]
-pub(crate) enum Noted {
+pub(crate) enum CompactEvent {
     Start { global: bool, addresses: Box<[String]>, seeds: Box<[String]> },
     ShuttingDown,
     Stop,
@@ -40,17 +40,17 @@ pub(crate) fn text(text: &str) -> Box<str> {
     text[..end.unwrap_or(0)].into()
 }
 
-impl Noted {
+impl CompactEvent {
     /// A port has died. What stands behind the first word of a reason may be part of a message.
-    pub(crate) fn port_died(port: PortId, reason: &Reason) -> Noted {
-        Noted::PortDied { port, of: text(&reason.identifier().unwrap_or_default()) }
+    pub(crate) fn port_died(port: PortId, reason: &Reason) -> CompactEvent {
+        CompactEvent::PortDied { port, of: text(&reason.identifier().unwrap_or_default()) }
     }
 
     /// With what it shares memory.
     pub(super) fn kind(&self) -> Kind {
         match self {
-            Noted::PortDied { .. } => Kind::Port,
-            Noted::Frames { mark: Mark::Ping(_) | Mark::Pong(_), .. } => Kind::Mark,
+            CompactEvent::PortDied { .. } => Kind::Port,
+            CompactEvent::Frames { mark: Mark::Ping(_) | Mark::Pong(_), .. } => Kind::Mark,
             _ => Kind::Node,
         }
     }
@@ -58,42 +58,46 @@ impl Noted {
     /// Bytes of memory beside those of the value itself. IDs are shared with others.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Noted::Start { addresses, seeds, .. } => {
+            CompactEvent::Start { addresses, seeds, .. } => {
                 let texts = addresses.iter().chain(seeds);
                 texts.map(|text| size_of::<String>() + text.capacity()).sum()
             }
-            Noted::Dial(text)
-            | Noted::Down { reason: text, .. }
-            | Noted::Malformed { what: text, .. }
-            | Noted::PortDied { of: text, .. } => text.len(),
-            Noted::ShuttingDown
-            | Noted::Stop
-            | Noted::Up { .. }
-            | Noted::Broke { .. }
-            | Noted::Frames { .. } => 0,
+            CompactEvent::Dial(text)
+            | CompactEvent::Down { reason: text, .. }
+            | CompactEvent::Malformed { what: text, .. }
+            | CompactEvent::PortDied { of: text, .. } => text.len(),
+            CompactEvent::ShuttingDown
+            | CompactEvent::Stop
+            | CompactEvent::Up { .. }
+            | CompactEvent::Broke { .. }
+            | CompactEvent::Frames { .. } => 0,
         }
     }
 
     /// What the records say of it; `node` is where it happened.
-    pub(super) fn event(&self, node: &NodeId) -> Event {
+    pub(super) fn to_history(&self, node: &NodeId) -> Event {
         match self {
-            Noted::Start { global, addresses, seeds } => Event::Start {
+            CompactEvent::Start { global, addresses, seeds } => Event::Start {
                 global: *global,
                 seeds: seeds.to_vec(),
                 functions: Vec::new(),
                 address: addresses.join(","),
             },
-            Noted::ShuttingDown => Event::Fault { kind: FaultKind::Shutdown, nodes: vec![node.to_string()] },
-            Noted::Stop => Event::Stop,
-            Noted::Dial(address) => Event::Dial { address: address.to_string() },
-            Noted::Up { peer, run, conn } => Event::Up { peer: peer.to_string(), pinc: *run, conn: *conn },
-            Noted::Down { peer, conn, reason } => {
+            CompactEvent::ShuttingDown => {
+                Event::Fault { kind: FaultKind::Shutdown, nodes: vec![node.to_string()] }
+            }
+            CompactEvent::Stop => Event::Stop,
+            CompactEvent::Dial(address) => Event::Dial { address: address.to_string() },
+            CompactEvent::Up { peer, run, conn } => {
+                Event::Up { peer: peer.to_string(), pinc: *run, conn: *conn }
+            }
+            CompactEvent::Down { peer, conn, reason } => {
                 Event::Down { peer: peer.to_string(), conn: *conn, reason: reason.to_string() }
             }
-            Noted::Broke { peer, epoch, lost, fires } => {
+            CompactEvent::Broke { peer, epoch, lost, fires } => {
                 Event::Broke { peer: peer.to_string(), epoch: *epoch, lost: *lost, fires: *fires }
             }
-            Noted::Frames { peer, conn, dir, n, last, mark } => Event::Frames {
+            CompactEvent::Frames { peer, conn, dir, n, last, mark } => Event::Frames {
                 peer: peer.to_string(),
                 conn: *conn,
                 dir: *dir,
@@ -101,10 +105,10 @@ impl Noted {
                 last: *last,
                 mark: *mark,
             },
-            Noted::Malformed { peer, conn, what } => {
+            CompactEvent::Malformed { peer, conn, what } => {
                 Event::Malformed { peer: peer.to_string(), conn: *conn, what: what.to_string() }
             }
-            Noted::PortDied { port, of } => {
+            CompactEvent::PortDied { port, of } => {
                 Event::PortDied { p: port.to_string(), reason: vec![of.to_string()] }
             }
         }
@@ -120,7 +124,7 @@ mod tests {
     fn of_a_reason_only_the_first_word_is_kept() {
         let port = NodeId::new("n").unwrap().named("p");
         let reason = Reason::new([Value::name("die"), Value::name("the password is hush")]);
-        let event = Noted::port_died(port, &reason).event(&NodeId::new("n").unwrap());
+        let event = CompactEvent::port_died(port, &reason).to_history(&NodeId::new("n").unwrap());
         assert_eq!(event, Event::PortDied { p: "n#p".into(), reason: vec!["die".into()] });
     }
 
